@@ -1,0 +1,129 @@
+//! The small closed sets an event is made of: kinds, verdicts, loss causes, modes.
+//!
+//! Numbers are part of the format (`docs/formats/event.cddl`) and of the probe ABI; they are never reused.
+
+/// Defines an enum with stable numbers and stable names, and the conversions both ways.
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $number:literal, $text:literal;)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vmeta])* $variant = $number,)+ }
+
+        impl $name {
+            /// Every value, in number order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The value with this number, if there is one.
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The number on the wire.
+            pub const fn number(self) -> u8 { self as u8 }
+
+            /// The name that people, JSON and documents use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The value with this name, if there is one.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result { f.pad(self.name()) }
+        }
+    };
+}
+
+numbered! {
+    /// What kind of thing happened. 1 to 31 are seen by a probe; 32 to 47 are notes of Aegis's short-lived
+    /// commands, which pass through the kernel ring buffer like what a probe saw; 48 and up are said by the
+    /// agent itself.
+    Kind {
+        /// A task made another (`sched_process_fork`).
+        Fork = 1, "fork";
+        /// A program was executed (`sched_process_exec`).
+        Exec = 2, "exec";
+        /// A process ended (`sched_process_exit`, thread group leader only).
+        Exit = 3, "exit";
+        /// A file was opened, or its opening denied (`security_file_open`).
+        Open = 4, "open";
+        /// A rule matched a program about to be executed (`security_bprm_check`).
+        ExecCheck = 5, "exec-check";
+        /// A socket was connected (`security_socket_connect`).
+        Connect = 6, "connect";
+        /// A bundle was accepted or refused.
+        Policy = 32, "policy";
+        /// What is enforced changed, or was proven.
+        ModeChange = 33, "mode";
+        /// The agent began to write to the ring.
+        Start = 48, "start";
+        /// The agent sealed the ring on its way out.
+        Stop = 49, "stop";
+        /// Events were lost; how many, of whom and why.
+        Loss = 50, "loss";
+        /// The books: events seen by the kernel, written, lost by cause.
+        Accounts = 51, "accounts";
+    }
+}
+
+impl Kind {
+    /// True for events that came through the kernel ring buffer: those that [`crate::Accounts`] counts.
+    pub const fn is_counted(self) -> bool {
+        self.number() < 48
+    }
+}
+
+numbered! {
+    /// What was decided.
+    Verdict {
+        /// No rule matched.
+        Allowed = 0, "allowed";
+        /// A rule matched and only reports, or would deny if the policy were in enforce mode.
+        Audited = 1, "audited";
+        /// A rule matched and the kernel returned EPERM.
+        Denied = 2, "denied";
+    }
+}
+
+numbered! {
+    /// Why events were lost.
+    Cause {
+        /// The kernel ring buffer was full.
+        KernelRingFull = 0, "kernel-ring-full";
+        /// The agent could not decode a record from the kernel.
+        BadRecord = 1, "bad-record";
+        /// The ring refused the event (device error).
+        RingWrite = 2, "ring-write";
+    }
+}
+
+numbered! {
+    /// What the device does to a matching access right now.
+    Mode {
+        /// Nothing is denied.
+        AuditOnly = 0, "audit-only";
+        /// Denials are real: one was just observed.
+        Enforcing = 1, "enforcing";
+    }
+}
+
+numbered! {
+    /// Why the mode is what it is.
+    ModeReason {
+        /// The self-test observed a real denial.
+        SelfTestPassed = 0, "self-test-passed";
+        /// The policy asks for audit only.
+        PolicyAudit = 1, "policy-audit";
+        /// `bpf` is not in the kernel's active LSM list.
+        LsmBpfMissing = 2, "lsm-bpf-missing";
+        /// The hooks are attached but the self-test's access was not denied.
+        SelfTestFailed = 3, "self-test-failed";
+        /// An LSM hook could not be attached.
+        HookMissing = 4, "hook-missing";
+    }
+}

@@ -1,0 +1,24 @@
+//! What an event is: the one event model that every other crate speaks.
+//!
+//! An [`Event`] is what happened, to whom, and what was decided. It has one encoding, deterministic
+//! CBOR (RFC 8949, section 4.2.1), described in `docs/formats/event.cddl`. The same bytes are hashed
+//! into the ring's chain, exported to the stick and read at the office, so a stranger can check the
+//! chain with an off-the-shelf CBOR library.
+//!
+//! Nothing here allocates, reads a clock or opens a file: [`Event::encode`] writes into the slice it is
+//! given, [`Event::decode`] borrows from the slice it is given.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod decode;
+mod encode;
+mod kind;
+pub mod limits;
+mod model;
+mod text;
+
+pub use decode::DecodeError;
+pub use encode::EncodeError;
+pub use kind::{Cause, Kind, Mode, ModeReason, Verdict};
+pub use model::{Accounts, Body, Decision, Event, File, Process, Subject};
+pub use text::Printable;

@@ -1,0 +1,14 @@
+//! Every bound of the event model.
+
+/// Longest encoded event, bytes. A ring frame's payload is never longer.
+pub const EVENT_BYTES: usize = 1024;
+/// Longest path, file name or argument list carried by an event, bytes. Longer ones are cut and flagged.
+pub const PATH_BYTES: usize = 256;
+/// Longest workload name, bytes.
+pub const WORKLOAD_BYTES: usize = 64;
+/// Longest rule name, bytes.
+pub const RULE_NAME_BYTES: usize = 32;
+/// A task's `comm`, bytes (`TASK_COMM_LEN`, `include/linux/sched.h`).
+pub const COMM_BYTES: usize = 16;
+/// Longest reason code or detail in an agent event, bytes.
+pub const DETAIL_BYTES: usize = 200;

@@ -1,0 +1,137 @@
+//! Events for people: one line, no control bytes, no allocation.
+
+use core::fmt::{Display, Formatter, Result, Write};
+
+use crate::model::{Body, Decision, Event, File};
+
+/// Shows bytes from a hostile place (paths, names, arguments) so that they can't drive a terminal:
+/// printable ASCII and well-formed UTF-8 letters stay, everything else becomes `\xNN`.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'a>(pub &'a [u8]);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    ' '..='~' => f.write_char(c)?,
+                    _ if c.is_alphanumeric() => f.write_char(c)?,
+                    _ => {
+                        let mut utf8 = [0; 4];
+                        for byte in c.encode_utf8(&mut utf8).bytes() {
+                            write!(f, "\\x{byte:02x}")?;
+                        }
+                    }
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Arguments with their separating NULs shown as spaces.
+struct Arguments<'a>(&'a [u8]);
+
+impl Display for Arguments<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let arguments = self.0.strip_suffix(b"\0").unwrap_or(self.0);
+        for (index, argument) in arguments.split(|byte| *byte == 0).enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{}", Printable(argument))?;
+        }
+        Ok(())
+    }
+}
+
+struct Decided<'a>(&'a Decision<'a>);
+
+impl Display for Decided<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(self.0.verdict.name())?;
+        if !self.0.rule.is_empty() {
+            write!(f, " by rule {} of policy {}", Printable(self.0.rule), self.0.policy)?;
+        }
+        Ok(())
+    }
+}
+
+struct Named<'a>(&'a File<'a>);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{}{}", Printable(self.0.path), if self.0.truncated { "…" } else { "" })
+    }
+}
+
+impl Display for Event<'_> {
+    /// `      12.345678 workload comm[tgid] kind …`
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (seconds, micros) = (self.time / 1_000_000_000, self.time % 1_000_000_000 / 1_000);
+        write!(f, "{seconds:>6}.{micros:06} ")?;
+        match &self.subject {
+            Some(subject) => {
+                let task = &subject.process;
+                write!(f, "{} {}[{}] ", Printable(subject.workload), Printable(task.comm), task.tgid)?;
+            }
+            None => f.write_str("aegis ")?,
+        }
+        write!(f, "{} ", self.kind())?;
+        write_body(f, &self.body)
+    }
+}
+
+fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
+    match body {
+        Body::Fork { child_pid, .. } => write!(f, "child {child_pid}"),
+        Body::Exec { file, argv, argv_truncated } => {
+            write!(f, "{} ({}{})", Named(file), Arguments(argv), if *argv_truncated { " …" } else { "" })
+        }
+        Body::Exit { status, signal: 0 } => write!(f, "status {status}"),
+        Body::Exit { signal, .. } => write!(f, "killed by signal {signal}"),
+        Body::Open { file, flags, decision } => {
+            let access = match flags & 3 {
+                0 => "read",
+                1 => "write",
+                _ => "read-write",
+            };
+            write!(f, "{access} {} {}", Named(file), Decided(decision))
+        }
+        Body::ExecCheck { file, decision } => write!(f, "{} {}", Named(file), Decided(decision)),
+        Body::Connect { port, address, decision, .. } => {
+            write_address(f, address)?;
+            write!(f, " port {port} {}", Decided(decision))
+        }
+        Body::Start { version, clean } => {
+            let last = if *clean { "last run was sealed" } else { "last run was not sealed" };
+            write!(f, "version {version}, {last}")
+        }
+        Body::Stop { signal } => write!(f, "signal {signal}"),
+        Body::Policy { code, epoch, sequence, detail, .. } => {
+            write!(f, "{code} epoch {epoch} sequence {sequence} ({})", Printable(detail.as_bytes()))
+        }
+        Body::Loss { workload, cause, count } => {
+            write!(f, "{count} events of {} by {cause}", Printable(workload))
+        }
+        Body::ModeChange { mode, reason, epoch, sequence } => {
+            write!(f, "{mode} ({reason}) epoch {epoch} sequence {sequence}")
+        }
+        Body::Accounts(books) => {
+            let lost: u64 = books.lost.iter().sum();
+            write!(f, "seen {} written {} lost {lost}", books.seen, books.written)
+        }
+    }
+}
+
+fn write_address(f: &mut Formatter<'_>, address: &[u8]) -> Result {
+    if let Ok(v4) = <[u8; 4]>::try_from(address) {
+        write!(f, "{}", core::net::Ipv4Addr::from(v4))
+    } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
+        write!(f, "{}", core::net::Ipv6Addr::from(v6))
+    } else {
+        f.write_str("?")
+    }
+}
