@@ -1,2 +1,66 @@
-//! Skeleton.
-fn main() {}
+//! `aegisctl`: the office side of the air gap. Keys, policy, bundles, receipts, exports.
+
+mod bundle;
+mod ed25519;
+mod export;
+mod files;
+mod hex;
+mod keys;
+mod outcome;
+mod output;
+mod policy;
+mod receipt;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The office side of the air gap: keys, policy, bundles, receipts, exports.
+#[derive(Parser)]
+#[command(name = "aegisctl", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  aegisctl keys init --plain --out dev-keys
+  aegisctl policy lint policy.toml
+  aegisctl bundle build --policy policy.toml --key dev-keys/policy.key --sequence 1 --out site.aegis
+  aegisctl bundle verify site.aegis --root dev-keys/root.cbor
+  aegisctl export verify export.cbor
+
+Exit codes: 0 good, 1 refused or unhealthy, 2 wrong use or a file that can't be read or written.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make and look at keys and root metadata
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check, compile and explain policy
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Build, inspect and verify signed bundles
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// Read exports that came back on a stick
+    Export(export::ExportArgs),
+    /// Read receipts that came back on a stick
+    #[command(subcommand)]
+    Receipt(receipt::Command),
+    /// Ed25519 itself, by the code that the device runs
+    #[command(subcommand)]
+    Ed25519(ed25519::Command),
+}
+
+fn main() -> ExitCode {
+    outcome::finish(match Cli::parse().command {
+        Command::Keys(command) => keys::run(command),
+        Command::Policy(command) => policy::run(command),
+        Command::Bundle(command) => bundle::run(command),
+        Command::Export(args) => export::run(args),
+        Command::Receipt(command) => receipt::run(command),
+        Command::Ed25519(command) => ed25519::run(command),
+    })
+}

@@ -1,1 +1,24 @@
-//! Skeleton.
+//! The kernel's side of Aegis: eBPF probes in C, compiled by `build.rs`, embedded, and typed for user space.
+//!
+//! - `bpf/` holds the C sources; `bpf/abi.h` is the one header both sides agree on.
+//! - [`abi`] says the same in Rust; `tests/layout.rs` holds every size, offset and constant of one against the other.
+//! - [`Record::parse`] turns the bytes of one ring-buffer record into a typed, borrowed view.
+//! - [`HOOKS`] lists the programs in [`OBJECT`] and what each is attached to.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod abi;
+mod decode;
+mod hooks;
+
+pub use decode::{BadRecord, File, Raw, Record};
+pub use hooks::{Attach, HOOKS, Hook, NOTE_PROGRAM, Program};
+
+/// An ELF reader may cast headers in place: align the bytes for it.
+#[repr(C, align(32))]
+struct Aligned<Bytes: ?Sized>(Bytes);
+
+static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/aegis.bpf.o")));
+
+/// The compiled probes: one ELF object with BTF and CO-RE relocations, aligned to 32 bytes.
+pub static OBJECT: &[u8] = &ALIGNED.0;

@@ -1,1 +1,33 @@
-//! Skeleton.
+//! Boots an image with disks and sticks: the harness that policy authors, tests and `make run` share.
+//!
+//! `docs/harness.md` is its contract. The command line is `src/main.rs`; this library is the same in Rust, and more:
+//! it can cut a guest's power and boot the same device again.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), aegis_qemu::Error> {
+//! use aegis_qemu::Machine;
+//! let mut vm = Machine::new("out").workload("demo").policy("demo.toml").state("device").start()?;
+//! vm.wait_ready()?;
+//! let run = vm.cut_power()?;
+//! let run = Machine::new("out2").workload("demo").state("device").run()?;
+//! assert_eq!(run.mode(), Some("enforcing"));
+//! # Ok(()) }
+//! ```
+
+mod check;
+mod console;
+mod disks;
+mod error;
+mod image;
+pub mod limits;
+mod machine;
+mod run;
+mod tool;
+mod vm;
+
+pub use check::workload_name;
+pub use error::{Error, one_line};
+pub use image::{Kernel, aegisctl, build_image, project_root};
+pub use machine::{Machine, Progress, Watcher};
+pub use run::{End, Run};
+pub use vm::Vm;

@@ -1,1 +1,9 @@
-//! Skeleton.
+//! End to end: what the scenarios in `e2e/` share. One image build, few guests at a time, events as JSON.
+
+mod bench;
+mod evidence;
+mod slots;
+
+pub use bench::{Bench, Rule};
+pub use evidence::Evidence;
+pub use slots::Slot;

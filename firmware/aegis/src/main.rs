@@ -1,2 +1,54 @@
-//! Skeleton.
-fn main() {}
+//! The agent that runs on the appliance, and its small device-side commands.
+//!
+//! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
+//! - [`run`]: the long-lived agent.
+//! - [`storage`]: own storage, partitions, the device's identity.
+//! - [`commands`]: what an operator or the boot scripts call.
+
+mod cli;
+mod commands;
+mod heap;
+mod kernel;
+mod limits;
+mod outcome;
+mod run;
+mod storage;
+
+use std::process::ExitCode;
+
+use cli::Command;
+use outcome::Outcome;
+
+fn main() -> ExitCode {
+    let level = log::LevelFilter::Info;
+    // A second logger can't have been set: this is the first line of the program.
+    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+    match cli::parse().and_then(dispatch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aegis: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Help => {
+            print!("{}", cli::HELP);
+            Ok(())
+        }
+        Command::Version => {
+            println!("aegis {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Command::Load => commands::load::run(),
+        Command::Run(options) => run::run(&options),
+        Command::Status { json, wait } => commands::status::run(json, wait),
+        Command::Stick { mount } => commands::stick::run(&mount),
+        Command::PolicyApply { file } => commands::policy::apply(&file),
+        Command::PolicyVerify { file, json } => commands::policy::verify(&file, json),
+        Command::Workload { name, command } => commands::workload::run(&name, &command),
+        Command::Export { to, from, ring } => commands::export::run(&to, from, ring.as_deref()),
+    }
+}

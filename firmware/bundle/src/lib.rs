@@ -1,1 +1,34 @@
-//! Skeleton.
+//! Open a signed bundle: bounds first, signatures over raw bytes, then a strict parse, then the rules of trust.
+//!
+//! ```text
+//! header 64 bytes | manifest (CBOR) | signatures (COSE_Sign over the manifest) | contents
+//! ```
+//!
+//! The order in [`open`] is the point: nothing is parsed before its length is bounded, nothing means anything before
+//! enough distinct keys of the [`Root`] signed it, and nothing is believed that is not in its one encoding. The
+//! formats are in `docs/formats/bundle.md` and `bundle.cddl`.
+//!
+//! The crate also holds what trust leaves behind: [`TrustState`], kept twice on the device against rollback, and
+//! [`Receipt`], the device's signed answer.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod cbor;
+mod container;
+pub mod limits;
+mod manifest;
+mod open;
+mod receipt;
+mod refusal;
+mod root;
+mod state;
+
+pub use container::{Sections, split};
+#[cfg(feature = "build")]
+pub use container::{assemble, manifest_of};
+pub use manifest::{Content, Manifest, POLICY, SOURCE, Version};
+pub use open::{Accepted, Context, hash, open};
+pub use receipt::{Answer, Receipt, ReceiptError, encode_receipt, open_receipt};
+pub use refusal::{Reason, Refusal};
+pub use root::{Role, Root, RootError};
+pub use state::TrustState;

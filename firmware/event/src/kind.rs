@@ -99,6 +99,8 @@ numbered! {
         BadRecord = 1, "bad-record";
         /// The ring refused the event (device error).
         RingWrite = 2, "ring-write";
+        /// The agent was killed between taking events from the kernel and flushing them.
+        AgentKilled = 3, "agent-killed";
     }
 }
 

@@ -188,8 +188,17 @@ pub struct Accounts {
 impl Accounts {
     /// True when every event seen is on disk or counted as lost.
     pub fn balanced(&self) -> bool {
-        let lost = self.lost.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
-        self.written.checked_add(lost) == Some(self.seen)
+        self.written.checked_add(self.total_lost()) == Some(self.seen)
+    }
+
+    /// Events lost, whatever the cause.
+    pub fn total_lost(&self) -> u64 {
+        self.lost.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Events seen that are neither written nor counted as lost: on their way, or missing.
+    pub fn missing(&self) -> u64 {
+        self.seen.saturating_sub(self.written.saturating_add(self.total_lost()))
     }
 }
 

@@ -1,1 +1,34 @@
-//! Skeleton.
+//! Ring to COSE-signed CBOR segments, and back.
+//!
+//! An export is a CBOR sequence (RFC 8742) of `COSE_Sign1` items (RFC 9052): segments, each with events of one boot
+//! and the chain heads around them, then one manifest that says what the export is. `docs/formats/export.cddl` is the
+//! format, `docs/formats/export.md` what it does and does not prove.
+//!
+//! ```text
+//! [Frames] --> [Exporter] --> item, item, ..., manifest      on the device
+//! file --> [read::ItemReader] --> [read::open_item] --> [Segment], [Manifest]      at the office
+//! ```
+//!
+//! Nothing here allocates, reads a clock or opens a file.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod cbor;
+mod chain;
+mod exporter;
+mod frames;
+mod gaps;
+pub mod limits;
+mod manifest;
+pub mod read;
+mod segment;
+
+/// The traits that [`read::ItemReader`] reads by.
+pub use embedded_io;
+
+pub use chain::{Hash, Id, first_head, next_head};
+pub use exporter::{Damage, ExportError, Exporter, Request};
+pub use frames::{Fault, Frame, Frames};
+pub use gaps::Gaps;
+pub use manifest::{Created, Ending, Manifest};
+pub use segment::{Events, FORMAT, Segment};

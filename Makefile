@@ -1,0 +1,54 @@
+# The front door. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ARCH   ?= x86_64
+KERNEL ?= own
+TARGET := $(ARCH)-unknown-linux-musl
+AGENT  := target/$(TARGET)/release/aegis
+TOOLS  := target/debug
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
+	@image/deps
+
+agent: deps ## the agent, one static binary
+	@echo "aegis: building the agent ($(TARGET))" >&2
+	@cargo build --quiet --release --package aegis --target $(TARGET)
+
+tools: ## aegisctl and aegis-qemu, for this workstation
+	@echo "aegis: building the tools" >&2
+	@cargo build --quiet --package aegisctl --package aegis-qemu
+
+keys: tools ## development keys under target/keys (never committed)
+	@test -f target/keys/root.cbor || $(TOOLS)/aegisctl keys init --plain --out target/keys
+
+policy: keys ## the baseline policy, signed with the development key
+	@mkdir -p target/policy
+	@$(TOOLS)/aegisctl bundle build --policy policy-bundles/baseline.toml --key target/keys/policy.key \
+	    --sequence 1 --out target/policy/baseline.aegis --if-changed
+
+image: agent policy ## the appliance image (KERNEL=own|debian)
+	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
+
+run: image ## boot the demo in QEMU, then verify its evidence
+	@image/demo --kernel $(KERNEL)
+
+test: deps ## everything that is tested, boots included
+	@tests/run
+
+lint: ## formatting, clippy, licences and sources of dependencies
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- --deny warnings
+
+fmt: ## format the code
+	@cargo fmt --all
+
+clean: ## remove what was built (the kernel cache outside the clone stays)
+	@rm -rf target
+
+.PHONY: help deps agent tools keys policy image run test lint fmt clean

@@ -1,0 +1,192 @@
+//! `aegis policy`: one bundle from bytes to force, or a refusal with its reason. Every answer is an event.
+
+use std::path::Path;
+
+use aegis_bundle::{Answer, Root, open};
+use aegis_event::{Body, Event};
+use serde_json::json;
+
+use crate::kernel;
+use crate::limits;
+use crate::outcome::{Failure, Outcome};
+use crate::storage::device::{Identity, boottime, hex};
+use crate::storage::{DATA, atomic, trust};
+
+/// What became of a bundle that was offered.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) answer: Answer,
+    /// Reason code.
+    pub(crate) code: &'static str,
+    pub(crate) hash: [u8; 32],
+    /// Of the bundle; 0 when they were not known.
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    /// For a person.
+    pub(crate) detail: String,
+}
+
+impl Taken {
+    fn refused(code: &'static str, hash: [u8; 32], detail: impl Into<String>) -> Self {
+        Self { answer: Answer::Refused, code, hash, epoch: 0, sequence: 0, detail: detail.into() }
+    }
+
+    /// Tells the agent, by way of the kernel ring buffer.
+    fn report(&self, origin: &str) {
+        let detail = if self.detail.is_empty() { origin.to_owned() } else { format!("{origin}: {}", self.detail) };
+        let body = Body::Policy {
+            code: self.code,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            hash: &self.hash,
+            detail: cut(&detail, aegis_event::limits::DETAIL_BYTES),
+        };
+        note(body);
+    }
+}
+
+/// Sends an event of this command; what can't be sent is said on the console.
+pub(crate) fn note(body: Body<'_>) {
+    let event = Event { time: boottime(), subject: None, body };
+    if let Err(error) = kernel::send_note(&event) {
+        log::error!("event not recorded: {error}: {event}");
+    }
+}
+
+/// The longest front of `text` that has at most `limit` bytes.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// `aegis policy apply FILE`.
+pub(crate) fn apply(file: &Path) -> Outcome {
+    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let root = trust::root()?;
+    let bytes = read(file)?;
+    let taken = take(&bytes, &file.display().to_string(), &root, &identity)?;
+    println!("{}", summary(&taken, file));
+    match taken.answer {
+        Answer::Refused => Err(Failure::refused(format!("{}: refused: {}", file.display(), taken.code))),
+        _ => Ok(()),
+    }
+}
+
+/// `aegis policy verify FILE`: the same decision, and nothing changes.
+pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
+    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let root = trust::root()?;
+    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let bytes = read(file)?;
+    let result = open(&bytes, &trust::context(&root, identity.id(), before.state));
+    let (accepted, code, detail) = match &result {
+        Ok(bundle) => (true, bundle.code(), String::new()),
+        Err(refusal) => (false, refusal.code(), refusal.to_string()),
+    };
+    if as_json {
+        println!("{}", json!({ "accepted": accepted, "code": code, "detail": detail }));
+    } else {
+        println!("{}: {code}", file.display());
+    }
+    if accepted { Ok(()) } else { Err(Failure::refused(format!("{}: refused: {detail}", file.display()))) }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    atomic::read_bounded(file, limits::BUNDLE_BYTES)
+        .map_err(|error| Failure::error(format!("{}: {error}", file.display())))
+}
+
+fn summary(taken: &Taken, file: &Path) -> String {
+    format!(
+        "{}: {} epoch {} sequence {} sha256 {}",
+        file.display(),
+        taken.code,
+        taken.epoch,
+        taken.sequence,
+        hex(&taken.hash)
+    )
+}
+
+/// Decides about a bundle and, when it is let in, puts it in force. Whatever fails leaves the running policy untouched.
+pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity) -> Result<Taken, Failure> {
+    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let hash = aegis_bundle::hash(bytes);
+    let taken = match open(bytes, &trust::context(root, identity.id(), before.state)) {
+        Err(refusal) => Taken {
+            epoch: refusal.epoch,
+            sequence: refusal.sequence,
+            ..Taken::refused(refusal.code(), hash, "")
+        },
+        Ok(bundle) if bundle.unchanged => Taken {
+            answer: Answer::Unchanged,
+            code: bundle.code(),
+            hash,
+            epoch: bundle.manifest.epoch,
+            sequence: bundle.manifest.sequence,
+            detail: String::new(),
+        },
+        Ok(bundle) => {
+            let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+            let taken = match put_in_force(bytes, &before, root, identity) {
+                Ok(detail) => Taken {
+                    answer: Answer::Accepted,
+                    code: bundle.code(),
+                    hash,
+                    epoch,
+                    sequence,
+                    detail,
+                },
+                Err((code, detail)) => Taken::refused(code, hash, detail),
+            };
+            Taken { epoch, sequence, ..taken }
+        }
+    };
+    taken.report(origin);
+    Ok(taken)
+}
+
+/// Own copy, kernel, proof, commit. On failure: a reason code, and the detail.
+fn put_in_force(
+    bytes: &[u8],
+    before: &trust::Remembered,
+    root: &Root,
+    identity: &Identity,
+) -> Result<String, (&'static str, String)> {
+    let storage = |error: std::io::Error| ("storage", format!("{DATA}: {error}"));
+    // What goes into the kernel is the copy that will be there after a power cut, verified as such.
+    let kept = before.keep(bytes).map_err(storage)?;
+    let bundle = open(&kept, &trust::context(root, identity.id(), before.state))
+        .map_err(|refusal| ("storage", format!("own copy: {}", refusal.code())))?;
+    let detail = enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
+    before.commit(&bundle.state).map_err(storage)?;
+    Ok(detail)
+}
+
+/// Puts a bundle's policy into the kernel and proves what is in force. Says, for a person, what it could not cover.
+pub(crate) fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<String, kernel::KernelError> {
+    let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+    let applied =
+        kernel::apply(&kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash })?;
+    for missing in &applied.unresolved {
+        log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
+    }
+    let proof = kernel::selftest::prove(bundle.policy.mode())?;
+    if proof.detail.is_empty() {
+        log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
+    } else {
+        log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
+    }
+    note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
+    let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
+    Ok(format!("{rules} rules, {entries} entries, {missing} paths not found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_details_are_cut_between_characters() {
+        assert_eq!(cut("abc", 5), "abc");
+        assert_eq!(cut("aéé", 4), "aé");
+    }
+}

@@ -1,0 +1,79 @@
+//! `aegis status`: what the agent says of itself, or said last.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use aegis_event::{Mode, ModeReason};
+
+use crate::limits;
+use crate::outcome::{Failure, Outcome};
+use crate::run::control;
+use crate::run::status::Status;
+use crate::storage::{RUN, atomic};
+
+/// Where the agent leaves its last status.
+pub(crate) fn final_status_path() -> PathBuf {
+    Path::new(RUN).join("final.status")
+}
+
+/// Prints the status. `wait`: how long to wait for an agent that is ready.
+///
+/// Exit 0 when the agent is ready, or stopped in good order; 1 when it is neither.
+pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
+    let status = ask(wait).map_err(|error| {
+        Failure::refused(format!("no status from the agent: {error} (is `aegis run` running?)"))
+    })?;
+    let hooks = crate::kernel::hooks_report();
+    if json {
+        println!("{}", status.to_json(hooks));
+    } else {
+        print_text(&status);
+    }
+    Ok(())
+}
+
+/// Asks until the agent is ready or the time is up; then takes what it left behind.
+fn ask(wait: Duration) -> io::Result<Status> {
+    let end = Instant::now() + wait;
+    loop {
+        match control::ask_status() {
+            Ok(status) if status.is_ready() => return Ok(status),
+            Ok(_) if Instant::now() >= end => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the agent is not ready yet"));
+            }
+            Err(error) if Instant::now() >= end => {
+                return if wait.is_zero() { read_final().map_err(|_| error) } else { Err(error) };
+            }
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+fn read_final() -> io::Result<Status> {
+    let bytes = atomic::read_bounded(&final_status_path(), limits::CONTROL_BYTES as u64)?;
+    control::strict(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the last status is damaged"))
+}
+
+fn print_text(status: &Status) {
+    let mode = status.mode().map_or("unknown", Mode::name);
+    let reason = status.reason().map_or("unknown", ModeReason::name);
+    let lost: u64 = status.lost.iter().sum();
+    println!("mode      {mode} ({reason})");
+    println!(
+        "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not found",
+        status.policy.epoch,
+        status.policy.sequence,
+        status.policy.rules,
+        status.policy.entries,
+        status.policy.unresolved
+    );
+    println!("events    seen {}, written {}, lost {lost}, denied {}", status.seen, status.written, status.denied);
+    println!(
+        "ring      {} of {} KiB, sequence {} flushed",
+        status.ring.used / 1024,
+        status.ring.capacity / 1024,
+        status.ring.acked
+    );
+    println!("memory    heap {} KiB, resident {} KiB", status.heap.current / 1024, status.rss_kib);
+}

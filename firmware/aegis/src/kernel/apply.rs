@@ -1,0 +1,216 @@
+//! A policy into the idle rule set, read back, then put in force by one store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::time::{Duration, Instant};
+
+use aegis_policy::{Operation, Policy, Slot};
+use aegis_probes::abi::{self, Rule, RuleKey};
+use rustix::fs::{Mode, OFlags};
+
+use super::lock::Lock;
+use super::state::{NO_RULES, NameWriter, SetHead, Writer, pin};
+use super::workload::{cgroups, keep_policy, ruleset_of, workload_names};
+use super::{KernelError, sys};
+
+/// A policy to put in force, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer<'a> {
+    /// The compiled policy: [`Policy::decode`] must take it.
+    pub(crate) compiled: &'a [u8],
+    /// Epoch of its bundle.
+    pub(crate) epoch: u64,
+    /// Sequence of its bundle.
+    pub(crate) sequence: u64,
+    /// SHA-256 of its bundle.
+    pub(crate) hash: [u8; 32],
+}
+
+/// What [`apply`] did.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    /// Rule set now in force.
+    pub(crate) set: usize,
+    /// Rules of the policy.
+    pub(crate) rules: u32,
+    /// Entries of the kernel's map they filled.
+    pub(crate) entries: u32,
+    /// Paths that name nothing a rule can hold on to here, each with the reason. Rules do not cover them: what appears
+    /// there later is not covered before the policy is applied again.
+    pub(crate) unresolved: Vec<Unresolved>,
+}
+
+/// A path of the policy that could not be turned into an inode.
+#[derive(Clone, Debug)]
+pub(crate) struct Unresolved {
+    /// The rule.
+    pub(crate) rule: String,
+    /// Its path.
+    pub(crate) path: String,
+    /// Why not.
+    pub(crate) reason: String,
+}
+
+pub(super) type Rules = sys::Map<RuleKey, Rule>;
+
+pub(super) fn open_rules(set: usize) -> Result<Rules, KernelError> {
+    Rules::open(&pin(rules_name(set))).map_err(KernelError::NotLoaded)
+}
+
+const fn rules_name(set: usize) -> &'static str {
+    if set == 0 { "rules_0" } else { "rules_1" }
+}
+
+/// Puts a policy in force. Until the last step the running one is untouched; every access is decided by the one or the
+/// other, whole.
+pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
+    let policy = Policy::decode(offer.compiled).map_err(KernelError::Policy)?;
+    let _lock = Lock::rules()?;
+    let control = Writer::open()?;
+    let set = 1 - control.active();
+    wait_for_reader()?;
+
+    control.begin(set);
+    keep_policy(set, offer.compiled)?;
+    let names = NameWriter::<{ abi::RULE_NAME_MAX }>::open(["rule_names_0", "rule_names_1"][set])?;
+    for rule in policy.rules() {
+        names.set(rule.index as usize, rule.name.as_bytes());
+    }
+    let (slots, unresolved) = resolve(&policy);
+    let entries = slots.iter().map(|(key, slot)| (*key, entry_of(slot, policy.mode()))).collect();
+    let filled = fill(set, &entries)?;
+    register_cgroups(set, &policy)?;
+
+    let head = SetHead {
+        epoch: offer.epoch,
+        sequence: offer.sequence,
+        rules: policy.rule_count(),
+        entries: filled,
+        unresolved: u32::try_from(unresolved.len()).unwrap_or(u32::MAX),
+        hash: offer.hash,
+    };
+    control.publish(set, &head);
+    // The old set is idle when this returns: no program still decides by it.
+    sys::wait_for_programs().map_err(KernelError::object("control"))?;
+    Ok(Applied { set, rules: head.rules, entries: head.entries, unresolved })
+}
+
+/// Records of the set that is about to be refilled name their rules by it: lets the agent read them first. Not for
+/// ever: without an agent they stay, and lose their rule's name, not their verdict.
+fn wait_for_reader() -> Result<(), KernelError> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let ring = sys::RingPositions::open(&pin("events")).map_err(KernelError::object("events"))?;
+    let goal = ring.produced();
+    let (mut last, mut moved) = (ring.consumed(), Instant::now());
+    while last < goal && moved.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+        let now = ring.consumed();
+        if now != last {
+            (last, moved) = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+fn entry_of(slot: &Slot, mode: aegis_policy::Mode) -> Rule {
+    let mut entry = Rule::default();
+    for operation in Operation::ALL {
+        if let Some(rule) = slot.rule(operation) {
+            entry.rule[operation.index()] = rule + 1;
+            entry.verdict[operation.index()] = slot.verdict(operation, mode).number();
+        }
+    }
+    entry
+}
+
+const _: () = assert!(Operation::OpenRead.index() == abi::OP_OPEN_READ);
+const _: () = assert!(Operation::OpenWrite.index() == abi::OP_OPEN_WRITE);
+const _: () = assert!(Operation::Exec.index() == abi::OP_EXEC);
+
+type Slots = BTreeMap<RuleKey, Slot>;
+
+/// Every file that a rule speaks of, and what the rules on it add up to.
+fn resolve(policy: &Policy<'_>) -> (Slots, Vec<Unresolved>) {
+    let mut known = HashMap::new();
+    let mut slots = Slots::new();
+    let mut unresolved = Vec::new();
+    for rule in policy.rules() {
+        for path in rule.paths() {
+            match known.entry(path).or_insert_with(|| inode_of(path)) {
+                Ok((device, inode)) => {
+                    for workload in rule.workloads() {
+                        let key = RuleKey { inode: *inode, device: *device, ruleset: workload.into() };
+                        slots.entry(key).or_default().add(&rule);
+                    }
+                }
+                Err(reason) => unresolved.push(Unresolved {
+                    rule: rule.name.to_owned(),
+                    path: path.to_owned(),
+                    reason: reason.clone(),
+                }),
+            }
+        }
+    }
+    (slots, unresolved)
+}
+
+/// `include/uapi/linux/magic.h`: on these, `stat` shows another device than the kernel's own number.
+const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
+
+/// Kernel device number and inode of what the path leads to now, symbolic links followed.
+pub(super) fn inode_of(path: &str) -> Result<(u32, u64), String> {
+    let open = || -> io::Result<(u32, u64, u64)> {
+        // O_PATH: nothing is read, no device or pipe is touched.
+        let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let (found, system) = (rustix::fs::fstat(&file)?, rustix::fs::fstatfs(&file)?);
+        let device = rustix::fs::major(found.st_dev) << 20 | rustix::fs::minor(found.st_dev);
+        Ok((device, found.st_ino, system.f_type.cast_unsigned()))
+    };
+    match open() {
+        Ok((_, _, OVERLAYFS_SUPER_MAGIC)) => Err("on overlayfs: name the file in its lower layer".to_owned()),
+        Ok((_, _, BTRFS_SUPER_MAGIC)) => Err("on btrfs: its inodes can't be told apart here".to_owned()),
+        Ok((device, inode, _)) => Ok((device, inode)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Makes the idle set hold exactly these entries, and the self-test's; reads them back. Returns how many.
+fn fill(set: usize, entries: &BTreeMap<RuleKey, Rule>) -> Result<u32, KernelError> {
+    let fail = |error| KernelError::object(rules_name(set))(error);
+    let map = open_rules(set)?;
+    let of_policy = |key: &RuleKey| key.ruleset != 0;
+    for key in map.keys().map_err(fail)?.iter().filter(|key| of_policy(key)) {
+        map.remove(key).map_err(fail)?;
+    }
+    for (key, entry) in entries {
+        map.set(key, entry).map_err(fail)?;
+    }
+    let mut found = 0;
+    for key in map.keys().map_err(fail)?.iter().filter(|key| of_policy(key)) {
+        if map.get(key).map_err(fail)?.as_ref() != entries.get(key) {
+            return Err(KernelError::ReadBack { expected: entries.len(), found });
+        }
+        found += 1;
+    }
+    if found != entries.len() {
+        return Err(KernelError::ReadBack { expected: entries.len(), found });
+    }
+    u32::try_from(found).map_err(|_| KernelError::ReadBack { expected: entries.len(), found })
+}
+
+/// Tells every registered cgroup which of the idle set's rules are its own.
+fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> {
+    let fail = |error| KernelError::object("cgroups")(error);
+    let (cgroups, names) = (cgroups()?, workload_names()?);
+    for id in cgroups.keys().map_err(fail)? {
+        let Some(mut entry) = cgroups.get(&id).map_err(fail)? else { continue };
+        entry.ruleset[set] = match entry.slot {
+            0 => 0, // the self-test's, in every set
+            slot => ruleset_of(policy, &names.get(slot as usize)),
+        };
+        debug_assert!(entry.slot == 0 || entry.ruleset[set] != 0 && entry.ruleset[set] <= NO_RULES);
+        cgroups.set(&id, &entry).map_err(fail)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! Probes into the kernel: loaded by aya, attached, pinned; the directory appears whole or not at all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aegis_event::ModeReason;
+use aegis_probes::{Attach, HOOKS, Hook, NOTE_PROGRAM, OBJECT, Program};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{BtfTracePoint, FEntry, Lsm, RawTracePoint};
+use aya::{Btf, Ebpf, EbpfLoader};
+use serde_json::{Value, json};
+
+use super::lock::Lock;
+use super::state::Writer;
+use super::workload::CGROUP_ROOT;
+use super::{KernelError, PINS, sys, workload};
+use crate::storage::device::boottime;
+use crate::storage::{RUN, atomic};
+
+const BPFFS: &str = "/sys/fs/bpf";
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+const LSM_LIST: &str = "/sys/kernel/security/lsm";
+const HOOKS_FILE: &str = "hooks.json";
+/// `include/uapi/linux/magic.h`.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+
+/// What happened to one hook.
+#[derive(Clone, Debug)]
+pub(crate) struct HookStatus {
+    pub(crate) hook: &'static Hook,
+    /// How it is attached; `None`: not at all.
+    pub(crate) attached: Option<Attach>,
+    /// Why it is not attached as it should be; empty when it is.
+    pub(crate) reason: String,
+}
+
+impl HookStatus {
+    /// A rule on this hook is enforced, or it has no rules.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.hook.enforces || self.attached == Some(Attach::Lsm)
+    }
+
+    fn program(&self) -> &'static Program {
+        match (self.attached, &self.hook.watch) {
+            (Some(Attach::Fentry), Some(watch)) => watch,
+            _ => &self.hook.program,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "hook": self.hook.name,
+            "program": self.program().name,
+            "attached": self.attached.map_or("missing", Attach::name),
+            "reason": self.reason,
+        })
+    }
+
+    /// Of a hook that is loaded already: by the name of its pinned link; the reason from the report, if it is there.
+    fn of_pinned(hook: &'static Hook, report: &Value) -> Self {
+        let pinned = |program: &Program| Path::new(PINS).join(link_name(program)).exists();
+        let attached =
+            [Some(&hook.program), hook.watch.as_ref()].into_iter().flatten().find(|program| pinned(program));
+        let reason = report
+            .as_array()
+            .and_then(|hooks| hooks.iter().find(|entry| entry["hook"] == hook.name))
+            .and_then(|entry| entry["reason"].as_str())
+            .unwrap_or_default();
+        Self { hook, attached: attached.map(|program| program.attach), reason: reason.to_owned() }
+    }
+}
+
+/// What [`load`] found or did.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The probes were there already and were left alone.
+    pub(crate) adopted: bool,
+    /// One for each hook.
+    pub(crate) hooks: Vec<HookStatus>,
+}
+
+/// Loads the probes, or adopts those that an earlier `aegis load` of this boot left.
+pub(crate) fn load() -> Result<Loaded, KernelError> {
+    let _lock = Lock::rules()?;
+    require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
+    require(CGROUP_ROOT, CGROUP2_SUPER_MAGIC, "not cgroup v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup")?;
+    if super::KernelState::open().is_ok() {
+        let hooks = pinned_hooks();
+        workload::register_catch_all()?;
+        return Ok(Loaded { adopted: true, hooks });
+    }
+    // What is there is another version's, or was left half way by a process that died.
+    remove_pins(Path::new(PINS))?;
+    let work = PathBuf::from(format!("{PINS}-new")); // no dot: bpffs refuses it
+    remove_pins(&work)?;
+    // No rule set of the new maps holds a policy.
+    workload::forget_policies()?;
+    fs::create_dir_all(&work).map_err(KernelError::file(&work))?;
+
+    let loaded = load_into(&work).and_then(|hooks| {
+        // One rename publishes everything; a crash before it leaves only what the next load removes.
+        fs::rename(&work, PINS).map_err(KernelError::file(PINS))?;
+        Ok(hooks)
+    });
+    let hooks = match loaded {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            remove_pins(&work)?;
+            return Err(error);
+        }
+    };
+    workload::register_catch_all()?;
+    let report = Value::Array(hooks.iter().map(HookStatus::to_json).collect());
+    atomic::replace(Path::new(RUN), HOOKS_FILE, report.to_string().as_bytes(), 0o600)
+        .map_err(KernelError::file(HOOKS_FILE))?;
+    Ok(Loaded { adopted: false, hooks })
+}
+
+/// Removes everything [`load`] pinned: nothing is watched or denied afterwards.
+pub(crate) fn unload() -> Result<(), KernelError> {
+    let _lock = Lock::rules()?;
+    remove_pins(Path::new(PINS))
+}
+
+/// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
+/// invocations that the kernel skipped; null when nothing is loaded.
+pub(crate) fn hooks_report() -> Value {
+    if super::KernelState::open().is_err() {
+        return Value::Null;
+    }
+    let of = |status: &HookStatus| {
+        let mut entry = status.to_json();
+        entry["missed"] = missed(status.program()).into();
+        entry
+    };
+    Value::Array(pinned_hooks().iter().map(of).collect())
+}
+
+/// The hooks as they are pinned now.
+pub(super) fn pinned_hooks() -> Vec<HookStatus> {
+    let report: Value = atomic::read_bounded(&Path::new(RUN).join(HOOKS_FILE), 64 * 1024)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    HOOKS.iter().map(|hook| HookStatus::of_pinned(hook, &report)).collect()
+}
+
+/// Invocations of this program that the kernel skipped; none when it can't say.
+fn missed(program: &Program) -> Option<u64> {
+    use std::os::fd::AsFd;
+    let fd = sys::obj_get(&Path::new(PINS).join(program_name(program))).ok()?;
+    sys::recursion_misses(fd.as_fd()).ok()
+}
+
+fn link_name(program: &Program) -> String {
+    format!("link_{}", program.name)
+}
+
+fn program_name(program: &Program) -> String {
+    format!("prog_{}", program.name)
+}
+
+fn require(path: &'static str, magic: u64, what: &'static str) -> Result<(), KernelError> {
+    match rustix::fs::statfs(path) {
+        Ok(found) if found.f_type.cast_unsigned() == magic => Ok(()),
+        _ => Err(KernelError::Missing { path, what }),
+    }
+}
+
+fn remove_pins(directory: &Path) -> Result<(), KernelError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KernelError::file(directory)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// True when `bpf` is among the active LSMs. Without it LSM programs load and attach, and are never called.
+pub(super) fn lsm_is_active() -> bool {
+    fs::read_to_string(LSM_LIST).is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf"))
+}
+
+fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
+    // Kernels before 5.11 charge maps to this limit; later ones ignore it.
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
+        log::warn!("RLIMIT_MEMLOCK: {error}");
+    }
+    // Parsed once and handed on: it is the loader's largest piece of heap.
+    let btf = Btf::from_sys_fs().map_err(|error| refused(BTF, &error))?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
+    if kernel_version() < (5, 11) {
+        loader.override_global("d_path_in_lsm", &0u8, true);
+    }
+    let mut probes = loader.load(OBJECT).map_err(|error| refused("probes", &error))?;
+
+    for (name, map) in probes.maps() {
+        if !name.starts_with('.') {
+            map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
+        }
+    }
+    let note: &mut RawTracePoint = program(&mut probes, NOTE_PROGRAM)?;
+    note.load().map_err(|error| refused(NOTE_PROGRAM, &error))?;
+    note.pin(pins.join(format!("prog_{NOTE_PROGRAM}"))).map_err(|error| refused(NOTE_PROGRAM, &error))?;
+
+    let lsm = lsm_is_active();
+    let hooks =
+        HOOKS.iter().map(|hook| load_hook(&mut probes, &btf, pins, hook, lsm)).collect::<Result<Vec<_>, _>>()?;
+    let reason = if lsm { ModeReason::SelfTestFailed } else { ModeReason::LsmBpfMissing };
+    Writer::open_in(pins)?.stamp(boottime(), reason);
+    Ok(hooks)
+}
+
+/// Attaches a hook as it should be, or its watching twin, or says why neither.
+fn load_hook(
+    probes: &mut Ebpf,
+    btf: &Btf,
+    pins: &Path,
+    hook: &'static Hook,
+    lsm: bool,
+) -> Result<HookStatus, KernelError> {
+    let mut reason = String::new();
+    let wanted = if hook.program.attach == Attach::Lsm && !lsm {
+        reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
+        None
+    } else {
+        Some(&hook.program)
+    };
+    for program in [wanted, hook.watch.as_ref()].into_iter().flatten() {
+        match attach(probes, btf, program) {
+            Ok(link) => {
+                pin_link(link, &pins.join(link_name(program)))?;
+                pin_program(probes, program, &pins.join(program_name(program)))?;
+                return Ok(HookStatus { hook, attached: Some(program.attach), reason });
+            }
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Ok(HookStatus { hook, attached: None, reason })
+}
+
+fn attach(probes: &mut Ebpf, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {
+    let fail = |error: aya::programs::ProgramError| refused(of.name, &error);
+    Ok(match of.attach {
+        Attach::Lsm => {
+            let loaded: &mut Lsm = program(probes, of.name)?;
+            loaded.load(of.target, btf).map_err(fail)?;
+            let id = loaded.attach().map_err(fail)?;
+            loaded.take_link(id).map_err(fail)?.into()
+        }
+        Attach::Fentry => {
+            let loaded: &mut FEntry = program(probes, of.name)?;
+            loaded.load(of.target, btf).map_err(fail)?;
+            let id = loaded.attach().map_err(fail)?;
+            loaded.take_link(id).map_err(fail)?.into()
+        }
+        Attach::TpBtf => {
+            let loaded: &mut BtfTracePoint = program(probes, of.name)?;
+            loaded.load(of.target, btf).map_err(fail)?;
+            let id = loaded.attach().map_err(fail)?;
+            loaded.take_link(id).map_err(fail)?.into()
+        }
+    })
+}
+
+fn pin_link(link: FdLink, path: &Path) -> Result<PinnedLink, KernelError> {
+    link.pin(path).map_err(|error| refused(&path.display().to_string(), &error))
+}
+
+fn pin_program(probes: &mut Ebpf, of: &Program, path: &Path) -> Result<(), KernelError> {
+    let loaded = probes.program_mut(of.name).ok_or_else(|| absent(of.name))?;
+    loaded.pin(path).map_err(|error| refused(of.name, &error))
+}
+
+fn program<'p, T>(probes: &'p mut Ebpf, name: &str) -> Result<&'p mut T, KernelError>
+where
+    &'p mut T: TryFrom<&'p mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    let program = probes.program_mut(name).ok_or_else(|| absent(name))?;
+    program.try_into().map_err(|error| refused(name, &error))
+}
+
+fn absent(name: &str) -> KernelError {
+    KernelError::Load { step: name.to_owned(), error: "not in the object".to_owned() }
+}
+
+/// The error with its causes, on one line; of a verifier's log only the end, where the reason stands.
+fn refused(step: &str, error: &dyn std::error::Error) -> KernelError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    log::debug!("{step}: {text}");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let text = match lines.as_slice() {
+        [first, .., reason, _stats] if lines.len() > 3 => format!("{first} … {reason}"),
+        lines => lines.join(" "),
+    };
+    KernelError::Load { step: step.to_owned(), error: text }
+}
+
+/// Major and minor of the running kernel; (0, 0) when it can't be told.
+fn kernel_version() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

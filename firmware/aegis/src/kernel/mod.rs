@@ -1,0 +1,32 @@
+//! The kernel edge: everything that touches bpf(2), bpffs, cgroups and the pages shared with the probes.
+//!
+//! - [`load`]: probes into the kernel, links pinned: enforcement outlives every process of ours.
+//! - [`apply()`]: a policy into the idle rule set, then one store that swaps the sets.
+//! - [`workload`]: cgroups in and out of the probes' sight.
+//! - [`selftest`]: a real denial, before anybody says `enforcing`.
+//! - [`send_note`]: an event of a short-lived command, through the kernel ring buffer.
+//! - [`KernelState`], [`EventSource`]: what the long-lived agent reads; they work without capabilities once open.
+//!
+//! Functions that change something take the lock in `/run/aegis` themselves: never call one while holding it.
+
+mod apply;
+mod error;
+mod events;
+mod load;
+mod lock;
+mod note;
+pub(crate) mod selftest;
+mod state;
+mod sys;
+pub(crate) mod workload;
+
+pub(crate) use apply::{Applied, Offer, apply};
+pub(crate) use error::KernelError;
+pub(crate) use events::EventSource;
+pub(crate) use load::{Loaded, hooks_report, load, unload};
+pub(crate) use note::send_note;
+pub(crate) use state::KernelState;
+
+/// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
+pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v1";
+const _: () = assert!(aegis_probes::abi::ABI_VERSION == 1, "name the directory after the ABI");

@@ -1,0 +1,230 @@
+//! The self-test: a real denied open and a real denied exec, or nobody says `enforcing`.
+//!
+//! This process moves into a cgroup of its own (slot 0, rule set entry 0), where the policy in force denies three
+//! things to it, tries them, and moves back. What it tries inside shows in the evidence as workload `aegis-selftest`.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use aegis_event::{Mode, ModeReason};
+use aegis_probes::abi::{self, Cgroup, Rule, RuleKey};
+
+use super::apply::{inode_of, open_rules};
+use super::load::pinned_hooks;
+use super::lock::Lock;
+use super::state::{KernelState, NameWriter, SELF_TEST_RULE, Writer};
+use super::workload::{cgroup_id, cgroups, enter, own_cgroup, workload_names};
+use super::KernelError;
+use crate::storage::{RUN, atomic};
+
+const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
+const NAME: &[u8] = b"aegis-selftest";
+const SLOT: u32 = 0;
+const RULESET: u32 = 0;
+/// Run when nothing denies it. Its interpreter need not exist: the denial comes before it is looked for.
+const SCRIPT: &[u8] = b"#!/bin/true\n";
+
+/// What the self-test found, and what therefore is in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    /// What is done to a matching access.
+    pub(crate) mode: Mode,
+    /// Why.
+    pub(crate) reason: ModeReason,
+    /// For a person: what was tried, and what came of it. Empty when all was as it must be.
+    pub(crate) detail: String,
+}
+
+/// Proves what is in force and says so in the kernel's control page. `policy` is the mode that the policy in force asks
+/// for. Errors are for what kept the test from being made; the mode is then `audit-only`.
+pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
+    let _lock = Lock::rules()?;
+    let control = Writer::open()?;
+    // Until it is proven it is not so.
+    control.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
+    let hooks = pinned_hooks();
+    let proof = |mode, reason, detail| Ok(Proof { mode, reason, detail });
+    let result = if !super::load::lsm_is_active() {
+        let detail = "`bpf` is not in the kernel's LSM list (boot with lsm=…,bpf)".to_owned();
+        proof(Mode::AuditOnly, ModeReason::LsmBpfMissing, detail)
+    } else if let Some(broken) = hooks.iter().find(|status| !status.is_whole()) {
+        let detail = format!("{}: {}", broken.hook.name, broken.reason);
+        proof(Mode::AuditOnly, ModeReason::HookMissing, detail)
+    } else {
+        match (observe()?, policy) {
+            (Some(failed), _) => proof(Mode::AuditOnly, ModeReason::SelfTestFailed, failed),
+            (None, aegis_policy::Mode::Audit) => proof(Mode::AuditOnly, ModeReason::PolicyAudit, String::new()),
+            (None, aegis_policy::Mode::Enforce) => {
+                proof(Mode::Enforcing, ModeReason::SelfTestPassed, String::new())
+            }
+        }
+    };
+    if let Ok(proof) = &result {
+        control.set_mode(proof.mode, proof.reason);
+    }
+    result
+}
+
+/// The files of the test.
+struct Files {
+    denied: PathBuf,
+    control: PathBuf,
+    denied_program: PathBuf,
+    control_program: PathBuf,
+}
+
+impl Files {
+    fn make() -> Result<Self, KernelError> {
+        let directory = Path::new(RUN).join("selftest");
+        atomic::make_private_directory(&directory).map_err(KernelError::file(&directory))?;
+        let make = |name: &str, mode: u32| {
+            let path = directory.join(name);
+            fs::write(&path, SCRIPT)
+                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+                .map(|()| path.clone())
+                .map_err(KernelError::file(path))
+        };
+        Ok(Self {
+            denied: make("denied", 0o600)?,
+            control: make("control", 0o600)?,
+            denied_program: make("denied-program", 0o700)?,
+            control_program: make("control-program", 0o700)?,
+        })
+    }
+
+    /// Rules for them in both sets, and the cgroup they are for.
+    fn register(&self) -> Result<(), KernelError> {
+        let denied = |operations: &[usize]| {
+            let mut rule = Rule::default();
+            for operation in operations {
+                rule.rule[*operation] = SELF_TEST_RULE as u32 + 1;
+                rule.verdict[*operation] = abi::DENIED;
+            }
+            rule
+        };
+        let wanted = [
+            (&self.denied, denied(&[abi::OP_OPEN_READ, abi::OP_OPEN_WRITE])),
+            (&self.denied_program, denied(&[abi::OP_EXEC])),
+        ];
+        for set in 0..2 {
+            let fail = |error| KernelError::object("rules of the self-test")(error);
+            let rules = open_rules(set)?;
+            for key in rules.keys().map_err(fail)?.iter().filter(|key| key.ruleset == RULESET) {
+                rules.remove(key).map_err(fail)?;
+            }
+            for (path, rule) in &wanted {
+                let (device, inode) = inode_of(&path.to_string_lossy())
+                    .map_err(|reason| KernelError::file(path)(io::Error::other(reason)))?;
+                rules.set(&RuleKey { inode, device, ruleset: RULESET }, rule).map_err(fail)?;
+            }
+            NameWriter::<{ abi::RULE_NAME_MAX }>::open(["rule_names_0", "rule_names_1"][set])?
+                .set(SELF_TEST_RULE, NAME);
+        }
+        fs::create_dir_all(CGROUP).map_err(KernelError::file(CGROUP))?;
+        workload_names()?.set(SLOT as usize, NAME);
+        let entry = Cgroup { slot: SLOT, ruleset: [RULESET; 2], reserved: 0 };
+        cgroups()?.set(&cgroup_id(Path::new(CGROUP))?, &entry).map_err(KernelError::object("cgroups"))
+    }
+}
+
+/// The outcome of one attempt: `Ok` when it went through, else the error number.
+type Outcome = Result<(), i32>;
+
+/// Makes the test. `None`: every attempt came out as it must; else what did not.
+fn observe() -> Result<Option<String>, KernelError> {
+    let files = Files::make()?;
+    files.register()?;
+    let state = KernelState::open()?;
+    let programs = !is_noexec(Path::new(RUN));
+    let home = Path::new(super::workload::CGROUP_ROOT).join(own_cgroup()?.trim_start_matches('/'));
+
+    let denials = state.denied(SLOT as usize);
+    enter(Path::new(CGROUP))?;
+    let inside = own_cgroup()?;
+    let tried = attempts(&files, programs);
+    // Back before anything else: whatever follows is not the self-test's.
+    enter(&home)?;
+    let counted = state.denied(SLOT as usize) - denials;
+    let outside = [
+        ("open for reading from outside", open(&files.denied), Expect::Passes),
+        ("open for writing from outside", open_to_write(&files.denied), Expect::Passes),
+    ];
+
+    if !CGROUP.ends_with(&inside) {
+        return Ok(Some(format!("could not enter {CGROUP}: in {inside}")));
+    }
+    if let Some((what, outcome, _)) =
+        tried.iter().chain(&outside).find(|(_, outcome, expected)| !expected.holds(*outcome))
+    {
+        let outcome = outcome.map_or_else(|number| io::Error::from_raw_os_error(number).to_string(), |()| "passed".into());
+        return Ok(Some(format!("{what}: {outcome}")));
+    }
+    let expected = tried.iter().filter(|(.., expected)| *expected == Expect::Denied).count() as u64;
+    if counted != expected {
+        return Ok(Some(format!("{expected} denials, but the probes counted {counted}")));
+    }
+    Ok(None)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expect {
+    /// EPERM, and no other error: a missing file is no denial.
+    Denied,
+    Passes,
+    /// Anything but EPERM.
+    NotDenied,
+}
+
+impl Expect {
+    fn holds(self, outcome: Outcome) -> bool {
+        match self {
+            Self::Denied => outcome == Err(libc::EPERM),
+            Self::Passes => outcome == Ok(()),
+            Self::NotDenied => outcome != Err(libc::EPERM),
+        }
+    }
+}
+
+type Attempt = (&'static str, Outcome, Expect);
+
+fn attempts(files: &Files, programs: bool) -> Vec<Attempt> {
+    let mut tried = vec![
+        ("denied open for reading", open(&files.denied), Expect::Denied),
+        ("denied open for writing", open_to_write(&files.denied), Expect::Denied),
+        ("open of another file", open(&files.control), Expect::Passes),
+    ];
+    if programs {
+        tried.push(("denied exec", execute(&files.denied_program), Expect::Denied));
+        tried.push(("exec of another program", execute(&files.control_program), Expect::NotDenied));
+    } else {
+        log::warn!("self-test: {RUN} is mounted noexec: the denial of exec is not proven");
+    }
+    tried
+}
+
+fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
+}
+
+fn open(path: &Path) -> Outcome {
+    File::open(path).map(drop).map_err(|error| number(&error))
+}
+
+fn open_to_write(path: &Path) -> Outcome {
+    File::options().write(true).open(path).map(drop).map_err(|error| number(&error))
+}
+
+/// Starts a program; what it does once started is not asked.
+fn execute(path: &Path) -> Outcome {
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| number(&error))?;
+    child.wait().map(drop).map_err(|error| number(&error))
+}
+
+fn is_noexec(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}

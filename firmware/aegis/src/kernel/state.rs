@@ -1,0 +1,247 @@
+//! Pages shared with the probes: what is in force, what was counted, what things are called.
+//!
+//! Mapped while privileged; reading them needs no capability and no system call afterwards.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use aegis_event::{Mode, ModeReason};
+use aegis_probes::abi::{self, Control, Counters};
+
+use super::sys::Shared;
+use super::{KernelError, PINS};
+
+/// A name out of a shared page, on the stack.
+pub(crate) type Name<const N: usize> = heapless::Vec<u8, N>;
+type NamePage<const N: usize> = Shared<[AtomicU8; N]>;
+
+/// Where a map is pinned.
+pub(super) fn pin(name: &str) -> PathBuf {
+    Path::new(PINS).join(name)
+}
+
+/// A policy as the kernel has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicyInForce {
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) rules: u32,
+    /// Entries of the kernel's map that its rules filled.
+    pub(crate) entries: u32,
+    /// Its paths that did not exist on this host when it was applied.
+    pub(crate) unresolved: u32,
+    /// SHA-256 of the bundle; zeros before any policy.
+    pub(crate) hash: [u8; 32],
+}
+
+/// Everything the agent reads of the kernel besides events. Read-only.
+pub(crate) struct KernelState {
+    control: Shared<Control>,
+    counters: Shared<Counters>,
+    workloads: NamePage<{ abi::WORKLOAD_NAME_MAX }>,
+    rules: [NamePage<{ abi::RULE_NAME_MAX }>; 2],
+}
+
+impl KernelState {
+    /// Maps the pages of the loaded probes.
+    pub(crate) fn open() -> Result<Self, KernelError> {
+        let control: Shared<Control> = Shared::array(&pin("control"), false).map_err(KernelError::NotLoaded)?;
+        let found = control[0].abi_version.load(Relaxed);
+        if found != abi::ABI_VERSION {
+            let message = format!("the loaded probes speak ABI {found}, not {}", abi::ABI_VERSION);
+            return Err(KernelError::NotLoaded(std::io::Error::other(message)));
+        }
+        let names = |map: &str| Shared::array(&pin(map), false).map_err(KernelError::object(map));
+        Ok(Self {
+            control,
+            counters: Shared::array(&pin("counters"), false).map_err(KernelError::object("counters"))?,
+            workloads: Shared::array(&pin("workload_names"), false)
+                .map_err(KernelError::object("workload_names"))?,
+            rules: [names("rule_names_0")?, names("rule_names_1")?],
+        })
+    }
+
+    fn sum(&self, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.iter().fold(0, |sum, slot| sum + of(slot).load(Relaxed))
+    }
+
+    fn count(&self, slot: usize, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.get(slot).map_or(0, |slot| of(slot).load(Relaxed))
+    }
+
+    /// Events the kernel made for the workload in this slot.
+    pub(crate) fn seen(&self, slot: usize) -> u64 {
+        self.count(slot, |counters| &counters.seen)
+    }
+
+    /// Of those, lost since the ring buffer was full.
+    pub(crate) fn ring_full(&self, slot: usize) -> u64 {
+        self.count(slot, |counters| &counters.ring_full)
+    }
+
+    /// Denials of this slot.
+    pub(crate) fn denied(&self, slot: usize) -> u64 {
+        self.count(slot, |counters| &counters.denied)
+    }
+
+    /// Events of all slots.
+    pub(crate) fn total_seen(&self) -> u64 {
+        self.sum(|counters| &counters.seen)
+    }
+
+    /// Lost events of all slots.
+    pub(crate) fn total_ring_full(&self) -> u64 {
+        self.sum(|counters| &counters.ring_full)
+    }
+
+    /// Name of the workload in this slot; empty when the slot was never used.
+    pub(crate) fn workload_name(&self, slot: usize) -> Name<{ abi::WORKLOAD_NAME_MAX }> {
+        self.workloads.get(slot).map(read_name).unwrap_or_default()
+    }
+
+    /// The slot of the workload with this name.
+    pub(crate) fn slot_of(&self, name: &[u8]) -> Option<usize> {
+        (0..self.workloads.len()).find(|slot| !name.is_empty() && self.workload_name(*slot) == name)
+    }
+
+    /// Name of the rule that a record carries. Empty when no rule matched, and when the rule set holds another policy
+    /// by now.
+    pub(crate) fn rule_name(&self, set: u8, rule: u32, policy: u64) -> Name<{ abi::RULE_NAME_MAX }> {
+        let (Some(index), set) = ((rule as usize).checked_sub(1), usize::from(set & 1)) else {
+            return Name::new();
+        };
+        let holds = || self.control[0].policy[set].load(Acquire) == policy;
+        // Before and after: `apply` gives the number up before it touches a name, and sets it when all are there.
+        match self.rules[set].get(index) {
+            Some(name) if index == SELF_TEST_RULE => read_name(name),
+            Some(name) if holds() => Some(read_name(name)).filter(|_| holds()).unwrap_or_default(),
+            _ => Name::new(),
+        }
+    }
+
+    /// Rule set in force, 0 or 1.
+    pub(crate) fn active(&self) -> usize {
+        self.control[0].active.load(Acquire) as usize & 1
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> PolicyInForce {
+        let (control, set) = (&self.control[0], self.active());
+        PolicyInForce {
+            epoch: control.epoch[set].load(Relaxed),
+            sequence: control.policy[set].load(Relaxed),
+            rules: control.rules[set].load(Relaxed),
+            entries: control.entries[set].load(Relaxed),
+            unresolved: control.unresolved[set].load(Relaxed),
+            hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
+        }
+    }
+
+    /// Numbers of [`Mode`] and [`ModeReason`], as the last self-test set them.
+    pub(crate) fn mode(&self) -> (u8, u8) {
+        (self.control[0].mode.load(Relaxed) as u8, self.control[0].reason.load(Relaxed) as u8)
+    }
+
+    /// When the probes were loaded, `CLOCK_BOOTTIME` ns.
+    pub(crate) fn loaded_at(&self) -> u64 {
+        self.control[0].loaded_at.load(Relaxed)
+    }
+}
+
+fn read_name<const N: usize>(page: &[AtomicU8; N]) -> Name<N> {
+    page.iter().map(|byte| byte.load(Relaxed)).take_while(|byte| *byte != 0).collect()
+}
+
+/// Index of the self-test's rule name in both sets: the last one, which no policy reaches, since each of its rules
+/// needs an entry and entries are fewer.
+pub(super) const SELF_TEST_RULE: usize = abi::RULE_NAMES_MAX - 1;
+const _: () = assert!(aegis_policy::limits::ENTRIES < SELF_TEST_RULE);
+
+/// No rule applies: a `ruleset` that no rule has. 0 is the self-test's; a policy's workloads count from 1.
+pub(super) const NO_RULES: u32 = u32::MAX;
+
+/// The same pages, to write. Only under the lock.
+pub(super) struct Writer {
+    control: Shared<Control>,
+}
+
+/// What [`Writer::publish`] puts beside a filled rule set.
+pub(super) struct SetHead {
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    pub(super) rules: u32,
+    pub(super) entries: u32,
+    pub(super) unresolved: u32,
+    pub(super) hash: [u8; 32],
+}
+
+/// A policy number that no policy has: the set is being filled.
+const IN_WORK: u64 = u64::MAX;
+
+impl Writer {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        Self::open_in(Path::new(PINS))
+    }
+
+    pub(super) fn open_in(pins: &Path) -> Result<Self, KernelError> {
+        Shared::array(&pins.join("control"), true).map(|control| Self { control }).map_err(KernelError::NotLoaded)
+    }
+
+    pub(super) fn active(&self) -> usize {
+        self.control[0].active.load(Acquire) as usize & 1
+    }
+
+    /// Marks freshly loaded probes as ours.
+    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason) {
+        let control = &self.control[0];
+        control.loaded_at.store(loaded_at, Relaxed);
+        self.set_mode(Mode::AuditOnly, reason);
+        control.abi_version.store(abi::ABI_VERSION, Release);
+    }
+
+    pub(super) fn set_mode(&self, mode: Mode, reason: ModeReason) {
+        self.control[0].reason.store(reason.number().into(), Relaxed);
+        self.control[0].mode.store(mode.number().into(), Release);
+    }
+
+    /// From here on nobody names a rule by this set.
+    pub(super) fn begin(&self, set: usize) {
+        self.control[0].policy[set].store(IN_WORK, SeqCst);
+    }
+
+    /// Describes a filled set, then puts it in force: one aligned store, seen whole by every decision after it.
+    pub(super) fn publish(&self, set: usize, head: &SetHead) {
+        let control = &self.control[0];
+        control.epoch[set].store(head.epoch, Relaxed);
+        control.rules[set].store(head.rules, Relaxed);
+        control.entries[set].store(head.entries, Relaxed);
+        control.unresolved[set].store(head.unresolved, Relaxed);
+        for (to, byte) in control.policy_hash[set].iter().zip(head.hash) {
+            to.store(byte, Relaxed);
+        }
+        control.policy[set].store(head.sequence, SeqCst);
+        control.active.store(set as u32, SeqCst);
+    }
+}
+
+/// Names of one kind, to write. Only under the lock.
+pub(super) struct NameWriter<const N: usize>(NamePage<N>);
+
+impl<const N: usize> NameWriter<N> {
+    pub(super) fn open(map: &str) -> Result<Self, KernelError> {
+        Shared::array(&pin(map), true).map(Self).map_err(KernelError::object(map))
+    }
+
+    /// Writes a name, NUL padded. Longer names can't be: their limits are lower.
+    pub(super) fn set(&self, index: usize, name: &[u8]) {
+        let Some(page) = self.0.get(index) else { return };
+        for (to, byte) in page.iter().zip(name.iter().copied().chain(std::iter::repeat(0))) {
+            to.store(byte, Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Name<N> {
+        self.0.get(index).map(read_name).unwrap_or_default()
+    }
+}

@@ -1,0 +1,282 @@
+//! The one door to bpf(2) and to shared pages.
+#![allow(unsafe_code)] // bpf(2) takes pointers in a union, and pages shared with the kernel come from mmap: no safe crate does either
+
+use std::ffi::CString;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Commands of bpf(2), `include/uapi/linux/bpf.h`.
+mod command {
+    pub(super) const MAP_CREATE: i32 = 0;
+    pub(super) const MAP_LOOKUP_ELEM: i32 = 1;
+    pub(super) const MAP_UPDATE_ELEM: i32 = 2;
+    pub(super) const MAP_DELETE_ELEM: i32 = 3;
+    pub(super) const MAP_GET_NEXT_KEY: i32 = 4;
+    pub(super) const OBJ_GET: i32 = 7;
+    pub(super) const PROG_TEST_RUN: i32 = 10;
+    pub(super) const OBJ_GET_INFO_BY_FD: i32 = 15;
+}
+
+/// `union bpf_attr`, as long as any command here needs; what is not set is zero.
+#[repr(C, align(8))]
+struct Attributes([u8; 80]);
+
+impl Attributes {
+    const fn new() -> Self {
+        Self([0; 80])
+    }
+
+    fn u32(mut self, offset: usize, value: u32) -> Self {
+        self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn fd(self, offset: usize, fd: BorrowedFd<'_>) -> Self {
+        self.u32(offset, fd.as_raw_fd().cast_unsigned())
+    }
+
+    fn u64(mut self, offset: usize, value: u64) -> Self {
+        self.0[offset..offset + 8].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn pointer<T: ?Sized>(self, offset: usize, pointer: *const T) -> Self {
+        self.u64(offset, pointer.cast::<u8>().expose_provenance() as u64)
+    }
+
+    /// # Safety
+    /// Every pointer in the attributes must be valid for what the command does with it.
+    unsafe fn call(&mut self, command: i32) -> io::Result<i32> {
+        // SAFETY: the attributes are readable and writable for their length; their pointers are the caller's promise.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut self.0, self.0.len()) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+    }
+
+    /// # Safety
+    /// As [`Attributes::call`], for a command that returns a new file descriptor.
+    unsafe fn open(&mut self, command: i32) -> io::Result<OwnedFd> {
+        // SAFETY: passed on to the caller.
+        let fd = unsafe { self.call(command)? };
+        // SAFETY: the kernel just made this descriptor for us; nobody else has it. It is close-on-exec.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// Opens the object pinned at `path`.
+pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    unsafe { Attributes::new().pointer(0, path.as_ptr()).open(command::OBJ_GET) }
+}
+
+/// What the kernel says of a map: `struct bpf_map_info` begins with type, id, `key_size`, `value_size`, `max_entries`.
+fn map_shape(fd: BorrowedFd<'_>) -> io::Result<[usize; 3]> {
+    let mut info = [0u32; 5];
+    object_info(fd, info.as_mut_bytes())?;
+    Ok([info[2] as usize, info[3] as usize, info[4] as usize])
+}
+
+/// Invocations that the kernel skipped because the same program was running on that CPU already.
+/// `struct bpf_prog_info.recursion_misses` (5.12) is at byte 208.
+pub(super) fn recursion_misses(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0u64; 27];
+    object_info(fd, info.as_mut_bytes())?;
+    Ok(info[26])
+}
+
+fn object_info(fd: BorrowedFd<'_>, out: &mut [u8]) -> io::Result<()> {
+    let length = u32::try_from(out.len()).map_err(io::Error::other)?;
+    let mut attributes = Attributes::new().fd(0, fd).u32(4, length).pointer(8, out.as_mut_ptr());
+    // SAFETY: the kernel writes at most `length` bytes to `out`. All pointers inside the info are zero on the way in.
+    unsafe { attributes.call(command::OBJ_GET_INFO_BY_FD) }.map(drop)
+}
+
+/// A pinned hash or array map.
+pub(super) struct Map<K, V> {
+    fd: OwnedFd,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K, V> Map<K, V>
+where
+    K: IntoBytes + FromBytes + Immutable,
+    V: IntoBytes + FromBytes + Immutable,
+{
+    /// Opens the map pinned at `path`; refuses one whose keys and values have other sizes.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let fd = obj_get(path)?;
+        let [key_size, value_size, _] = map_shape(fd.as_fd())?;
+        if key_size != size_of::<K>() || value_size != size_of::<V>() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
+        }
+        Ok(Self { fd, types: PhantomData })
+    }
+
+    fn element<T: ?Sized>(&self, key: *const K, value: *const T) -> Attributes {
+        Attributes::new().fd(0, self.fd.as_fd()).pointer(8, key).pointer(16, value)
+    }
+
+    /// Reads one element; `None` when there is none.
+    pub(super) fn get(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = V::new_zeroed();
+        // SAFETY: `open` compared both sizes; any bytes are a `V`.
+        absent_is_none(unsafe { self.element(key, &raw mut value).call(command::MAP_LOOKUP_ELEM) })
+            .map(|found| found.map(|()| value))
+    }
+
+    /// Writes one element, new or not.
+    pub(super) fn set(&self, key: &K, value: &V) -> io::Result<()> {
+        // SAFETY: `open` compared both sizes; the kernel only reads.
+        unsafe { self.element(key, value).call(command::MAP_UPDATE_ELEM) }.map(drop)
+    }
+
+    /// Removes one element; false when there was none.
+    pub(super) fn remove(&self, key: &K) -> io::Result<bool> {
+        // SAFETY: `open` compared the size; the kernel only reads.
+        absent_is_none(unsafe { self.element(key, ptr::null::<u8>()).call(command::MAP_DELETE_ELEM) })
+            .map(|found| found.is_some())
+    }
+
+    /// All keys. Whoever changes the map meanwhile may make it miss some: hold the lock.
+    pub(super) fn keys(&self) -> io::Result<Vec<K>> {
+        let mut keys: Vec<K> = Vec::new();
+        loop {
+            let mut next = K::new_zeroed();
+            let last = keys.last().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: `open` compared the size; any bytes are a `K`.
+            match absent_is_none(unsafe { self.element(last, &raw mut next).call(command::MAP_GET_NEXT_KEY) })? {
+                Some(()) => keys.push(next),
+                None => return Ok(keys),
+            }
+        }
+    }
+}
+
+fn absent_is_none(result: io::Result<i32>) -> io::Result<Option<()>> {
+    match result {
+        Ok(_) => Ok(Some(())),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs a raw tracepoint program once, without arguments; returns what it returned.
+pub(super) fn prog_test_run(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut attributes = Attributes::new().fd(0, fd);
+    // SAFETY: no pointers.
+    unsafe { attributes.call(command::PROG_TEST_RUN)? };
+    let [.., a, b, c, d] = attributes.0[..8] else { return Err(io::ErrorKind::InvalidData.into()) };
+    Ok(u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// Waits until every BPF program that was running when this was called has ended, so that none still works with what
+/// it read before.
+///
+/// The kernel promises it for updates of a map of maps (`kernel/bpf/syscall.c:maybe_wait_bpf_programs`, since 4.20);
+/// membarrier(2) would not do: on one CPU it does not wait.
+pub(super) fn wait_for_programs() -> io::Result<()> {
+    const ARRAY: u32 = 2;
+    const ARRAY_OF_MAPS: u32 = 12;
+    let create = |map_type: u32| Attributes::new().u32(0, map_type).u32(4, 4).u32(8, 4).u32(12, 1);
+    // SAFETY: no pointers.
+    let inner = unsafe { create(ARRAY).open(command::MAP_CREATE)? };
+    // SAFETY: no pointers.
+    let outer = unsafe { create(ARRAY_OF_MAPS).fd(20, inner.as_fd()).open(command::MAP_CREATE)? };
+    let (key, value) = (0u32, inner.as_raw_fd());
+    let mut attributes = Attributes::new().fd(0, outer.as_fd()).pointer(8, &raw const key).pointer(16, &raw const value);
+    // SAFETY: key and value of the map made above are 4 bytes each; the kernel only reads.
+    unsafe { attributes.call(command::MAP_UPDATE_ELEM) }.map(drop)
+}
+
+/// An array shared with the kernel by mmap. `T` is made of atomics or never changes.
+pub(super) struct Shared<T: 'static> {
+    start: NonNull<T>,
+    count: usize,
+    bytes: usize,
+}
+
+// SAFETY: a shared reference is all that is ever handed out, and `T: Sync` allows that from any thread.
+unsafe impl<T: Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Shared<T> {}
+
+impl<T: FromBytes + Sync> Shared<T> {
+    /// The elements of the mmapable array map pinned at `path`. Without `writable`, a store through an atomic ends the
+    /// process: the pages are read-only.
+    pub(super) fn array(path: &Path, writable: bool) -> io::Result<Self> {
+        let fd = obj_get(path)?;
+        let [_, value_size, max_entries] = map_shape(fd.as_fd())?;
+        if value_size != size_of::<T>() || !value_size.is_multiple_of(8) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
+        }
+        // SAFETY: elements of an array map lie `value_size` rounded up to 8 apart, from the first page on; the kernel
+        // and other processes write whole aligned words, and names only while nobody relies on them.
+        unsafe { Self::map(fd.as_fd(), 0, max_entries, writable) }
+    }
+
+    /// # Safety
+    /// From page `page` on, the map behind the descriptor is `count` elements laid out as `T`, and whoever else writes
+    /// to it does so as `T` expects. The mapping holds the map.
+    unsafe fn map(fd: BorrowedFd<'_>, page: usize, count: usize, writable: bool) -> io::Result<Self> {
+        let page_size = rustix::param::page_size();
+        let length = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = length.max(1).next_multiple_of(page_size);
+        let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let offset = (page * page_size) as u64;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing of ours.
+        let start =
+            unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, offset)? };
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { start, count, bytes })
+    }
+}
+
+/// How far the kernel ring buffer pinned at `path` was filled and read, bytes since it was made.
+pub(super) struct RingPositions {
+    consumer: Shared<AtomicU64>,
+    producer: Shared<AtomicU64>,
+}
+
+impl RingPositions {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let fd = obj_get(path)?;
+        // SAFETY: a ring buffer's first page begins with the consumer's position, its second with the producer's, each
+        // an aligned word (`kernel/bpf/ringbuf.c:struct bpf_ringbuf`).
+        let map = |page| unsafe { Shared::map(fd.as_fd(), page, 1, false) };
+        Ok(Self { consumer: map(0)?, producer: map(1)? })
+    }
+
+    pub(super) fn consumed(&self) -> u64 {
+        self.consumer[0].load(Ordering::Acquire)
+    }
+
+    pub(super) fn produced(&self) -> u64 {
+        self.producer[0].load(Ordering::Acquire)
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: mapped until drop, page aligned, `count` elements long, any bytes are a `T` (`FromBytes` in `map`);
+        // concurrent writers keep to what `map` asks of them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map` with this length, and no reference outlives `self`.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}

@@ -1,0 +1,15 @@
+//! `aegis run`: kernel ring buffer -> decode -> encode -> bounded queue -> ring on disk. One direction.
+
+mod confine;
+pub(crate) mod control;
+mod books;
+mod queue;
+mod reader;
+mod shared;
+mod signals;
+mod start;
+pub(crate) mod status;
+mod translate;
+mod writer;
+
+pub(crate) use start::{Options, run};

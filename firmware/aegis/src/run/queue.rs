@@ -1,0 +1,66 @@
+//! The bounded queue between reader and writer: encoded events, no allocation.
+
+use std::thread::Thread;
+use std::time::Duration;
+
+use aegis_event::{Event, limits::EVENT_BYTES};
+use heapless::spsc::{Consumer, Producer, Queue};
+
+use super::books::Entry;
+use crate::limits;
+
+/// One encoded event.
+pub(crate) struct Slot {
+    /// What it means to the books.
+    pub(crate) entry: Entry,
+    length: u16,
+    bytes: [u8; EVENT_BYTES],
+}
+
+impl Slot {
+    /// Encodes an event. An event the reader built is within its bounds, so this does not fail in practice; when
+    /// it does, the caller counts the event as lost.
+    pub(crate) fn encode(event: &Event<'_>, entry: Entry) -> Option<Self> {
+        let mut slot = Self { entry, length: 0, bytes: [0; EVENT_BYTES] };
+        slot.length = event.encode(&mut slot.bytes).ok()? as u16;
+        Some(slot)
+    }
+
+    /// The encoded event.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+pub(crate) type Events = Queue<Slot, { limits::QUEUE_EVENTS }>;
+pub(crate) type Out<'q> = Consumer<'q, Slot>;
+
+/// The reader's end.
+pub(crate) struct In<'q> {
+    pub(crate) producer: Producer<'q, Slot>,
+    pub(crate) writer: Thread,
+}
+
+impl In<'_> {
+    /// Queues an event; waits while the queue is full, which is how back-pressure reaches the kernel ring buffer.
+    /// `abandon` is asked while waiting; when it says yes the event is given up and `false` returned.
+    pub(crate) fn push(&mut self, slot: Slot, abandon: impl Fn() -> bool) -> bool {
+        let mut slot = slot;
+        loop {
+            match self.producer.enqueue(slot) {
+                Ok(()) => break,
+                Err(refused) => {
+                    if abandon() {
+                        return false;
+                    }
+                    slot = refused;
+                    self.writer.unpark();
+                    // The writer unparks the reader when it has made room; the timeout only bounds a lost wake-up.
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+            }
+        }
+        self.writer.unpark();
+        true
+    }
+}

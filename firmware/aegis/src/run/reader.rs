@@ -1,0 +1,223 @@
+//! The reader: kernel ring buffer -> event -> queue. Allocates nothing once the agent is ready.
+
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use aegis_event::{Accounts, Body, Cause, Event, Verdict};
+use rustix::event::{Timespec, epoll};
+
+use super::books::{Books, Entry};
+use super::queue::{In, Slot};
+use super::shared::{Phase, Shared};
+use super::signals::Signals;
+use super::translate::translate;
+use crate::heap;
+use crate::kernel::{EventSource, KernelState};
+use crate::limits;
+use crate::storage::device::boottime;
+
+/// Records taken before signals and losses are looked at again.
+const BATCH: usize = 256;
+/// How often losses are looked for while events flow.
+const LOSS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Everything the event path needs, open and allocated before privileges are dropped.
+pub(crate) struct Reader<'r> {
+    pub(crate) source: EventSource,
+    pub(crate) state: &'r KernelState,
+    pub(crate) queue: In<'r>,
+    pub(crate) shared: &'r Shared,
+    pub(crate) signals: Signals,
+    pub(crate) poll: rustix::fd::OwnedFd,
+    /// What is booked as reported so far: this run's and, in the same boot, earlier runs'.
+    pub(crate) books: Books,
+    /// An agent ran before in this boot and may have died with events in hand: the fewest events that can be missing,
+    /// over several looks. None when no agent ran before, or when it is settled.
+    pub(crate) missing: Option<Missing>,
+    pub(crate) trace: bool,
+}
+
+/// How many events a killed agent took with it. Records being written by a probe at the moment of a look are seen
+/// but not yet taken, so one look can only be too high; the lowest of several is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missing {
+    lowest: u64,
+    looks: u32,
+}
+
+impl Missing {
+    const LOOKS: u32 = 5;
+
+    pub(crate) const fn new() -> Self {
+        Self { lowest: u64::MAX, looks: 0 }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads until a signal asks for the end; returns the signal's number.
+    pub(crate) fn run(&mut self) -> u8 {
+        let mut allocations = None;
+        let mut losses_at = Instant::now();
+        loop {
+            let drained = self.take(BATCH);
+            if losses_at.elapsed() >= LOSS_INTERVAL {
+                losses_at = Instant::now();
+                self.report_losses();
+                if drained {
+                    self.look_for_missing();
+                }
+            }
+            let made = heap::allocations_of_this_thread();
+            let since = *allocations.get_or_insert(made);
+            self.shared.reader_allocations.store(made - since, Relaxed);
+            if self.signals.count() > 0 {
+                break;
+            }
+            if drained {
+                // With nothing to settle, sleep until there is an event: an idle agent does not wake.
+                let settled = self.missing.is_none() && losses_at.elapsed() >= LOSS_INTERVAL;
+                self.wait(if settled { None } else { Some(LOSS_INTERVAL) });
+            }
+        }
+        self.shared.set_phase(Phase::Stopping);
+        self.drain();
+        self.close_books();
+        self.signals.last()
+    }
+
+    /// Takes at most `most` records; true when there were fewer.
+    fn take(&mut self, most: usize) -> bool {
+        for _ in 0..most {
+            let Some(record) = self.source.next() else { return true };
+            let translated = translate(&record, self.state, |event| {
+                let denied = event.verdict() == Some(Verdict::Denied);
+                (Slot::encode(event, Entry::Counted), event.kind(), denied, self.trace.then(|| print(event)))
+            });
+            drop(record);
+            match translated {
+                Some((Some(slot), kind, denied, _)) => {
+                    let shared = self.shared;
+                    if self.queue.push(slot, || shared.writer_failed.load(Relaxed)) {
+                        shared.count(kind, denied);
+                    } else {
+                        shared.lose(Cause::RingWrite, 1);
+                    }
+                }
+                // Counted now, written by the next look for losses.
+                _ => self.shared.lose(Cause::BadRecord, 1),
+            }
+        }
+        false
+    }
+
+    /// Queues an event of the agent's own.
+    pub(crate) fn say(&mut self, body: Body<'_>, entry: Entry) {
+        let event = Event { time: boottime(), subject: None, body };
+        if self.trace {
+            print(&event);
+        }
+        if let Some(slot) = Slot::encode(&event, entry) {
+            let shared = self.shared;
+            if self.queue.push(slot, || shared.writer_failed.load(Relaxed)) {
+                shared.count(event.kind(), false);
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) {
+        let timeout = timeout.map(|limit| Timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) });
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 2];
+        // An error here is a signal; the loop looks at signals next.
+        let _ = epoll::wait(&self.poll, &mut events[..], timeout.as_ref());
+    }
+
+    /// Writes a loss event for each workload that lost some since the last look, and for what the agent lost.
+    fn report_losses(&mut self) {
+        for slot in 0..limits::WORKLOADS {
+            let lost = self.state.ring_full(slot);
+            let count = lost.saturating_sub(self.books.reported[slot]);
+            if count > 0 {
+                let entry = Entry::KernelLoss(slot, count);
+                self.books.add(entry);
+                let name = self.state.workload_name(slot);
+                self.say(Body::Loss { workload: &name, cause: Cause::KernelRingFull, count }, entry);
+            }
+        }
+        for cause in [Cause::BadRecord, Cause::RingWrite] {
+            let index = usize::from(cause.number());
+            let count = self.shared.lost()[index].saturating_sub(self.books.lost[index]);
+            if count > 0 {
+                let entry = Entry::AgentLoss(cause, count);
+                self.books.add(entry);
+                self.say(Body::Loss { workload: b"", cause, count }, entry);
+            }
+        }
+    }
+
+    /// Settles what an agent that was killed earlier in this boot took with it.
+    fn look_for_missing(&mut self) {
+        let Some(mut missing) = self.missing else { return };
+        missing.lowest = missing.lowest.min(self.accounts().missing());
+        missing.looks += 1;
+        if missing.looks < Missing::LOOKS && missing.lowest > 0 {
+            self.missing = Some(missing);
+            return;
+        }
+        self.missing = None;
+        if missing.lowest > 0 {
+            self.shared.lose(Cause::AgentKilled, missing.lowest);
+            let entry = Entry::AgentLoss(Cause::AgentKilled, missing.lowest);
+            self.books.add(entry);
+            self.say(
+                Body::Loss { workload: b"", cause: Cause::AgentKilled, count: missing.lowest },
+                entry,
+            );
+        }
+    }
+
+    fn accounts(&self) -> Accounts {
+        accounts(self.state, self.shared)
+    }
+
+    /// Takes what the kernel still holds until the books balance, for a bounded time; a second signal ends it.
+    fn drain(&mut self) {
+        let end = Instant::now() + Duration::from_millis(limits::DRAIN_MILLIS);
+        while self.signals.count() < 2 && Instant::now() < end {
+            if self.take(BATCH) {
+                self.report_losses();
+                self.look_for_missing();
+                if self.missing.is_none() && self.accounts().balanced() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.report_losses();
+    }
+
+    fn close_books(&mut self) {
+        let accounts = self.accounts();
+        self.say(Body::Accounts(accounts), Entry::Nothing);
+        let signal = self.signals.last();
+        self.say(Body::Stop { signal }, Entry::Nothing);
+    }
+}
+
+/// The books now. `seen` is read last: an event taken is never missing from it.
+pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
+    let written = shared.taken.load(Relaxed);
+    let mut lost = shared.lost();
+    lost[usize::from(Cause::KernelRingFull.number())] = state.total_ring_full();
+    Accounts { seen: state.total_seen(), written, lost }
+}
+
+/// One line on stdout; built on the stack, cut if it does not fit.
+fn print(event: &Event<'_>) {
+    let mut line = [0; 1024];
+    let mut rest = &mut line[..1023];
+    let _ = write!(rest, "{event}");
+    let length = 1023 - rest.len();
+    line[length] = b'\n';
+    let _ = rustix::io::write(rustix::stdio::stdout(), &line[..=length]);
+}

@@ -1,0 +1,95 @@
+//! What the threads of the agent tell each other: plain atomics, no locks.
+
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use aegis_event::{Cause, Kind};
+
+/// How far the agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Not yet writing to the ring.
+    Starting = 0,
+    /// The start event is on disk and events flow.
+    Ready = 1,
+    /// Draining after a signal.
+    Stopping = 2,
+    /// Sealed and gone.
+    Stopped = 3,
+}
+
+/// Counters and flags of one run.
+#[derive(Default)]
+pub(crate) struct Shared {
+    phase: AtomicU8,
+    by_kind: [AtomicU64; KINDS],
+    denied: AtomicU64,
+    /// Counted events handed to the ring in this boot, earlier runs included.
+    pub(crate) taken: AtomicU64,
+    /// Lost by the agent itself, by cause number; the kernel's own losses are read from its counters.
+    lost: [AtomicU64; CAUSES],
+    /// Sequence of the last event flushed.
+    pub(crate) acked: AtomicU64,
+    /// Bytes of the ring in use, and of its capacity.
+    pub(crate) ring_used: AtomicU64,
+    pub(crate) ring_capacity: AtomicU64,
+    pub(crate) ring_first: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) write_errors: AtomicU64,
+    /// Allocations of the event path since the agent was ready, reader's and writer's.
+    pub(crate) reader_allocations: AtomicU64,
+    pub(crate) writer_allocations: AtomicU64,
+    /// Set once: nothing more will be queued.
+    pub(crate) closed: AtomicBool,
+    /// Set by the writer: it gave up, the ring can't be written.
+    pub(crate) writer_failed: AtomicBool,
+}
+
+pub(crate) const KINDS: usize = Kind::ALL.len();
+pub(crate) const CAUSES: usize = Cause::ALL.len();
+
+impl Shared {
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            2 => Phase::Stopping,
+            _ => Phase::Stopped,
+        }
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Counts an event handed to the writer.
+    pub(crate) fn count(&self, kind: Kind, denied: bool) {
+        if let Some(index) = Kind::ALL.iter().position(|other| *other == kind) {
+            self.by_kind[index].fetch_add(1, Relaxed);
+        }
+        if denied {
+            self.denied.fetch_add(1, Relaxed);
+        }
+        if kind.is_counted() {
+            self.taken.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts events lost by the agent.
+    pub(crate) fn lose(&self, cause: Cause, count: u64) {
+        self.lost[usize::from(cause.number())].fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn by_kind(&self) -> [u64; KINDS] {
+        core::array::from_fn(|index| self.by_kind[index].load(Relaxed))
+    }
+
+    pub(crate) fn lost(&self) -> [u64; CAUSES] {
+        core::array::from_fn(|index| self.lost[index].load(Relaxed))
+    }
+
+    pub(crate) fn denied(&self) -> u64 {
+        self.denied.load(Relaxed)
+    }
+}

@@ -1,0 +1,138 @@
+//! Write, flush, rename, flush the directory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file that is not there until [`Pending::publish`] has made it durable. Dropped before that, it leaves nothing.
+pub(crate) struct Pending {
+    file: File,
+    temporary: PathBuf,
+    published: bool,
+}
+
+impl Pending {
+    /// Begins a file beside where it will be published, with these permission bits.
+    pub(crate) fn begin(directory: &Path, mode: u32) -> io::Result<Self> {
+        let temporary = directory.join(format!(".aegis-{}.tmp", std::process::id()));
+        let file = match create(&temporary, mode) {
+            // Left by a process of the same number that lost power before the rename: never valid.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                create(&temporary, mode)?
+            }
+            other => other?,
+        };
+        Ok(Self { file, temporary, published: false })
+    }
+
+    /// Cuts the file to its first `length` bytes.
+    pub(crate) fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.seek(io::SeekFrom::Start(length)).map(drop)
+    }
+
+    /// Makes what was written durable under `name`, in the same directory, replacing what was there.
+    pub(crate) fn publish(mut self, name: &str) -> io::Result<PathBuf> {
+        self.file.sync_all()?;
+        let directory = self.temporary.parent().unwrap_or(Path::new("/")).to_owned();
+        let path = directory.join(name);
+        fs::rename(&self.temporary, &path)?;
+        self.published = true;
+        File::open(&directory)?.sync_all()?;
+        Ok(path)
+    }
+}
+
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Replaces `directory/name` with `bytes`, durably, or leaves it as it was.
+pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let mut pending = Pending::begin(directory, mode)?;
+    pending.write_all(bytes)?;
+    pending.publish(name)
+}
+
+/// Makes a directory, its parents too, that only root can enter; its parent is flushed.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Reads a regular file of at most `limit` bytes, following no symbolic link in its last component.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // One more than the limit: a file that grows while it is read is noticed, not followed.
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_not_published_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        replace(directory.path(), "state", b"old", 0o600).unwrap();
+        let mut pending = Pending::begin(directory.path(), 0o600).unwrap();
+        pending.write_all(b"new").unwrap();
+        drop(pending);
+        assert_eq!(fs::read(directory.path().join("state")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_a_directory_and_a_long_file_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, [0; 100]).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(read_bounded(&file, 100).unwrap().len(), 100);
+        assert!(read_bounded(&file, 99).is_err());
+        assert!(read_bounded(&link, 100).is_err());
+        assert!(read_bounded(directory.path(), 100).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! What the device trusts and remembers: root metadata, trust state in two copies, two slots for the policy in force.
+//!
+//! A bundle is first written whole to the slot that the trust state does not name, then put in force, then named by a
+//! new trust state: that write is the commit. Power may fail between any two of these; the next boot takes the slot
+//! that the trust state names.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aegis_bundle::{Context, Root, TrustState, limits as bounds};
+
+use super::{DATA, ROOT_METADATA, atomic};
+use crate::limits;
+use crate::outcome::Failure;
+
+const COPIES: [&str; 2] = ["trust.a", "trust.b"];
+const SLOTS: [&str; 2] = ["slot.a", "slot.b"];
+const BUNDLE: &str = "bundle.aegis";
+
+/// The trust anchor, from the read-only root file system.
+pub(crate) fn root() -> Result<Root, Failure> {
+    let path = Path::new(ROOT_METADATA);
+    let bytes = atomic::read_bounded(path, bounds::ROOT_BYTES as u64)
+        .map_err(|error| Failure::error(format!("{ROOT_METADATA}: {error}")))?;
+    Root::open(&bytes)
+        .map_err(|error| Failure::error(format!("{ROOT_METADATA}: {} (the image is not sound)", error.code())))
+}
+
+/// What was accepted before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Remembered {
+    /// The newest good copy; a new device's when there is none.
+    pub(crate) state: TrustState,
+    /// There were copies, and none was good.
+    pub(crate) damaged: bool,
+    /// Which copy the next write replaces.
+    next: usize,
+}
+
+/// Reads both copies of the trust state.
+pub(crate) fn remembered() -> io::Result<Remembered> {
+    let read = |name: &str| match atomic::read_bounded(&Path::new(DATA).join(name), bounds::STATE_BYTES as u64) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // Too long, or no regular file: not a copy, and not a reason to stop.
+        Err(error) if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) => {
+            Ok(vec![0])
+        }
+        Err(error) => Err(error),
+    };
+    let copies = [read(COPIES[0])?, read(COPIES[1])?];
+    let Some(state) = TrustState::pick(&copies[0], &copies[1]) else {
+        let damaged = copies.iter().any(|copy| !copy.is_empty());
+        return Ok(Remembered { damaged, ..Remembered::default() });
+    };
+    // The copy that is not the one picked.
+    let next = usize::from(TrustState::decode(&copies[0]) == Some(state));
+    Ok(Remembered { state, damaged: false, next })
+}
+
+impl Remembered {
+    /// Writes the new state over the older copy: the commit.
+    pub(crate) fn commit(&self, state: &TrustState) -> io::Result<()> {
+        atomic::replace(Path::new(DATA), COPIES[self.next], &state.encode(), 0o600).map(drop)
+    }
+
+    /// The bundle that the trust state names, from whichever slot holds it.
+    pub(crate) fn bundle(&self) -> Option<Vec<u8>> {
+        SLOTS.iter().find_map(|slot| {
+            let bytes = atomic::read_bounded(&slot_path(slot).join(BUNDLE), limits::BUNDLE_BYTES).ok()?;
+            (aegis_bundle::hash(&bytes) == self.state.bundle).then_some(bytes)
+        })
+    }
+
+    /// Keeps a copy of a bundle in the slot that is not the one in force; returns what was read back from it.
+    pub(crate) fn keep(&self, bundle: &[u8]) -> io::Result<Vec<u8>> {
+        let in_force = SLOTS.iter().position(|slot| {
+            atomic::read_bounded(&slot_path(slot).join(BUNDLE), limits::BUNDLE_BYTES)
+                .is_ok_and(|bytes| aegis_bundle::hash(&bytes) == self.state.bundle)
+        });
+        let directory = slot_path(SLOTS[if in_force == Some(0) { 1 } else { 0 }]);
+        atomic::make_private_directory(&directory)?;
+        let path = atomic::replace(&directory, BUNDLE, bundle, 0o600)?;
+        atomic::read_bounded(&path, limits::BUNDLE_BYTES)
+    }
+}
+
+fn slot_path(slot: &str) -> PathBuf {
+    Path::new(DATA).join(slot)
+}
+
+/// What this device is, to a bundle's selectors.
+pub(crate) fn context(root: &Root, device: [u8; 16], state: TrustState) -> Context<'_> {
+    Context {
+        root,
+        device: Some(device),
+        architecture: Some(std::env::consts::ARCH),
+        agent: Some(version()),
+        state,
+    }
+}
+
+/// The agent's version, as manifests compare it.
+fn version() -> [u16; 3] {
+    let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap_or(0));
+    core::array::from_fn(|_| parts.next().unwrap_or(0))
+}

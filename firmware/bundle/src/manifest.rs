@@ -1,0 +1,242 @@
+//! The manifest: what is signed.
+
+use aegis_policy::Mode;
+use heapless::Vec;
+use minicbor::Encoder;
+use minicbor::encode::Write;
+
+use crate::cbor::{ANY, Canonical, Reader, Written};
+use crate::limits::{ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, DEVICES};
+use crate::refusal::Reason;
+
+/// Name of the compiled policy among the contents.
+pub const POLICY: &str = "policy";
+/// Name of the policy source among the contents.
+pub const SOURCE: &str = "policy.toml";
+const PRODUCT: &str = "aegis";
+const FORMAT: u64 = 1;
+/// Longest file name in a manifest, bytes.
+const FILE_NAME_BYTES: usize = 32;
+
+/// Keys of the manifest's map (`docs/formats/bundle.cddl`).
+mod key {
+    pub(super) const PRODUCT: u8 = 1;
+    pub(super) const FORMAT: u8 = 2;
+    pub(super) const EPOCH: u8 = 3;
+    pub(super) const SEQUENCE: u8 = 4;
+    pub(super) const CREATED: u8 = 5;
+    pub(super) const EXPIRES: u8 = 6;
+    pub(super) const SELECTORS: u8 = 7;
+    pub(super) const CEILING: u8 = 8;
+    pub(super) const CONTENTS: u8 = 9;
+    pub(super) const COMMENT: u8 = 10;
+    pub(super) const DEVICES: u8 = 1;
+    pub(super) const ARCHITECTURES: u8 = 2;
+    pub(super) const AGENT: u8 = 3;
+}
+
+/// A version: major, minor, patch.
+pub type Version = [u16; 3];
+
+/// A file in the contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Bytes.
+    pub length: u64,
+    /// SHA-256.
+    pub hash: [u8; 32],
+}
+
+/// What a bundle says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest<'a> {
+    /// Raised only together with the root's.
+    pub epoch: u64,
+    /// Counts up from 1 within an epoch.
+    pub sequence: u64,
+    /// When it was made, Unix seconds.
+    pub created: u64,
+    /// When it goes stale, Unix seconds; `None` for never. A stale policy stays in force and raises an alarm.
+    pub expires: Option<u64>,
+    /// Device ids it is for, strictly ascending; `None` for any.
+    pub devices: Option<Vec<[u8; 16], DEVICES>>,
+    /// Architectures it is for (as Rust names them: `x86_64`, `aarch64`), strictly ascending; `None` for any.
+    pub architectures: Option<Vec<&'a str, ARCHITECTURES>>,
+    /// Lowest agent version that it is for; `None` for any.
+    pub agent: Option<Version>,
+    /// The most that its policy may ask for.
+    pub ceiling: Mode,
+    /// The compiled policy, file [`POLICY`].
+    pub policy: Content,
+    /// The policy's source, file [`SOURCE`].
+    pub source: Content,
+    /// For people.
+    pub comment: &'a str,
+}
+
+impl<'a> Manifest<'a> {
+    /// Reads the one manifest that `bytes` is. Strict: what would not be written is not read.
+    ///
+    /// # Errors
+    /// The reasons that a manifest alone can give.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Reason> {
+        let manifest = read(&mut Reader::new(bytes))?;
+        if !manifest.is_possible() {
+            return Err(Reason::BadManifest);
+        }
+        if !manifest.is_exactly(bytes) {
+            return Err(Reason::NotCanonical);
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest to the front of `out` and returns how many bytes it took; `None` when there is no room, or
+    /// it would not be read again.
+    #[cfg(feature = "build")]
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let length = self.write_to(out)?;
+        Manifest::decode(&out[..length]).is_ok().then_some(length)
+    }
+
+    /// What the types leave open.
+    fn is_possible(&self) -> bool {
+        let devices =
+            self.devices.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
+        let architectures = self.architectures.as_deref().is_none_or(|names| {
+            !names.is_empty()
+                && names.is_sorted_by(|a, b| a < b)
+                && names.iter().all(|name| (1..=ARCHITECTURE_BYTES).contains(&name.len()))
+        });
+        devices
+            && architectures
+            && self.epoch > 0
+            && self.sequence > 0
+            && self.expires.is_none_or(|expires| expires > self.created)
+            && self.comment.len() <= COMMENT_BYTES
+            && !self.comment.chars().any(char::is_control)
+    }
+}
+
+fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
+    input.map(10)?;
+    input.key(key::PRODUCT)?;
+    if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
+        return Err(Reason::WrongProduct);
+    }
+    if input.u64_at(key::FORMAT)? != FORMAT {
+        return Err(Reason::UnsupportedFormat);
+    }
+    let epoch = input.u64_at(key::EPOCH)?;
+    let sequence = input.u64_at(key::SEQUENCE)?;
+    let created = input.u64_at(key::CREATED)?;
+    input.key(key::EXPIRES)?;
+    let expires = if input.null()? { None } else { Some(input.u64()?) };
+    input.key(key::SELECTORS)?;
+    input.map(3)?;
+    input.key(key::DEVICES)?;
+    let devices = list(input, Reader::fixed)?;
+    input.key(key::ARCHITECTURES)?;
+    let architectures = list(input, |input| input.str(ARCHITECTURE_BYTES))?;
+    input.key(key::AGENT)?;
+    let agent = list::<_, 3>(input, Reader::u16)?;
+    let agent = match agent.as_deref() {
+        None => None,
+        Some(version) => Some(version.try_into().map_err(|_| Reason::BadManifest)?),
+    };
+    let ceiling = Mode::from_number(input.u8_at(key::CEILING)?).ok_or(Reason::BadManifest)?;
+    input.key(key::CONTENTS)?;
+    let (policy, source) = contents(input)?;
+    input.key(key::COMMENT)?;
+    let comment = input.str(COMMENT_BYTES)?;
+    Ok(Manifest {
+        epoch,
+        sequence,
+        created,
+        expires,
+        devices,
+        architectures,
+        agent,
+        ceiling,
+        policy,
+        source,
+        comment,
+    })
+}
+
+/// `any`, or an array.
+fn list<'a, T, const N: usize>(
+    input: &mut Reader<'a>,
+    item: impl Fn(&mut Reader<'a>) -> Result<T, crate::cbor::Unread>,
+) -> Result<Option<Vec<T, N>>, Reason> {
+    if input.any()? {
+        return Ok(None);
+    }
+    let mut items = Vec::new();
+    for _ in 0..input.array(N)? {
+        items.push(item(input)?).map_err(|_| Reason::BadManifest)?;
+    }
+    Ok(Some(items))
+}
+
+/// Exactly the files of this format, in the order of their names.
+fn contents(input: &mut Reader<'_>) -> Result<(Content, Content), Reason> {
+    let mut left = input.array(usize::from(u8::MAX))?;
+    let mut next = |name: &str| {
+        left = left.checked_sub(1).ok_or(Reason::ContentMissing)?;
+        if input.array(3)? != 3 {
+            return Err(Reason::BadManifest);
+        }
+        match input.str(FILE_NAME_BYTES)? {
+            found if found == name => {}
+            // The other one, or this one again, in its place: then this one is what is missing.
+            POLICY | SOURCE => return Err(Reason::ContentMissing),
+            _ => return Err(Reason::ContentExtra),
+        }
+        Ok(Content { length: input.u64()?, hash: input.fixed()? })
+    };
+    let both = (next(POLICY)?, next(SOURCE)?);
+    if left == 0 { Ok(both) } else { Err(Reason::ContentExtra) }
+}
+
+impl Canonical for Manifest<'_> {
+    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
+        out.map(10)?;
+        out.u8(key::PRODUCT)?.str(PRODUCT)?;
+        out.u8(key::FORMAT)?.u64(FORMAT)?;
+        out.u8(key::EPOCH)?.u64(self.epoch)?;
+        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
+        out.u8(key::CREATED)?.u64(self.created)?;
+        out.u8(key::EXPIRES)?;
+        match self.expires {
+            Some(expires) => out.u64(expires)?,
+            None => out.null()?,
+        };
+        out.u8(key::SELECTORS)?.map(3)?;
+        out.u8(key::DEVICES)?;
+        write_list(out, self.devices.as_deref(), |out, id| out.bytes(id).map(drop))?;
+        out.u8(key::ARCHITECTURES)?;
+        write_list(out, self.architectures.as_deref(), |out, name| out.str(name).map(drop))?;
+        out.u8(key::AGENT)?;
+        write_list(out, self.agent.as_ref().map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))?;
+        out.u8(key::CEILING)?.u8(self.ceiling.number())?;
+        out.u8(key::CONTENTS)?.array(2)?;
+        for (name, file) in [(POLICY, &self.policy), (SOURCE, &self.source)] {
+            out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
+        }
+        out.u8(key::COMMENT)?.str(self.comment)?;
+        Ok(())
+    }
+}
+
+fn write_list<T, W: Write>(
+    out: &mut Encoder<W>,
+    items: Option<&[T]>,
+    mut item: impl FnMut(&mut Encoder<W>, &T) -> Written<W>,
+) -> Written<W> {
+    let Some(items) = items else {
+        out.str(ANY)?;
+        return Ok(());
+    };
+    out.array(items.len() as u64)?;
+    items.iter().try_for_each(|one| item(out, one))
+}

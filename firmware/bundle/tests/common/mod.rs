@@ -1,0 +1,107 @@
+//! Bundles to try things on.
+
+use aegis_bundle::limits::{BUNDLE_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use aegis_bundle::{Content, Context, Manifest, Role, Root, TrustState, assemble, hash};
+use aegis_cose::{Domain, KeyPair, Seed, sign_detached, signature};
+use aegis_policy::{Action, Mode, Operations, Source, SourceRule, compile};
+
+pub fn pair(n: u8) -> KeyPair {
+    KeyPair::from_seed(Seed::new([n; 32]))
+}
+
+pub fn role(keys: &[u8], threshold: u8) -> Role {
+    let mut publics: Vec<[u8; 32]> = keys.iter().map(|n| *pair(*n).pk).collect();
+    publics.sort_unstable();
+    Role { threshold, keys: publics.into_iter().collect() }
+}
+
+/// A root at epoch 2 whose policy role is these keys.
+pub fn root(keys: &[u8], threshold: u8) -> Root {
+    Root {
+        version: 1,
+        epoch: 2,
+        root: role(&[100], 1),
+        policy: role(keys, threshold),
+        revoked: [].into_iter().collect(),
+    }
+}
+
+pub fn context(root: &Root) -> Context<'_> {
+    Context {
+        root,
+        device: Some([7; 16]),
+        architecture: Some("x86_64"),
+        agent: Some([1, 2, 3]),
+        state: TrustState::default(),
+    }
+}
+
+pub fn policy(mode: Mode) -> Vec<u8> {
+    compile(&Source {
+        name: "test",
+        mode,
+        workloads: vec!["demo"],
+        rules: vec![SourceRule {
+            name: "no-shadow",
+            action: Action::Deny,
+            operations: Operations::OPEN,
+            workloads: vec![1],
+            paths: vec!["/etc/shadow"],
+            tags: vec![],
+        }],
+    })
+    .expect("good source")
+}
+
+pub const TOML: &[u8] = b"schema = 1\n";
+
+pub fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
+    let content = |bytes: &[u8]| Content { length: bytes.len() as u64, hash: hash(bytes) };
+    Manifest {
+        epoch: 2,
+        sequence: 5,
+        created: 1_800_000_000,
+        expires: None,
+        devices: None,
+        architectures: None,
+        agent: None,
+        ceiling: Mode::Enforce,
+        policy: content(policy),
+        source: content(source),
+        comment: "a test",
+    }
+}
+
+pub fn encode(manifest: &Manifest<'_>) -> Vec<u8> {
+    let mut out = vec![0; MANIFEST_BYTES];
+    let length = manifest.encode(&mut out).expect("a possible manifest");
+    out.truncate(length);
+    out
+}
+
+/// A bundle of any manifest bytes, signed by these keys.
+pub fn pack(manifest: &[u8], contents: &[&[u8]], keys: &[u8]) -> Vec<u8> {
+    let mut scratch = vec![0; manifest.len() + 128];
+    let signatures: Vec<_> = keys
+        .iter()
+        .map(|n| signature(manifest, Domain::Bundle, &pair(*n).sk, &mut scratch).expect("room"))
+        .collect();
+    let mut cose = vec![0; SIGNATURES_BYTES];
+    let length = sign_detached(&signatures, &mut cose).expect("room");
+    assembled(manifest, &cose[..length], contents)
+}
+
+pub fn assembled(manifest: &[u8], cose: &[u8], contents: &[&[u8]]) -> Vec<u8> {
+    let mut out = vec![0; BUNDLE_BYTES];
+    let length = assemble(manifest, cose, contents, &mut out).expect("fits");
+    out.truncate(length);
+    out
+}
+
+/// A good bundle of a changed manifest, signed by key 1.
+pub fn bundle(change: impl FnOnce(&mut Manifest<'_>)) -> Vec<u8> {
+    let policy = policy(Mode::Enforce);
+    let mut manifest = manifest(&policy, TOML);
+    change(&mut manifest);
+    pack(&encode(&manifest), &[&policy, TOML], &[1])
+}

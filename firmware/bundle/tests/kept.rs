@@ -1,0 +1,111 @@
+//! What trust leaves behind: the two copies of the state, and receipts.
+
+mod common;
+
+use aegis_bundle::limits::{RECEIPT_BYTES, STATE_BYTES};
+use aegis_bundle::{Answer, Receipt, ReceiptError, TrustState, encode_receipt, open_receipt};
+use aegis_cose::{CoseError, device_id};
+use aegis_event::Mode;
+use common::pair;
+
+fn state(generation: u64, sequence: u64) -> TrustState {
+    TrustState { generation, epoch: 2, sequence, time: 9, manifest: [3; 32], bundle: [4; 32] }
+}
+
+#[test]
+fn the_newer_good_copy_counts() {
+    let (old, new) = (state(4, 7).encode(), state(5, 8).encode());
+    let mut torn = new;
+    torn[60..].fill(0xff);
+    for (a, b, expected) in [
+        (&old[..], &new[..], Some(state(5, 8))),
+        (&new, &old, Some(state(5, 8))),
+        (&old, &torn, Some(state(4, 7))),
+        (&torn, &old, Some(state(4, 7))),
+        (&[], &old, Some(state(4, 7))),
+        (&torn, &torn, None),
+        (&[], &[], None),
+        (&old[..STATE_BYTES - 1], &[], None),
+    ] {
+        assert_eq!(TrustState::pick(a, b), expected);
+    }
+    let tie = state(5, 9).encode();
+    assert_eq!(TrustState::pick(&tie, &new), Some(state(5, 9)), "of equal generations the newer bundle");
+}
+
+#[test]
+fn every_flip_of_a_state_is_seen() {
+    let good = state(5, 8).encode();
+    for index in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good;
+            bad[index] ^= 1 << bit;
+            assert_eq!(TrustState::decode(&bad), None, "byte {index} bit {bit}");
+        }
+    }
+}
+
+fn receipt() -> Receipt<'static> {
+    Receipt {
+        public_key: *pair(20).pk,
+        seen: Some([1; 32]),
+        answer: Answer::Refused,
+        code: "rollback",
+        epoch: 2,
+        sequence: 5,
+        mode: Mode::Enforcing,
+        ring_head: None,
+        boot_id: [8; 16],
+        boot_time: u64::MAX,
+        clock: u64::MAX,
+        clock_trusted: false,
+    }
+}
+
+fn encoded(receipt: &Receipt<'_>) -> Vec<u8> {
+    let mut out = vec![0; RECEIPT_BYTES];
+    let length = encode_receipt(receipt, &pair(20).sk, &mut out).expect("room");
+    out.truncate(length);
+    out
+}
+
+#[test]
+fn a_receipt_comes_back() {
+    let longest = Receipt { ring_head: Some([5; 32]), code: "a-code-of-thirty-two-characters-", ..receipt() };
+    for receipt in [receipt(), longest, Receipt { seen: None, answer: Answer::None, code: "", ..receipt() }] {
+        let bytes = encoded(&receipt);
+        let again = open_receipt(&bytes).expect("good");
+        assert_eq!(again, receipt);
+        assert_eq!(again.device(), device_id(&pair(20).pk));
+    }
+}
+
+#[test]
+fn receipts_are_of_their_key() {
+    let mut out = [0; RECEIPT_BYTES];
+    assert_eq!(encode_receipt(&receipt(), &pair(21).sk, &mut out), Err(ReceiptError::BadReceipt));
+    let long = Receipt { code: "a-code-of-more-than-thirty-two-bytes", ..receipt() };
+    assert_eq!(encode_receipt(&long, &pair(20).sk, &mut out), Err(ReceiptError::BadReceipt));
+    assert_eq!(encode_receipt(&receipt(), &pair(20).sk, &mut out[..100]), Err(ReceiptError::TooLarge));
+    // The payload of one device, signed by another.
+    let bytes = encoded(&receipt());
+    let (message, _) = aegis_cose::Sign1::take(&bytes).expect("good");
+    let payload = message.unverified_payload().to_vec();
+    let length =
+        aegis_cose::sign1(&payload, aegis_cose::Domain::Receipt, &pair(21).sk, &mut out).expect("room");
+    assert_eq!(open_receipt(&out[..length]), Err(ReceiptError::Cose(CoseError::UnknownKey)));
+}
+
+#[test]
+fn every_flip_and_cut_of_a_receipt_is_seen() {
+    let good = encoded(&receipt());
+    for index in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[index] ^= 1 << bit;
+            assert!(open_receipt(&bad).is_err(), "byte {index} bit {bit}");
+        }
+        assert!(open_receipt(&good[..index]).is_err(), "cut at {index}");
+    }
+    assert!(open_receipt(&[&good[..], &[0]].concat()).is_err());
+}

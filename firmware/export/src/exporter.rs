@@ -1,0 +1,445 @@
+//! Ring to signed items: a state machine that fills one buffer at a time.
+
+use aegis_cose::{CoseError, Domain, SecretKey, device_id, sign1};
+use sha2::{Digest, Sha256};
+
+use crate::chain::{Hash, Id, first_head, next_head};
+use crate::frames::{Fault, Frame, Frames};
+use crate::gaps::Gaps;
+use crate::limits;
+use crate::manifest::{Created, Ending, Manifest};
+use crate::segment::{Builder, Events, Segment};
+
+/// What to export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// First sequence wanted; 0: from the oldest event the ring still has. A cursor gives its own next one here, so
+    /// that what was overwritten in between shows.
+    pub first: u64,
+    /// Last sequence wanted; 0: up to the end.
+    pub last: u64,
+    /// Bytes the whole export may take; below [`limits::MANIFEST_BYTES`] it is refused.
+    pub bytes: u64,
+}
+
+impl Request {
+    /// Everything from this sequence on, of any size.
+    pub const fn from(first: u64) -> Self {
+        Self { first, last: 0, bytes: u64::MAX }
+    }
+}
+
+/// Why there is no item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportError {
+    /// `scratch` or `out` is shorter than [`limits::PAYLOAD_BYTES`] or [`limits::ITEM_BYTES`].
+    NoRoom,
+    /// The request begins after the ring's end: the ring is not the one the cursor was for.
+    AheadOfRing {
+        /// First sequence asked for.
+        asked: u64,
+        /// Sequence that the ring would give to its next event.
+        next: u64,
+    },
+    /// The request allows fewer bytes than a manifest needs.
+    NoSpace,
+    /// The agent version is longer than [`limits::VERSION_BYTES`].
+    VersionTooLong,
+}
+
+impl ExportError {
+    /// The stable reason code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoRoom => "no-room",
+            Self::AheadOfRing { .. } => "ahead-of-ring",
+            Self::NoSpace => "no-space",
+            Self::VersionTooLong => "version-too-long",
+        }
+    }
+}
+
+impl core::fmt::Display for ExportError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoRoom => f.write_str("the buffer for an item is too short"),
+            Self::AheadOfRing { asked, next } => {
+                write!(f, "sequence {asked} was asked for, but the ring's next one is {next}")
+            }
+            Self::NoSpace => f.write_str("no space for even an empty export"),
+            Self::VersionTooLong => f.write_str("the agent version is too long"),
+        }
+    }
+}
+
+impl core::error::Error for ExportError {}
+
+impl From<CoseError> for ExportError {
+    fn from(_: CoseError) -> Self {
+        // Signing has one way to fail.
+        Self::NoRoom
+    }
+}
+
+impl<E> From<minicbor::encode::Error<E>> for ExportError {
+    fn from(_: minicbor::encode::Error<E>) -> Self {
+        Self::NoRoom
+    }
+}
+
+/// What stopped the export before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage<E> {
+    /// The ring could not be read, or was overwritten meanwhile.
+    Ring(E),
+    /// What the ring gave after this sequence does not continue the chain, is out of order, too long or empty.
+    After(u64),
+    /// The ring has more gaps than one export can list.
+    Gaps,
+}
+
+/// The last frame read and not yet in a segment.
+#[derive(Clone, Copy)]
+struct Pending {
+    boot: Id,
+    sequence: u64,
+    previous: Hash,
+    head: Hash,
+    length: usize,
+}
+
+/// What the items so far add up to.
+#[derive(Clone)]
+struct Tally {
+    first: u64,
+    last: u64,
+    events: u64,
+    segments: u64,
+    after: Option<Hash>,
+    bytes: u64,
+    items: Sha256,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Segments,
+    Manifest,
+    Done,
+}
+
+/// Produces an export item by item: zero or more segments, then the manifest.
+///
+/// Each item is to be written to the file before the next one is asked for. When the stick refuses an item,
+/// [`Exporter::take_back`] forgets it (the caller cuts the file to what it was before) and
+/// [`Exporter::finish_early`] gives the manifest for what is there. The caller keeps
+/// [`limits::MANIFEST_BYTES`] free for it; [`Request::bytes`] does that for a known amount of space.
+pub struct Exporter<'a, F: Frames> {
+    key: &'a SecretKey,
+    device: Id,
+    public_key: [u8; 32],
+    ring: Id,
+    frames: F,
+    request: Request,
+    created: Created,
+    version: &'a str,
+    scratch: &'a mut [u8],
+    retained: u64,
+    next: u64,
+    /// Sequence and chain head that the next frame must continue.
+    expected: u64,
+    head: Option<Hash>,
+    event: [u8; limits::EVENT_BYTES],
+    pending: Option<Pending>,
+    before: Option<Hash>,
+    gaps: Gaps,
+    tally: Tally,
+    undo: Option<Tally>,
+    stage: Stage,
+    ending: Ending,
+    damage: Option<Damage<F::Error>>,
+}
+
+impl<'a, F: Frames> Exporter<'a, F> {
+    /// Begins an export signed with `key`. `scratch` holds at least [`limits::PAYLOAD_BYTES`] bytes.
+    ///
+    /// # Errors
+    /// See [`ExportError`]. A ring that can't be read is no error here: the manifest says so.
+    pub fn new(
+        key: &'a SecretKey,
+        frames: F,
+        request: Request,
+        created: Created,
+        version: &'a str,
+        scratch: &'a mut [u8],
+    ) -> Result<Self, ExportError> {
+        let (retained, next) = (frames.first_sequence().max(1), frames.next_sequence().max(1));
+        let expected = request.first.max(retained);
+        if scratch.len() < limits::PAYLOAD_BYTES {
+            return Err(ExportError::NoRoom);
+        }
+        if request.bytes < limits::MANIFEST_BYTES as u64 {
+            return Err(ExportError::NoSpace);
+        }
+        if version.len() > limits::VERSION_BYTES {
+            return Err(ExportError::VersionTooLong);
+        }
+        if request.first > next {
+            return Err(ExportError::AheadOfRing { asked: request.first, next });
+        }
+        let public_key = *key.public_key();
+        let tally =
+            Tally { first: 0, last: 0, events: 0, segments: 0, after: None, bytes: 0, items: Sha256::new() };
+        let mut exporter = Self {
+            key,
+            device: device_id(&public_key),
+            public_key,
+            ring: frames.ring(),
+            frames,
+            request,
+            created,
+            version,
+            scratch,
+            retained,
+            next,
+            expected,
+            head: None,
+            event: [0; limits::EVENT_BYTES],
+            pending: None,
+            before: None,
+            gaps: Gaps::new(),
+            tally,
+            undo: None,
+            stage: Stage::Segments,
+            ending: Ending::Complete,
+            damage: None,
+        };
+        exporter.start();
+        Ok(exporter)
+    }
+
+    /// Finds the head of the chain where the export begins, and goes there.
+    fn start(&mut self) {
+        if self.expected == 1 {
+            self.head = Some(first_head(&self.ring));
+        } else if self.expected > self.retained {
+            // The frame before may still be there: its head is known even when no event follows.
+            self.head = self.head_of(self.expected - 1);
+        }
+        self.before = self.head;
+        if self.expected < self.end()
+            && let Err(error) = self.frames.seek(self.expected)
+        {
+            self.failed(error);
+        }
+    }
+
+    fn head_of(&mut self, sequence: u64) -> Option<Hash> {
+        self.frames.seek(sequence).ok()?;
+        let frame = self.frames.next_frame().ok()??;
+        (frame.sequence == sequence).then_some(frame.head)
+    }
+
+    /// Goes past damage, or ends the export.
+    fn failed(&mut self, error: F::Error) {
+        match F::fault(&error) {
+            Fault::Overtaken => self.stop(Ending::Overtaken, Damage::Ring(error)),
+            Fault::Unreadable => self.stop(Ending::Unreadable, Damage::Ring(error)),
+            Fault::Damaged => match self.frames.skip() {
+                Ok(found) => self.gap(found.unwrap_or(u64::MAX)),
+                // Two in a row: the next attempt to read says what it is.
+                Err(error) => self.stop(Ending::Unreadable, Damage::Ring(error)),
+            },
+        }
+    }
+
+    /// Nothing can be read up to this sequence.
+    fn gap(&mut self, next: u64) {
+        let next = next.min(self.end());
+        if next < self.expected || (next > self.expected && !self.gaps.push(self.expected, next - 1)) {
+            return self.stop(Ending::Unreadable, Damage::Gaps);
+        }
+        // A gap without sequences is a damaged place without events: the chain still has to go on.
+        if next > self.expected {
+            self.head = None;
+        }
+        self.expected = next;
+    }
+
+    fn stop(&mut self, ending: Ending, damage: Damage<F::Error>) {
+        self.ending = ending;
+        self.damage = Some(damage);
+    }
+
+    /// The sequence after the last one to export.
+    fn end(&self) -> u64 {
+        if self.request.last == 0 { self.next } else { self.next.min(self.request.last.saturating_add(1)) }
+    }
+
+    /// Puts the next item at the front of `out` (at least [`limits::ITEM_BYTES`]) and returns its length; none after
+    /// the manifest. Asking for it says that the item before is safely in the file.
+    ///
+    /// # Errors
+    /// [`ExportError::NoRoom`].
+    pub fn next_item(&mut self, out: &mut [u8]) -> Result<Option<usize>, ExportError> {
+        if out.len() < limits::ITEM_BYTES {
+            return Err(ExportError::NoRoom);
+        }
+        self.undo = None;
+        if self.stage == Stage::Segments {
+            if let Some(length) = self.segment(out)? {
+                return Ok(Some(length));
+            }
+            self.stage = Stage::Manifest;
+        }
+        if self.stage == Stage::Manifest { self.seal(out).map(Some) } else { Ok(None) }
+    }
+
+    /// Forgets the item given out last: it did not reach the file. Only [`Exporter::finish_early`] makes sense next.
+    pub fn take_back(&mut self) {
+        if let Some(tally) = self.undo.take() {
+            self.tally = tally;
+            // Whatever stopped the ring's reading, if anything did, is behind what was taken back.
+            self.ending = Ending::Full;
+        }
+    }
+
+    /// The manifest for what was given out so far, at the front of `out`: no more segments will follow.
+    /// None when the manifest was already given out.
+    ///
+    /// # Errors
+    /// [`ExportError::NoRoom`].
+    pub fn finish_early(&mut self, out: &mut [u8]) -> Result<Option<usize>, ExportError> {
+        if self.stage == Stage::Done {
+            return Ok(None);
+        }
+        if matches!(self.ending, Ending::Full | Ending::Complete) {
+            let begin = self.request.first.max(self.retained);
+            let reached = if self.tally.events > 0 { self.tally.last + 1 } else { begin };
+            self.ending = if reached < self.end() { Ending::Full } else { Ending::Complete };
+        }
+        self.stage = Stage::Manifest;
+        self.seal(out).map(Some)
+    }
+
+    /// What the export holds so far; final after the manifest was given out. [`Manifest::resume`] is the cursor for
+    /// the next export.
+    pub fn manifest(&self) -> Manifest<'a> {
+        let tally = &self.tally;
+        // A gap counts when the export reaches past it.
+        let gaps = if self.ending == Ending::Complete { self.gaps } else { self.gaps.before(tally.last) };
+        Manifest {
+            device: self.device,
+            public_key: self.public_key,
+            ring: self.ring,
+            requested_first: self.request.first,
+            requested_last: self.request.last,
+            first: tally.first,
+            last: tally.last,
+            events: tally.events,
+            segments: tally.segments,
+            before: self.before,
+            after: tally.after.or(self.before),
+            retained: self.retained,
+            next: self.next,
+            ending: self.ending,
+            created: self.created,
+            version: self.version,
+            gaps,
+            items: tally.items.clone().finalize().into(),
+        }
+    }
+
+    /// Why the manifest says [`Ending::Unreadable`] or [`Ending::Overtaken`].
+    pub const fn damage(&self) -> Option<&Damage<F::Error>> {
+        self.damage.as_ref()
+    }
+
+    fn seal(&mut self, out: &mut [u8]) -> Result<usize, ExportError> {
+        let payload = self.manifest().write(self.scratch)?;
+        let length = sign1(&self.scratch[..payload], Domain::Export, self.key, out)?;
+        debug_assert!(length <= limits::MANIFEST_BYTES, "every field of a manifest is bounded");
+        self.stage = Stage::Done;
+        Ok(length)
+    }
+
+    /// Reads one frame ahead into `event`; false at the end of what was asked for or of what can be read.
+    fn fetch(&mut self) -> bool {
+        // Each turn ends, or passes a damaged place, of which there are at most [`limits::GAPS`] with sequences;
+        // the ring's own segments bound those without.
+        while self.pending.is_none() && self.damage.is_none() && self.expected < self.end() {
+            match self.frames.next_frame() {
+                Err(error) => self.failed(error),
+                Ok(Some(frame))
+                    if frame.sequence == self.expected
+                        && self.head.is_none_or(|head| head == frame.previous)
+                        && (1..=limits::EVENT_BYTES).contains(&frame.event.len())
+                        && next_head(&frame.previous, frame.sequence, frame.event) == frame.head =>
+                {
+                    let Frame { boot, sequence, previous, head, event } = frame;
+                    self.event[..event.len()].copy_from_slice(event);
+                    self.pending = Some(Pending { boot, sequence, previous, head, length: event.len() });
+                    self.head = Some(head);
+                    self.expected = sequence + 1;
+                }
+                Ok(_) => self.stop(Ending::Unreadable, Damage::After(self.expected - 1)),
+            }
+        }
+        self.pending.is_some()
+    }
+
+    fn segment(&mut self, out: &mut [u8]) -> Result<Option<usize>, ExportError> {
+        if !self.fetch() {
+            return Ok(None);
+        }
+        let overhead = (limits::MANIFEST_BYTES + limits::COSE_BYTES) as u64;
+        let room = self.request.bytes.saturating_sub(self.tally.bytes).saturating_sub(overhead);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(limits::PAYLOAD_BYTES);
+        if room < limits::SEGMENT_FRAME_BYTES + limits::EVENT_BYTES {
+            self.ending = Ending::Full;
+            return Ok(None);
+        }
+        let Some(Pending { boot, sequence: first, previous, .. }) = self.pending else { return Ok(None) };
+        // Lent out, so that frames can be fetched while the segment is built in it.
+        let scratch = core::mem::take(&mut self.scratch);
+        let mut builder = Builder::new(&mut scratch[..room]);
+        let mut end = None;
+        while self.fetch()
+            && let Some(pending) = self.pending
+        {
+            let follows = pending.sequence == first + builder.count() as u64;
+            if !follows || pending.boot != boot || !builder.push(&self.event[..pending.length]) {
+                break;
+            }
+            end = Some(pending);
+            self.pending = None;
+        }
+        let length = match end {
+            Some(Pending { head, .. }) => {
+                let count = builder.count() as u64;
+                let (device, ring) = (self.device, self.ring);
+                let segment = Segment { device, ring, boot, first, previous, events: Events::NONE, head };
+                builder
+                    .finish(&segment)
+                    .map_err(ExportError::from)
+                    .and_then(|payload| Ok(sign1(payload, Domain::Export, self.key, out)?))
+                    .map(|length| Some((length, count, head)))
+            }
+            None => Ok(None),
+        };
+        self.scratch = scratch;
+        let Some((length, count, head)) = length? else { return Ok(None) };
+        self.undo = Some(self.tally.clone());
+        let tally = &mut self.tally;
+        if tally.events == 0 {
+            tally.first = first;
+            self.before = Some(previous);
+        }
+        tally.last = first + (count - 1);
+        tally.events += count;
+        tally.segments += 1;
+        tally.after = Some(head);
+        tally.bytes += length as u64;
+        tally.items.update(&out[..length]);
+        Ok(Some(length))
+    }
+}

@@ -1,0 +1,274 @@
+//! The manifest: the last item of every export; says what the export is, so that nothing can be cut from it.
+
+use aegis_cose::device_id;
+use minicbor::Encoder;
+use minicbor::encode::write::{Cursor, EndOfSlice};
+
+use crate::cbor::{CborError, Reader};
+use crate::chain::{Hash, Id};
+use crate::gaps::Gaps;
+use crate::limits;
+use crate::segment::FORMAT;
+
+/// `type` of a manifest (key 0).
+pub(crate) const TYPE: &str = "manifest";
+/// Entries of a manifest's map.
+pub(crate) const ENTRIES: u64 = 20;
+
+/// Why an export ends where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ending {
+    /// Everything that was asked for and still whole in the ring is here; what was damaged there is in the gaps.
+    Complete = 0,
+    /// The stick was full, or the caller stopped; the rest is still on the device.
+    Full = 1,
+    /// The ring could not be read further: its device failed, or it has more gaps than one export can list.
+    Unreadable = 2,
+    /// The writer came round and overwrote what was to be exported next.
+    Overtaken = 3,
+}
+
+impl Ending {
+    /// The ending with this number, if there is one.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Complete),
+            1 => Some(Self::Full),
+            2 => Some(Self::Unreadable),
+            3 => Some(Self::Overtaken),
+            _ => None,
+        }
+    }
+
+    /// The name that people, JSON and documents use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Full => "full",
+            Self::Unreadable => "unreadable",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
+impl core::fmt::Display for Ending {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// When an export was made, by clocks that may be wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Created {
+    /// The boot it was made in.
+    pub boot: Id,
+    /// `CLOCK_BOOTTIME`, ns.
+    pub boottime: u64,
+    /// `CLOCK_REALTIME`, seconds since 1970.
+    pub clock: u64,
+    /// The device had a reason to trust that clock.
+    pub clock_trusted: bool,
+}
+
+/// What an export holds (`docs/formats/export.cddl`, `manifest`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manifest<'a> {
+    /// Device id; always [`aegis_cose::device_id`] of the public key.
+    pub device: Id,
+    /// The device's Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// Ring id.
+    pub ring: Id,
+    /// First sequence asked for; 0: whatever the ring still has.
+    pub requested_first: u64,
+    /// Last sequence asked for; 0: up to the end.
+    pub requested_last: u64,
+    /// Sequence of the first event here; 0 when there is none.
+    pub first: u64,
+    /// Sequence of the last event here; 0 when there is none.
+    pub last: u64,
+    /// Events here.
+    pub events: u64,
+    /// Segments here.
+    pub segments: u64,
+    /// Head of the chain before the first event; for an export without events, the head at the place it would
+    /// begin, none when that frame is no longer in the ring.
+    pub before: Option<Hash>,
+    /// Head of the chain after the last event; equal to `before` for an export without events.
+    pub after: Option<Hash>,
+    /// First sequence that the ring still had: what was asked for before it had been overwritten.
+    pub retained: u64,
+    /// The sequence that the ring would give to its next event.
+    pub next: u64,
+    /// Why the export ends here.
+    pub ending: Ending,
+    /// When it was made.
+    pub created: Created,
+    /// Version of the agent that made it.
+    pub version: &'a str,
+    /// Sequences inside the range covered that were damaged in the ring: no event has them.
+    pub gaps: Gaps,
+    /// SHA-256 over all items before this one, byte for byte.
+    pub items: Hash,
+}
+
+impl Manifest<'_> {
+    /// The first sequence that the export could have had.
+    pub fn begin(&self) -> u64 {
+        self.requested_first.max(self.retained).max(1)
+    }
+
+    /// The sequence after the last one that it could have had.
+    pub fn end(&self) -> u64 {
+        if self.requested_last == 0 {
+            self.next
+        } else {
+            self.next.min(self.requested_last.saturating_add(1))
+        }
+    }
+
+    /// The sequence after the last one that it accounts for, by an event or a gap: where the next export has to begin.
+    pub fn resume(&self) -> u64 {
+        match self.ending {
+            Ending::Complete => self.begin().max(self.end()),
+            _ if self.events > 0 => self.last.saturating_add(1),
+            _ => self.begin(),
+        }
+    }
+
+    /// Counts, ranges, gaps and heads agree with each other: every sequence from [`Manifest::begin`] to
+    /// [`Manifest::resume`] is an event's or in a gap.
+    fn consistent(&self) -> bool {
+        let (begin, resume, gaps) = (self.begin(), self.resume(), self.gaps.as_slice());
+        let none = self.events == 0;
+        let heads =
+            if none { self.before == self.after } else { self.before.is_some() && self.after.is_some() };
+        let counts = if none {
+            (self.first, self.last, self.segments) == (0, 0, 0)
+        } else {
+            begin <= self.first
+                && self.first <= self.last
+                && self.last < resume
+                && (1..=self.events).contains(&self.segments)
+                // Before the first event and behind the last one there are gaps or nothing.
+                && (self.first == begin || gaps.first() == Some(&(begin, self.first - 1)))
+                && (self.last + 1 == resume || gaps.last() == Some(&(self.last + 1, resume - 1)))
+        };
+        let inside = gaps.iter().all(|gap| begin <= gap.0 && gap.1 < resume);
+        heads
+            && counts
+            && inside
+            && resume <= self.end().max(begin)
+            && self.events.checked_add(self.gaps.total()) == Some(resume - begin)
+            && self.next >= 1
+            && self.device == device_id(&self.public_key)
+    }
+
+    /// Writes the payload to the front of `out`; returns its length.
+    pub(crate) fn write(&self, out: &mut [u8]) -> Result<usize, minicbor::encode::Error<EndOfSlice>> {
+        fn hash(
+            encoder: &mut Encoder<Cursor<&mut [u8]>>,
+            hash: Option<&Hash>,
+        ) -> Result<(), minicbor::encode::Error<EndOfSlice>> {
+            match hash {
+                Some(hash) => encoder.bytes(hash)?,
+                None => encoder.null()?,
+            };
+            Ok(())
+        }
+        let mut encoder = Encoder::new(Cursor::new(out));
+        encoder.map(ENTRIES)?;
+        encoder.u8(0)?.str(TYPE)?.u8(1)?.u64(FORMAT)?;
+        encoder.u8(2)?.bytes(&self.device)?.u8(3)?.bytes(&self.ring)?.u8(4)?.bytes(&self.public_key)?;
+        encoder.u8(5)?.u64(self.requested_first)?.u8(6)?.u64(self.requested_last)?;
+        encoder.u8(7)?.u64(self.first)?.u8(8)?.u64(self.last)?;
+        encoder.u8(9)?.u64(self.events)?.u8(10)?.u64(self.segments)?;
+        encoder.u8(11)?;
+        hash(&mut encoder, self.before.as_ref())?;
+        encoder.u8(12)?;
+        hash(&mut encoder, self.after.as_ref())?;
+        encoder.u8(13)?.u64(self.retained)?.u8(14)?.u64(self.next)?.u8(15)?.u8(self.ending as u8)?;
+        let created = &self.created;
+        encoder.u8(16)?.array(4)?.bytes(&created.boot)?.u64(created.boottime)?.u64(created.clock)?;
+        encoder.bool(created.clock_trusted)?.u8(17)?.str(self.version)?;
+        encoder.u8(18)?.array(self.gaps.as_slice().len() as u64)?;
+        for (first, last) in self.gaps.as_slice() {
+            encoder.array(2)?.u64(*first)?.u64(*last)?;
+        }
+        encoder.u8(19)?.bytes(&self.items)?;
+        Ok(encoder.writer().position())
+    }
+}
+
+/// Reads a manifest's entries after `type` and `format`.
+pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Manifest<'a>, CborError> {
+    fn hash(reader: &mut Reader<'_>) -> Result<Option<Hash>, CborError> {
+        if reader.null()? { Ok(None) } else { reader.fixed().map(Some) }
+    }
+    fn uint(reader: &mut Reader<'_>, key: u8) -> Result<u64, CborError> {
+        reader.key(key)?;
+        reader.uint()
+    }
+    reader.key(2)?;
+    let device = reader.fixed()?;
+    reader.key(3)?;
+    let ring = reader.fixed()?;
+    reader.key(4)?;
+    let public_key = reader.fixed()?;
+    let (requested_first, requested_last) = (uint(reader, 5)?, uint(reader, 6)?);
+    let (first, last) = (uint(reader, 7)?, uint(reader, 8)?);
+    let (events, segments) = (uint(reader, 9)?, uint(reader, 10)?);
+    reader.key(11)?;
+    let before = hash(reader)?;
+    reader.key(12)?;
+    let after = hash(reader)?;
+    let (retained, next) = (uint(reader, 13)?, uint(reader, 14)?);
+    let ending = Ending::from_number(uint(reader, 15)?).ok_or(CborError::Unexpected)?;
+    reader.key(16)?;
+    reader.array(4)?;
+    let created = Created {
+        boot: reader.fixed()?,
+        boottime: reader.uint()?,
+        clock: reader.uint()?,
+        clock_trusted: reader.bool()?,
+    };
+    reader.key(17)?;
+    let version = reader.text(limits::VERSION_BYTES)?;
+    reader.key(18)?;
+    let mut gaps = Gaps::new();
+    let count = reader.array_up_to(limits::GAPS)?;
+    for _ in 0..count {
+        reader.array(2)?;
+        if !gaps.push(reader.uint()?, reader.uint()?) {
+            return Err(CborError::Unexpected);
+        }
+    }
+    // Gaps that touch would have been written as one.
+    if gaps.as_slice().len() != count {
+        return Err(CborError::Unexpected);
+    }
+    reader.key(19)?;
+    let items = reader.fixed()?;
+    let manifest = Manifest {
+        device,
+        public_key,
+        ring,
+        requested_first,
+        requested_last,
+        first,
+        last,
+        events,
+        segments,
+        before,
+        after,
+        retained,
+        next,
+        ending,
+        created,
+        version,
+        gaps,
+        items,
+    };
+    if manifest.consistent() { Ok(manifest) } else { Err(CborError::Unexpected) }
+}

@@ -1,0 +1,27 @@
+//! Every bound of a policy.
+
+/// Longest compiled policy, bytes: it has to fit a bundle.
+pub const POLICY_BYTES: usize = 4 * 1024 * 1024;
+/// Longest policy source, bytes.
+pub const SOURCE_BYTES: usize = 2 * 1024 * 1024;
+/// Longest name of a policy, bytes.
+pub const NAME_BYTES: usize = 63;
+/// Most workload patterns. The kernel has 256 slots; slot 0 is the self-test's.
+pub const WORKLOADS: usize = 255;
+/// Longest workload name or pattern, bytes.
+pub const WORKLOAD_BYTES: usize = 63;
+/// Most rules: each has a name in the kernel's table of names.
+pub const RULES: usize = 65_536;
+/// Longest rule name, bytes. The kernel's table holds 32 with the NUL.
+pub const RULE_NAME_BYTES: usize = 31;
+/// Most entries: the sum over the rules of paths x workloads. The kernel's map holds 65,536; 64 are left to the
+/// self-test, so that a policy that decodes always fits.
+pub const ENTRIES: usize = 65_536 - 64;
+/// Longest path, bytes. The kernel's buffer holds 256 with the NUL.
+pub const PATH_BYTES: usize = 255;
+/// Most tags of one rule.
+pub const TAGS: usize = 16;
+/// Longest tag, bytes.
+pub const TAG_BYTES: usize = 32;
+/// Bytes of the set of workloads that a rule applies to, at most.
+pub const SELECTION_BYTES: usize = WORKLOADS.div_ceil(8);

@@ -1,0 +1,60 @@
+//! What may be a name, a pattern, a path. Used by the decoder on the device and by the linter at the office.
+
+use crate::limits;
+
+/// A name of a policy: 1 to [`limits::NAME_BYTES`] bytes of `a-z`, `0-9`, `-`.
+pub fn is_policy_name(text: &str) -> bool {
+    is_name(text, limits::NAME_BYTES)
+}
+
+/// A name of a rule: 1 to [`limits::RULE_NAME_BYTES`] bytes of `a-z`, `0-9`, `-`.
+pub fn is_rule_name(text: &str) -> bool {
+    is_name(text, limits::RULE_NAME_BYTES)
+}
+
+/// A tag: 1 to [`limits::TAG_BYTES`] bytes of letters, digits, `.`, `_`, `-`, `:`.
+pub fn is_tag(text: &str) -> bool {
+    (1..=limits::TAG_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| is_workload_byte(byte) || byte == b':')
+}
+
+/// A name of a workload: 1 to [`limits::WORKLOAD_BYTES`] bytes of letters, digits, `.`, `_`, `-`; not `.` or `..`,
+/// since it is also the name of a cgroup's directory.
+pub fn is_workload_name(name: &[u8]) -> bool {
+    (1..=limits::WORKLOAD_BYTES).contains(&name.len())
+        && name.iter().all(|byte| is_workload_byte(*byte))
+        && !matches!(name, b"." | b"..")
+}
+
+/// A pattern: a workload name, or the beginning of one (which may be empty) and a `*`.
+pub fn is_workload_pattern(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => prefix.len() < limits::WORKLOAD_BYTES && prefix.bytes().all(is_workload_byte),
+        None => is_workload_name(pattern.as_bytes()),
+    }
+}
+
+/// True when the pattern covers the name.
+pub fn pattern_matches(pattern: &str, name: &[u8]) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix.as_bytes()),
+        None => pattern.as_bytes() == name,
+    }
+}
+
+/// A path: absolute, no empty, `.` or `..` part, no control characters, at most [`limits::PATH_BYTES`] bytes.
+pub fn is_path(path: &str) -> bool {
+    let Some(parts) = path.strip_prefix('/') else { return false };
+    path.len() <= limits::PATH_BYTES
+        && !path.bytes().any(|byte| byte.is_ascii_control())
+        && (parts.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | "..")))
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_workload_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}

@@ -1,0 +1,285 @@
+//! Power cuts at every write and flush: acked ⊆ recovered ⊆ submitted, order kept, chain good.
+//!
+//! A seeded share runs by default; `AEGIS_CUTS=100000` is the long run, `AEGIS_SEED` another one.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use aegis_ring::{Error, FormatOptions, Reader, Ring, format};
+use common::{Device, MIB, Op, Platter, RING_ID, Random, boot, payload, read_from};
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// What must be in the ring when the power fails after this many operations.
+struct Mark {
+    ops: usize,
+    acked: u64,
+}
+
+/// One run of a writer on a disk: what it wrote and what it was told.
+struct Run {
+    ops: Vec<Op>,
+    marks: Vec<Mark>,
+    submitted: u64,
+    /// The latest first sequence that wrapping can have led to.
+    first: u64,
+}
+
+/// Appends, commits, fails and retries for a while. `lengths[n]` is the payload length of sequence `n + 1`.
+fn run(image: Vec<u8>, number: u64, lengths: &mut Vec<usize>, random: &mut Random) -> Run {
+    let device = Device::new(image);
+    let size = 4096 << random.below(4);
+    let start = || Ring::open(device.clone(), boot(number), vec![0; size].leak());
+    let mut ring = start().expect("opens after any cut");
+    assert_eq!(ring.recovery().damaged, None);
+    assert_eq!(ring.recovery().next_sequence, lengths.len() as u64 + 1);
+    {
+        let mut disk = device.disk.borrow_mut();
+        disk.random = Some(random.clone());
+        disk.failing = if random.chance(50) { 10 } else { 0 };
+    }
+    let mut marks = vec![Mark { ops: 0, acked: ring.acked() }];
+    let longest = [60, 300, 1024][random.below(3)];
+    let failing = device.disk.borrow().failing > 0;
+    for _ in 0..30 {
+        if !failing && random.chance(5) {
+            // The agent is killed and starts again in the same boot: what it wrote is there, flushed or not.
+            ring = start().expect("opens");
+            let recovered = ring.recovery().next_sequence - 1;
+            assert!(recovered >= marks.last().expect("one").acked);
+            lengths.truncate(recovered as usize);
+            marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+        }
+        for _ in 0..=random.below(20) {
+            let length = random.below(longest + 1);
+            let payload = payload(lengths.len() as u64 + 1, length);
+            // It may commit on its own, and fail there: the event was not taken then.
+            match ring.append(&payload) {
+                Ok(sequence) => {
+                    lengths.push(length);
+                    assert_eq!(sequence, lengths.len() as u64);
+                }
+                Err(error) => assert!(matches!(error, Error::Device(_))),
+            }
+            marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+        }
+        let done = if random.chance(10) { ring.seal() } else { ring.commit() };
+        if let Ok(acked) = done {
+            assert_eq!(acked, lengths.len() as u64);
+        }
+        marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+    }
+    let ops = device.disk.borrow().log.clone();
+    device.disk.borrow_mut().failing = 0;
+    // A segment begun but not acked has its place already.
+    let seen = Reader::open(device.clone(), &mut [0; 4096]).expect("opens").first_sequence();
+    let first = ring.stats().first_sequence.max(seen);
+    Run { ops, marks, submitted: lengths.len() as u64, first }
+}
+
+/// Checks the ring on a disk that lost power. Returns the last sequence recovered.
+fn check(image: Vec<u8>, acked: u64, run: &Run, lengths: &[usize], whole: bool) -> u64 {
+    let device = Device::new(image);
+    let ring = Ring::open(device.clone(), boot(u64::MAX), vec![0; 4096].leak()).expect("opens after any cut");
+    let recovery = ring.recovery();
+    assert_eq!(recovery.damaged, None, "a cut was taken for damage");
+    assert_eq!(recovery.next_sequence, recovery.last_sequence + 1);
+    assert!(recovery.last_sequence >= acked, "acked {acked}, recovered {}", recovery.last_sequence);
+    assert!(recovery.last_sequence <= run.submitted);
+    assert!(recovery.first_sequence <= run.first, "gave up more than a wrap does");
+
+    let from = if whole { 0 } else { recovery.first_sequence.max(acked.saturating_sub(5)) };
+    let (frames, error) = read_from(device, from).expect("reads after any cut");
+    assert_eq!(error, None);
+    let mut expected = if whole { recovery.first_sequence } else { from };
+    for (sequence, bytes) in frames {
+        assert_eq!(sequence, expected);
+        assert_eq!(bytes, payload(sequence, lengths[sequence as usize - 1]), "sequence {sequence}");
+        expected += 1;
+    }
+    assert_eq!(expected, recovery.next_sequence, "reader and recovery differ");
+    recovery.last_sequence
+}
+
+#[test]
+fn acked_is_recovered_and_recovered_was_submitted() {
+    let wanted = number("AEGIS_CUTS", 1000);
+    let seed = number("AEGIS_SEED", 20);
+    let mut random = Random(seed);
+    let mut lengths: Vec<usize> = Vec::new();
+    let device = Device::formatted(MIB, 64 << 10);
+    // Every second seed begins with a new ring, the others with one that is about to come round.
+    if seed.is_multiple_of(2) {
+        let mut ring = common::open(&device, 0);
+        while ring.stats().segment < 13 {
+            let sequence = ring.append(&payload(lengths.len() as u64 + 1, 900)).expect("append");
+            lengths.push(900);
+            assert_eq!(sequence, lengths.len() as u64);
+        }
+        ring.commit().expect("commit");
+    }
+    let mut image = device.image();
+    let (mut cuts, mut runs, mut wraps) = (0, 0, 0);
+    while cuts < wanted {
+        runs += 1;
+        let run = run(image.clone(), runs, &mut lengths, &mut random);
+        let mut platter = Platter::new(std::mem::take(&mut image));
+        let chosen = random.below(run.ops.len() + 1);
+        let mut recovered = 0;
+        for ops in 0..=run.ops.len() {
+            if ops > 0 {
+                platter.apply(&run.ops[ops - 1]);
+            }
+            let acked = run.marks.iter().rev().find(|mark| mark.ops <= ops).expect("the first is at 0").acked;
+            // All of the cache lost, all of it kept, and some of its sectors.
+            for keep in [0, 100, 50, 90] {
+                let torn = platter.cut(|| random.chance(keep));
+                let whole = cuts % 16 == 0;
+                if ops == chosen && keep == 50 {
+                    image.clone_from(&torn);
+                }
+                let last = check(torn, acked, &run, &lengths, whole);
+                if ops == chosen && keep == 50 {
+                    recovered = last;
+                }
+                cuts += 1;
+                if platter.volatile.is_empty() {
+                    break;
+                }
+            }
+            if image.is_empty() && ops == chosen {
+                image.clone_from(&platter.durable);
+                recovered = check(image.clone(), acked, &run, &lengths, false);
+            }
+        }
+        // The next run goes on from one of these cuts.
+        lengths.truncate(recovered as usize);
+        wraps = wraps.max(run.first);
+    }
+    assert!(wraps > 1, "the ring never came round: {cuts} cuts in {runs} runs prove too little");
+    println!("{cuts} cuts in {runs} runs, {} events, seed {seed}", lengths.len());
+}
+
+#[test]
+fn a_retry_that_grew_and_was_torn_is_no_damage() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut ring = common::open(&device, 1);
+    ring.append(&payload(1, 10)).expect("append");
+    ring.commit().expect("commit");
+    // The first try has one frame and reaches the platter, but its flush fails.
+    ring.append(&payload(2, 148)).expect("append");
+    device.disk.borrow_mut().broken = true;
+    ring.commit().expect_err("broken");
+    device.disk.borrow_mut().broken = false;
+    let tried = device.ops();
+    // The retry has one more in the same sector, and one that starts on the next sector.
+    ring.append(&payload(3, 512 - 200 - 52)).expect("append");
+    ring.append(&payload(4, 100)).expect("append");
+    ring.commit().expect("commit");
+    let Op::Write { offset, bytes } = device.disk.borrow().log[tried].clone() else { panic!("a write") };
+    let mut image = device.image();
+    // Of the retry only the second sector is there; the first one is as the first try wrote it.
+    image[offset + 200..offset + 512].fill(0);
+    assert_eq!(bytes.len(), 1024);
+    let torn = Device::new(image);
+    let recovery = common::open(&torn, 2).recovery();
+    assert_eq!((recovery.next_sequence, recovery.damaged), (3, None));
+    assert_eq!(common::read_all(torn).len(), 2);
+}
+
+#[test]
+fn frames_on_their_own_sectors_behind_a_lost_one_are_torn_and_not_damage() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut ring = common::open(&device, 1);
+    ring.append(&payload(1, 10)).expect("append");
+    ring.commit().expect("commit");
+    let before = device.image();
+    for sequence in 2..=6 {
+        ring.append(&payload(sequence, 512 - 52)).expect("append");
+    }
+    ring.commit().expect("commit");
+    let (from, sectors) = (4096 + 1024, 5);
+    for lost in 0..sectors {
+        let mut image = device.image();
+        let sector = from + lost * 512..from + (lost + 1) * 512;
+        image[sector.clone()].copy_from_slice(&before[sector]);
+        let torn = Device::new(image);
+        let recovery = common::open(&torn, 2).recovery();
+        assert_eq!((recovery.last_sequence, recovery.damaged), (1 + lost as u64, None));
+        assert_eq!(recovery.next_sequence, recovery.last_sequence + 1);
+        assert_eq!(common::read_all(torn).len(), 1 + lost);
+    }
+}
+
+#[test]
+fn what_a_killed_writer_left_in_the_cache_does_not_vanish_behind_a_new_segment() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut platter = Platter::new(device.image());
+    let mut ring = common::open(&device, 1);
+    for sequence in 1..=10 {
+        ring.append(&payload(sequence, 300)).expect("append");
+        if sequence == 5 {
+            ring.commit().expect("commit");
+        }
+    }
+    device.disk.borrow_mut().killed = true;
+    ring.commit().expect_err("killed");
+    device.disk.borrow_mut().killed = false;
+    let mut ring = common::open(&device, 1);
+    assert_eq!(ring.recovery().next_sequence, 11);
+    ring.append(&payload(11, 300)).expect("append");
+    ring.commit().expect("commit");
+    let mut random = Random(1);
+    let ops = device.disk.borrow().log.clone();
+    for op in &ops {
+        platter.apply(op);
+        for _ in 0..50 {
+            let torn = Device::new(platter.cut(|| random.chance(50)));
+            let (_, error) = read_from(torn.clone(), 0).expect("reads");
+            assert_eq!((error, common::open(&torn, 2).recovery().damaged), (None, None));
+        }
+    }
+}
+
+#[test]
+fn format_is_the_old_ring_or_none_or_the_new_one() {
+    let old = Device::formatted(MIB, 64 << 10);
+    let mut ring = common::open(&old, 1);
+    for sequence in 1..=300 {
+        ring.append(&payload(sequence, 500)).expect("append");
+    }
+    ring.seal().expect("seal");
+    let before = old.image();
+    for new_id in [*b"the next ring id", RING_ID] {
+        let device = Device::new(before.clone());
+        let options = FormatOptions { ring_id: new_id, bytes: 0, segment_bytes: 128 << 10 };
+        format(device.clone(), &options).expect("format");
+        let mut platter = Platter::new(before.clone());
+        let ops = device.disk.borrow().log.clone();
+        let mut random = Random(7);
+        let mut seen = [0; 3];
+        for op in &ops {
+            platter.apply(op);
+            for keep in [0, 20, 50, 80, 100] {
+                let torn = Device::new(platter.cut(|| random.chance(keep)));
+                match Ring::open(torn.clone(), boot(2), &mut [0; 4096]) {
+                    Ok(ring) if ring.geometry().segment_bytes == 64 << 10 => {
+                        assert_eq!(ring.recovery().next_sequence, 301);
+                        assert_eq!(common::read_all(torn).len(), 300);
+                        seen[0] += 1;
+                    }
+                    Err(Error::Unformatted) => seen[1] += 1,
+                    Ok(ring) => {
+                        assert!(ring.recovery().fresh && ring.geometry().ring_id == new_id);
+                        assert_eq!(common::read_all(torn), []);
+                        seen[2] += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    }
+}

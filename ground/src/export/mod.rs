@@ -1,0 +1,143 @@
+//! `aegisctl export`: what came back on a stick, verified and shown. The room for everything that reads exports.
+
+mod books;
+mod check;
+mod limits;
+mod line;
+mod problem;
+mod progress;
+mod report;
+mod show;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use aegis_cose::public_key;
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::outcome::{Failure, Outcome, Status};
+use crate::{files, hex, output};
+
+/// Arguments of `aegisctl export`.
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check signatures, chain, continuity and books; say what is missing and why
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Show the events of an export that verifies
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(ShowArgs),
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  aegisctl export verify export.cbor
+  aegisctl export verify --receipt receipt.cbor monday.cbor tuesday.cbor
+  aegisctl export verify --json --device-key d75a…511a export.cbor
+
+Files may be of many devices and in any order. Exit codes: 0 whole, 1 not whole, 2 wrong use or not an export.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  aegisctl export show export.cbor
+  aegisctl export show export.cbor --format json | jq 'select(.verdict == \"denied\")'";
+
+/// Whose exports these are.
+#[derive(Args)]
+struct KeyArgs {
+    /// Public key of a device that the exports may be from, 64 hex digits; may be given more than once
+    #[arg(long, value_name = "HEX")]
+    device_key: Vec<String>,
+    /// A receipt of that device, to take its key from; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    receipt: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct VerifyArgs {
+    /// The exports
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// One JSON report; the same as --report json
+    #[arg(long)]
+    json: bool,
+    /// For whom the report is
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    report: Format,
+}
+
+#[derive(Args)]
+struct ShowArgs {
+    /// The export
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// One JSON object a line, or one line of text an event
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Show what does not verify too, labelled; the exit code stays 1
+    #[arg(long)]
+    unverified: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs `aegisctl export`.
+pub(crate) fn run(args: ExportArgs) -> Outcome {
+    match args.command {
+        Command::Verify(args) => verify(&args),
+        Command::Show(args) => show::run(&args),
+    }
+}
+
+fn verify(args: &VerifyArgs) -> Outcome {
+    if args.files.len() > limits::FILES {
+        return Err(Failure::usage(format!("{} files; at most {} at once", args.files.len(), limits::FILES)));
+    }
+    let report = check::verify(&args.files, &pinned_keys(&args.keys)?)?;
+    if args.json || args.report == Format::Json {
+        output::json(&report::json(&report))?;
+    } else {
+        output::text(&report::person(&report))?;
+    }
+    Ok(if report.whole() { Status::Good } else { Status::Refused })
+}
+
+/// The device keys given, each a usable one.
+fn pinned_keys(args: &KeyArgs) -> Result<Vec<[u8; 32]>, Failure> {
+    let mut keys = Vec::new();
+    for text in &args.device_key {
+        let key: [u8; 32] = hex::array(text).map_err(|why| Failure::usage(format!("--device-key: {why}")))?;
+        public_key(&key).map_err(|why| Failure::usage(format!("--device-key: {why}")))?;
+        keys.push(key);
+    }
+    for path in &args.receipt {
+        keys.push(receipt_key(path)?);
+    }
+    Ok(keys)
+}
+
+/// The device's key as a receipt of it has it. Which receipts to believe is the caller's choice.
+fn receipt_key(path: &Path) -> Result<[u8; 32], Failure> {
+    let bytes = files::read(path, aegis_bundle::limits::RECEIPT_BYTES)?;
+    let receipt = aegis_bundle::open_receipt(&bytes)
+        .map_err(|why| Failure::refused(format!("{}: {why} ({})", path.display(), why.code())))?;
+    Ok(receipt.public_key)
+}

@@ -1,0 +1,143 @@
+# Shared by the scripts of image/: messages, hashes, atomic files, the private apt. Sourced, never run.
+# shellcheck shell=bash
+
+IMAGE_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+TOP=${IMAGE_DIR%/*}
+CACHE=${AEGIS_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME or AEGIS_CACHE must be set}/.cache}/aegis}
+export IMAGE_DIR TOP CACHE
+export LC_ALL=C
+umask 022
+# sfdisk, mke2fs and friends live in sbin, which a plain user's PATH lacks.
+PATH=$PATH:/usr/sbin:/sbin
+
+# The userland: static, from Debian. lksh is the mksh package's build for /bin/sh.
+# shellcheck disable=SC2034  # used by the scripts that source this
+BUSYBOX=/bin/busybox
+# shellcheck disable=SC2034
+SHELL_STATIC=/bin/lksh
+# Tools a read-only appliance has no use for: servers, logins, modules, package managers.
+# shellcheck disable=SC2034
+LEFT_OUT='busybox|sh|ash|linuxrc|crond|crontab|depmod|dpkg|dpkg-deb|rpm|rpm2cpio|dumpleases|ftpd|getty|httpd|insmod|login|lsmod|mkpasswd|modinfo|modprobe|passwd|rmmod|su|sulogin|telnetd|tftpd|udhcpc|udhcpc6|udhcpd|vlock'
+
+say() { printf 'image: %s\n' "$*" >&2; }
+die() { printf 'image: %s\n' "$*" >&2; exit 2; }
+
+# need COMMAND...: every tool present, or one line that says how to get it.
+need() {
+    local tool missing=()
+    for tool; do
+        command -v "$tool" >/dev/null || missing+=("$tool")
+    done
+    ((${#missing[@]} == 0)) || die "not installed: ${missing[*]} (run \`make deps\`)"
+}
+
+# input FILE WHAT MEND: a readable, non-empty regular file.
+input() {
+    [[ -f $1 && -r $1 && -s $1 ]] || die "$1: no $2 here ($3)"
+}
+
+# tree_hash PATH...: SHA-256 over relative name, executable bit and content of every file below the paths.
+tree_hash() {
+    local path
+    for path; do
+        [[ -e $path ]] || die "$path: missing"
+        (
+            cd -- "$(dirname -- "$path")" || exit
+            find "$(basename -- "$path")" -type f -printf '%p %m\n' | sed -E 's/ .*[1357].*$/ x/; s/ [0-7]+$/ -/' | sort
+            find "$(basename -- "$path")" -type l -printf '%p -> %l\n' | sort
+            find "$(basename -- "$path")" -type f -print0 | sort -z | xargs -0r sha256sum
+        )
+    done | sha256sum | cut -d' ' -f1
+}
+
+# put SOURCE TARGET: copy through a temporary name, so a reader never sees half a file. Same content: left alone.
+put() {
+    cmp -s -- "$1" "$2" && return 0
+    cp -- "$1" "$2.tmp.$$"
+    mv -f -- "$2.tmp.$$" "$2"
+}
+
+# hold LOCKFILE: one builder at a time; the lock goes when this shell ends.
+hold() {
+    mkdir -p -- "${1%/*}"
+    exec {lock_fd}>"$1"
+    if ! flock -n "$lock_fd"; then
+        say "another build holds $1; waiting for it"
+        flock "$lock_fd"
+    fi
+}
+
+# --- a private apt: own sources, lists and cache; the system's own are read, never changed -----------------
+
+SUITE=bookworm
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+APT_DIR=$CACHE/apt
+APT_OPTIONS=(
+    -q
+    -o "Dir::Etc::sourcelist=$APT_DIR/sources.list" -o Dir::Etc::sourceparts=-
+    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o APT::Default-Release=
+    -o "Dir::State::lists=$APT_DIR/lists" -o "Dir::Cache=$APT_DIR/cache"
+    -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3
+    -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+    -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false
+)
+
+# system_mirror RELEASE FALLBACK: the URI the system itself takes RELEASE from, so that a local mirror serves us too.
+system_mirror() {
+    local uri
+    # The field names are apt's own.
+    # shellcheck disable=SC2016
+    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' 2>/dev/null |
+        awk -v release="$1" '$2 == release && $3 == "main" && $4 == "Packages" && $1 ~ /debian(-security)?\/?$/ { print $1; exit }')
+    printf '%s\n' "${uri:-$2}"
+}
+
+write_sources() {
+    {
+        printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$1" "$SUITE"
+        printf 'deb [signed-by=%s] %s %s-backports main\n' "$KEYRING" "$1" "$SUITE"
+        printf 'deb [signed-by=%s] %s %s-security main\n' "$KEYRING" "$2" "$SUITE"
+    } >"$APT_DIR/sources.list"
+}
+
+# apt_update: refresh the private lists. apt checks every signature against Debian's archive keyring.
+apt_update() {
+    local main=http://deb.debian.org/debian security=http://deb.debian.org/debian-security
+    need apt-get apt-cache dpkg-deb
+    [[ -r $KEYRING ]] || die "$KEYRING: missing (install debian-archive-keyring)"
+    mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
+    write_sources "$(system_mirror "$SUITE" "$main")" "$(system_mirror "$SUITE-security" "$security")"
+    say "asking Debian for its current kernel packages"
+    apt-get "${APT_OPTIONS[@]}" update >"$APT_DIR/update.log" 2>&1 && return 0
+    # A partial local mirror may lack backports or security.
+    write_sources "$main" "$security"
+    apt-get "${APT_OPTIONS[@]}" update >"$APT_DIR/update.log" 2>&1 ||
+        die "no package lists from Debian (is there a network? see $APT_DIR/update.log)"
+}
+
+# apt_version PACKAGE: the version apt would install.
+apt_version() {
+    local version
+    version=$(apt-cache "${APT_OPTIONS[@]}" policy "$1" | awk '$1 == "Candidate:" { print $2 }')
+    [[ -n $version && $version != '(none)' ]] || die "Debian $SUITE has no package $1 (see $APT_DIR/sources.list)"
+    printf '%s\n' "$version"
+}
+
+# apt_fetch PACKAGE VERSION: prints the path of the verified .deb in the cache; older versions of it are dropped.
+apt_fetch() {
+    local packages=$CACHE/packages scratch deb
+    mkdir -p "$packages"
+    deb=$packages/$1_$2.deb
+    if [[ ! -f $deb ]]; then
+        say "downloading $1 $2"
+        scratch=$(mktemp -d "$packages/.fetch.XXXXXX")
+        (cd "$scratch" && apt-get "${APT_OPTIONS[@]}" download "$1=$2" >"$APT_DIR/download.log" 2>&1) || {
+            rm -rf "$scratch"
+            die "download of $1 $2 failed (see $APT_DIR/download.log)"
+        }
+        rm -f "$packages/$1"_*.deb
+        mv "$scratch"/*.deb "$deb"
+        rm -rf "$scratch"
+    fi
+    printf '%s\n' "$deb"
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * Files: opening one, and executing one. Decided here, by inode.
+ *
+ * Every decision has two entries: the `lsm/` one denies; its fentry twin only watches, and is attached instead when
+ * `bpf` is not in the kernel's LSM list. (LSM programs have one more argument, what an earlier BPF program returned;
+ * the trampoline does not call ours unless that was 0, arch/x86/net/bpf_jit_comp.c:invoke_bpf_mod_ret.)
+ */
+
+/* Cleared by the loader where the kernel refuses bpf_d_path in lsm/file_open (before 5.11): dead code then. */
+const volatile bool d_path_in_lsm = true;
+
+static __always_inline void fill_file_path(struct aegis_record *head, struct aegis_file *out, struct file *file,
+					   bool d_path_allowed)
+{
+	if (d_path_allowed) {
+		long length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
+
+		if (length > 0 && length <= sizeof(out->path)) {
+			out->path_length = length - 1;
+			return;
+		}
+	}
+	/* Longer than the record: its last component is worth more than its beginning. */
+	fill_path_string(head, out, file->f_path.dentry->d_name.name);
+	head->flags |= AEGIS_PATH_TRUNCATED;
+}
+
+/* The decision comes first and stands when its record is lost: a full ring costs evidence, counted, never a denial. */
+static __always_inline int try_open(struct file *file, bool enforce, bool d_path_allowed)
+{
+	struct subject subject = {};
+	struct decision decision;
+	struct aegis_access *record;
+	__u32 operations = 0;
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_FILE_OPEN))
+		return 0;
+	/* execve(2) opening the program, its script interpreter or its ELF loader: bprm_check decides and
+	 * sched_process_exec reports the first two. The ELF loader is decided by no rule: it comes with its program. */
+	if (file->f_flags & FMODE_EXEC)
+		return 0;
+	if (file->f_mode & FMODE_READ)
+		operations |= 1 << AEGIS_OP_OPEN_READ;
+	if (file->f_mode & FMODE_WRITE)
+		operations |= 1 << AEGIS_OP_OPEN_WRITE;
+	decision = decide(&subject, file->f_inode, operations);
+	if (!enforce)
+		decision = only_observed(decision);
+	count_denied(&subject, decision);
+
+	record = reserve_record(&subject, struct aegis_access);
+	if (record) {
+		fill_head(&record->head, &subject, AEGIS_OPEN, sizeof(*record));
+		record->head.verdict = decision.verdict;
+		record->head.rule = decision.rule;
+		fill_inode(&record->file, file->f_inode);
+		record->file.flags = file->f_flags;
+		fill_file_path(&record->head, &record->file, file, d_path_allowed);
+		bpf_ringbuf_submit(record, 0);
+	}
+	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+}
+
+/* int security_file_open(struct file *file), security/security.c, since 4.20 (before: also a cred).
+ * fs/open.c:do_dentry_open, before the file system's open. Directories too; O_PATH never comes here. */
+SEC("lsm/file_open")
+int BPF_PROG(file_open, struct file *file)
+{
+	return try_open(file, true, d_path_in_lsm);
+}
+
+SEC("fentry/security_file_open")
+int BPF_PROG(file_open_watch, struct file *file)
+{
+	try_open(file, false, true);
+	return 0;
+}
+
+static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce)
+{
+	struct subject subject = {};
+	struct decision decision;
+	struct aegis_access *record;
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
+		return 0;
+	decision = decide(&subject, bprm->file->f_inode, 1 << AEGIS_OP_EXEC);
+	if (!decision.rule)
+		return 0; /* sched_process_exec reports what is allowed and happens */
+	if (!enforce)
+		decision = only_observed(decision);
+	count_denied(&subject, decision);
+
+	record = reserve_record(&subject, struct aegis_access);
+	if (record) {
+		fill_head(&record->head, &subject, AEGIS_EXEC_CHECK, sizeof(*record));
+		record->head.verdict = decision.verdict;
+		record->head.rule = decision.rule;
+		fill_inode(&record->file, bprm->file->f_inode);
+		if (enforce && d_path_in_lsm)
+			fill_file_path(&record->head, &record->file, bprm->file, true);
+		else
+			fill_path_string(&record->head, &record->file, bprm->interp); /* as given, may be relative */
+		bpf_ringbuf_submit(record, 0);
+	}
+	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+}
+
+/* int security_bprm_check(struct linux_binprm *bprm), security/security.c, since 2.6.29.
+ * fs/exec.c:search_binary_handler: the program, and again for each script interpreter on the way. */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(bprm_check, struct linux_binprm *bprm)
+{
+	return try_bprm_check(bprm, true);
+}
+
+SEC("fentry/security_bprm_check")
+int BPF_PROG(bprm_check_watch, struct linux_binprm *bprm)
+{
+	try_bprm_check(bprm, false);
+	return 0;
+}

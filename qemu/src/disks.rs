@@ -1,0 +1,216 @@
+//! Makes the guest's disks without root: ring and data (GPT), stick (vfat), workload (squashfs).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::limits;
+use crate::tool;
+
+/// GPT type "Linux filesystem data".
+const LINUX_DATA: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+const SECTOR: u64 = 512;
+
+/// Fixed names of one disk, so that the same input makes the same disk.
+struct Layout<'a> {
+    disk_id: &'a str,
+    partition_id: &'a str,
+    label: &'a str,
+    bytes: u64,
+}
+
+impl Layout<'_> {
+    const fn partition_bytes(&self) -> u64 {
+        self.bytes - 2 * limits::PARTITION_START_BYTES
+    }
+
+    /// A sparse file of this layout at `path`, by way of a temporary name: a killed run leaves no half disk.
+    fn make(&self, path: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let temporary = with_suffix(path, ".new");
+        sparse(&temporary, self.bytes)?;
+        let script = format!(
+            "label: gpt\nlabel-id: {}\nunit: sectors\nstart={}, size={}, type={LINUX_DATA}, uuid={}, name={}\n",
+            self.disk_id,
+            limits::PARTITION_START_BYTES / SECTOR,
+            self.partition_bytes() / SECTOR,
+            self.partition_id,
+            self.label,
+        );
+        tool::run(
+            "sfdisk",
+            [OsStr::new("--quiet"), OsStr::new("--no-reread"), temporary.as_os_str()],
+            &script,
+        )?;
+        fill(&temporary)?;
+        fs::rename(&temporary, path).map_err(|error| Error::io("rename", &temporary, &error))
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut name: OsString = path.as_os_str().into();
+    name.push(suffix);
+    name.into()
+}
+
+fn sparse(path: &Path, bytes: u64) -> Result<(), Error> {
+    let file = File::create(path).map_err(|error| Error::io("create", path, &error))?;
+    file.set_len(bytes).map_err(|error| Error::io("size", path, &error))
+}
+
+/// A disk with one empty partition labelled `aegis-ring`.
+pub(crate) fn ring(path: &Path, bytes: u64) -> Result<(), Error> {
+    let layout = Layout {
+        disk_id: "AE615000-0000-4000-8000-000000000001",
+        partition_id: "AE615000-0000-4000-8000-000000000011",
+        label: "aegis-ring",
+        bytes,
+    };
+    layout.make(path, |_| Ok(()))
+}
+
+/// A disk with one empty ext4 partition labelled `aegis-data`.
+pub(crate) fn data(path: &Path) -> Result<(), Error> {
+    let layout = Layout {
+        disk_id: "AE615000-0000-4000-8000-000000000002",
+        partition_id: "AE615000-0000-4000-8000-000000000012",
+        label: "aegis-data",
+        bytes: limits::DATA_DISK_BYTES,
+    };
+    layout.make(path, |disk| {
+        // Everything is laid out now: a lazy kernel thread would write at its own times, which power-cut tests feel.
+        let options = format!(
+            "offset={},nodiscard,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
+            limits::PARTITION_START_BYTES
+        );
+        let size = format!("{}k", layout_kib(limits::DATA_DISK_BYTES));
+        let mut arguments: Vec<OsString> =
+            ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "aegis-data", "-E"].map(OsString::from).into();
+        arguments.extend([options.into(), disk.as_os_str().to_owned(), size.into()]);
+        tool::run("mke2fs", arguments, "")
+    })
+}
+
+const fn layout_kib(disk_bytes: u64) -> u64 {
+    (disk_bytes - 2 * limits::PARTITION_START_BYTES) / 1024
+}
+
+/// A stick: vfat labelled `AEGIS` with `aegis/`, `aegis/out/` and `files` (name, host path) in `aegis/`.
+pub(crate) fn stick<'a>(
+    path: &Path,
+    files: impl IntoIterator<Item = (&'a str, &'a Path)>,
+) -> Result<(), Error> {
+    sparse(path, limits::STICK_BYTES)?;
+    tool::run(
+        "mkfs.vfat",
+        [OsStr::new("--invariant"), OsStr::new("-n"), OsStr::new("AEGIS"), path.as_os_str()],
+        "",
+    )?;
+    let mmd = ["-i".as_ref(), path.as_os_str(), "::/aegis".as_ref(), "::/aegis/out".as_ref()];
+    tool::run("mmd", mmd, "")?;
+    for (name, source) in files {
+        let target = format!("::/aegis/{name}");
+        let arguments =
+            ["-i".as_ref(), path.as_os_str(), "-n".as_ref(), source.as_os_str(), OsStr::new(&target)];
+        tool::run("mcopy", arguments, "")?;
+    }
+    Ok(())
+}
+
+/// Copies the stick's `aegis/out` to `into`, which must exist. Names on a stick are the guest's: the caller picks.
+pub(crate) fn stick_out(stick: &Path, into: &Path) -> Result<(), Error> {
+    let arguments = [
+        "-i".as_ref(),
+        stick.as_os_str(),
+        "-s".as_ref(),
+        "-n".as_ref(),
+        "::/aegis/out".as_ref(),
+        into.as_os_str(),
+    ];
+    tool::run("mcopy", arguments, "")
+}
+
+/// A squashfs of folder `source`, everything owned by root.
+pub(crate) fn workload(path: &Path, source: &Path) -> Result<(), Error> {
+    let mut arguments: Vec<OsString> = vec![source.into(), path.into()];
+    arguments.extend(
+        ["-comp", "zstd", "-all-root", "-noappend", "-no-xattrs", "-no-progress", "-quiet"]
+            .map(OsString::from),
+    );
+    tool::run("mksquashfs", arguments, "")?;
+    // A kernel that looks for partition tables reads beyond a tiny disk, and complains.
+    let file = File::options().write(true).open(path).map_err(|error| Error::io("open", path, &error))?;
+    let bytes = file.metadata().map_err(|error| Error::io("size", path, &error))?.len();
+    file.set_len(bytes.next_multiple_of(1 << 20)).map_err(|error| Error::io("size", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt as _;
+
+    fn bytes_at(path: &Path, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        File::open(path)
+            .expect("the disk is there")
+            .read_exact_at(&mut bytes, at)
+            .expect("the disk is that long");
+        bytes
+    }
+
+    #[test]
+    fn the_ring_disk_has_one_partition_with_its_label() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ring.img");
+        ring(&path, 8 << 20).expect("made");
+        assert_eq!(fs::metadata(&path).expect("there").len(), 8 << 20);
+        assert_eq!(bytes_at(&path, 512, 8), b"EFI PART");
+        // First partition entry (UEFI 2.10, 5.3.3): first LBA at 32, last at 40, name in UTF-16LE at 56.
+        let entry = bytes_at(&path, 1024, 128);
+        assert_eq!(u64::from_le_bytes(entry[32..40].try_into().expect("8 bytes")), 2048);
+        assert_eq!(u64::from_le_bytes(entry[40..48].try_into().expect("8 bytes")), (7 << 11) - 1);
+        let name: Vec<u8> = entry[56..76].iter().copied().filter(|byte| *byte != 0).collect();
+        assert_eq!(name, b"aegis-ring");
+        let again = folder.path().join("again.img");
+        ring(&again, 8 << 20).expect("made");
+        assert!(fs::read(path).expect("there") == fs::read(again).expect("there"), "the same disk twice");
+    }
+
+    #[test]
+    fn the_data_disk_holds_an_ext4_that_ends_before_the_second_table() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("data.img");
+        data(&path).expect("made");
+        let superblock = bytes_at(&path, limits::PARTITION_START_BYTES + 1024, 1024);
+        assert_eq!(superblock[56..58], [0x53, 0xef]);
+        let blocks = u64::from(u32::from_le_bytes(superblock[4..8].try_into().expect("4 bytes")));
+        let size = 1024u64 << u32::from_le_bytes(superblock[24..28].try_into().expect("4 bytes"));
+        assert!(blocks * size <= limits::DATA_DISK_BYTES - 2 * limits::PARTITION_START_BYTES);
+        assert_eq!(&superblock[120..130], b"aegis-data");
+        assert_eq!(bytes_at(&path, limits::DATA_DISK_BYTES - 512, 8), b"EFI PART");
+    }
+
+    #[test]
+    fn what_goes_on_a_stick_comes_off_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (stick_path, bundle) = (folder.path().join("stick.img"), folder.path().join("b"));
+        fs::write(&bundle, b"bundle").expect("written");
+        stick(&stick_path, [("demo.aegis", bundle.as_path())]).expect("made");
+        let target = OsStr::new("::/aegis/out/status.json");
+        tool::run("mcopy", ["-i".as_ref(), stick_path.as_os_str(), bundle.as_os_str(), target], "")
+            .expect("put");
+        stick_out(&stick_path, folder.path()).expect("taken");
+        assert_eq!(fs::read(folder.path().join("out/status.json")).expect("there"), b"bundle");
+    }
+
+    #[test]
+    fn a_workload_disk_is_a_squashfs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let source = folder.path().join("demo");
+        fs::create_dir(&source).expect("made");
+        fs::write(source.join("run"), "#!/bin/sh\n").expect("written");
+        let path = folder.path().join("workload.img");
+        workload(&path, &source).expect("made");
+        assert_eq!(bytes_at(&path, 0, 4), b"hsqs");
+    }
+}

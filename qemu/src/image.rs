@@ -1,0 +1,180 @@
+//! Finds the project, has its image built, picks a kernel, has a policy compiled and signed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use crate::error::{Error, one_line};
+use crate::tool;
+
+/// Which kernel a guest boots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// Ours, built from our fragments.
+    #[default]
+    Own,
+    /// Debian's cloud kernel, with its modules in an initramfs.
+    Debian,
+    /// A kernel image of the caller's; a file `initramfs.img` beside it is used with it.
+    Path(PathBuf),
+}
+
+impl Kernel {
+    /// What `--kernel` says.
+    pub fn from_argument(argument: OsString) -> Self {
+        match argument.to_str() {
+            Some("own") => Self::Own,
+            Some("debian") => Self::Debian,
+            _ => Self::Path(argument.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own => f.write_str("own"),
+            Self::Debian => f.write_str("debian"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// The files of a bootable image.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: Option<PathBuf>,
+    pub(crate) system: PathBuf,
+}
+
+impl Image {
+    /// The image in `folder`, as `make image` leaves it.
+    pub(crate) fn open(folder: &Path, kernel: &Kernel) -> Result<Self, Error> {
+        let (kernel, initramfs) = match kernel {
+            Kernel::Own => (folder.join("vmlinuz"), None),
+            Kernel::Debian => {
+                let debian = folder.join("debian");
+                (debian.join("vmlinuz"), Some(debian.join("initramfs.img")))
+            }
+            Kernel::Path(path) => {
+                let beside = path.with_file_name("initramfs.img");
+                (path.clone(), beside.is_file().then_some(beside))
+            }
+        };
+        let image = Self { kernel, initramfs, system: folder.join("system.img") };
+        for path in [Some(&image.kernel), image.initramfs.as_ref(), Some(&image.system)].into_iter().flatten()
+        {
+            if let Err(error) = File::open(path) {
+                return Err(Error::Host(format!(
+                    "{}: can't read: {error}; mend: make image",
+                    path.display()
+                )));
+            }
+        }
+        Ok(image)
+    }
+}
+
+/// The project's folder: where this crate was compiled, or the nearest one above the current folder.
+pub fn project_root() -> Option<PathBuf> {
+    let is_root =
+        |folder: &Path| folder.join("Cargo.toml").is_file() && folder.join("qemu/Cargo.toml").is_file();
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
+    if let Some(root) = compiled.filter(|folder| is_root(folder)) {
+        return Some(root);
+    }
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().find(|folder| is_root(folder)).map(Path::to_path_buf)
+}
+
+/// Runs `make image`, its words on our stderr. One at a time on this machine, in whichever process.
+///
+/// # Errors
+/// [`Error::Host`]; what `make` said is on stderr.
+pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
+    let target = root.join("target");
+    fs::create_dir_all(&target).map_err(|error| Error::io("create", &target, &error))?;
+    let path = target.join(".image.lock");
+    let lock = File::create(&path).map_err(|error| Error::io("create", &path, &error))?;
+    lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
+    let mut make = Command::new("make");
+    make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image");
+    if *kernel == Kernel::Debian {
+        make.arg("KERNEL=debian");
+    }
+    // A `make run` above us must not hand its own flags and job tokens down.
+    for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNEL"] {
+        make.env_remove(name);
+    }
+    make.stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
+    let status = make.status().map_err(|error| tool::spawn_error("make", &error))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Host(format!(
+            "the image could not be built ({status}); its reason is above; mend: make image"
+        )))
+    }
+}
+
+/// A policy to be compiled and signed.
+pub(crate) struct Signing<'a> {
+    pub(crate) root: Option<&'a Path>,
+    pub(crate) build: bool,
+    pub(crate) policy: &'a Path,
+    pub(crate) key: Option<&'a Path>,
+    pub(crate) sequence: Option<u64>,
+}
+
+/// Compiles and signs a policy into `bundle` by `aegisctl`, whose refusal is passed on as it is.
+pub(crate) fn sign(signing: &Signing<'_>, bundle: &Path) -> Result<(), Error> {
+    let key = match (signing.key, signing.root) {
+        (Some(key), _) => key.to_path_buf(),
+        (None, Some(root)) => root.join("target/keys/policy.key"),
+        (None, None) => {
+            return Err(Error::usage(
+                "no development key: run inside the project's folder, or sign the policy yourself and use --bundle",
+            ));
+        }
+    };
+    // Newer than any bundle signed before by a person with a working clock; the caller may say better.
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let sequence = signing.sequence.unwrap_or_else(now).to_string();
+    let mut command = aegisctl(signing.root, signing.build);
+    command.args(["bundle", "build", "--policy"]).arg(signing.policy).arg("--key").arg(key);
+    command.args(["--sequence", &sequence, "--out"]).arg(bundle).stdin(Stdio::null());
+    let output = command.output().map_err(|error| {
+        Error::Host(format!("aegisctl: can't start: {error}; mend: cargo build -p aegisctl"))
+    })?;
+    if output.status.success() && bundle.is_file() {
+        return Ok(());
+    }
+    let line = tool::last_line(&output.stderr).unwrap_or_else(|| format!("aegisctl: {}", output.status));
+    match output.status.code() {
+        Some(1 | 2) => Err(Error::Refused(one_line(&line))),
+        _ => Err(Error::Host(line)),
+    }
+}
+
+/// The office's tool: built fresh by cargo, or (without building) the one beside this program, the one that
+/// `make tools` left, or the one in `PATH`.
+pub fn aegisctl(root: Option<&Path>, build: bool) -> Command {
+    if let Some(root) = root.filter(|_| build) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args(["run", "--quiet", "-p", "aegisctl", "--manifest-path"])
+            .arg(root.join("Cargo.toml"))
+            .arg("--");
+        return command;
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| {
+        // A test's program is one folder further down, in `deps`.
+        exe.ancestors().skip(1).take(2).map(|folder| folder.join("aegisctl")).find(|path| path.is_file())
+    });
+    let made = || root.map(|root| root.join("target/debug/aegisctl")).filter(|path| path.is_file());
+    Command::new(beside.or_else(made).unwrap_or_else(|| "aegisctl".into()))
+}

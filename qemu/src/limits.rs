@@ -1,0 +1,40 @@
+//! Bounds of the harness, all in one place.
+
+use std::time::Duration;
+
+/// Longest workload name, bytes: `AEGIS_WORKLOAD_NAME_MAX` of `probes/bpf/abi.h` less the NUL.
+pub const WORKLOAD_NAME_BYTES: usize = 63;
+/// Longest kernel command line, bytes (x86 `COMMAND_LINE_SIZE`, less the NUL).
+pub const COMMAND_LINE_BYTES: usize = 2047;
+/// Guest memory when nothing is said, MiB.
+pub const MEMORY_DEFAULT_MIB: u32 = 512;
+/// Least guest memory, MiB: the loader's peak (21 MB) plus kernel and page cache.
+pub const MEMORY_MIN_MIB: u32 = 128;
+/// Most guest memory, MiB.
+pub const MEMORY_MAX_MIB: u32 = 65_536;
+/// Guest's time when nothing is said.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_mins(5);
+/// Most time a guest may be given, seconds.
+pub const TIMEOUT_MAX_SECONDS: u64 = 86_400;
+/// Size of a fresh ring disk, bytes.
+pub const RING_DISK_BYTES: u64 = 64 << 20;
+/// Size of a fresh data disk, bytes.
+pub const DATA_DISK_BYTES: u64 = 32 << 20;
+/// Size of the stick, bytes.
+pub const STICK_BYTES: u64 = 64 << 20;
+/// Largest file put on the stick, bytes.
+pub const STICK_FILE_BYTES: u64 = 32 << 20;
+/// Where a disk's one partition begins, bytes; as much is left free at the end for the second GPT.
+pub const PARTITION_START_BYTES: u64 = 1 << 20;
+/// Longest console line looked at or shown, bytes; the log has all of it.
+pub const CONSOLE_LINE_BYTES: usize = 4096;
+/// Most bytes of console kept in `console.log`: a guest must not fill the host's disk.
+pub const CONSOLE_LOG_BYTES: u64 = 64 << 20;
+/// Largest `status.json` read, bytes.
+pub const STATUS_BYTES: u64 = 1 << 20;
+/// Most files taken from the stick's `aegis/out`.
+pub const STICK_OUT_FILES: usize = 256;
+/// Console lines named in the error when a guest did not boot.
+pub const TAIL_LINES: usize = 5;
+/// How often a wait looks at its clock and at Ctrl-C.
+pub const TICK: Duration = Duration::from_millis(100);

@@ -1,0 +1,374 @@
+//! What is to be run: a builder with everything the command line says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::check::{bundle_name, workload_name};
+use crate::error::Error;
+use crate::image::{self, Image, Kernel, Signing};
+use crate::limits;
+use crate::run::Run;
+use crate::vm::Vm;
+use crate::{disks, vm};
+
+/// What a machine tells whoever watches it, as it happens.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// The image is being built or found fresh.
+    Image,
+    /// The policy is being compiled and signed.
+    Policy,
+    /// The guest's disks are being made.
+    Disks,
+    /// QEMU was started.
+    Booting,
+    /// So much time has passed since QEMU was started.
+    Tick(Duration),
+    /// A line of the guest's console, as it was: hostile.
+    Line(&'a str),
+    /// The agent is ready, after so many seconds of guest time.
+    Ready(f64),
+    /// The guest said that it is at its end.
+    Done,
+}
+
+/// Whoever watches.
+pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
+
+/// A machine to be run. Made by [`Machine::new`]; every other method sets one thing.
+pub struct Machine {
+    pub(crate) out: PathBuf,
+    pub(crate) workload: Option<PathBuf>,
+    pub(crate) policy: Option<PathBuf>,
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) files: Vec<(String, PathBuf)>,
+    key: Option<PathBuf>,
+    sequence: Option<u64>,
+    pub(crate) kernel: Kernel,
+    pub(crate) image: Option<PathBuf>,
+    build: bool,
+    state: Option<PathBuf>,
+    pub(crate) ring_bytes: u64,
+    pub(crate) memory_mib: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) append: String,
+    trace: bool,
+    pub(crate) keep: bool,
+    pub(crate) interrupted: Arc<AtomicBool>,
+    pub(crate) watcher: Watcher,
+}
+
+/// Everything a guest needs, made and on disk.
+pub(crate) struct Prepared {
+    pub(crate) image: Image,
+    pub(crate) name: Option<String>,
+    pub(crate) command_line: String,
+    pub(crate) ring: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) stick: PathBuf,
+    pub(crate) workload: Option<PathBuf>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Machine {
+    /// A machine that leaves its outputs in `out`: a folder that is empty or does not exist yet.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            workload: None,
+            policy: None,
+            bundle: None,
+            files: Vec::new(),
+            key: None,
+            sequence: None,
+            kernel: Kernel::Own,
+            image: None,
+            build: true,
+            state: None,
+            ring_bytes: limits::RING_DISK_BYTES,
+            memory_mib: limits::MEMORY_DEFAULT_MIB,
+            timeout: limits::TIMEOUT_DEFAULT,
+            append: String::new(),
+            trace: false,
+            keep: false,
+            interrupted: Arc::default(),
+            watcher: Box::new(|_| {}),
+        }
+    }
+
+    /// The folder whose `run` is the workload, named after the folder. Without it the guest boots and powers off.
+    #[must_use]
+    pub fn workload(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.workload = Some(folder.into());
+        self
+    }
+
+    /// A policy source to compile, sign and put on the stick.
+    #[must_use]
+    pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
+        self.policy = Some(file.into());
+        self
+    }
+
+    /// A bundle to put on the stick, as it is.
+    #[must_use]
+    pub fn bundle(mut self, file: impl Into<PathBuf>) -> Self {
+        self.bundle = Some(file.into());
+        self
+    }
+
+    /// One more file for the stick's `aegis/`, called `name` there.
+    #[must_use]
+    pub fn stick_file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.files.push((name.into(), file.into()));
+        self
+    }
+
+    /// Signs the policy with this key and not the development key under `target/keys/`.
+    #[must_use]
+    pub fn key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.key = Some(file.into());
+        self
+    }
+
+    /// Sequence of the bundle made of the policy; the time in seconds when not said.
+    #[must_use]
+    pub fn sequence(mut self, sequence: u64) -> Self {
+        self.sequence = Some(sequence);
+        self
+    }
+
+    /// Which kernel to boot.
+    #[must_use]
+    pub fn kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// Boots the image in this folder and builds none.
+    #[must_use]
+    pub fn image(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.image = Some(folder.into());
+        self
+    }
+
+    /// Whether `make image` and cargo may be run first. True when not said.
+    #[must_use]
+    pub fn build(mut self, build: bool) -> Self {
+        self.build = build;
+        self
+    }
+
+    /// Keeps ring and data disks in this folder and uses those that are there: the same device, booted again.
+    #[must_use]
+    pub fn state(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
+        self
+    }
+
+    /// Size of a fresh ring disk, bytes; a multiple of 1 MiB, at least 4 MiB.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: u64) -> Self {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// Guest memory, MiB.
+    #[must_use]
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// How long the guest may run, from the start of QEMU.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Adds to the end of the kernel's command line, where the last word on a parameter counts.
+    #[must_use]
+    pub fn append(mut self, arguments: &str) -> Self {
+        if !self.append.is_empty() && !arguments.is_empty() {
+            self.append.push(' ');
+        }
+        self.append.push_str(arguments);
+        self
+    }
+
+    /// Has the guest print events on its console as they come.
+    #[must_use]
+    pub fn trace(mut self, trace: bool) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Keeps the temporary folder (stick, disks, QEMU's own words); [`Run::kept`] names it.
+    #[must_use]
+    pub fn keep(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// A flag that, once set, ends every wait with [`Error::Interrupted`] and kills the guest.
+    #[must_use]
+    pub fn interrupted(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.interrupted = flag;
+        self
+    }
+
+    /// Is told what happens.
+    #[must_use]
+    pub fn watch(mut self, watcher: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        self.watcher = Box::new(watcher);
+        self
+    }
+
+    /// Builds, makes the disks and starts the guest.
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing is left behind but an empty output folder and, if asked for, the state folder.
+    pub fn start(mut self) -> Result<Vm, Error> {
+        self.check()?;
+        // Made before the long work, so that a folder that can't be made is said at once.
+        fs::create_dir_all(&self.out).and_then(|()| tempfile::tempfile_in(&self.out).map(drop)).map_err(
+            |error| Error::usage(format!("{}: can't be the output folder: {error}", self.out.display())),
+        )?;
+        self.out = absolute(&self.out)?;
+        let prepared = self.prepare()?;
+        vm::start(self, prepared)
+    }
+
+    /// Runs the guest to its end, or to its timeout.
+    ///
+    /// # Errors
+    /// As [`Machine::start`] and [`Vm::finish`].
+    pub fn run(self) -> Result<Run, Error> {
+        self.start()?.finish()
+    }
+
+    fn prepare(&mut self) -> Result<Prepared, Error> {
+        let root = image::project_root();
+        let folder = match (&self.image, &root) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(root)) => {
+                if self.build {
+                    (self.watcher)(Progress::Image);
+                    image::build_image(root, &self.kernel)?;
+                }
+                root.join("target/image/x86_64")
+            }
+            (None, None) => {
+                return Err(Error::usage(
+                    "no image: run inside the project's folder, or name an image with --image DIR",
+                ));
+            }
+        };
+        self.not_interrupted()?;
+        let image = Image::open(&absolute(&folder)?, &self.kernel)?;
+        let temporary = tempfile::Builder::new()
+            .prefix("aegis-qemu-")
+            .tempdir()
+            .map_err(|error| Error::io("make a folder", &std::env::temp_dir(), &error))?;
+        let at = |name: &str| temporary.path().join(name);
+
+        let mut files = std::mem::take(&mut self.files);
+        if let Some(policy) = &self.policy {
+            (self.watcher)(Progress::Policy);
+            let signing = Signing {
+                root: root.as_deref(),
+                build: self.build,
+                policy,
+                key: self.key.as_deref(),
+                sequence: self.sequence,
+            };
+            image::sign(&signing, &at("policy.aegis"))?;
+            files.push(("policy.aegis".into(), at("policy.aegis")));
+        }
+        if let Some(bundle) = &self.bundle {
+            files.push((bundle_name(bundle), absolute(bundle)?));
+        }
+        self.not_interrupted()?;
+
+        (self.watcher)(Progress::Disks);
+        let disks_in = match &self.state {
+            None => temporary.path().to_path_buf(),
+            Some(state) => {
+                fs::create_dir_all(state).map_err(|error| {
+                    Error::usage(format!("{}: can't be the state folder: {error}", state.display()))
+                })?;
+                absolute(state)?
+            }
+        };
+        let (ring, data) = (disks_in.join("ring.img"), disks_in.join("data.img"));
+        if !ring.exists() {
+            disks::ring(&ring, self.ring_bytes)?;
+        }
+        if !data.exists() {
+            disks::data(&data)?;
+        }
+        disks::stick(&at("stick.img"), files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
+        let (mut name, mut workload) = (None, None);
+        if let Some(folder) = &self.workload {
+            disks::workload(&at("workload.img"), folder)?;
+            (name, workload) = (Some(workload_name(folder)?), Some(at("workload.img")));
+        }
+        self.not_interrupted()?;
+        let command_line = self.command_line(name.as_deref());
+        Ok(Prepared {
+            image,
+            name,
+            command_line,
+            ring,
+            data,
+            stick: at("stick.img"),
+            workload,
+            folder: temporary,
+        })
+    }
+
+    fn command_line(&self, name: Option<&str>) -> String {
+        let mut line = String::from(
+            "console=ttyS0 root=PARTLABEL=aegis-root-a ro rootwait quiet panic=-1 aegis.stick=1",
+        );
+        let workload =
+            Some(name.map_or_else(|| "aegis.poweroff".to_owned(), |name| format!("aegis.workload={name}")));
+        let trace = self.trace.then(|| "aegis.trace".to_owned());
+        let append = (!self.append.is_empty()).then(|| self.append.clone());
+        for part in [workload, trace, append].into_iter().flatten() {
+            line.push(' ');
+            line.push_str(&part);
+        }
+        line
+    }
+
+    fn not_interrupted(&self) -> Result<(), Error> {
+        if self.interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// An existing path from the root down, so that neither QEMU nor mtools reads a prefix of it as a protocol or option.
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(|error| Error::io("find", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_on_the_command_line_is_the_callers() {
+        let machine = Machine::new("out").trace(true).append("lsm=lockdown").append("quiet=0");
+        let line = machine.command_line(Some("demo"));
+        assert!(
+            line.ends_with(" aegis.stick=1 aegis.workload=demo aegis.trace lsm=lockdown quiet=0"),
+            "{line}"
+        );
+        assert!(Machine::new("out").command_line(None).ends_with(" aegis.poweroff"));
+    }
+}

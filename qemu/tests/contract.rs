@@ -1,0 +1,391 @@
+//! The command line's contract (`docs/harness.md`): exit codes, one-line refusals, outputs. The guests here are stubs
+//! of some eighty bytes of machine code, so that the harness is tested without an image; `tests/` boots real ones.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// What a stub guest does after its words.
+#[derive(Clone, Copy)]
+enum Then {
+    Off,
+    Hang,
+}
+
+/// A Multiboot (0.6.96, section 3.1) kernel that writes `words` to COM1.
+fn stub_kernel(words: &str, then: Then) -> Vec<u8> {
+    const BASE: u32 = 0x10_0000;
+    const MAGIC: u32 = 0x1BAD_B002;
+    const FLAGS: u32 = 1 << 16;
+    let header = [MAGIC, FLAGS, 0u32.wrapping_sub(MAGIC).wrapping_sub(FLAGS), BASE, BASE, 0, 0, BASE + 32];
+    let end: &[u8] = match then {
+        Then::Off => &[0xB0, 0xFE, 0xE6, 0x64, 0xFA, 0xF4, 0xEB, 0xFD], // out 0x64, 0xfe: reset
+        Then::Hang => &[0xFA, 0xF4, 0xEB, 0xFD],                        // cli; hlt; jmp
+    };
+    let text = BASE + 32 + 29 + end.len() as u32;
+    let mut kernel: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    kernel.push(0xBE); // mov esi, text
+    kernel.extend(text.to_le_bytes());
+    kernel.extend([
+        0xAC, 0x88, 0xC4, 0x84, 0xC0, 0x74, 0x11, // next: lodsb; mov ah, al; test al, al; jz end
+        0x66, 0xBA, 0xFD, 0x03, 0xEC, 0xA8, 0x20, 0x74,
+        0xF7, // busy: mov dx, 0x3fd; in al, dx; test al, 0x20; jz busy
+        0x66, 0xB2, 0xF8, 0x88, 0xE0, 0xEE, // mov dl, 0xf8; mov al, ah; out dx, al
+        0xEB, 0xE8, // jmp next
+    ]);
+    kernel.extend(end);
+    kernel.extend(words.as_bytes());
+    kernel.push(0);
+    kernel
+}
+
+/// A folder with an image of a stub guest and a workload called demo.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(words: &str, then: Then) -> Self {
+        let bench = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        fs::create_dir_all(bench.at("image")).expect("made");
+        fs::create_dir_all(bench.at("tmp")).expect("made");
+        fs::write(bench.at("image/vmlinuz"), stub_kernel(words, then)).expect("written");
+        fs::write(bench.at("image/system.img"), vec![0; 4096]).expect("written");
+        bench.workload("demo");
+        bench
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn workload(&self, name: &str) -> PathBuf {
+        let folder = self.at(name);
+        fs::create_dir_all(&folder).expect("made");
+        fs::write(folder.join("run"), "#!/bin/sh\n").expect("written");
+        fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o755)).expect("made executable");
+        folder
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aegis-qemu"));
+        command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
+        command.env_remove("ACCEL").env("TMPDIR", self.at("tmp"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the harness starts")
+    }
+
+    /// `run` with what every good call has, then `more`.
+    fn guest(&self, more: &[&str]) -> Output {
+        let good = ["run", "--workload", "demo", "--out", "out", "--image", "image", "--no-build"];
+        self.run(&[&good, more].concat())
+    }
+
+    fn leftovers(&self) -> usize {
+        fs::read_dir(self.at("tmp")).expect("there").count()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// Exit 2, one line on stderr that contains `part`, nothing on stdout.
+fn refused(output: &Output, part: &str) {
+    let line = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{line}");
+    assert_eq!(line.lines().count(), 1, "one line: {line}");
+    assert!(line.starts_with("aegis-qemu: ") && line.contains(part), "{part:?} is not in {line:?}");
+    assert!(output.stdout.is_empty(), "nothing on stdout");
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line() {
+    let bench = Bench::new("", Then::Off);
+    let long = "x".repeat(64);
+    for name in ["bad name", "-x", &long, "empty"] {
+        bench.workload(name);
+    }
+    fs::remove_file(bench.at("empty/run")).expect("removed");
+    fs::create_dir(bench.at("folder-run")).expect("made");
+    fs::create_dir(bench.at("folder-run/run")).expect("made");
+    bench.workload("plain");
+    fs::set_permissions(bench.at("plain/run"), fs::Permissions::from_mode(0o644)).expect("set");
+    bench.workload("outside");
+    fs::remove_file(bench.at("outside/run")).expect("removed");
+    symlink("/bin/sh", bench.at("outside/run")).expect("linked");
+    fs::create_dir(bench.at("full")).expect("made");
+    fs::write(bench.at("full/stdout"), "mine").expect("written");
+    fs::write(bench.at("policy.toml"), "schema = 1\n").expect("written");
+
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "no command"),
+        (&["boot"], "boot: unknown command"),
+        (&["run"], "no --out DIR"),
+        (&["run", "--out", "o"], "no --workload DIR"),
+        (&["run", "--workload", "demo"], "no --out DIR"),
+        (&["run", "--polcy", "x"], "did you mean --policy?"),
+        (&["run", "-x"], "-x: unknown option"),
+        (&["run", "demo"], "demo: unexpected argument"),
+        (&["run", "--out", "o", "--out", "p"], "--out: given twice"),
+        (&["run", "--out"], "--out: has no value"),
+        (&["run", "--out", ""], "--out: has an empty value"),
+        (&["run", "--json=yes", "--out", "o", "--workload", "demo"], "unexpected argument"),
+        (&["run", "--workload", "demo", "--no-workload", "--out", "o"], "give one of them"),
+        (&["run", "--workload", "nowhere", "--out", "o"], "nowhere: can't read"),
+        (&["run", "--workload", "policy.toml", "--out", "o"], "policy.toml: is not a folder"),
+        (&["run", "--workload", "empty", "--out", "o"], "empty/run: "),
+        (&["run", "--workload", "folder-run", "--out", "o"], "folder-run/run: is not an executable file"),
+        (&["run", "--workload", "plain", "--out", "o"], "mend: chmod +x plain/run"),
+        (&["run", "--workload", "outside", "--out", "o"], "points outside"),
+        (&["run", "--workload", "bad name", "--out", "o"], "is no workload name"),
+        (&["run", "--workload", "./-x", "--out", "o"], "is no workload name"),
+        (&["run", "--workload", "/", "--out", "o"], "is no workload name"),
+        (&["run", "--workload", &long, "--out", "o"], "has 64 bytes; mend: at most 63"),
+        (&["run", "--workload", "demo", "--out", "full"], "full: is not empty"),
+        (&["run", "--workload", "demo", "--out", "policy.toml"], "policy.toml: can't be the output folder"),
+        (
+            &["run", "--workload", "demo", "--out", "policy.toml/o"],
+            "policy.toml/o: can't be the output folder",
+        ),
+        (
+            &["run", "--workload", "demo", "--out", "o", "--policy", "no.toml"],
+            "no.toml: can't read the policy",
+        ),
+        (&["run", "--workload", "demo", "--out", "o", "--policy", "demo"], "demo: is not a file"),
+        (
+            &["run", "--workload", "demo", "--out", "o", "--bundle", "no.aegis"],
+            "no.aegis: can't read the bundle",
+        ),
+        (
+            &[
+                "run",
+                "--workload",
+                "demo",
+                "--out",
+                "o",
+                "--policy",
+                "policy.toml",
+                "--bundle",
+                "policy.toml",
+            ],
+            "--policy and --bundle",
+        ),
+        (
+            &["run", "--workload", "demo", "--out", "o", "--arch", "riscv64"],
+            "--arch riscv64: unknown architecture",
+        ),
+        (&["run", "--workload", "demo", "--out", "o", "--kernel", "mine"], "mine: can't read the kernel"),
+        (&["run", "--workload", "demo", "--out", "o", "--timeout", "0"], "--timeout 0: must be"),
+        (&["run", "--workload", "demo", "--out", "o", "--timeout", "-1"], "--timeout"),
+        (&["run", "--workload", "demo", "--out", "o", "--timeout", "99999999999999999999"], "--timeout"),
+        (&["run", "--workload", "demo", "--out", "o", "--memory", "64"], "--memory 64: must be"),
+        (&["run", "--workload", "demo", "--out", "o", "--memory", "512M"], "--memory 512M: must be"),
+        (&["run", "--workload", "demo", "--out", "o", "--append", "a\nb"], "--append: has characters"),
+        (&["run", "--workload", "demo", "--out", "o", "--image", "nowhere"], "nowhere: is no folder"),
+    ];
+    for (arguments, part) in cases {
+        refused(&bench.run(arguments), part);
+    }
+    refused(
+        &bench
+            .command(&["run", "--workload", "demo", "--out", "o"])
+            .env("ACCEL", "warp")
+            .output()
+            .expect("starts"),
+        "ACCEL=warp: unknown accelerator",
+    );
+    assert!(!bench.at("o").exists(), "a refused call makes no folder");
+    assert_eq!(fs::read(bench.at("full/stdout")).expect("there"), b"mine");
+    assert_eq!(bench.leftovers(), 0);
+}
+
+#[test]
+fn a_hostile_name_can_not_drive_the_terminal() {
+    let bench = Bench::new("", Then::Off);
+    let output = bench.run(&["run", "--out", "o", "--workload", "a\u{1b}[2J\nb"]);
+    refused(&output, "a\\x1b[2J b");
+}
+
+#[test]
+fn help_has_every_option_and_an_example() {
+    let bench = Bench::new("", Then::Off);
+    for arguments in [&["--help"][..], &["run", "--help"], &["run", "-h"]] {
+        let output = bench.run(arguments);
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(0));
+        for part in
+            ["--policy", "--workload", "--out", "--bundle", "--kernel", "--arch", "--timeout", "--memory"]
+        {
+            assert!(text.contains(part), "{part}");
+        }
+        assert!(text.contains("examples:") && text.lines().all(|line| line.len() <= 120));
+    }
+}
+
+#[test]
+fn a_guest_that_ran_to_its_end_is_0() {
+    let bench = Bench::new("AEGIS-READY 1.25\nAEGIS-DONE\n", Then::Off);
+    let output = bench.guest(&["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["result"], "ran");
+    assert_eq!(report["ready_seconds"], 1.25);
+    assert_eq!(report["workload"], "demo");
+    assert_eq!(report["exit"], Value::Null, "the stub runs no workload");
+    assert_eq!(report["error"], Value::Null);
+    assert_eq!(report["out"], bench.at("out").canonicalize().expect("there").to_str().expect("text"));
+    let console = fs::read_to_string(bench.at("out/console.log")).expect("there");
+    assert!(console.contains("AEGIS-READY 1.25"));
+    for name in ["stdout", "stderr"] {
+        assert!(bench.at("out").join(name).exists(), "{name}");
+    }
+    assert!(!bench.at("out/exit").exists(), "no exit code was written");
+    assert_eq!(bench.leftovers(), 0);
+}
+
+#[test]
+fn a_person_gets_a_summary_and_the_console_when_asked() {
+    let bench = Bench::new("event \u{1b}[31mred\nAEGIS-READY 2\nAEGIS-DONE\n", Then::Off);
+    let output = bench.guest(&["--show"]);
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(text.contains("event \\x1b[31mred"), "{text}");
+    assert!(text.contains("ready     after 2.0 s"), "{text}");
+}
+
+#[test]
+fn a_guest_that_is_not_ready_is_3_with_its_last_words() {
+    for words in ["no root device\n", "", "AEGIS-READY soon\nbye\n", "(echo AEGIS-READY 1)\nbye\n"] {
+        let bench = Bench::new(words, Then::Off);
+        let output = bench.guest(&[]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        let last = text.lines().last().expect("a line");
+        assert!(last.starts_with("aegis-qemu: the guest ended before the agent was ready"), "{last}");
+        if let Some(word) = words.lines().last() {
+            assert!(last.contains(word), "{last}");
+        }
+        assert_eq!(bench.leftovers(), 0);
+    }
+}
+
+#[test]
+fn a_guest_that_died_after_it_was_ready_is_3() {
+    for (words, part) in [
+        ("AEGIS-READY 1\n", "ended before its work was done"),
+        (
+            "AEGIS-READY 1\nKernel panic - not syncing: x\nCPU: 0\n",
+            "AEGIS-READY 1 | Kernel panic - not syncing: x\n",
+        ),
+        ("AEGIS-READY 1\nKernel panic - not syncing: x\nAEGIS-DONE\n", "kernel panicked"),
+    ] {
+        let output = Bench::new(words, Then::Off).guest(&["--json"]);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!((&report["result"], &report["code"]), (&"died".into(), &3.into()));
+    }
+}
+
+#[test]
+fn a_kernel_that_is_none_is_3_with_qemus_words() {
+    let bench = Bench::new("", Then::Off);
+    fs::write(bench.at("junk"), "no kernel at all").expect("written");
+    let output = bench.guest(&["--kernel", "junk"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not boot"), "{}", stderr(&output));
+    fs::remove_file(bench.at("image/vmlinuz")).expect("removed");
+    fs::remove_dir_all(bench.at("out")).expect("removed");
+    let output = bench.guest(&[]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("mend: make image"), "{}", stderr(&output));
+    assert_eq!(bench.leftovers(), 0);
+}
+
+#[test]
+fn a_guest_that_does_not_end_is_4() {
+    for (words, part) in [("AEGIS-READY 1\n", "did not end"), ("working\n", "did not become ready")] {
+        let bench = Bench::new(words, Then::Hang);
+        let started = Instant::now();
+        let output = bench.guest(&["--timeout", "2", "--json"]);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        assert!(started.elapsed() < Duration::from_secs(20));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(report["result"], "timed-out");
+        assert_eq!(bench.leftovers(), 0);
+    }
+}
+
+/// Processes of QEMU whose command line names `folder`.
+fn guests_of(folder: &Path) -> usize {
+    let of = |pid: &Path| fs::read(pid.join("cmdline")).unwrap_or_default();
+    let name = folder.to_str().expect("text").as_bytes();
+    let all = fs::read_dir("/proc").expect("there").filter_map(Result::ok).map(|entry| of(&entry.path()));
+    all.filter(|line| line.starts_with(b"qemu") && line.windows(name.len()).any(|part| part == name)).count()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_interrupted_harness_leaves_no_guest_and_no_files() {
+    for (signal, code, leftovers) in [("-INT", Some(130), 0), ("-TERM", Some(130), 0), ("-KILL", None, 1)] {
+        let bench = Bench::new("AEGIS-READY 1\n", Then::Hang);
+        let arguments = ["run", "--workload", "demo", "--out", "out", "--image", "image", "--no-build"];
+        let mut child = bench.command(&arguments).stderr(Stdio::null()).spawn().expect("the harness starts");
+        let console = bench.at("out/console.log");
+        until("ready", || fs::read_to_string(&console).is_ok_and(|text| text.contains("AEGIS-READY")));
+        assert_eq!(guests_of(bench.folder.path()), 1);
+        let kill =
+            Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill starts");
+        assert!(kill.success());
+        assert_eq!(child.wait().expect("it ends").code(), code, "{signal}");
+        until("the guest is gone", || guests_of(bench.folder.path()) == 0);
+        assert_eq!(bench.leftovers(), leftovers, "{signal}: only SIGKILL leaves a folder behind");
+    }
+}
+
+#[test]
+fn the_state_folder_is_the_same_device_again() {
+    let bench = Bench::new("AEGIS-READY 1\nAEGIS-DONE\n", Then::Off);
+    assert_eq!(bench.guest(&["--state", "device"]).status.code(), Some(0));
+    let (ring, data) = (bench.at("device/ring.img"), bench.at("device/data.img"));
+    let mark = |path: &Path| {
+        let mut bytes = fs::read(path).expect("there");
+        bytes[1 << 20] = 0xA5;
+        fs::write(path, bytes).expect("written");
+    };
+    mark(&ring);
+    mark(&data);
+    fs::remove_dir_all(bench.at("out")).expect("removed");
+    assert_eq!(bench.guest(&["--state", "device"]).status.code(), Some(0));
+    assert_eq!(fs::read(ring).expect("there")[1 << 20], 0xA5);
+    assert_eq!(fs::read(data).expect("there")[1 << 20], 0xA5);
+}
+
+#[test]
+fn what_is_kept_is_named() {
+    let bench = Bench::new("AEGIS-READY 1\nAEGIS-DONE\n", Then::Off);
+    fs::write(bench.at("mine.aegis"), "whatever").expect("written");
+    let output = bench.guest(&["--keep", "--bundle", "mine.aegis"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let kept = text.lines().find_map(|line| line.strip_prefix("kept      ")).expect("named");
+    let listing = Command::new("mdir").args(["-b", "-i", &format!("{kept}/stick.img"), "::/aegis"]).output();
+    let listing = String::from_utf8(listing.expect("mdir starts").stdout).expect("text");
+    assert!(listing.contains("mine.aegis") && listing.contains("out"), "{listing}");
+}

@@ -1,0 +1,90 @@
+//! The agent under load and under signals: its memory, its books, enforcement without it.
+
+use aegis_tests::{Bench, Rule};
+
+/// Waits in the guest until the agent that runs is another than `$1`, and ready.
+const AGENT: &str = "
+agent() { cat /run/aegis/agent.pid; }
+other() { while [ \"$(agent)\" = \"$1\" ]; do sleep 0.1; done; aegis status --wait 20 >/dev/null; }
+";
+
+fn events_of(run: &aegis_tests::Evidence, path: &str) -> usize {
+    run.with(&[("kind", "open".into()), ("workload", "demo".into()), ("path", path.into())]).len()
+}
+
+#[test]
+fn a_hundred_thousand_events_cost_no_allocation() {
+    let bench = Bench::new();
+    let script = "i=0; while [ $i -lt 100000 ]; do : </etc/hosts; i=$((i + 1)); done";
+    let run = Bench::run(bench.demo(script));
+    assert_eq!(run.exit, Some(0));
+    assert_eq!(run.number("/heap/allocations_since_ready"), 0, "{}", run.status["heap"]);
+    assert!(run.number("/heap/peak") <= run.number("/heap/limit"));
+    assert!(run.number("/heap/limit") <= 1 << 20);
+    assert!(run.number("/rss_kib") <= 4096, "{} KiB", run.number("/rss_kib"));
+    assert!(run.number("/accounts/seen") >= 100_000);
+    // Not one may be lost in silence; under software emulation some may be lost and counted.
+    let lost = run.lost();
+    assert!(events_of(&run, "/etc/hosts") as u64 + lost >= 100_000, "{lost} lost");
+}
+
+#[test]
+fn a_stop_by_signal_is_sealed_and_the_next_agent_goes_on() {
+    let bench = Bench::new();
+    for (signal, number) in [("TERM", 15), ("INT", 2)] {
+        let script = format!(
+            "{AGENT}\n: </etc/hosts\nold=$(agent); kill -{signal} \"$old\"; : </etc/group; other \"$old\"; : </etc/passwd"
+        );
+        let folder = bench.workload("demo", &script);
+        let run = Bench::run(bench.machine().workload(folder));
+        let stops: Vec<_> = run.kind("stop").iter().map(|event| event["signal"].as_u64()).collect();
+        assert_eq!(stops, [Some(number), Some(15)], "by {signal}, then at the end");
+        assert_eq!(run.kind("start")[1]["clean"], true);
+        for path in ["/etc/hosts", "/etc/group", "/etc/passwd"] {
+            assert!(events_of(&run, path) >= 1, "{path}: the event is there, whoever ran");
+        }
+        assert_eq!(run.lost(), 0);
+    }
+}
+
+#[test]
+fn signals_at_bad_moments_break_nothing() {
+    let bench = Bench::new();
+    // Twice at once; at start-up, as soon as there is a process; while it flushes a burst.
+    let script = format!(
+        "{AGENT}
+old=$(agent); kill -TERM $old; kill -TERM $old
+while [ \"$(agent)\" = $old ]; do :; done
+for n in 1 2 3; do old=$(agent); kill -TERM $old; while [ \"$(agent)\" = $old ]; do :; done; done
+aegis status --wait 20 >/dev/null
+i=0; while [ $i -lt 2000 ]; do : </etc/hosts; i=$((i + 1)); done
+old=$(agent); kill -TERM $old; kill -INT $old; other $old
+: </etc/passwd
+"
+    );
+    let run = Bench::run(bench.demo(&script));
+    assert_eq!(run.exit, Some(0));
+    let console = std::fs::read_to_string(run.console()).expect("there");
+    assert!(!console.contains("panicked"), "{console}");
+    let lost = run.lost();
+    assert!(events_of(&run, "/etc/hosts") as u64 + lost >= 2000, "{lost} lost");
+    assert!(events_of(&run, "/etc/passwd") >= 1);
+}
+
+#[test]
+fn enforcement_outlives_the_agent() {
+    let bench = Bench::new();
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let policy = bench.policy("deny", "enforce", &[rule]);
+    let script = format!(
+        "{AGENT}\nold=$(agent); kill -KILL $old\ncat /etc/shadow && echo READ\nother $old\ncat /etc/shadow && echo READ"
+    );
+    let run = Bench::run(bench.demo(&script).policy(policy));
+    assert_eq!(run.out_text(), "");
+    assert_eq!(run.err_text().matches("Operation not permitted").count(), 2, "{}", run.err_text());
+    assert_eq!(run.kind("start").len(), 2);
+    assert_eq!(run.kind("start")[1]["clean"], false);
+    assert_eq!(run.mode(), Some("enforcing"));
+    // What the killed agent had taken and not flushed is counted.
+    run.lost();
+}

@@ -1,0 +1,86 @@
+//! Bad sticks: each bundle is refused by name, with a receipt and an event, and the running policy stays.
+
+use std::fs;
+use std::path::Path;
+
+use aegis_tests::{Bench, Rule};
+
+const SHADOW: Rule<'static> =
+    Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+const HOSTS: Rule<'static> =
+    Rule { name: "no-hosts", action: "deny", operations: &["open"], paths: &["/etc/hosts"] };
+
+/// A copy of `bundle` changed by `change`.
+fn changed(bundle: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(bundle).expect("the bundle is there");
+    change(&mut bytes);
+    fs::write(to, bytes).expect("the changed bundle is written");
+}
+
+#[test]
+fn a_bad_bundle_is_refused_by_name_and_changes_nothing() {
+    let bench = Bench::new();
+    let device = bench.at("device");
+    let good = bench.policy("good", "enforce", &[SHADOW]);
+    let newer = bench.policy("newer", "enforce", &[HOSTS]);
+    let run = Bench::run(bench.demo("true").policy(&good).sequence(100).state(&device));
+    assert_eq!(run.number("/policy/sequence"), 100);
+    assert!(
+        !run.with(&[("kind", "policy".into()), ("code", "accepted".into()), ("policy_sequence", 100.into())])
+            .is_empty()
+    );
+
+    let source = bench.bundle("source.aegis", &newer, 200);
+    let older = bench.bundle("older.aegis", &newer, 99);
+    // The manifest begins after the 64 bytes of header; what is signed is its bytes.
+    changed(&source, &bench.at("forged.aegis"), |bytes| bytes[64 + 20] ^= 1);
+    changed(&source, &bench.at("short.aegis"), |bytes| bytes.truncate(bytes.len() - 1));
+    changed(&source, &bench.at("long.aegis"), |bytes| bytes.push(0));
+    changed(&source, &bench.at("empty.aegis"), Vec::clear);
+    let mut keys = Bench::aegisctl();
+    keys.args(["keys", "init", "--plain", "--out"]).arg(bench.at("strangers-keys"));
+    Bench::good(keys);
+    let strange = bench.bundle_by("strange.aegis", &newer, 200, &bench.at("strangers-keys/policy.key"));
+
+    let cases = [
+        ("forged.aegis", "bad-signature"),
+        ("short.aegis", "truncated"),
+        ("long.aegis", "trailing-bytes"),
+        ("empty.aegis", "too-short"),
+        ("strange.aegis", "unknown-key"),
+        ("older.aegis", "rollback"),
+    ];
+    let mut machine = bench.demo("cat /etc/hosts >/dev/null && echo hosts\ncat /etc/shadow").state(&device);
+    for (name, _) in cases {
+        machine = machine.stick_file(name, bench.at(name));
+    }
+    assert!(older.exists() && strange.exists());
+    let run = Bench::run(machine);
+    for (name, code) in cases {
+        let events: Vec<_> = run
+            .with(&[("kind", "policy".into()), ("code", code.into())])
+            .into_iter()
+            .filter(|event| event["detail"].as_str().is_some_and(|detail| detail.contains(name)))
+            .collect();
+        assert_eq!(events.len(), 1, "{name}: {:?}", run.kind("policy"));
+    }
+    assert_eq!(run.receipts.len(), cases.len(), "a receipt for each: {:?}", run.receipts);
+    assert_eq!((run.mode(), run.number("/policy/sequence")), (Some("enforcing"), 100));
+    assert_eq!(run.out_text(), "hosts\n");
+    assert!(run.err_text().contains("Operation not permitted"), "{}", run.err_text());
+}
+
+#[test]
+fn a_newer_bundle_takes_the_place_of_the_older_one() {
+    let bench = Bench::new();
+    let device = bench.at("device");
+    let (first, second) =
+        (bench.policy("first", "enforce", &[SHADOW]), bench.policy("second", "enforce", &[HOSTS]));
+    let script = "cat /etc/hosts >/dev/null; echo $?; cat /etc/shadow >/dev/null; echo $?";
+    let run = Bench::run(bench.demo(script).policy(first).sequence(1000).state(&device));
+    assert_eq!(run.out_text(), "0\n1\n");
+    let run = Bench::run(bench.demo(script).policy(second).sequence(1001).state(&device));
+    assert_eq!(run.out_text(), "1\n0\n");
+    assert_eq!(run.number("/policy/sequence"), 1001);
+    assert_eq!(run.receipts.len(), 1);
+}

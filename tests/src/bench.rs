@@ -1,0 +1,193 @@
+//! A scenario's folder: workloads, policies, bundles, outputs; and the guests it runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aegis_qemu::{End, Kernel, Machine, Run, Vm, aegisctl, build_image, project_root};
+
+use crate::evidence::Evidence;
+use crate::slots::Slot;
+
+/// The folder of a scenario. Gone with all outputs when dropped; kept and named when the test fails.
+pub struct Bench {
+    folder: Option<tempfile::TempDir>,
+    outs: AtomicU32,
+}
+
+/// The project's folder, its image built. Once per test program; `AEGIS_NO_BUILD=1` takes the image as it is.
+pub(crate) fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = project_root().expect("tests run inside the project");
+        if std::env::var_os("AEGIS_NO_BUILD").is_none() {
+            build_image(&root, &Kernel::Own).expect("the image builds");
+        }
+        root
+    })
+}
+
+impl Bench {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// As every method here: a scenario that can't be set up has failed.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("aegis-e2e-").tempdir().expect("a temporary folder");
+        Self { folder: Some(folder), outs: AtomicU32::new(0) }
+    }
+
+    /// A path in it.
+    ///
+    /// # Panics
+    /// Never before it is dropped.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().expect("there until dropped").path().join(name)
+    }
+
+    /// A workload called `name` whose `run` is this shell script.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn workload(&self, name: &str, script: &str) -> PathBuf {
+        let folder = self.at(name);
+        fs::create_dir_all(&folder).expect("a folder for the workload");
+        let run = folder.join("run");
+        fs::write(&run, format!("#!/bin/sh\n{script}\n")).expect("the workload is written");
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).expect("the workload is executable");
+        folder
+    }
+
+    /// A policy source with these rules for workload `demo` and none for `other`, in this mode (`enforce`, `audit`).
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn policy(&self, name: &str, mode: &str, rules: &[Rule<'_>]) -> PathBuf {
+        let mut text = format!(
+            "schema = 1\nname = {name:?}\nmode = {mode:?}\n\n[[workload]]\nname = \"demo\"\n\n[[workload]]\nname = \"other\"\n"
+        );
+        for rule in rules {
+            text.push_str(&rule.to_toml());
+        }
+        let path = self.at(&format!("{name}.toml"));
+        fs::write(&path, text).expect("the policy is written");
+        path
+    }
+
+    /// A bundle of this policy, signed with the development key.
+    ///
+    /// # Panics
+    /// When `aegisctl` refuses it.
+    pub fn bundle(&self, name: &str, policy: &Path, sequence: u64) -> PathBuf {
+        let key = root().join("target/keys/policy.key");
+        self.bundle_by(name, policy, sequence, &key)
+    }
+
+    /// A bundle of this policy, signed with any key.
+    ///
+    /// # Panics
+    /// When `aegisctl` refuses it.
+    pub fn bundle_by(&self, name: &str, policy: &Path, sequence: u64, key: &Path) -> PathBuf {
+        let path = self.at(name);
+        let mut command = Self::aegisctl();
+        command.args(["bundle", "build", "--policy"]).arg(policy).arg("--key").arg(key);
+        command.args(["--sequence", &sequence.to_string(), "--out"]).arg(&path);
+        Self::good(command);
+        path
+    }
+
+    /// The office's tool.
+    pub fn aegisctl() -> Command {
+        aegisctl(Some(root()), false)
+    }
+
+    /// Runs a command that must succeed; its stdout.
+    ///
+    /// # Panics
+    /// When it does not, with what it said.
+    pub fn good(mut command: Command) -> Vec<u8> {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
+        output.stdout
+    }
+
+    /// A machine with an output folder of its own and the image as built.
+    pub fn machine(&self) -> Machine {
+        root();
+        let number = self.outs.fetch_add(1, Ordering::Relaxed);
+        Machine::new(self.at(&format!("out{number}"))).build(false)
+    }
+
+    /// A machine with a workload `demo` of this script.
+    pub fn demo(&self, script: &str) -> Machine {
+        let folder = self.workload("demo", script);
+        self.machine().workload(folder)
+    }
+
+    /// Starts a guest in a slot of its own.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start(machine: Machine) -> (Slot, Vm) {
+        let slot = Slot::take();
+        let vm = machine.start().expect("the guest starts");
+        (slot, vm)
+    }
+
+    /// Runs a guest to its end and reads its evidence.
+    ///
+    /// # Panics
+    /// When it does not come to its end, or its evidence does not verify.
+    pub fn run(machine: Machine) -> Evidence {
+        let (_slot, vm) = Self::start(machine);
+        let run = vm.finish().expect("the guest was watched");
+        Self::evidence(run)
+    }
+
+    /// The evidence of a guest that ran to its end.
+    ///
+    /// # Panics
+    /// When it did not, or its evidence does not verify.
+    pub fn evidence(run: Run) -> Evidence {
+        let console = fs::read_to_string(run.console()).unwrap_or_default();
+        assert_eq!(run.end, End::Ran, "{:?}\n{console}", run.error());
+        Evidence::read(run)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("kept for a look: {}", folder.keep().display());
+        }
+    }
+}
+
+/// One rule of a policy for workload `demo`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `deny` or `audit`.
+    pub action: &'a str,
+    /// `open-read`, `open-write`, `open`, `exec`.
+    pub operations: &'a [&'a str],
+    /// Files.
+    pub paths: &'a [&'a str],
+}
+
+impl Rule<'_> {
+    fn to_toml(self) -> String {
+        format!(
+            "\n[[rule]]\nname = {:?}\nworkloads = [\"demo\"]\naction = {:?}\noperations = {:?}\npaths = {:?}\n",
+            self.name, self.action, self.operations, self.paths
+        )
+    }
+}

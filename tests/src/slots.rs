@@ -1,0 +1,47 @@
+//! Few guests at a time: software emulation of more than the host has cores for makes all of them late.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Guests that may run at once.
+const SLOTS: usize = 2;
+
+static FREE: Mutex<usize> = Mutex::new(SLOTS);
+static FREED: Condvar = Condvar::new();
+
+/// The right to run one guest; ends when dropped.
+#[derive(Debug)]
+pub struct Slot(());
+
+impl Slot {
+    /// Waits for a free slot.
+    pub fn take() -> Self {
+        // A test that failed with a guest at hand freed its slot on its way out.
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = FREED.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        FREED.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_comes_back() {
+        for _ in 0..=SLOTS {
+            drop(Slot::take());
+        }
+        let held: Vec<Slot> = (0..SLOTS).map(|_| Slot::take()).collect();
+        assert_eq!(*FREE.lock().expect("not poisoned"), 0);
+        drop(held);
+        assert_eq!(*FREE.lock().expect("not poisoned"), SLOTS);
+    }
+}
