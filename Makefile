@@ -36,7 +36,7 @@ image: agent policy ## the appliance image (KERNEL=own|debian)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
 run: image ## boot the demo in QEMU, then verify its evidence
-	@image/demo --kernel $(KERNEL)
+	@qemu/play --kernel $(KERNEL)
 
 test: deps ## everything that is tested, boots included
 	@tests/run

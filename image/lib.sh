@@ -57,6 +57,18 @@ put() {
     mv -f -- "$2.tmp.$$" "$2"
 }
 
+# keep SOURCE_DIR TARGET_DIR: a finished result enters the cache, with its sums, by one rename.
+keep() {
+    (cd -- "$1" && sha256sum -- * >.sums && mv .sums sums) || return
+    rm -rf -- "$2"
+    mv -- "$1" "$2"
+}
+
+# intact DIR: a cached result is there and is what was put there (the host may have lost power since).
+intact() {
+    [[ -s $1/sums ]] && (cd -- "$1" && sha256sum --status --strict -c sums 2>/dev/null)
+}
+
 # hold LOCKFILE: one builder at a time; the lock goes when this shell ends.
 hold() {
     mkdir -p -- "${1%/*}"

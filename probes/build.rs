@@ -47,7 +47,10 @@ fn run() -> Result<(), String> {
 
 /// The first of `names` that runs.
 fn find(names: &[&'static str]) -> Option<&'static str> {
-    names.iter().copied().find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
+    names
+        .iter()
+        .copied()
+        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
 }
 
 fn step(command: &mut Command) -> Result<(), String> {

@@ -13,7 +13,10 @@ mod receipt;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use outcome::Failure;
 
 /// The office side of the air gap: keys, policy, bundles, receipts, exports.
 #[derive(Parser)]
@@ -55,7 +58,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    outcome::finish(match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        // Help and version are asked for; what is missing or unknown is an error of one line like any other.
+        Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.exit()
+        }
+        Err(error) => return outcome::finish(Err(wrong_use(&error))),
+    };
+    outcome::finish(match command {
         Command::Keys(command) => keys::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Bundle(command) => bundle::run(command),
@@ -63,4 +74,13 @@ fn main() -> ExitCode {
         Command::Receipt(command) => receipt::run(command),
         Command::Ed25519(command) => ed25519::run(command),
     })
+}
+
+/// clap's message without its usage paragraph.
+fn wrong_use(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text.split("\nUsage:").next().unwrap_or(text);
+    let text = text.split("\nFor more information").next().unwrap_or(text);
+    Failure::usage(format!("{}\nsee --help", text.trim()))
 }

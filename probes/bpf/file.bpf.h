@@ -7,19 +7,13 @@
  * the trampoline does not call ours unless that was 0, arch/x86/net/bpf_jit_comp.c:invoke_bpf_mod_ret.)
  */
 
-/* Cleared by the loader where the kernel refuses bpf_d_path in lsm/file_open (before 5.11): dead code then. */
-const volatile bool d_path_in_lsm = true;
-
-static __always_inline void fill_file_path(struct aegis_record *head, struct aegis_file *out, struct file *file,
-					   bool d_path_allowed)
+static __always_inline void fill_file_path(struct aegis_record *head, struct aegis_file *out, struct file *file)
 {
-	if (d_path_allowed) {
-		long length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
+	long length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
 
-		if (length > 0 && length <= sizeof(out->path)) {
-			out->path_length = length - 1;
-			return;
-		}
+	if (length > 0 && length <= sizeof(out->path)) {
+		out->path_length = length - 1;
+		return;
 	}
 	/* Longer than the record: its last component is worth more than its beginning. */
 	fill_path_string(head, out, file->f_path.dentry->d_name.name);
@@ -27,7 +21,7 @@ static __always_inline void fill_file_path(struct aegis_record *head, struct aeg
 }
 
 /* The decision comes first and stands when its record is lost: a full ring costs evidence, counted, never a denial. */
-static __always_inline int try_open(struct file *file, bool enforce, bool d_path_allowed)
+static __always_inline int try_open(struct file *file, bool enforce)
 {
 	struct subject subject = {};
 	struct decision decision;
@@ -56,7 +50,7 @@ static __always_inline int try_open(struct file *file, bool enforce, bool d_path
 		record->head.rule = decision.rule;
 		fill_inode(&record->file, file->f_inode);
 		record->file.flags = file->f_flags;
-		fill_file_path(&record->head, &record->file, file, d_path_allowed);
+		fill_file_path(&record->head, &record->file, file);
 		bpf_ringbuf_submit(record, 0);
 	}
 	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
@@ -67,13 +61,13 @@ static __always_inline int try_open(struct file *file, bool enforce, bool d_path
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file)
 {
-	return try_open(file, true, d_path_in_lsm);
+	return try_open(file, true);
 }
 
 SEC("fentry/security_file_open")
 int BPF_PROG(file_open_watch, struct file *file)
 {
-	try_open(file, false, true);
+	try_open(file, false);
 	return 0;
 }
 
@@ -98,10 +92,10 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 		record->head.verdict = decision.verdict;
 		record->head.rule = decision.rule;
 		fill_inode(&record->file, bprm->file->f_inode);
-		if (enforce && d_path_in_lsm)
-			fill_file_path(&record->head, &record->file, bprm->file, true);
-		else
-			fill_path_string(&record->head, &record->file, bprm->interp); /* as given, may be relative */
+		if (enforce)
+			fill_file_path(&record->head, &record->file, bprm->file);
+		else /* bpf_d_path is not for fentry here; as given to execve(2), may be relative */
+			fill_path_string(&record->head, &record->file, bprm->interp);
 		bpf_ringbuf_submit(record, 0);
 	}
 	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;

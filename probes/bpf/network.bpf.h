@@ -23,7 +23,7 @@ static __always_inline void try_connect(struct socket *sock, const void *address
 		return;
 	fill_head(&record->head, &subject, AEGIS_CONNECT, sizeof(*record));
 	record->family = family;
-	record->protocol = sock->sk->sk_protocol;
+	record->protocol = BPF_CORE_READ(sock, sk, sk_protocol); /* newer verifiers: sk may be NULL */
 	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
 	__builtin_memset(record->address, 0, sizeof(record->address));
 	bpf_probe_read_kernel(&remote, SIN6_LEN_MIN, address);

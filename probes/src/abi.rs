@@ -228,7 +228,9 @@ pub struct Cgroup {
 }
 
 /// `struct aegis_rule_key`: key of maps `rules_0` and `rules_1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct RuleKey {
     /// Inode number.

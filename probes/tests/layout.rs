@@ -2,6 +2,7 @@
 //!
 //! Rust says what it believes as `_Static_assert`s; clang, for the BPF target, includes the header and judges them. That
 //! no field of the header is missing in Rust follows from the fields being listed without a gap up to the size.
+#![allow(clippy::cast_lossless, reason = "constants of several widths go through one macro")]
 #![allow(clippy::expect_used, reason = "a test ends at its first surprise")]
 
 use std::fmt::Write as _;
@@ -80,7 +81,8 @@ fn constants() -> Vec<(&'static str, u64)> {
 /// C that compiles only when the header agrees.
 fn assertions() -> String {
     let mut c = String::from("#include \"kernel.h\"\n#include \"abi.h\"\n");
-    let mut say = |condition: String| writeln!(c, "_Static_assert({condition}, \"\");").expect("strings grow");
+    let mut say =
+        |condition: String| writeln!(c, "_Static_assert({condition}, \"\");").expect("strings grow");
     for layout in layouts() {
         let name = layout.name;
         say(format!("sizeof(struct {name}) == {}", layout.size));
@@ -101,7 +103,19 @@ fn clang(source: &str) -> (bool, String) {
         .iter()
         .find_map(|name| {
             Command::new(name)
-                .args(["-target", "bpf", "-fsyntax-only", "-Wall", "-Wpadded", "-Werror", "-I", "bpf", "-x", "c", "-"])
+                .args([
+                    "-target",
+                    "bpf",
+                    "-fsyntax-only",
+                    "-Wall",
+                    "-Wpadded",
+                    "-Werror",
+                    "-I",
+                    "bpf",
+                    "-x",
+                    "c",
+                    "-",
+                ])
                 .stdin(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()

@@ -68,11 +68,15 @@ fn every_kind_is_read() {
         if file.path == b"/a/b" && file.inode == 42 && !file.truncated));
 
     let bytes = Bytes::of(&access(abi::EXEC_CHECK));
-    assert!(matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::ExecCheck { file } if file.device == 8 << 20 | 1));
+    assert!(
+        matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::ExecCheck { file } if file.device == 8 << 20 | 1)
+    );
 
     let bytes = Bytes::of(&exec());
-    assert!(matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::Exec { file, argv, argv_truncated: false }
-        if argv == b"a\0b\0" && file.path.len() == 256 && file.truncated));
+    assert!(
+        matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::Exec { file, argv, argv_truncated: false }
+        if argv == b"a\0b\0" && file.path.len() == 256 && file.truncated)
+    );
 
     let mut fork = abi::Fork::new_zeroed();
     fork.head = head::<abi::Fork>(abi::FORK);
@@ -93,8 +97,10 @@ fn every_kind_is_read() {
         connect.head = head::<abi::Connect>(abi::CONNECT);
         (connect.family, connect.port, connect.protocol) = (family, 443, 6);
         let bytes = Bytes::of(&connect);
-        assert!(matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::Connect { port: 443, protocol: 6, address, .. }
-            if address.len() == length));
+        assert!(
+            matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::Connect { port: 443, protocol: 6, address, .. }
+            if address.len() == length)
+        );
     }
 
     let mut note = abi::NoteRecord::new_zeroed();
@@ -147,7 +153,9 @@ fn every_cut_is_refused() {
 
 #[test]
 fn the_object_holds_the_programs() {
-    let holds = |name: &str| aegis_probes::OBJECT.windows(name.len() + 2).any(|w| w == [b"\0", name.as_bytes(), b"\0"].concat());
+    let holds = |name: &str| {
+        aegis_probes::OBJECT.windows(name.len() + 2).any(|w| w == [b"\0", name.as_bytes(), b"\0"].concat())
+    };
     assert_eq!(&aegis_probes::OBJECT[..4], b"\x7fELF");
     assert_eq!(aegis_probes::OBJECT.as_ptr() as usize % 32, 0);
     for hook in aegis_probes::HOOKS {

@@ -232,15 +232,25 @@ impl Machine {
     /// Builds, makes the disks and starts the guest.
     ///
     /// # Errors
-    /// See [`Error`]. Nothing is left behind but an empty output folder and, if asked for, the state folder.
+    /// See [`Error`]. Nothing is left behind but, if asked for, the state folder.
     pub fn start(mut self) -> Result<Vm, Error> {
         self.check()?;
+        let made = !self.out.exists();
         // Made before the long work, so that a folder that can't be made is said at once.
         fs::create_dir_all(&self.out).and_then(|()| tempfile::tempfile_in(&self.out).map(drop)).map_err(
             |error| Error::usage(format!("{}: can't be the output folder: {error}", self.out.display())),
         )?;
         self.out = absolute(&self.out)?;
-        let prepared = self.prepare()?;
+        let prepared = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if made {
+                    // Only while it is empty: then it can't be missed.
+                    let _ = fs::remove_dir(&self.out);
+                }
+                return Err(error);
+            }
+        };
         vm::start(self, prepared)
     }
 

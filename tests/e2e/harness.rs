@@ -1,5 +1,6 @@
 //! What the harness promises of a guest: outputs whole, exit codes true, folders as documented.
 
+use aegis_qemu::Error;
 use aegis_tests::Bench;
 
 #[test]
@@ -43,4 +44,16 @@ fn without_a_workload_the_guest_boots_and_powers_off() {
     assert_eq!(run.kind("start").len(), 1);
     assert_eq!(run.kind("stop").len(), 1);
     assert_eq!(run.lost(), 0);
+}
+
+#[test]
+fn a_refused_policy_is_passed_on_in_one_line_and_nothing_is_written() {
+    let bench = Bench::new();
+    let policy = bench.at("bad.toml");
+    std::fs::write(&policy, "schema = 1\nnmae = \"demo\"\n").expect("written");
+    let error = bench.demo("true").policy(&policy).run().expect_err("the policy is bad");
+    let line = error.to_string();
+    assert!(matches!(error, Error::Refused(_)) && error.exit_code() == 2, "{error:?}");
+    assert!(line.starts_with("aegisctl: ") && line.contains("bad.toml:2: "), "{line}");
+    assert!(!bench.at("out0").exists());
 }

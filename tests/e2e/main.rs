@@ -1,5 +1,6 @@
 //! Scenarios in the guest: a real image, a real kernel, a real agent. Each boots at least once (10 to 20 s on two
-//! cores), two guests at a time. `make test` runs them; `AEGIS_NO_BUILD=1` takes the image as it is.
+//! cores), two guests at a time. `make test` runs them; `AEGIS_NO_BUILD=1` takes the image as it is,
+//! `AEGIS_KERNEL=debian` boots Debian's kernel.
 
 mod agent;
 mod bundles;

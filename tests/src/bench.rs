@@ -18,13 +18,18 @@ pub struct Bench {
     outs: AtomicU32,
 }
 
+/// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian), ours when it does not say.
+fn kernel() -> Kernel {
+    std::env::var_os("AEGIS_KERNEL").map_or(Kernel::Own, Kernel::from_argument)
+}
+
 /// The project's folder, its image built. Once per test program; `AEGIS_NO_BUILD=1` takes the image as it is.
 pub(crate) fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let root = project_root().expect("tests run inside the project");
         if std::env::var_os("AEGIS_NO_BUILD").is_none() {
-            build_image(&root, &Kernel::Own).expect("the image builds");
+            build_image(&root, &kernel()).expect("the image builds");
         }
         root
     })
@@ -120,7 +125,7 @@ impl Bench {
     pub fn machine(&self) -> Machine {
         root();
         let number = self.outs.fetch_add(1, Ordering::Relaxed);
-        Machine::new(self.at(&format!("out{number}"))).build(false)
+        Machine::new(self.at(&format!("out{number}"))).build(false).kernel(kernel())
     }
 
     /// A machine with a workload `demo` of this script.

@@ -28,11 +28,3 @@ pub(crate) const CONTROL_MILLIS: u64 = 500;
 pub(crate) const BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
 /// Directory entries of a stick that are looked at.
 pub(crate) const STICK_ENTRIES: usize = 64;
-/// Ring segments for a partition of `bytes`.
-pub(crate) const fn segment_bytes(bytes: u64) -> u32 {
-    match bytes >> 20 {
-        0..8 => 64 * 1024,
-        8..64 => 256 * 1024,
-        _ => 1024 * 1024,
-    }
-}

@@ -1,12 +1,13 @@
 //! What trust leaves behind: the two copies of the state, and receipts.
 
-mod common;
-
 use aegis_bundle::limits::{RECEIPT_BYTES, STATE_BYTES};
 use aegis_bundle::{Answer, Receipt, ReceiptError, TrustState, encode_receipt, open_receipt};
-use aegis_cose::{CoseError, device_id};
+use aegis_cose::{CoseError, KeyPair, Seed, device_id};
 use aegis_event::Mode;
-use common::pair;
+
+fn pair(n: u8) -> KeyPair {
+    KeyPair::from_seed(Seed::new([n; 32]))
+}
 
 fn state(generation: u64, sequence: u64) -> TrustState {
     TrustState { generation, epoch: 2, sequence, time: 9, manifest: [3; 32], bundle: [4; 32] }

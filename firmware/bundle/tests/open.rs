@@ -120,9 +120,6 @@ fn a_signature_made_for_something_else_is_worth_nothing() {
     let length = aegis_cose::sign_detached(&[made], &mut cose).expect("room");
     assert_eq!(refused(&assembled(&manifest, &cose[..length], &[&policy, TOML])), Some(Reason::BadSignature));
     // The payload inside instead of beside: another message than the one that must stand here.
-    let length =
-        aegis_cose::sign_embedded(&manifest, &[made], &mut scratch).expect_err("no room in the scratch");
-    assert_eq!(length, aegis_cose::CoseError::NoRoom);
     let mut long = vec![0; 1024];
     let length = aegis_cose::sign_embedded(&manifest, &[made], &mut long).expect("room");
     assert_eq!(refused(&assembled(&manifest, &long[..length], &[&policy, TOML])), Some(Reason::BadCose));

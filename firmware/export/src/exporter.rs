@@ -1,9 +1,10 @@
 //! Ring to signed items: a state machine that fills one buffer at a time.
 
-use aegis_cose::{CoseError, Domain, SecretKey, device_id, sign1};
+use aegis_cose::{Domain, SecretKey, device_id, sign1};
 use sha2::{Digest, Sha256};
 
 use crate::chain::{Hash, Id, first_head, next_head};
+use crate::error::{Damage, ExportError};
 use crate::frames::{Fault, Frame, Frames};
 use crate::gaps::Gaps;
 use crate::limits;
@@ -27,75 +28,6 @@ impl Request {
     pub const fn from(first: u64) -> Self {
         Self { first, last: 0, bytes: u64::MAX }
     }
-}
-
-/// Why there is no item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExportError {
-    /// `scratch` or `out` is shorter than [`limits::PAYLOAD_BYTES`] or [`limits::ITEM_BYTES`].
-    NoRoom,
-    /// The request begins after the ring's end: the ring is not the one the cursor was for.
-    AheadOfRing {
-        /// First sequence asked for.
-        asked: u64,
-        /// Sequence that the ring would give to its next event.
-        next: u64,
-    },
-    /// The request allows fewer bytes than a manifest needs.
-    NoSpace,
-    /// The agent version is longer than [`limits::VERSION_BYTES`].
-    VersionTooLong,
-}
-
-impl ExportError {
-    /// The stable reason code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::NoRoom => "no-room",
-            Self::AheadOfRing { .. } => "ahead-of-ring",
-            Self::NoSpace => "no-space",
-            Self::VersionTooLong => "version-too-long",
-        }
-    }
-}
-
-impl core::fmt::Display for ExportError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NoRoom => f.write_str("the buffer for an item is too short"),
-            Self::AheadOfRing { asked, next } => {
-                write!(f, "sequence {asked} was asked for, but the ring's next one is {next}")
-            }
-            Self::NoSpace => f.write_str("no space for even an empty export"),
-            Self::VersionTooLong => f.write_str("the agent version is too long"),
-        }
-    }
-}
-
-impl core::error::Error for ExportError {}
-
-impl From<CoseError> for ExportError {
-    fn from(_: CoseError) -> Self {
-        // Signing has one way to fail.
-        Self::NoRoom
-    }
-}
-
-impl<E> From<minicbor::encode::Error<E>> for ExportError {
-    fn from(_: minicbor::encode::Error<E>) -> Self {
-        Self::NoRoom
-    }
-}
-
-/// What stopped the export before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage<E> {
-    /// The ring could not be read, or was overwritten meanwhile.
-    Ring(E),
-    /// What the ring gave after this sequence does not continue the chain, is out of order, too long or empty.
-    After(u64),
-    /// The ring has more gaps than one export can list.
-    Gaps,
 }
 
 /// The last frame read and not yet in a segment.
@@ -294,9 +226,12 @@ impl<'a, F: Frames> Exporter<'a, F> {
         if self.stage == Stage::Manifest { self.seal(out).map(Some) } else { Ok(None) }
     }
 
-    /// Forgets the item given out last: it did not reach the file. Only [`Exporter::finish_early`] makes sense next.
+    /// Forgets the item given out last, segment or manifest: it did not reach the file. Only
+    /// [`Exporter::finish_early`] makes sense next.
     pub fn take_back(&mut self) {
-        if let Some(tally) = self.undo.take() {
+        if self.stage == Stage::Done {
+            self.stage = Stage::Manifest;
+        } else if let Some(tally) = self.undo.take() {
             self.tally = tally;
             // Whatever stopped the ring's reading, if anything did, is behind what was taken back.
             self.ending = Ending::Full;

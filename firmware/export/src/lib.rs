@@ -15,6 +15,7 @@
 
 mod cbor;
 mod chain;
+mod error;
 mod exporter;
 mod frames;
 mod gaps;
@@ -27,7 +28,8 @@ mod segment;
 pub use embedded_io;
 
 pub use chain::{Hash, Id, first_head, next_head};
-pub use exporter::{Damage, ExportError, Exporter, Request};
+pub use error::{Damage, ExportError};
+pub use exporter::{Exporter, Request};
 pub use frames::{Fault, Frame, Frames};
 pub use gaps::Gaps;
 pub use manifest::{Created, Ending, Manifest};

@@ -272,3 +272,117 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Manifest<'a>, CborErro
     };
     if manifest.consistent() { Ok(manifest) } else { Err(CborError::Unexpected) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 10 events and a gap of 2 out of 3 to 14, of a ring that goes on at 20.
+    fn manifest() -> Manifest<'static> {
+        let mut gaps = Gaps::new();
+        assert!(gaps.push(5, 6));
+        let public_key = [1; 32];
+        Manifest {
+            device: device_id(&public_key),
+            public_key,
+            ring: [2; 16],
+            requested_first: 3,
+            requested_last: 14,
+            first: 3,
+            last: 14,
+            events: 10,
+            segments: 2,
+            before: Some([3; 32]),
+            after: Some([4; 32]),
+            retained: 2,
+            next: 20,
+            ending: Ending::Complete,
+            created: Created::default(),
+            version: "1",
+            gaps,
+            items: [5; 32],
+        }
+    }
+
+    fn reads(manifest: &Manifest<'_>) -> bool {
+        let mut bytes = [0; limits::MANIFEST_BYTES];
+        let length = manifest.write(&mut bytes).expect("fits");
+        let mut reader = Reader::new(&bytes[..length]);
+        reader.map(ENTRIES).expect("map");
+        reader.key(0).expect("key");
+        assert_eq!(reader.text(8), Ok(TYPE));
+        reader.key(1).expect("key");
+        assert_eq!(reader.uint(), Ok(FORMAT));
+        read(&mut reader).is_ok_and(|read| read == *manifest)
+    }
+
+    fn gaps(list: &[(u64, u64)]) -> Gaps {
+        let mut gaps = Gaps::new();
+        assert!(list.iter().all(|gap| gaps.push(gap.0, gap.1)));
+        gaps
+    }
+
+    #[test]
+    fn a_manifest_adds_up_or_is_not_read() {
+        type Change = fn(&mut Manifest<'_>);
+        let cases: &[(&str, Change, bool)] = &[
+            ("as it is", |_| (), true),
+            ("an event too many", |m| m.events = 11, false),
+            ("an event too few", |m| m.events = 9, false),
+            ("no gap", |m| m.gaps = Gaps::new(), false),
+            ("no gap, and events for it", |m| (m.gaps, m.events) = (Gaps::new(), 12), true),
+            ("gap at the beginning", |m| (m.gaps, m.first) = (gaps(&[(3, 4)]), 5), true),
+            ("gap at the beginning, not said", |m| m.first = 5, false),
+            ("gap at the end", |m| (m.gaps, m.last) = (gaps(&[(13, 14)]), 12), true),
+            ("gap behind the end", |m| (m.gaps, m.last) = (gaps(&[(14, 15)]), 13), false),
+            ("gap before the beginning", |m| m.gaps = gaps(&[(1, 2)]), false),
+            ("stops early and says so", |m| (m.ending, m.last, m.events) = (Ending::Full, 12, 8), true),
+            ("stops early and calls it complete", |m| (m.last, m.events) = (12, 8), false),
+            ("no segment", |m| m.segments = 0, false),
+            ("more segments than events", |m| m.segments = 11, false),
+            ("first after last", |m| (m.first, m.last) = (14, 3), false),
+            ("before what was asked for", |m| m.requested_first = 4, false),
+            ("beyond the ring", |m| m.next = 14, false),
+            ("from before what the ring had", |m| m.retained = 4, false),
+            ("of another device", |m| m.device[0] ^= 1, false),
+            ("heads not known", |m| m.before = None, false),
+            ("the largest numbers", |m| (m.requested_last, m.next, m.last) = (0, u64::MAX, u64::MAX), false),
+        ];
+        for (name, change, good) in cases {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            assert_eq!(reads(&manifest), *good, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_nothing_adds_up_or_is_not_read() {
+        type Change = fn(&mut Manifest<'_>);
+        let cases: &[(&str, Change, bool)] = &[
+            ("nothing new", |_| (), true),
+            ("heads differ", |m| m.after = None, false),
+            ("heads not known", |m| (m.before, m.after) = (None, None), true),
+            ("has a range", |m| (m.first, m.last) = (20, 20), false),
+            ("has segments", |m| m.segments = 1, false),
+            ("there is something, and it calls itself complete", |m| m.next = 21, false),
+            ("there is something, and no room for it", |m| (m.next, m.ending) = (21, Ending::Full), true),
+            ("all of it is a gap", |m| (m.next, m.gaps) = (22, gaps(&[(20, 21)])), true),
+            ("some of it is a gap", |m| (m.next, m.gaps) = (22, gaps(&[(20, 20)])), false),
+        ];
+        for (name, change, good) in cases {
+            let mut manifest = Manifest {
+                requested_first: 20,
+                requested_last: 0,
+                first: 0,
+                last: 0,
+                events: 0,
+                segments: 0,
+                after: Some([3; 32]),
+                gaps: Gaps::new(),
+                ..manifest()
+            };
+            change(&mut manifest);
+            assert_eq!(reads(&manifest), *good, "{name}");
+        }
+    }
+}

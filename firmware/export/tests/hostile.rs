@@ -97,7 +97,7 @@ fn huge_declared_lengths_are_refused_at_once() {
     ];
     for (name, bytes) in cases {
         assert_eq!(split_item(bytes), Err(ItemError::NotAnItem), "{name}");
-        let mut buffer = Box::new([0; limits::ITEM_BYTES]);
+        let mut buffer = common::buffer();
         // An endless reader behind it: the refusal does not wait for the bytes declared.
         let endless = std::io::Read::chain(&bytes[..], std::io::repeat(0));
         let mut reader = ItemReader::new(Std(endless), &mut buffer);
@@ -124,7 +124,7 @@ proptest! {
     fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = open_item(&bytes, &device().pk);
         let _ = peek_item(&bytes);
-        let mut buffer = Box::new([0; limits::ITEM_BYTES]);
+        let mut buffer = common::buffer();
         let mut reader = ItemReader::new(&bytes[..], &mut buffer);
         while let Ok(Some(_)) = reader.next_item() {}
     }

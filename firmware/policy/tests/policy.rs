@@ -185,7 +185,10 @@ fn paths_are_absolute_and_normalised() {
     }
 }
 
-fn any_source() -> impl Strategy<Value = (Mode, Vec<(Action, u8, u8, Vec<usize>)>)> {
+/// Action, operation bits, workload bits, numbers of paths.
+type AnyRule = (Action, u8, u8, Vec<usize>);
+
+fn any_source() -> impl Strategy<Value = (Mode, Vec<AnyRule>)> {
     let action = prop_oneof![Just(Action::Audit), Just(Action::Deny)];
     let mode = prop_oneof![Just(Mode::Audit), Just(Mode::Enforce)];
     let rule = (action, 1u8..8, 1u8..8, proptest::collection::vec(0usize..4, 1..4));
@@ -240,7 +243,7 @@ proptest! {
                         if shuffle & 1 == 0 { all.reverse(); }
                     }
                     let mut slot = Slot::EMPTY;
-                    all.iter().for_each(|rule| slot.add(rule));
+                    for rule in &all { slot.add(rule); }
                     prop_assert_eq!((slot.verdict(operation, mode), slot.rule(operation)), (verdict, by));
                 }
             }

@@ -163,6 +163,7 @@ impl Cursor {
                 // Payloads come from hostile programs: what looks like a frame inside one of them must not be
                 // able to use up the sequences.
                 let near = (self.sequence - 1..=limit).contains(&header.sequence);
+                // A commit that fills its sectors has the next one right behind it: that is the next turn's.
                 if header.commit != commit || !near {
                     break;
                 }

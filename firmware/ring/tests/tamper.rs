@@ -156,6 +156,21 @@ fn damage_in_an_acked_commit_is_told_from_a_torn_one() {
 }
 
 #[test]
+fn every_commit_behind_the_damage_is_counted() {
+    let device = Device::formatted(MIB, SEGMENT as u32);
+    let mut ring = open(&device, 1);
+    append(&mut ring, 1, 90);
+    append(&mut ring, 1, 90);
+    // A commit that fills its sector, and behind it, without padding, one of several frames.
+    append(&mut ring, 1, 512 - 52);
+    append(&mut ring, 4, 60);
+    let mut image = device.image();
+    image[FIRST + 1024..FIRST + 1536].fill(0);
+    let recovery = open(&Device::new(image), 2).recovery();
+    assert_eq!((recovery.last_sequence, recovery.next_sequence), (1, 8));
+}
+
+#[test]
 fn a_forged_frame_with_a_good_crc_breaks_the_chain() {
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
     let device = small_ring();

@@ -9,6 +9,7 @@ use super::limits;
 
 /// One boot of one ring.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that are independent of each other")]
 pub(super) struct Boot {
     /// First and last sequence seen.
     pub(super) first: u64,

@@ -1,12 +1,14 @@
 //! The verification of exports: item by item, file by file, in constant memory.
 
+mod continuity;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aegis_cose::{PublicKey, device_id, public_key};
 use aegis_event::Event;
 use aegis_export::read::{Item, ItemError, ReadError, open_item};
-use aegis_export::{Ending, Hash, Id, Manifest, Segment, first_head, next_head};
+use aegis_export::{Ending, Hash, Id, Segment, next_head};
 use sha2::{Digest, Sha256};
 
 use super::books::{Books, BootKey, Breach, Disorder, Place};
@@ -58,7 +60,7 @@ pub(super) struct Report {
 impl Report {
     /// Nothing is wrong and nothing is missing.
     pub(super) fn whole(&self) -> bool {
-        !self.findings.any
+        self.findings.none()
     }
 
     pub(super) fn key_pinned(&self) -> bool {
@@ -282,76 +284,6 @@ impl Checker {
         }
     }
 
-    /// Sequences that no segment has. There are only so many that a manifest can explain.
-    fn hole(&mut self, pass: &mut Pass<'_>, first: u64, last: u64) {
-        if pass.holes.len() <= aegis_export::limits::GAPS {
-            pass.holes.push((first, last));
-        } else {
-            self.segment_missing(pass, first, last);
-        }
-    }
-
-    fn segment_missing(&mut self, pass: &Pass<'_>, first: u64, last: u64) {
-        let detail = missing(first, last, "a segment was cut out, or can't be trusted");
-        self.findings.problem(Code::SegmentMissing, pass.name, pass.place.clone(), detail);
-    }
-
-    /// Where a file's first event stands against what is known of the ring.
-    fn begins(&mut self, pass: &mut Pass<'_>, first: u64, previous: Hash) {
-        if first == 1 && previous != first_head(&pass.survey.ring) {
-            let detail = "the head before sequence 1 is not the ring's";
-            self.findings.problem(Code::ChainBroken, pass.name, pass.place.clone(), detail);
-        }
-        // Where the export begins is said by the manifest, which was not verified yet: if it lies, its own counts don't fit.
-        let begin = pass.survey.manifest.map_or(first, |_| pass.survey.first.min(first));
-        self.joins(pass, begin);
-        if begin < first {
-            self.hole(pass, begin, first - 1);
-        } else if let Some(known) = pass.known
-            && known.last.checked_add(1) == Some(first)
-            && known.head.is_some_and(|head| head != previous)
-        {
-            self.differs(pass, first);
-        }
-    }
-
-    /// What is missing between what is known of the ring and where an export begins.
-    fn joins(&mut self, pass: &Pass<'_>, begin: u64) {
-        let claims = pass.survey.manifest;
-        let requested = claims.map_or(0, |claims| claims.requested_first);
-        let expected = match pass.known {
-            Some(known) => known.last.saturating_add(1),
-            None if requested > 0 => requested,
-            None => 1,
-        };
-        if begin <= expected {
-            if pass.known.is_none() && begin > 1 {
-                self.begins_later(pass, begin);
-            }
-        } else if claims.is_some_and(|claims| claims.retained == begin)
-            && (pass.known.is_some() || requested > 0)
-        {
-            let detail = missing(expected, begin - 1, "the ring had overwritten them before this export");
-            self.findings.problem(Code::Overwritten, pass.name, pass.place.clone(), detail);
-        } else if pass.known.is_some() {
-            let detail = missing(expected, begin - 1, "no file given has them");
-            self.findings.problem(Code::Gap, pass.name, pass.place.clone(), detail);
-        } else {
-            self.begins_later(pass, begin);
-        }
-    }
-
-    fn begins_later(&mut self, pass: &Pass<'_>, begin: u64) {
-        let detail = format!("begins with sequence {begin}: what came before is not in the files given");
-        self.findings.note("begins-later", pass.name, pass.place.clone(), detail);
-    }
-
-    fn differs(&mut self, pass: &Pass<'_>, first: u64) {
-        let detail =
-            format!("the head before sequence {first} is not the one that the last export ended with");
-        self.findings.problem(Code::HistoryDiffers, pass.name, pass.place.clone(), detail);
-    }
-
     fn event(&mut self, pass: &mut Pass<'_>, segment: &Segment<'_>, sequence: u64, bytes: &[u8], head: Hash) {
         if let Some(known) = pass.known
             && sequence <= known.last
@@ -406,97 +338,6 @@ impl Checker {
                 let detail = format!("boot {boot}: the device wrote {written} events, {counted} are here");
                 self.findings.problem(Code::AccountsMismatch, name, place, detail);
             }
-        }
-    }
-
-    fn manifest(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
-        let place = pass.place.clone();
-        if manifest.ring != pass.survey.ring {
-            let detail = format!("manifest of ring {}", hex::encode(&manifest.ring));
-            self.findings.problem(Code::WrongRing, pass.name, place.clone(), detail);
-        }
-        let items: Hash = pass.items.clone().finalize().into();
-        if items != manifest.items {
-            let detail = "the items before the manifest are not the ones it was made for";
-            self.findings.problem(Code::ItemsChanged, pass.name, place.clone(), detail);
-        }
-        let (last, after) = pass.at.map_or((0, None), |(last, head)| (last, Some(head)));
-        let claims = (manifest.first, manifest.last, manifest.events, manifest.segments);
-        if claims != (pass.first, last, pass.events, pass.segments) {
-            let detail = format!(
-                "promises {} events ({} to {}) in {} segments, found {} ({} to {last}) in {}",
-                manifest.events,
-                manifest.first,
-                manifest.last,
-                manifest.segments,
-                pass.events,
-                pass.first,
-                pass.segments
-            );
-            self.findings.problem(Code::ManifestMismatch, pass.name, place.clone(), detail);
-        } else if manifest.events > 0 && (manifest.before, manifest.after) != (pass.before, after) {
-            let detail = "its chain heads are not those of the segments";
-            self.findings.problem(Code::ManifestMismatch, pass.name, place.clone(), detail);
-        }
-        if manifest.events == 0 {
-            self.empty(pass, manifest);
-        }
-        self.gaps(pass, manifest);
-        if manifest.ending == Ending::Unreadable {
-            let detail = format!("the device could not read its ring from sequence {} on", manifest.resume());
-            self.findings.problem(Code::RingDamaged, pass.name, place, detail);
-        }
-        pass.sealed = Some(Sealed {
-            ending: manifest.ending,
-            retained: manifest.retained,
-            next: manifest.next,
-            created: manifest.created,
-            version: manifest.version.to_owned(),
-            gaps: manifest.gaps.as_slice().to_vec(),
-            resume: manifest.resume(),
-            end: manifest.end(),
-        });
-    }
-
-    /// An export without events still says where the ring stands.
-    fn empty(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
-        let begin = manifest.begin();
-        if begin == 1 && manifest.before != Some(first_head(&manifest.ring)) {
-            let detail = "the head before sequence 1 is not the ring's";
-            self.findings.problem(Code::ChainBroken, pass.name, pass.place.clone(), detail);
-        }
-        self.joins(pass, begin);
-        match pass.known {
-            Some(known) if known.last.checked_add(1) == Some(begin) => {
-                if let (Some(known), Some(head)) = (known.head, manifest.before)
-                    && known != head
-                {
-                    self.differs(pass, begin);
-                }
-            }
-            None if begin > 1 => {
-                pass.known = Some(Known { last: begin - 1, head: manifest.before, boot: None });
-            }
-            _ => {}
-        }
-    }
-
-    /// Holes that the manifest lists were in the ring; others were made later.
-    fn gaps(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
-        for (first, last) in manifest.gaps.as_slice() {
-            let detail = missing(*first, *last, "they were damaged in the ring on the device");
-            self.findings.problem(Code::RingDamaged, pass.name, pass.place.clone(), detail);
-        }
-        for (first, last) in std::mem::take(&mut pass.holes) {
-            if !manifest.gaps.as_slice().contains(&(first, last)) {
-                self.segment_missing(pass, first, last);
-            }
-        }
-        // A gap at the end is accounted for too: the next export goes on behind it.
-        let last = manifest.resume() - 1;
-        if pass.known.map_or(0, |known| known.last) < last {
-            let boot = pass.known.and_then(|known| known.boot);
-            pass.known = Some(Known { last, head: None, boot });
         }
     }
 

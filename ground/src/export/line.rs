@@ -19,12 +19,11 @@ impl Line {
 
     /// A byte string under its name; its exact bytes too when text can't hold them.
     fn bytes(&mut self, name: &'static str, hex_name: &'static str, bytes: &[u8]) {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.put(name, text),
-            Err(_) => {
-                self.put(name, Printable(bytes).to_string());
-                self.put(hex_name, hex::encode(bytes));
-            }
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            self.put(name, text);
+        } else {
+            self.put(name, Printable(bytes).to_string());
+            self.put(hex_name, hex::encode(bytes));
         }
     }
 

@@ -1,9 +1,11 @@
 //! What can be wrong with exports. Codes are stable (`docs/formats/export.md`).
 
+use std::collections::BTreeSet;
+
 use super::limits;
 
 /// One code: what is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Code {
     Truncated,
     NotAnItem,
@@ -82,6 +84,11 @@ impl Code {
         matches!(self, Self::BadSignature | Self::WrongDevice)
     }
 
+    /// A signature could not be checked.
+    pub(super) const fn is_unchecked(self) -> bool {
+        matches!(self, Self::UncheckedSignature)
+    }
+
     /// The chain does not hold.
     pub(super) const fn is_chain(self) -> bool {
         matches!(
@@ -116,15 +123,26 @@ pub(super) struct Findings {
     pub(super) notes: Vec<Finding>,
     /// Problems and notes beyond [`limits::PROBLEMS`].
     pub(super) left_out: u64,
-    pub(super) any: bool,
-    pub(super) tampering: bool,
-    pub(super) signature: bool,
-    pub(super) unchecked: bool,
-    pub(super) chain: bool,
-    pub(super) hole: bool,
+    /// Every code of a problem, listed or left out.
+    codes: BTreeSet<Code>,
 }
 
 impl Findings {
+    /// No problem.
+    pub(super) fn none(&self) -> bool {
+        self.codes.is_empty()
+    }
+
+    /// There is a problem of this sort.
+    pub(super) fn any(&self, sort: fn(Code) -> bool) -> bool {
+        self.codes.iter().any(|code| sort(*code))
+    }
+
+    /// What the files hold must not be shown as evidence.
+    pub(super) fn tampering(&self) -> bool {
+        self.any(Code::is_tampering)
+    }
+
     pub(super) fn problem(
         &mut self,
         code: Code,
@@ -132,12 +150,7 @@ impl Findings {
         place: impl Into<String>,
         detail: impl Into<String>,
     ) {
-        self.any = true;
-        self.tampering |= code.is_tampering();
-        self.signature |= code.is_signature();
-        self.unchecked |= code == Code::UncheckedSignature;
-        self.chain |= code.is_chain();
-        self.hole |= code.is_hole();
+        self.codes.insert(code);
         let finding =
             Finding { code: code.name(), file: file.into(), place: place.into(), detail: detail.into() };
         Self::push(&mut self.problems, &mut self.left_out, finding);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::books::{Boot, BootKey};
 use super::check::{Checked, Report};
 use super::line::losses;
-use super::problem::Finding;
+use super::problem::{Code, Finding};
 use crate::hex;
 
 /// Escaped for a terminal when it is not plain text.
@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn signatures(report: &Report) -> &'static str {
     let findings = &report.findings;
-    match (findings.signature, findings.unchecked) {
+    match (findings.any(Code::is_signature), findings.any(Code::is_unchecked)) {
         (true, _) => "bad",
         (false, true) => "unchecked",
         (false, false) => "good",
@@ -28,11 +28,11 @@ fn signatures(report: &Report) -> &'static str {
 
 fn chain(report: &Report) -> &'static str {
     let findings = &report.findings;
-    if findings.chain {
+    if findings.any(Code::is_chain) {
         "broken"
-    } else if findings.unchecked {
+    } else if findings.any(Code::is_unchecked) {
         "unchecked"
-    } else if findings.hole {
+    } else if findings.any(Code::is_hole) {
         "gaps"
     } else {
         "good"

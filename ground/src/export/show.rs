@@ -16,7 +16,7 @@ use crate::outcome::{Failure, Outcome, Status};
 
 pub(super) fn run(args: &ShowArgs) -> Outcome {
     let report = verify(std::slice::from_ref(&args.file), &pinned_keys(&args.keys)?)?;
-    let tampered = report.findings.tampering;
+    let tampered = report.findings.tampering();
     if tampered && args.unverified {
         eprintln!(
             "aegisctl: {}: shown although it does not verify: this is no evidence",
@@ -40,7 +40,7 @@ pub(super) fn show(
     unverified: bool,
     out: &mut impl Write,
 ) -> Result<(), Stop> {
-    let tampered = report.findings.tampering;
+    let tampered = report.findings.tampering();
     if tampered && !unverified {
         return Err(Stop::Failure(refusal(report)));
     }

@@ -51,7 +51,8 @@ impl embedded_io::Read for Input {
 pub(super) type Buffer = Box<[u8; limits::ITEM_BYTES]>;
 
 pub(super) fn buffer() -> Buffer {
-    Box::new([0; limits::ITEM_BYTES])
+    // Not `Box::new([0; …])`, which may build it on the stack.
+    vec![0; limits::ITEM_BYTES].into_boxed_slice().try_into().expect("it is as long as asked for")
 }
 
 /// Opens an export to read it item by item.
@@ -94,10 +95,9 @@ pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure
     loop {
         let bytes = match reader.next_item() {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => break,
             Err(ReadError::Io(error)) => return Err(unreadable(path, &error.0)),
             Err(ReadError::Item(error)) if items == 0 => return Err(not_an_export(path, error)),
-            Err(ReadError::Item(_)) => break,
+            Ok(None) | Err(ReadError::Item(_)) => break,
         };
         items += 1;
         match peek_item(bytes) {

@@ -88,7 +88,7 @@ pub(crate) fn compile_file(file: &Path) -> Result<Compiled, Failure> {
 fn compile_bytes(file: &Path, bytes: Vec<u8>) -> Result<Compiled, Failure> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = source::line_at(before);
         Failure::refused(format!("{}:{line}: not UTF-8 text; a policy source is TOML", file.display()))
     })?;
     let source = PolicySource::parse(&text)

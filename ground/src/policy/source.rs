@@ -97,8 +97,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        line_at(self.text.as_bytes().get(..span.start).unwrap_or_default())
     }
 
     fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
@@ -192,7 +191,7 @@ impl Reader<'_> {
             match self.one_of(item, "operation", OPERATIONS)? {
                 "open" => operations = operations.with(Operation::OpenRead).with(Operation::OpenWrite),
                 name => {
-                    operations = Operation::from_name(name).map_or(operations, |one| operations.with(one))
+                    operations = Operation::from_name(name).map_or(operations, |one| operations.with(one));
                 }
             }
         }
@@ -316,6 +315,11 @@ impl<'s> Fields<'s, '_> {
         self.optional(name)
             .ok_or_else(|| self.reader.error(&self.span, format!("\"{name}\" is missing from {}", self.what)))
     }
+}
+
+/// The line that follows these bytes, from 1.
+pub(super) fn line_at(before: &[u8]) -> usize {
+    before.split(|byte| *byte == b'\n').count()
 }
 
 fn at(line: usize, message: String) -> SourceError {

@@ -99,12 +99,7 @@ fn each_mistake_is_named_with_its_line() {
         ("/etc/gshadow", "/etc/../x", 18, "bad path \"/etc/../x\": write it without empty, . and .. parts"),
         ("paths = [\"/etc/passwd\"]\n", "", 22, "\"paths\" is missing from rule"),
         ("\"T1003.008\"", "\"a b\"", 20, "bad tag \"a b\": 1 to 32 of A-Z, a-z, 0-9, ., _, -, :"),
-        (
-            "[[rule]]\nname = \"watch\"",
-            "[[rule]\nname = \"watch\"",
-            22,
-            "unclosed array table, expected `]`",
-        ),
+        ("[[rule]]\nname = \"watch\"", "[[rule]\nname = \"watch\"", 22, "unclosed array table, expected `]`"),
         ("mode = \"enforce\"", "mode = \"enforce\"\nmode = \"audit\"", 4, "duplicate key"),
     ] {
         assert!(DEMO.contains(from), "{from}");

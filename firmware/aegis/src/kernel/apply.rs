@@ -9,7 +9,7 @@ use aegis_probes::abi::{self, Rule, RuleKey};
 use rustix::fs::{Mode, OFlags};
 
 use super::lock::Lock;
-use super::state::{NO_RULES, NameWriter, SetHead, Writer, pin};
+use super::state::{NameWriter, SetHead, Writer, pin};
 use super::workload::{cgroups, keep_policy, ruleset_of, workload_names};
 use super::{KernelError, sys};
 
@@ -209,8 +209,84 @@ fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> 
             0 => 0, // the self-test's, in every set
             slot => ruleset_of(policy, &names.get(slot as usize)),
         };
-        debug_assert!(entry.slot == 0 || entry.ruleset[set] != 0 && entry.ruleset[set] <= NO_RULES);
         cgroups.set(&id, &entry).map_err(fail)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use aegis_policy::{Action, Mode, Operations, Source, SourceRule, compile};
+
+    use super::*;
+
+    fn rule<'a>(name: &'a str, action: Action, bits: u8, workloads: &[u16], path: &'a str) -> SourceRule<'a> {
+        SourceRule {
+            name,
+            action,
+            operations: Operations::from_bits(bits).unwrap(),
+            workloads: workloads.to_vec(),
+            paths: vec![path],
+            tags: Vec::new(),
+        }
+    }
+
+    /// One file by two names, one path that is not there: the rules of a file add up, per workload.
+    #[test]
+    fn rules_of_one_file_add_up_and_missing_paths_are_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::fs::write(&file, b"").unwrap();
+        symlink(&file, &link).unwrap();
+        let (file, link) = (file.to_str().unwrap(), link.to_str().unwrap());
+        let found = std::fs::metadata(file).unwrap();
+        let device = rustix::fs::major(found.dev()) << 20 | rustix::fs::minor(found.dev());
+
+        for (mode, denied) in [(Mode::Enforce, abi::DENIED), (Mode::Audit, abi::AUDITED)] {
+            let source = Source {
+                name: "test",
+                mode,
+                workloads: vec!["a", "b*"],
+                rules: vec![
+                    rule("watch", Action::Audit, 0b011, &[1, 2], file),
+                    rule("forbid", Action::Deny, 0b010, &[1], link),
+                    rule("gone", Action::Deny, 0b100, &[1], "/no/such/path"),
+                ],
+            };
+            let compiled = compile(&source).unwrap();
+            let policy = Policy::decode(&compiled).unwrap();
+            let (slots, unresolved) = resolve(&policy);
+            if slots.is_empty() {
+                // This machine's temporary files are on a file system that rules can't hold on to, and it says so.
+                assert!(unresolved[0].reason.starts_with("on "), "{unresolved:?}");
+                return;
+            }
+            assert_eq!(unresolved.len(), 1);
+            assert_eq!((unresolved[0].rule.as_str(), unresolved[0].path.as_str()), ("gone", "/no/such/path"));
+
+            let key = |ruleset| RuleKey { inode: found.ino(), device, ruleset };
+            let entry = |ruleset| entry_of(&slots[&key(ruleset)], policy.mode());
+            assert_eq!(slots.len(), 2);
+            assert_eq!((entry(1).rule, entry(1).verdict), ([1, 2, 0, 0], [abi::AUDITED, denied, 0, 0]));
+            assert_eq!((entry(2).rule, entry(2).verdict), ([1, 1, 0, 0], [abi::AUDITED, abi::AUDITED, 0, 0]));
+        }
+    }
+
+    #[test]
+    fn the_catch_all_has_the_rules_of_its_own_pattern_only() {
+        use super::super::state::NO_RULES;
+        let policy_of = |workloads: Vec<&str>| {
+            let rules = vec![rule("r", Action::Deny, 1, &[1], "/x")];
+            compile(&Source { name: "test", mode: Mode::Enforce, workloads, rules }).unwrap()
+        };
+        let with = policy_of(vec!["a*", "*"]);
+        let with = Policy::decode(&with).unwrap();
+        assert_eq!([ruleset_of(&with, b"*"), ruleset_of(&with, b"ab"), ruleset_of(&with, b"x")], [2, 1, 2]);
+        let without = policy_of(vec!["a*"]);
+        let without = Policy::decode(&without).unwrap();
+        assert_eq!([ruleset_of(&without, b"*"), ruleset_of(&without, b"x")], [NO_RULES; 2]);
+    }
 }

@@ -77,7 +77,9 @@ impl fmt::Display for KernelError {
                 f.write_str("not a workload name: 1 to 63 letters, digits, `.`, `_`, `-`, not `.` or `..`")
             }
             Self::NoSlot => f.write_str("256 workloads exist already (remove the cgroup of one)"),
-            Self::NotConfined { cgroup } => write!(f, "the process is in cgroup {cgroup}, not in its workload's"),
+            Self::NotConfined { cgroup } => {
+                write!(f, "the process is in cgroup {cgroup}, not in its workload's")
+            }
             Self::NoteLost => f.write_str("the kernel ring buffer is full (the loss is counted)"),
             Self::NoteInvalid => f.write_str("the event does not fit a note"),
         }

@@ -182,32 +182,23 @@ pub(super) fn lsm_is_active() -> bool {
 }
 
 fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
-    // Kernels before 5.11 charge maps to this limit; later ones ignore it.
-    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
-        log::warn!("RLIMIT_MEMLOCK: {error}");
-    }
     // Parsed once and handed on: it is the loader's largest piece of heap.
     let btf = Btf::from_sys_fs().map_err(|error| refused(BTF, &error))?;
-    let mut loader = EbpfLoader::new();
-    loader.btf(Some(&btf));
-    if kernel_version() < (5, 11) {
-        loader.override_global("d_path_in_lsm", &0u8, true);
-    }
-    let mut probes = loader.load(OBJECT).map_err(|error| refused("probes", &error))?;
+    let mut probes =
+        EbpfLoader::new().btf(Some(&btf)).load(OBJECT).map_err(|error| refused("probes", &error))?;
 
     for (name, map) in probes.maps() {
-        if !name.starts_with('.') {
-            map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
-        }
+        map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
     }
     let note: &mut RawTracePoint = program(&mut probes, NOTE_PROGRAM)?;
     note.load().map_err(|error| refused(NOTE_PROGRAM, &error))?;
     note.pin(pins.join(format!("prog_{NOTE_PROGRAM}"))).map_err(|error| refused(NOTE_PROGRAM, &error))?;
 
     let lsm = lsm_is_active();
-    let hooks =
-        HOOKS.iter().map(|hook| load_hook(&mut probes, &btf, pins, hook, lsm)).collect::<Result<Vec<_>, _>>()?;
+    let hooks = HOOKS
+        .iter()
+        .map(|hook| load_hook(&mut probes, &btf, pins, hook, lsm))
+        .collect::<Result<Vec<_>, _>>()?;
     let reason = if lsm { ModeReason::SelfTestFailed } else { ModeReason::LsmBpfMissing };
     Writer::open_in(pins)?.stamp(boottime(), reason);
     Ok(hooks)
@@ -286,7 +277,7 @@ fn absent(name: &str) -> KernelError {
     KernelError::Load { step: name.to_owned(), error: "not in the object".to_owned() }
 }
 
-/// The error with its causes, on one line; of a verifier's log only the end, where the reason stands.
+/// The error with its causes, on one line; of a verifier's log only the line with the reason.
 fn refused(step: &str, error: &dyn std::error::Error) -> KernelError {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -295,18 +286,33 @@ fn refused(step: &str, error: &dyn std::error::Error) -> KernelError {
         cause = inner.source();
     }
     log::debug!("{step}: {text}");
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let text = match lines.as_slice() {
-        [first, .., reason, _stats] if lines.len() > 3 => format!("{first} … {reason}"),
-        lines => lines.join(" "),
-    };
-    KernelError::Load { step: step.to_owned(), error: text }
+    KernelError::Load { step: step.to_owned(), error: one_line(&text) }
 }
 
-/// Major and minor of the running kernel; (0, 0) when it can't be told.
-fn kernel_version() -> (u32, u32) {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+/// What the verifier says last, before its statistics, is why it refused.
+fn one_line(text: &str) -> String {
+    const STATISTICS: [&str; 4] = ["processed ", "verification time", "stack depth", ": "];
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    match lines.rfind(|line| !STATISTICS.iter().any(|start| line.starts_with(start))) {
+        Some(reason) => format!("{} … {reason}", first.split(" Verifier output").next().unwrap_or_default()),
+        None => first.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_verifier_log_the_reason_is_left() {
+        let log = "the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: 0: R1=ctx()\n\
+                   215: (69) r1 = *(u16 *)(r1 +574)\nR1 invalid mem access 'trusted_ptr_or_null_'\n\
+                   verification time 35133 usec\nstack depth 104\nprocessed 211 insns (limit 1000000)\n\
+                   : Permission denied (os error 13)";
+        let reason = "the BPF_PROG_LOAD syscall returned Permission denied (os error 13). … \
+                      R1 invalid mem access 'trusted_ptr_or_null_'";
+        assert_eq!(one_line(log), reason);
+        assert_eq!(one_line("no such file"), "no such file");
+    }
 }

@@ -12,12 +12,12 @@ use std::process::{Command, Stdio};
 use aegis_event::{Mode, ModeReason};
 use aegis_probes::abi::{self, Cgroup, Rule, RuleKey};
 
+use super::KernelError;
 use super::apply::{inode_of, open_rules};
 use super::load::pinned_hooks;
 use super::lock::Lock;
 use super::state::{KernelState, NameWriter, SELF_TEST_RULE, Writer};
 use super::workload::{cgroup_id, cgroups, enter, own_cgroup, workload_names};
-use super::KernelError;
 use crate::storage::{RUN, atomic};
 
 const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
@@ -56,7 +56,9 @@ pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
     } else {
         match (observe()?, policy) {
             (Some(failed), _) => proof(Mode::AuditOnly, ModeReason::SelfTestFailed, failed),
-            (None, aegis_policy::Mode::Audit) => proof(Mode::AuditOnly, ModeReason::PolicyAudit, String::new()),
+            (None, aegis_policy::Mode::Audit) => {
+                proof(Mode::AuditOnly, ModeReason::PolicyAudit, String::new())
+            }
             (None, aegis_policy::Mode::Enforce) => {
                 proof(Mode::Enforcing, ModeReason::SelfTestPassed, String::new())
             }
@@ -159,7 +161,8 @@ fn observe() -> Result<Option<String>, KernelError> {
     if let Some((what, outcome, _)) =
         tried.iter().chain(&outside).find(|(_, outcome, expected)| !expected.holds(*outcome))
     {
-        let outcome = outcome.map_or_else(|number| io::Error::from_raw_os_error(number).to_string(), |()| "passed".into());
+        let outcome = outcome
+            .map_or_else(|number| io::Error::from_raw_os_error(number).to_string(), |()| "passed".into());
         return Ok(Some(format!("{what}: {outcome}")));
     }
     let expected = tried.iter().filter(|(.., expected)| *expected == Expect::Denied).count() as u64;

@@ -46,7 +46,8 @@ pub(crate) struct KernelState {
 impl KernelState {
     /// Maps the pages of the loaded probes.
     pub(crate) fn open() -> Result<Self, KernelError> {
-        let control: Shared<Control> = Shared::array(&pin("control"), false).map_err(KernelError::NotLoaded)?;
+        let control: Shared<Control> =
+            Shared::array(&pin("control"), false).map_err(KernelError::NotLoaded)?;
         let found = control[0].abi_version.load(Relaxed);
         if found != abi::ABI_VERSION {
             let message = format!("the loaded probes speak ABI {found}, not {}", abi::ABI_VERSION);
@@ -60,10 +61,6 @@ impl KernelState {
                 .map_err(KernelError::object("workload_names"))?,
             rules: [names("rule_names_0")?, names("rule_names_1")?],
         })
-    }
-
-    fn sum(&self, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.counters.iter().fold(0, |sum, slot| sum + of(slot).load(Relaxed))
     }
 
     fn count(&self, slot: usize, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
@@ -83,16 +80,6 @@ impl KernelState {
     /// Denials of this slot.
     pub(crate) fn denied(&self, slot: usize) -> u64 {
         self.count(slot, |counters| &counters.denied)
-    }
-
-    /// Events of all slots.
-    pub(crate) fn total_seen(&self) -> u64 {
-        self.sum(|counters| &counters.seen)
-    }
-
-    /// Lost events of all slots.
-    pub(crate) fn total_ring_full(&self) -> u64 {
-        self.sum(|counters| &counters.ring_full)
     }
 
     /// Name of the workload in this slot; empty when the slot was never used.
@@ -142,11 +129,6 @@ impl KernelState {
     pub(crate) fn mode(&self) -> (u8, u8) {
         (self.control[0].mode.load(Relaxed) as u8, self.control[0].reason.load(Relaxed) as u8)
     }
-
-    /// When the probes were loaded, `CLOCK_BOOTTIME` ns.
-    pub(crate) fn loaded_at(&self) -> u64 {
-        self.control[0].loaded_at.load(Relaxed)
-    }
 }
 
 fn read_name<const N: usize>(page: &[AtomicU8; N]) -> Name<N> {
@@ -185,7 +167,9 @@ impl Writer {
     }
 
     pub(super) fn open_in(pins: &Path) -> Result<Self, KernelError> {
-        Shared::array(&pins.join("control"), true).map(|control| Self { control }).map_err(KernelError::NotLoaded)
+        Shared::array(&pins.join("control"), true)
+            .map(|control| Self { control })
+            .map_err(KernelError::NotLoaded)
     }
 
     pub(super) fn active(&self) -> usize {

@@ -153,7 +153,9 @@ where
             let mut next = K::new_zeroed();
             let last = keys.last().map_or(ptr::null(), ptr::from_ref);
             // SAFETY: `open` compared the size; any bytes are a `K`.
-            match absent_is_none(unsafe { self.element(last, &raw mut next).call(command::MAP_GET_NEXT_KEY) })? {
+            match absent_is_none(unsafe {
+                self.element(last, &raw mut next).call(command::MAP_GET_NEXT_KEY)
+            })? {
                 Some(()) => keys.push(next),
                 None => return Ok(keys),
             }
@@ -192,7 +194,8 @@ pub(super) fn wait_for_programs() -> io::Result<()> {
     // SAFETY: no pointers.
     let outer = unsafe { create(ARRAY_OF_MAPS).fd(20, inner.as_fd()).open(command::MAP_CREATE)? };
     let (key, value) = (0u32, inner.as_raw_fd());
-    let mut attributes = Attributes::new().fd(0, outer.as_fd()).pointer(8, &raw const key).pointer(16, &raw const value);
+    let mut attributes =
+        Attributes::new().fd(0, outer.as_fd()).pointer(8, &raw const key).pointer(16, &raw const value);
     // SAFETY: key and value of the map made above are 4 bytes each; the kernel only reads.
     unsafe { attributes.call(command::MAP_UPDATE_ELEM) }.map(drop)
 }

@@ -121,7 +121,9 @@ pub(super) fn forget_policies() -> Result<(), KernelError> {
     for set in 0..2 {
         let path = Path::new(RUN).join(policy_file(set));
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(KernelError::file(path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(KernelError::file(path)(error));
+            }
             _ => {}
         }
     }

@@ -156,7 +156,7 @@ fn open_ring(options: &Options, state: &KernelState) -> Result<Opened, Failure> 
         Err(aegis_ring::Error::Unformatted) => {
             let mut ring_id = [0; 16];
             getrandom::fill(&mut ring_id).map_err(|error| Failure::error(format!("ring id: {error}")))?;
-            let geometry = aegis_ring::FormatOptions { ring_id, bytes, segment_bytes: limits::segment_bytes(bytes) };
+            let geometry = aegis_ring::FormatOptions { ring_id, bytes, segment_bytes: 0 };
             aegis_ring::format(device()?, &geometry).map_err(|error| broken(&error))?;
             log::warn!("ring: formatted a new ring of {} MiB", bytes >> 20);
         }
@@ -166,6 +166,12 @@ fn open_ring(options: &Options, state: &KernelState) -> Result<Opened, Failure> 
     let recovery = ring.recovery();
     if recovery.next_sequence > 1 {
         log::info!("ring: recovered up to sequence {}", recovery.next_sequence - 1);
+    }
+    if let Some(offset) = recovery.damaged {
+        log::error!("ring: damaged at byte {offset}; the export will say what is missing");
+    }
+    if let Some(offset) = recovery.repaired {
+        log::warn!("ring: the superblock at byte {offset} was damaged and is repaired");
     }
     books_file.save(&books).map_err(|error| Failure::error(format!("{RUN}/books: {error}")))?;
     Ok(Opened { clean: recovery.clean, ring, books_file, books, ran_before })
@@ -183,15 +189,27 @@ fn catch_up(
         return Ok(());
     }
     frames.seek(from)?;
-    while let Some(frame) = frames.next()? {
-        if frame.boot_id == *boot
-            && let Ok(event) = Event::decode(frame.payload)
-        {
-            books.add(Entry::of(&event, |name| state.slot_of(name)));
+    loop {
+        match frames.next() {
+            Ok(Some(frame)) => {
+                if frame.boot_id == *boot
+                    && let Ok(event) = Event::decode(frame.payload)
+                {
+                    books.add(Entry::of(&event, |name| state.slot_of(name)));
+                }
+                books.acked = frame.sequence;
+            }
+            Ok(None) => return Ok(()),
+            // The ring goes on behind a damaged place, and so does the agent: what can't be read counts as lost.
+            Err(aegis_ring::Error::Corrupted { offset }) => {
+                log::error!("ring: damaged at byte {offset}");
+                if frames.skip()?.is_none() {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
         }
-        books.acked = frame.sequence;
     }
-    Ok(())
 }
 
 fn poll_for(source: &EventSource, signals: &Signals) -> io::Result<rustix::fd::OwnedFd> {

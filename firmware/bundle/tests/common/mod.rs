@@ -5,18 +5,18 @@ use aegis_bundle::{Content, Context, Manifest, Role, Root, TrustState, assemble,
 use aegis_cose::{Domain, KeyPair, Seed, sign_detached, signature};
 use aegis_policy::{Action, Mode, Operations, Source, SourceRule, compile};
 
-pub fn pair(n: u8) -> KeyPair {
+pub(crate) fn pair(n: u8) -> KeyPair {
     KeyPair::from_seed(Seed::new([n; 32]))
 }
 
-pub fn role(keys: &[u8], threshold: u8) -> Role {
+pub(crate) fn role(keys: &[u8], threshold: u8) -> Role {
     let mut publics: Vec<[u8; 32]> = keys.iter().map(|n| *pair(*n).pk).collect();
     publics.sort_unstable();
     Role { threshold, keys: publics.into_iter().collect() }
 }
 
 /// A root at epoch 2 whose policy role is these keys.
-pub fn root(keys: &[u8], threshold: u8) -> Root {
+pub(crate) fn root(keys: &[u8], threshold: u8) -> Root {
     Root {
         version: 1,
         epoch: 2,
@@ -26,7 +26,7 @@ pub fn root(keys: &[u8], threshold: u8) -> Root {
     }
 }
 
-pub fn context(root: &Root) -> Context<'_> {
+pub(crate) fn context(root: &Root) -> Context<'_> {
     Context {
         root,
         device: Some([7; 16]),
@@ -36,7 +36,7 @@ pub fn context(root: &Root) -> Context<'_> {
     }
 }
 
-pub fn policy(mode: Mode) -> Vec<u8> {
+pub(crate) fn policy(mode: Mode) -> Vec<u8> {
     compile(&Source {
         name: "test",
         mode,
@@ -53,9 +53,9 @@ pub fn policy(mode: Mode) -> Vec<u8> {
     .expect("good source")
 }
 
-pub const TOML: &[u8] = b"schema = 1\n";
+pub(crate) const TOML: &[u8] = b"schema = 1\n";
 
-pub fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
+pub(crate) fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
     let content = |bytes: &[u8]| Content { length: bytes.len() as u64, hash: hash(bytes) };
     Manifest {
         epoch: 2,
@@ -72,7 +72,7 @@ pub fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
     }
 }
 
-pub fn encode(manifest: &Manifest<'_>) -> Vec<u8> {
+pub(crate) fn encode(manifest: &Manifest<'_>) -> Vec<u8> {
     let mut out = vec![0; MANIFEST_BYTES];
     let length = manifest.encode(&mut out).expect("a possible manifest");
     out.truncate(length);
@@ -80,7 +80,7 @@ pub fn encode(manifest: &Manifest<'_>) -> Vec<u8> {
 }
 
 /// A bundle of any manifest bytes, signed by these keys.
-pub fn pack(manifest: &[u8], contents: &[&[u8]], keys: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(manifest: &[u8], contents: &[&[u8]], keys: &[u8]) -> Vec<u8> {
     let mut scratch = vec![0; manifest.len() + 128];
     let signatures: Vec<_> = keys
         .iter()
@@ -91,7 +91,7 @@ pub fn pack(manifest: &[u8], contents: &[&[u8]], keys: &[u8]) -> Vec<u8> {
     assembled(manifest, &cose[..length], contents)
 }
 
-pub fn assembled(manifest: &[u8], cose: &[u8], contents: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn assembled(manifest: &[u8], cose: &[u8], contents: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![0; BUNDLE_BYTES];
     let length = assemble(manifest, cose, contents, &mut out).expect("fits");
     out.truncate(length);
@@ -99,7 +99,7 @@ pub fn assembled(manifest: &[u8], cose: &[u8], contents: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A good bundle of a changed manifest, signed by key 1.
-pub fn bundle(change: impl FnOnce(&mut Manifest<'_>)) -> Vec<u8> {
+pub(crate) fn bundle(change: impl FnOnce(&mut Manifest<'_>)) -> Vec<u8> {
     let policy = policy(Mode::Enforce);
     let mut manifest = manifest(&policy, TOML);
     change(&mut manifest);

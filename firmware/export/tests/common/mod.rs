@@ -130,7 +130,7 @@ pub(crate) fn sample(n: u64) -> Vec<u8> {
     let process = Process { pid: 100, tgid: 100, ppid: 1, uid: 1000, comm: b"worker" };
     let subject = Some(Subject { workload: b"agent-7", cgroup: 77, process });
     let file = File { device: 8 << 20 | 1, inode: n, path: path.as_bytes(), truncated: false };
-    let body = if n % 3 == 0 {
+    let body = if n.is_multiple_of(3) {
         Body::Exec { file, argv: b"sh\0-c\0true\0", argv_truncated: false }
     } else {
         let decision = if n % 3 == 1 {
@@ -167,4 +167,9 @@ pub(crate) fn export(ring: MemoryRing, request: Request) -> Vec<Vec<u8>> {
         items.push(out[..length].to_vec());
     }
     items
+}
+
+/// Room for one item.
+pub(crate) fn buffer() -> Box<[u8; limits::ITEM_BYTES]> {
+    vec![0; limits::ITEM_BYTES].into_boxed_slice().try_into().expect("it is as long as asked for")
 }
