@@ -24,13 +24,14 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@echo "aegis: building the tools" >&2
 	@cargo build --quiet --package aegisctl --package aegis-qemu
 
-keys: tools ## development keys under target/keys (never committed)
-	@test -f target/keys/root.cbor || $(TOOLS)/aegisctl keys init --plain --out target/keys
+keys: target/keys/root.cbor ## development keys under target/keys (never committed)
+target/keys/root.cbor: | tools
+	@$(TOOLS)/aegisctl keys init --plain --out target/keys >&2
 
-policy: keys ## the baseline policy, signed with the development key
-	@mkdir -p target/policy
-	@$(TOOLS)/aegisctl bundle build --policy policy-bundles/baseline.toml --key target/keys/policy.key \
-	    --sequence 1 --out target/policy/baseline.aegis --if-changed
+policy: target/policy/baseline.aegis ## the baseline policy, signed with the development key
+target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor | tools
+	@mkdir -p $(@D)
+	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
 image: agent policy ## the appliance image (KERNEL=own|debian)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)

@@ -84,7 +84,7 @@ fn every_kind_is_read() {
     let bytes = Bytes::of(&fork);
     assert_eq!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::Fork { child_pid: 8, child_tgid: 9 });
 
-    for (code, status, signal) in [(7 << 8, 7, 0), (9, 0, 9), (0x80 | 11, 0, 11), (255 << 8, 255, 0)] {
+    for (code, status, signal) in [(7 << 8, 7, 0), (9, 0, 9), (0x8b, 0, 11), (255 << 8, 255, 0)] {
         let mut exit = abi::Exit::new_zeroed();
         exit.head = head::<abi::Exit>(abi::EXIT);
         exit.code = code;

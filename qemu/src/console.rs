@@ -33,9 +33,16 @@ pub(crate) fn is_panic(line: &str) -> bool {
     line.contains("Kernel panic - not syncing")
 }
 
-/// An orderly end's last words, which tell nothing about what came before.
-pub(crate) fn is_farewell(line: &str) -> bool {
-    mark(line) == Some(Mark::Done) || line.trim_end().ends_with("reboot: Power down")
+/// A line that never says why a guest failed: an orderly end's last words, an event, news of the agent's that is good.
+pub(crate) fn is_idle(line: &str) -> bool {
+    let line = line.trim();
+    mark(line) == Some(Mark::Done)
+        || line.ends_with("reboot: Power down")
+        || line.starts_with("INFO ")
+        || line.split_once(' ').and_then(|(time, _)| time.split_once('.')).is_some_and(|(seconds, micros)| {
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits(seconds) && digits(micros) && micros.len() == 6
+        })
 }
 
 /// Copies the console to `log` (up to [`limits::CONSOLE_LOG_BYTES`]) and hands each line, without its end and
@@ -98,6 +105,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(mark(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn idle_lines() {
+        for (line, idle) in [
+            ("    30.902585 aegis accounts seen 13 written 13 lost 0", true),
+            ("INFO  [aegis::run::start] sealed after signal 15", true),
+            ("AEGIS-DONE", true),
+            ("[   32.322789] reboot: Power down", true),
+            ("aegis: agent not ready", false),
+            ("[   32.322789] VFS: Cannot open root device", false),
+            ("2.6 kernels are too old", false),
+            ("WARN  [aegis] x", false),
+        ] {
+            assert_eq!(is_idle(line), idle, "{line}");
         }
     }
 

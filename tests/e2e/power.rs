@@ -45,12 +45,12 @@ fn acknowledged_events_survive_a_power_cut() {
         run.events.iter().map(|event| event["sequence"].as_u64().expect("a number")).collect();
     assert_eq!(sequences[0], 1, "all of the ring");
     assert!(sequences.windows(2).all(|pair| pair[0] + 1 == pair[1]), "no event is missing");
-    let first_boot = &run.events[0]["boot"];
-    let kept = run.events.iter().filter(|event| event["boot"] == *first_boot).count() as u64;
+    let first_boot = &run.events[0]["boot_id"];
+    let kept = run.events.iter().filter(|event| event["boot_id"] == *first_boot).count() as u64;
     assert!(kept >= before, "{kept} of {before} acknowledged events survived");
     let starts = run.kind("start");
     assert_eq!(starts.len(), 2);
-    assert_ne!(starts[0]["boot"], starts[1]["boot"]);
+    assert_ne!(starts[0]["boot_id"], starts[1]["boot_id"]);
     assert_eq!(starts[1]["clean"], false, "the last run was not sealed");
     assert_eq!(run.kind("stop").len(), 1);
     // The policy of the first boot is in force in the second, without a stick's help.

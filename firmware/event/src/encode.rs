@@ -132,8 +132,7 @@ impl Event<'_> {
         let subject = if self.subject.is_some() { 3 } else { 0 };
         let decision = self.body.decision().map_or(0, |d| if d.rule.is_empty() { 2 } else { 3 });
         let body = match self.body {
-            Body::Stop { .. } => 1,
-            Body::ExecCheck { .. } => 1,
+            Body::Stop { .. } | Body::ExecCheck { .. } => 1,
             Body::Fork { .. } | Body::Exit { .. } | Body::Open { .. } | Body::Start { .. } => 2,
             Body::Exec { .. } | Body::Loss { .. } | Body::Accounts(_) => 3,
             Body::Connect { .. } | Body::ModeChange { .. } => 4,

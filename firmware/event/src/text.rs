@@ -120,8 +120,7 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             write!(f, "{mode} ({reason}) epoch {epoch} sequence {sequence}")
         }
         Body::Accounts(books) => {
-            let lost: u64 = books.lost.iter().sum();
-            write!(f, "seen {} written {} lost {lost}", books.seen, books.written)
+            write!(f, "seen {} written {} lost {}", books.seen, books.written, books.total_lost())
         }
     }
 }

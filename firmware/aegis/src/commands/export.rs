@@ -81,7 +81,7 @@ fn write_items<F: Frames>(exporter: &mut Exporter<'_, F>, file: &mut Pending) ->
     Ok(())
 }
 
-fn report<E: core::fmt::Debug>(path: &Path, manifest: &Manifest<'_>, damage: Option<&Damage<E>>) -> Outcome {
+fn report<E: core::fmt::Display>(path: &Path, manifest: &Manifest<'_>, damage: Option<&Damage<E>>) -> Outcome {
     log::info!(
         "export: {} events in {} segments to {} ({})",
         manifest.events,
@@ -89,10 +89,13 @@ fn report<E: core::fmt::Debug>(path: &Path, manifest: &Manifest<'_>, damage: Opt
         path.display(),
         manifest.ending.name()
     );
+    for (first, last) in manifest.gaps.as_slice() {
+        log::error!("export: sequences {first} to {last} can't be read from the ring; the manifest says so");
+    }
     match damage {
         None => Ok(()),
         Some(damage) => Err(Failure::refused(format!(
-            "ring: can't be read further: {damage:?} (the export holds what is before it, and says so)"
+            "ring: can't be read further: {damage} (the export holds what is before it, and says so)"
         ))),
     }
 }

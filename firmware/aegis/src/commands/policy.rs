@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aegis_bundle::{Answer, Root, open};
-use aegis_event::{Body, Event};
+use aegis_event::{Body, Event, Mode, ModeReason};
 use serde_json::json;
 
 use crate::kernel;
@@ -169,7 +169,12 @@ pub(crate) fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<String, ker
     for missing in &applied.unresolved {
         log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
     }
-    let proof = kernel::selftest::prove(bundle.policy.mode())?;
+    // The policy is in force from here on. A test that can't be made proves nothing: the mode says so, the policy stays.
+    let proof = kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| kernel::selftest::Proof {
+        mode: Mode::AuditOnly,
+        reason: ModeReason::SelfTestFailed,
+        detail: error.to_string(),
+    });
     if proof.detail.is_empty() {
         log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
     } else {

@@ -75,5 +75,10 @@ fn print_text(status: &Status) {
         status.ring.capacity / 1024,
         status.ring.acked
     );
-    println!("memory    heap {} KiB, resident {} KiB", status.heap.current / 1024, status.rss_kib);
+    println!(
+        "memory    heap {} KiB, resident {} KiB, of it mapped from kernel and program {} KiB",
+        status.heap.current / 1024,
+        status.rss_kib,
+        status.rss_mapped_kib
+    );
 }

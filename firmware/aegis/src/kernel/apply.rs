@@ -29,8 +29,6 @@ pub(crate) struct Offer<'a> {
 /// What [`apply`] did.
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
-    /// Rule set now in force.
-    pub(crate) set: usize,
     /// Rules of the policy.
     pub(crate) rules: u32,
     /// Entries of the kernel's map they filled.
@@ -92,7 +90,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     control.publish(set, &head);
     // The old set is idle when this returns: no program still decides by it.
     sys::wait_for_programs().map_err(KernelError::object("control"))?;
-    Ok(Applied { set, rules: head.rules, entries: head.entries, unresolved })
+    Ok(Applied { rules: head.rules, entries: head.entries, unresolved })
 }
 
 /// Records of the set that is about to be refilled name their rules by it: lets the agent read them first. Not for

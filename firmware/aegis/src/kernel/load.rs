@@ -118,12 +118,6 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
     Ok(Loaded { adopted: false, hooks })
 }
 
-/// Removes everything [`load`] pinned: nothing is watched or denied afterwards.
-pub(crate) fn unload() -> Result<(), KernelError> {
-    let _lock = Lock::rules()?;
-    remove_pins(Path::new(PINS))
-}
-
 /// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
 /// invocations that the kernel skipped; null when nothing is loaded.
 pub(crate) fn hooks_report() -> Value {

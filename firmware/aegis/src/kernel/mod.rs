@@ -20,10 +20,10 @@ mod state;
 mod sys;
 pub(crate) mod workload;
 
-pub(crate) use apply::{Applied, Offer, apply};
+pub(crate) use apply::{Offer, apply};
 pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
-pub(crate) use load::{Loaded, hooks_report, load, unload};
+pub(crate) use load::{hooks_report, load};
 pub(crate) use note::send_note;
 pub(crate) use state::KernelState;
 

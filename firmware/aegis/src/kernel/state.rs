@@ -63,13 +63,12 @@ impl KernelState {
         })
     }
 
-    fn count(&self, slot: usize, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.counters.get(slot).map_or(0, |slot| of(slot).load(Relaxed))
+    fn sum(&self, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.iter().fold(0, |sum, slot| sum + of(slot).load(Relaxed))
     }
 
-    /// Events the kernel made for the workload in this slot.
-    pub(crate) fn seen(&self, slot: usize) -> u64 {
-        self.count(slot, |counters| &counters.seen)
+    fn count(&self, slot: usize, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.get(slot).map_or(0, |slot| of(slot).load(Relaxed))
     }
 
     /// Of those, lost since the ring buffer was full.
@@ -80,6 +79,16 @@ impl KernelState {
     /// Denials of this slot.
     pub(crate) fn denied(&self, slot: usize) -> u64 {
         self.count(slot, |counters| &counters.denied)
+    }
+
+    /// Events of all slots.
+    pub(crate) fn total_seen(&self) -> u64 {
+        self.sum(|counters| &counters.seen)
+    }
+
+    /// Lost events of all slots.
+    pub(crate) fn total_ring_full(&self) -> u64 {
+        self.sum(|counters| &counters.ring_full)
     }
 
     /// Name of the workload in this slot; empty when the slot was never used.

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::io;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
 
 /// Gives up every capability, in the bounding set too, and the right to gain any by exec. Per thread: call it
 /// before any other thread exists.
@@ -48,10 +51,18 @@ const CALLS: &[i64] = &[
     libc::SYS_getrandom, libc::SYS_exit, libc::SYS_exit_group, libc::SYS_set_robust_list, libc::SYS_membarrier,
 ];
 
+/// `include/uapi/asm-generic/ioctls.h`; libc's own constant is of another type on every libc.
+const FIONBIO: u64 = 0x5421;
+
 /// Installs the filter on every thread. Call it when all threads run and have warmed up.
 pub(crate) fn restrict_calls() -> io::Result<()> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let rules = CALLS.iter().map(|call| (*call, Vec::new())).collect::<BTreeMap<_, _>>();
+    let mut rules = CALLS.iter().map(|call| (*call, Vec::new())).collect::<BTreeMap<_, _>>();
+    // smol makes each accepted client non-blocking this way; no other ioctl passes.
+    let only_fionbio = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, FIONBIO)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map_err(io::Error::other)?;
+    rules.insert(libc::SYS_ioctl, vec![only_fionbio]);
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter = SeccompFilter::new(rules, denied, SeccompAction::Allow, arch).map_err(io::Error::other)?;
     let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;

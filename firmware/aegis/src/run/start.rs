@@ -240,16 +240,13 @@ impl Outputs {
         Ok(Self { last_status, statm: File::open("/proc/self/statm")? })
     }
 
-    /// Resident memory, KiB; 0 when it can't be read.
-    fn resident_kib(&self) -> u64 {
+    /// Resident memory and the mapped part of it, KiB (`statm`: size, resident, shared …); 0 when it can't be read.
+    fn resident_kib(&self) -> [u64; 2] {
         let mut text = [0; 128];
-        let Ok(length) = self.statm.read_at(&mut text, 0) else { return 0 };
-        let pages = core::str::from_utf8(&text[..length])
-            .ok()
-            .and_then(|text| text.split(' ').nth(1))
-            .and_then(|pages| pages.parse::<u64>().ok())
-            .unwrap_or_default();
-        pages * (rustix::param::page_size() as u64 / 1024)
+        let length = self.statm.read_at(&mut text, 0).unwrap_or_default();
+        let mut pages = core::str::from_utf8(&text[..length]).unwrap_or_default().split(' ').skip(1);
+        let page_kib = rustix::param::page_size() as u64 / 1024;
+        [(); 2].map(|()| pages.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or_default() * page_kib)
     }
 
     fn leave(&self, status: &Status) {
@@ -269,6 +266,7 @@ fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) -> Status {
     let heap = heap::in_use();
     let load = |number: &core::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let (mode, reason) = state.mode();
+    let [rss_kib, rss_mapped_kib] = outputs.resident_kib();
     Status {
         phase: shared.phase(),
         at: boottime(),
@@ -301,6 +299,7 @@ fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) -> Status {
             current: heap.current as u64,
             allocations: load(&shared.reader_allocations) + load(&shared.writer_allocations),
         },
-        rss_kib: outputs.resident_kib(),
+        rss_kib,
+        rss_mapped_kib,
     }
 }

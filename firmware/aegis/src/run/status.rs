@@ -25,7 +25,10 @@ pub(crate) struct Status {
     pub(crate) lost: [u64; CAUSES],
     pub(crate) ring: RingStatus,
     pub(crate) heap: HeapStatus,
+    /// Resident memory, KiB: all of it, and of that the pages that are not the agent's own (its program file, and
+    /// what it maps of the kernel's: the ring buffer twice, as its layout asks for).
     pub(crate) rss_kib: u64,
+    pub(crate) rss_mapped_kib: u64,
 }
 
 /// The policy in force.
@@ -115,6 +118,7 @@ impl Status {
                 "allocations_since_ready": self.heap.allocations,
             },
             "rss_kib": self.rss_kib,
+            "rss_mapped_kib": self.rss_mapped_kib,
             "ring": {
                 "first_sequence": self.ring.first,
                 "acked_sequence": self.ring.acked,

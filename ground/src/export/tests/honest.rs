@@ -311,3 +311,30 @@ fn show_gives_every_event_and_refuses_what_does_not_verify() {
     assert!(shown);
     assert!(lines.lines().count() == 5 && lines.lines().all(|line| line.ends_with("\"unverified\":true}")));
 }
+
+#[test]
+fn a_receipt_pins_the_key() {
+    let stick = Stick::new();
+    let key = device();
+    let receipt = aegis_bundle::Receipt {
+        public_key: *key.pk,
+        seen: None,
+        answer: aegis_bundle::Answer::None,
+        code: "",
+        epoch: 0,
+        sequence: 0,
+        mode: aegis_event::Mode::AuditOnly,
+        ring_head: None,
+        boot_id: [1; 16],
+        boot_time: 1,
+        clock: 1,
+        clock_trusted: false,
+    };
+    let mut bytes = [0; aegis_bundle::limits::RECEIPT_BYTES];
+    let length = aegis_bundle::encode_receipt(&receipt, &key.sk, &mut bytes).expect("fits");
+    let path = stick.put("receipt", &bytes[..length]);
+    assert_eq!(crate::export::receipt_key(&path).expect("a good receipt"), *key.pk);
+    bytes[length - 1] ^= 1;
+    let path = stick.put("receipt", &bytes[..length]);
+    assert!(crate::export::receipt_key(&path).is_err());
+}
