@@ -81,7 +81,8 @@ fn dependencies_are_accepted() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let ours: Vec<&str> = packages.iter().filter(|p| p["source"].is_null()).filter_map(|p| p["name"].as_str()).collect();
+    let ours: Vec<&str> =
+        packages.iter().filter(|p| p["source"].is_null()).filter_map(|p| p["name"].as_str()).collect();
     assert!(ours.contains(&"aegis"), "the metadata is this workspace's: {ours:?}");
 
     let mut problems = Vec::new();

@@ -196,12 +196,18 @@ mod tests {
     fn good_lines() {
         assert!(matches!(parse(&["load"]), Ok(Command::Load)));
         assert!(matches!(parse(&["run", "--trace"]), Ok(Command::Run(run::Options { trace: true, .. }))));
-        assert!(matches!(parse(&["export", "--to", "/x", "--from=7"]), Ok(Command::Export { from: Some(7), .. })));
+        assert!(matches!(
+            parse(&["export", "--to", "/x", "--from=7"]),
+            Ok(Command::Export { from: Some(7), .. })
+        ));
         assert!(matches!(
             parse(&["workload", "run", "a", "--", "sh", "-c", "--", "x"]),
             Ok(Command::Workload { command, .. }) if command == ["sh", "-c", "--", "x"]
         ));
-        assert!(matches!(parse(&["policy", "verify", "f", "--json"]), Ok(Command::PolicyVerify { json: true, .. })));
+        assert!(matches!(
+            parse(&["policy", "verify", "f", "--json"]),
+            Ok(Command::PolicyVerify { json: true, .. })
+        ));
     }
 
     #[test]
@@ -221,7 +227,10 @@ mod tests {
             &["policy", "apply"],
         ] {
             let failure = parse(words).expect_err("a bad line");
-            assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", std::process::ExitCode::from(2)));
+            assert_eq!(
+                format!("{:?}", failure.exit_code()),
+                format!("{:?}", std::process::ExitCode::from(2))
+            );
             assert_eq!(failure.to_string().lines().count(), 1, "{failure}");
         }
     }

@@ -101,11 +101,8 @@ mod tests {
 
     #[test]
     fn counts_limits_and_refuses() {
-        let heap = Heap {
-            limit: AtomicUsize::new(1000),
-            current: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-        };
+        let heap =
+            Heap { limit: AtomicUsize::new(1000), current: AtomicUsize::new(0), peak: AtomicUsize::new(0) };
         let before = allocations_of_this_thread();
         assert!(heap.take(600));
         assert!(!heap.take(600), "over the limit");

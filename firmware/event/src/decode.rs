@@ -194,9 +194,7 @@ impl<'a> Reader<'a> {
                 argv: self.bytes_at(key::ARGV)?,
                 argv_truncated: self.bool_at(key::ARGV_TRUNCATED)?,
             },
-            Kind::Exit => {
-                Body::Exit { status: self.u8_at(key::STATUS)?, signal: self.u8_at(key::SIGNAL)? }
-            }
+            Kind::Exit => Body::Exit { status: self.u8_at(key::STATUS)?, signal: self.u8_at(key::SIGNAL)? },
             Kind::Open => {
                 Body::Open { file: self.file()?, flags: self.u32_at(key::FLAGS)?, decision: decided()? }
             }

@@ -224,9 +224,9 @@ impl Body<'_> {
     /// The decision recorded with this body, if its kind has one.
     pub const fn decision(&self) -> Option<&Decision<'_>> {
         match self {
-            Self::Open { decision, .. } | Self::ExecCheck { decision, .. } | Self::Connect { decision, .. } => {
-                Some(decision)
-            }
+            Self::Open { decision, .. }
+            | Self::ExecCheck { decision, .. }
+            | Self::Connect { decision, .. } => Some(decision),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use aegis_event::{
-    Accounts, Body, Cause, DecodeError, Decision, EncodeError, Event, File, Kind, Mode, ModeReason, Process,
+    Accounts, Body, Cause, Decision, DecodeError, EncodeError, Event, File, Kind, Mode, ModeReason, Process,
     Subject, Verdict, limits,
 };
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn subject() -> Subject<'static> {
 }
 
 fn file() -> File<'static> {
-    File { device: 0xfe00_001, inode: 99, path: b"/etc/\xffshadow", truncated: false }
+    File { device: 0x0fe0_0001, inode: 99, path: b"/etc/\xffshadow", truncated: false }
 }
 
 fn denied() -> Decision<'static> {

@@ -40,9 +40,7 @@ pub(crate) fn run(to: &Path, from: Option<u64>, ring: Option<&Path>) -> Outcome 
     let mut file = Pending::begin(to, 0o644).map_err(|error| failed(&to.display().to_string(), &error))?;
     write_items(&mut exporter, &mut file).map_err(|error| failed(&to.display().to_string(), &error))?;
     let manifest = exporter.manifest();
-    let path = file
-        .publish(&name(&manifest))
-        .map_err(|error| failed(&to.display().to_string(), &error))?;
+    let path = file.publish(&name(&manifest)).map_err(|error| failed(&to.display().to_string(), &error))?;
 
     // The cursor moves only after the file is durable: a power cut in between exports the same events twice.
     if from.is_none() {
@@ -81,7 +79,11 @@ fn write_items<F: Frames>(exporter: &mut Exporter<'_, F>, file: &mut Pending) ->
     Ok(())
 }
 
-fn report<E: core::fmt::Display>(path: &Path, manifest: &Manifest<'_>, damage: Option<&Damage<E>>) -> Outcome {
+fn report<E: core::fmt::Display>(
+    path: &Path,
+    manifest: &Manifest<'_>,
+    damage: Option<&Damage<E>>,
+) -> Outcome {
     log::info!(
         "export: {} events in {} segments to {} ({})",
         manifest.events,

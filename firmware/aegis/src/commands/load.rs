@@ -13,7 +13,8 @@ use crate::{kernel::KernelState, limits};
 /// Exit 0 when what the policy asks for is proven to be in force, 1 when less than that is (audit only), 2 when the
 /// probes are not in the kernel.
 pub(crate) fn run() -> Outcome {
-    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let identity =
+        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     log::info!("device {}", hex(&identity.id()));
     let loaded = kernel::load().map_err(|error| Failure::error(error.to_string()))?;
     let what = if loaded.adopted { "adopted" } else { "loaded" };
@@ -30,7 +31,11 @@ fn put_policy_in_force(identity: &Identity) -> Result<aegis_policy::Mode, Failur
     let root = trust::root()?;
     let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     if before.damaged {
-        lost("trust-state-lost", [0; 32], "both copies of the trust state are damaged: starting as a new device");
+        lost(
+            "trust-state-lost",
+            [0; 32],
+            "both copies of the trust state are damaged: starting as a new device",
+        );
     }
     let known = before.state.sequence > 0;
     if let Some(bytes) = before.bundle().filter(|_| known) {
@@ -39,14 +44,20 @@ fn put_policy_in_force(identity: &Identity) -> Result<aegis_policy::Mode, Failur
             Err(refusal) => lost("policy-lost", before.state.bundle, refusal.code()),
         }
     } else if known {
-        lost("policy-lost", before.state.bundle, "the policy in force is in neither slot: using the baseline");
+        lost(
+            "policy-lost",
+            before.state.bundle,
+            "the policy in force is in neither slot: using the baseline",
+        );
     }
     let bytes = atomic::read_bounded(BASELINE.as_ref(), limits::BUNDLE_BYTES)
         .map_err(|error| Failure::error(format!("{BASELINE}: {error}")))?;
     // The baseline is as trusted as the read-only root it is in; what was accepted before does not outrank it here,
     // and it is not remembered, so a stick still has to bring something newer than what was accepted.
     let bundle = open(&bytes, &trust::context(&root, identity.id(), aegis_bundle::TrustState::default()))
-        .map_err(|refusal| Failure::error(format!("{BASELINE}: {} (the image is not sound)", refusal.code())))?;
+        .map_err(|refusal| {
+            Failure::error(format!("{BASELINE}: {} (the image is not sound)", refusal.code()))
+        })?;
     enforce(&bundle)
 }
 

@@ -33,7 +33,8 @@ impl Taken {
 
     /// Tells the agent, by way of the kernel ring buffer.
     fn report(&self, origin: &str) {
-        let detail = if self.detail.is_empty() { origin.to_owned() } else { format!("{origin}: {}", self.detail) };
+        let detail =
+            if self.detail.is_empty() { origin.to_owned() } else { format!("{origin}: {}", self.detail) };
         let body = Body::Policy {
             code: self.code,
             epoch: self.epoch,
@@ -60,7 +61,8 @@ fn cut(text: &str, limit: usize) -> &str {
 
 /// `aegis policy apply FILE`.
 pub(crate) fn apply(file: &Path) -> Outcome {
-    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let identity =
+        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let root = trust::root()?;
     let bytes = read(file)?;
     let taken = take(&bytes, &file.display().to_string(), &root, &identity)?;
@@ -73,7 +75,8 @@ pub(crate) fn apply(file: &Path) -> Outcome {
 
 /// `aegis policy verify FILE`: the same decision, and nothing changes.
 pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
-    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let identity =
+        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let root = trust::root()?;
     let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     let bytes = read(file)?;
@@ -127,14 +130,9 @@ pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity)
         Ok(bundle) => {
             let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
             let taken = match put_in_force(bytes, &before, root, identity) {
-                Ok(detail) => Taken {
-                    answer: Answer::Accepted,
-                    code: bundle.code(),
-                    hash,
-                    epoch,
-                    sequence,
-                    detail,
-                },
+                Ok(detail) => {
+                    Taken { answer: Answer::Accepted, code: bundle.code(), hash, epoch, sequence, detail }
+                }
                 Err((code, detail)) => Taken::refused(code, hash, detail),
             };
             Taken { epoch, sequence, ..taken }
@@ -170,11 +168,12 @@ pub(crate) fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<String, ker
         log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
     }
     // The policy is in force from here on. A test that can't be made proves nothing: the mode says so, the policy stays.
-    let proof = kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| kernel::selftest::Proof {
-        mode: Mode::AuditOnly,
-        reason: ModeReason::SelfTestFailed,
-        detail: error.to_string(),
-    });
+    let proof =
+        kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| kernel::selftest::Proof {
+            mode: Mode::AuditOnly,
+            reason: ModeReason::SelfTestFailed,
+            detail: error.to_string(),
+        });
     if proof.detail.is_empty() {
         log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
     } else {

@@ -26,7 +26,7 @@ pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
     })?;
     let hooks = crate::kernel::hooks_report();
     if json {
-        println!("{}", status.to_json(hooks));
+        println!("{}", status.to_json(&hooks));
     } else {
         print_text(&status);
     }
@@ -52,7 +52,8 @@ fn ask(wait: Duration) -> io::Result<Status> {
 
 fn read_final() -> io::Result<Status> {
     let bytes = atomic::read_bounded(&final_status_path(), limits::CONTROL_BYTES as u64)?;
-    control::strict(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the last status is damaged"))
+    control::strict(&bytes)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the last status is damaged"))
 }
 
 fn print_text(status: &Status) {
@@ -68,7 +69,10 @@ fn print_text(status: &Status) {
         status.policy.entries,
         status.policy.unresolved
     );
-    println!("events    seen {}, written {}, lost {lost}, denied {}", status.seen, status.written, status.denied);
+    println!(
+        "events    seen {}, written {}, lost {lost}, denied {}",
+        status.seen, status.written, status.denied
+    );
     println!(
         "ring      {} of {} KiB, sequence {} flushed",
         status.ring.used / 1024,

@@ -27,10 +27,12 @@ struct Offered {
 
 /// Exit 0 when the stick held nothing, or all it held was taken or in force already; 1 when something was refused.
 pub(crate) fn run(mount: &Path) -> Outcome {
-    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let identity =
+        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let root = trust::root()?;
     let directory = mount.join(DIRECTORY);
-    let mut offered = look(&directory).map_err(|error| Failure::error(format!("{}: {error}", directory.display())))?;
+    let mut offered =
+        look(&directory).map_err(|error| Failure::error(format!("{}: {error}", directory.display())))?;
     let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     let context = trust::context(&root, identity.id(), before.state);
     for bundle in &mut offered {
@@ -38,13 +40,16 @@ pub(crate) fn run(mount: &Path) -> Outcome {
         bundle.rank = manifest.ok().map(|manifest| (manifest.epoch, manifest.sequence));
     }
     // Best first; what can't be accepted comes first of all, so that the last word is about what is in force.
-    offered.sort_by(|a, b| a.rank.is_some().cmp(&b.rank.is_some()).then(b.rank.cmp(&a.rank)).then(a.name.cmp(&b.name)));
+    offered.sort_by(|a, b| {
+        a.rank.is_some().cmp(&b.rank.is_some()).then(b.rank.cmp(&a.rank)).then(a.name.cmp(&b.name))
+    });
     answer_all(&offered, mount, &root, &identity)
 }
 
 fn answer_all(offered: &[Offered], mount: &Path, root: &Root, identity: &Identity) -> Outcome {
-    let receipts = Receipts::open(mount)
-        .map_err(|error| Failure::error(format!("{}: no receipts can be written: {error}", mount.display())))?;
+    let receipts = Receipts::open(mount).map_err(|error| {
+        Failure::error(format!("{}: no receipts can be written: {error}", mount.display()))
+    })?;
     let written = |result: io::Result<PathBuf>| match result {
         Ok(path) => log::info!("stick: receipt {}", path.display()),
         Err(error) => log::error!("stick: receipt: {error}"),
@@ -63,7 +68,11 @@ fn answer_all(offered: &[Offered], mount: &Path, root: &Root, identity: &Identit
             refused.push(format!("{}: {}", bundle.name, taken.code));
         }
     }
-    if refused.is_empty() { Ok(()) } else { Err(Failure::refused(format!("refused: {}", refused.join(", ")))) }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::refused(format!("refused: {}", refused.join(", "))))
+    }
 }
 
 /// The bundles of a stick: regular files `*.aegis` right in its directory; at most so many entries are looked at, no
@@ -132,11 +141,8 @@ impl Receipts {
         let length = encode_receipt(&receipt, identity.secret(), &mut bytes)
             .map_err(|error| io::Error::other(error.code()))?;
         // Boot and time in the name: a stick that comes back keeps its older receipts.
-        let name = format!(
-            "receipt-{}-{}-{number:02}.cbor",
-            hex(&self.boot_id[..4]),
-            receipt.boot_time / 1_000_000
-        );
+        let name =
+            format!("receipt-{}-{}-{number:02}.cbor", hex(&self.boot_id[..4]), receipt.boot_time / 1_000_000);
         atomic::replace(&self.directory, &name, &bytes[..length], 0o644)
     }
 }

@@ -94,9 +94,9 @@ impl Books {
     }
 
     fn from_bytes(bytes: &[u8; BYTES]) -> Self {
-        let mut numbers = bytes.chunks_exact(8).map(|chunk| {
-            u64::from_le_bytes(chunk.try_into().expect("chunks_exact(8) yields eight bytes"))
-        });
+        let mut numbers = bytes
+            .chunks_exact(8)
+            .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("chunks_exact(8) yields eight bytes")));
         let mut next = || numbers.next().unwrap_or_default();
         Self {
             acked: next(),
@@ -114,7 +114,8 @@ impl BooksFile {
     /// Opens the file; its books are those of the last agent of this boot, or none.
     pub(crate) fn open() -> io::Result<(Self, Option<Books>)> {
         let path = Path::new(RUN).join("books");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut bytes = [0; BYTES];
         let books = match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => Some(Books::from_bytes(&bytes)),

@@ -103,7 +103,8 @@ pub(crate) fn ask_status() -> io::Result<Status> {
     stream.write_all(request)?;
     let mut reply = Vec::with_capacity(limits::CONTROL_BYTES);
     stream.take(limits::CONTROL_BYTES as u64).read_to_end(&mut reply)?;
-    strict(&reply).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the agent's reply is not a status"))
+    strict(&reply)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the agent's reply is not a status"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `aegis run`: kernel ring buffer -> decode -> encode -> bounded queue -> ring on disk. One direction.
 
+mod books;
 mod confine;
 pub(crate) mod control;
-mod books;
 mod queue;
 mod reader;
 mod shared;

@@ -127,7 +127,8 @@ impl Reader<'_> {
 
     fn wait(&self, timeout: Option<Duration>) {
         let timeout = timeout.map(|limit| Timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) });
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 2];
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 2];
         // An error here is a signal; the loop looks at signals next.
         let _ = epoll::wait(&self.poll, &mut events[..], timeout.as_ref());
     }
@@ -169,10 +170,7 @@ impl Reader<'_> {
             self.shared.lose(Cause::AgentKilled, missing.lowest);
             let entry = Entry::AgentLoss(Cause::AgentKilled, missing.lowest);
             self.books.add(entry);
-            self.say(
-                Body::Loss { workload: b"", cause: Cause::AgentKilled, count: missing.lowest },
-                entry,
-            );
+            self.say(Body::Loss { workload: b"", cause: Cause::AgentKilled, count: missing.lowest }, entry);
         }
     }
 

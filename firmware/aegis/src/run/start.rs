@@ -43,19 +43,19 @@ pub(crate) fn run(options: &Options) -> Outcome {
     // First of all: a signal during start-up is remembered and obeyed when start-up is over.
     let signals = Signals::register().map_err(|error| Failure::error(format!("signals: {error}")))?;
     heap::set_limit(limits::RUN_HEAP_BYTES);
-    atomic::make_private_directory(Path::new(RUN)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
+    atomic::make_private_directory(Path::new(RUN))
+        .map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
     let _only_one = lock()?;
 
-    let state: &'static KernelState =
-        Box::leak(Box::new(KernelState::open().map_err(|error| {
-            Failure::error(format!("probes are not loaded: {error} (run `aegis load` first)"))
-        })?));
-    let source = EventSource::open().map_err(|error| Failure::error(format!("kernel ring buffer: {error}")))?;
+    let state: &'static KernelState = Box::leak(Box::new(KernelState::open().map_err(|error| {
+        Failure::error(format!("probes are not loaded: {error} (run `aegis load` first)"))
+    })?));
+    let source =
+        EventSource::open().map_err(|error| Failure::error(format!("kernel ring buffer: {error}")))?;
     let opened = open_ring(options, state)?;
     let poll = poll_for(&source, &signals).map_err(|error| Failure::error(format!("epoll: {error}")))?;
-    let listener = control::bind().map_err(|error| {
-        Failure::error(format!("{}: {error}", control::socket_path().display()))
-    })?;
+    let listener = control::bind()
+        .map_err(|error| Failure::error(format!("{}: {error}", control::socket_path().display())))?;
     let outputs = Outputs::open().map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
@@ -118,7 +118,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
 fn lock() -> Result<File, Failure> {
     let path = Path::new(RUN).join("agent.lock");
     let fail = |error: io::Error| Failure::error(format!("{}: {error}", path.display()));
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+    let file =
+        File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Failure::error("another agent is running (stop it with SIGTERM first)"))?;
     Ok(file)
@@ -136,7 +137,8 @@ struct Opened {
 
 fn open_ring(options: &Options, state: &KernelState) -> Result<Opened, Failure> {
     let device = || {
-        RingDevice::open(options.ring.as_deref(), true).map_err(|error| Failure::error(format!("ring: {error}")))
+        RingDevice::open(options.ring.as_deref(), true)
+            .map_err(|error| Failure::error(format!("ring: {error}")))
     };
     let boot = boot_id().map_err(|error| Failure::error(format!("boot id: {error}")))?;
     let scratch = || -> &'static mut [u8] { vec![0; limits::COMMIT_BYTES].leak() };

@@ -87,7 +87,7 @@ impl Status {
     }
 
     /// The status as the JSON object that `aegis status --json` prints.
-    pub(crate) fn to_json(&self, hooks: Value) -> Value {
+    pub(crate) fn to_json(&self, hooks: &Value) -> Value {
         let events: Map<String, Value> =
             Kind::ALL.iter().zip(self.events).map(|(kind, n)| (kind.name().into(), n.into())).collect();
         let lost: Map<String, Value> =

@@ -73,7 +73,8 @@ impl Identity {
 /// This boot's id (`/proc/sys/kernel/random/boot_id`).
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    parse_boot_id(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel's boot id is no UUID"))
+    parse_boot_id(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel's boot id is no UUID"))
 }
 
 fn parse_boot_id(text: &str) -> Option<[u8; 16]> {

@@ -22,8 +22,9 @@ pub(crate) fn root() -> Result<Root, Failure> {
     let path = Path::new(ROOT_METADATA);
     let bytes = atomic::read_bounded(path, bounds::ROOT_BYTES as u64)
         .map_err(|error| Failure::error(format!("{ROOT_METADATA}: {error}")))?;
-    Root::open(&bytes)
-        .map_err(|error| Failure::error(format!("{ROOT_METADATA}: {} (the image is not sound)", error.code())))
+    Root::open(&bytes).map_err(|error| {
+        Failure::error(format!("{ROOT_METADATA}: {} (the image is not sound)", error.code()))
+    })
 }
 
 /// What was accepted before.
@@ -39,15 +40,18 @@ pub(crate) struct Remembered {
 
 /// Reads both copies of the trust state.
 pub(crate) fn remembered() -> io::Result<Remembered> {
-    let read = |name: &str| match atomic::read_bounded(&Path::new(DATA).join(name), bounds::STATE_BYTES as u64) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        // Too long, or no regular file: not a copy, and not a reason to stop.
-        Err(error) if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) => {
-            Ok(vec![0])
-        }
-        Err(error) => Err(error),
-    };
+    let read =
+        |name: &str| match atomic::read_bounded(&Path::new(DATA).join(name), bounds::STATE_BYTES as u64) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            // Too long, or no regular file: not a copy, and not a reason to stop.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) =>
+            {
+                Ok(vec![0])
+            }
+            Err(error) => Err(error),
+        };
     let copies = [read(COPIES[0])?, read(COPIES[1])?];
     let Some(state) = TrustState::pick(&copies[0], &copies[1]) else {
         let damaged = copies.iter().any(|copy| !copy.is_empty());
@@ -78,7 +82,7 @@ impl Remembered {
             atomic::read_bounded(&slot_path(slot).join(BUNDLE), limits::BUNDLE_BYTES)
                 .is_ok_and(|bytes| aegis_bundle::hash(&bytes) == self.state.bundle)
         });
-        let directory = slot_path(SLOTS[if in_force == Some(0) { 1 } else { 0 }]);
+        let directory = slot_path(SLOTS[usize::from(in_force == Some(0))]);
         atomic::make_private_directory(&directory)?;
         let path = atomic::replace(&directory, BUNDLE, bundle, 0o600)?;
         atomic::read_bounded(&path, limits::BUNDLE_BYTES)
