@@ -14,6 +14,8 @@ pub(crate) const COMMIT_AT_BYTES: usize = 48 * 1024;
 pub(crate) const COMMIT_AT_MILLIS: u64 = 100;
 /// How long the agent drains the kernel ring buffer after SIGTERM, ms.
 pub(crate) const DRAIN_MILLIS: u64 = 5_000;
+/// Of that, how long it waits for busy workloads to be quiet for a moment, so that the books balance, ms.
+pub(crate) const BALANCE_MILLIS: u64 = 500;
 /// Pause before a failed write to the ring is tried again, ms.
 pub(crate) const RETRY_MILLIS: u64 = 250;
 /// How often a failed write to the ring is tried on the way out.

@@ -35,6 +35,10 @@ impl Signals {
         while let Ok(read @ 1..) = self.pipe.read(&mut bytes) {
             self.count = self.count.saturating_add(read);
         }
+        // A signal that came between the two registrations is known by its number only.
+        if self.count == 0 && self.last() != 0 {
+            self.count = 1;
+        }
         self.count
     }
 
