@@ -4,6 +4,7 @@
 
 mod agent;
 mod bundles;
+mod demo;
 mod enforcement;
 mod harness;
 mod power;

@@ -24,7 +24,10 @@ fn kernel() -> Kernel {
 }
 
 /// The project's folder, its image built. Once per test program; `AEGIS_NO_BUILD=1` takes the image as it is.
-pub(crate) fn root() -> &'static Path {
+///
+/// # Panics
+/// When the image does not build.
+pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let root = project_root().expect("tests run inside the project");

@@ -4,6 +4,6 @@ mod bench;
 mod evidence;
 mod slots;
 
-pub use bench::{Bench, Rule};
+pub use bench::{Bench, Rule, root};
 pub use evidence::Evidence;
 pub use slots::Slot;

@@ -1,0 +1,29 @@
+//! What a newcomer sees first: `make run`'s own script, as it is.
+
+use std::process::Command;
+
+use aegis_tests::{Slot, root};
+
+#[test]
+fn the_demo_holds() {
+    let _slot = Slot::take();
+    let kernel = std::env::var("AEGIS_KERNEL").unwrap_or_else(|_| "own".to_owned());
+    let output = Command::new("qemu/play")
+        .args(["--kernel", &kernel])
+        .current_dir(root())
+        .output()
+        .expect("the script is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "demo cat[", // events as they come
+        "open read /etc/shadow denied by rule no-shadow",
+        "signatures  good",
+        "chain       good",
+        "losses      0",
+        "no-agent                    1  exec-check in demo",
+        "WHOLE: nothing is missing, nothing was changed",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in:\n{said}");
+    }
+}
