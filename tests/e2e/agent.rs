@@ -95,3 +95,23 @@ fn enforcement_outlives_the_agent() {
     // What the killed agent had taken and not flushed is counted.
     run.lost();
 }
+
+#[test]
+fn an_agent_whose_ring_can_not_be_written_still_ends_and_says_so() {
+    let bench = Bench::new();
+    let script = format!(
+        "{AGENT}
+ring=$(for entry in /sys/class/block/*; do grep -qx PARTNAME=aegis-ring $entry/uevent && echo /dev/${{entry##*/}}; done)
+blockdev --setro $ring || exit 9
+i=0; while [ $i -lt 600 ]; do : </etc/hosts; i=$((i + 1)); done
+old=$(agent); kill -TERM $old
+i=0; while [ \"$(agent)\" = $old ] && [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done
+[ \"$(agent)\" = $old ] && echo STUCK
+blockdev --setrw $ring
+other $old && echo BACK"
+    );
+    let run = Bench::run(bench.demo(&script));
+    assert_eq!(run.out_text(), "BACK\n", "{}", run.err_text());
+    // What the first agent had taken and could not write is counted, and the books of the boot balance.
+    assert!(run.lost() > 0, "{}", run.status["accounts"]);
+}

@@ -84,3 +84,46 @@ fn a_newer_bundle_takes_the_place_of_the_older_one() {
     assert_eq!(run.number("/policy/sequence"), 1001);
     assert_eq!(run.receipts.len(), 1);
 }
+
+#[test]
+fn of_a_crowded_stick_the_best_is_taken_and_every_bundle_is_answered() {
+    let bench = Bench::new();
+    let good = bench.policy("good", "enforce", &[SHADOW]);
+    bench.bundle("best.aegis", &good, 300);
+    bench.bundle("second.aegis", &good, 200);
+    let mut machine = bench
+        .demo("true")
+        .stick_file("best.aegis", bench.at("best.aegis"))
+        .stick_file("second.aegis", bench.at("second.aegis"));
+    // As large as a bundle may be: together more than the heap of the command that reads them.
+    fs::write(bench.at("large"), vec![0xa5; 4 << 20]).expect("written");
+    fs::write(bench.at("larger"), vec![0xa5; (4 << 20) + 1]).expect("written");
+    for number in 0..12 {
+        machine = machine.stick_file(format!("large{number}.aegis"), bench.at("large"));
+    }
+    let run = Bench::run(machine.stick_file("larger.aegis", bench.at("larger")));
+    let count = |code: &str| run.with(&[("kind", "policy".into()), ("code", code.into())]).len();
+    assert_eq!((count("accepted"), count("superseded")), (1, 1), "{:?}", run.kind("policy"));
+    assert_eq!((count("bad-magic"), count("too-large")), (12, 1), "{:?}", run.kind("policy"));
+    assert_eq!(run.receipts.len(), 15);
+    assert_eq!((run.mode(), run.number("/policy/sequence")), (Some("enforcing"), 300));
+}
+
+#[test]
+fn a_policy_that_was_lost_comes_back_with_the_same_stick() {
+    let bench = Bench::new();
+    let device = bench.at("device");
+    let policy = bench.policy("good", "enforce", &[SHADOW]);
+    let bundle = bench.bundle("policy.aegis", &policy, 100);
+    // The workload is root: it stands in for a file system that lost the file.
+    let run = Bench::run(bench.demo("rm -r /data/aegis/slot.a").bundle(&bundle).state(&device));
+    assert_eq!((run.exit, run.mode()), (Some(0), Some("enforcing")));
+    let run = Bench::run(bench.demo("cat /etc/shadow >/dev/null").state(&device));
+    assert_eq!(run.with(&[("kind", "policy".into()), ("code", "policy-lost".into())]).len(), 1);
+    assert_eq!((run.exit, run.mode()), (Some(0), Some("audit-only")), "the baseline is in force");
+    let run = Bench::run(bench.demo("cat /etc/shadow >/dev/null").bundle(&bundle).state(&device));
+    assert_eq!((run.exit, run.mode()), (Some(1), Some("enforcing")));
+    let run = Bench::run(bench.demo("cat /etc/shadow >/dev/null").bundle(&bundle).state(&device));
+    assert_eq!((run.exit, run.mode()), (Some(1), Some("enforcing")), "and stays");
+    assert_eq!(run.with(&[("kind", "policy".into()), ("code", "unchanged".into())]).len(), 1);
+}

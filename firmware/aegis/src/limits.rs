@@ -28,5 +28,7 @@ pub(crate) const CONTROL_BYTES: usize = 4096;
 pub(crate) const CONTROL_MILLIS: u64 = 500;
 /// Largest bundle, bytes.
 pub(crate) const BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
-/// Directory entries of a stick that are looked at.
-pub(crate) const STICK_ENTRIES: usize = 64;
+/// Bundles of a stick that are looked at.
+pub(crate) const STICK_BUNDLES: usize = 64;
+/// Directory entries of a stick that are passed over to find them.
+pub(crate) const STICK_ENTRIES: usize = 4096;

@@ -17,7 +17,7 @@ mod storage;
 use std::process::ExitCode;
 
 use cli::Command;
-use outcome::Outcome;
+use outcome::{Outcome, say};
 
 fn main() -> ExitCode {
     let level = log::LevelFilter::Info;
@@ -34,14 +34,8 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Outcome {
     match command {
-        Command::Help => {
-            print!("{}", cli::HELP);
-            Ok(())
-        }
-        Command::Version => {
-            println!("aegis {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Command::Help => say(cli::HELP.trim_end()),
+        Command::Version => say(concat!("aegis ", env!("CARGO_PKG_VERSION"))),
         Command::Load => commands::load::run(),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),

@@ -1,6 +1,7 @@
 //! How a command ends: exit 0, or one line on stderr and exit 1 (refused, unhealthy) or 2 (usage, error).
 
 use core::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a command did not do what it was asked.
@@ -28,6 +29,18 @@ impl Failure {
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
+    }
+}
+
+/// Prints what a command has to say. A stdout that can't take it is an error, not a panic; a reader that has seen
+/// enough (a closed pipe) is none.
+pub(crate) fn say(text: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::error(format!("stdout: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

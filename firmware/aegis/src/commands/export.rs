@@ -8,7 +8,7 @@ use aegis_ring::Reader;
 
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
-use crate::storage::atomic::Pending;
+use crate::storage::atomic::{self, Pending};
 use crate::storage::device::{self, Identity};
 use crate::storage::partition::RingDevice;
 use crate::storage::{DATA, cursor::Cursor};
@@ -29,6 +29,7 @@ pub(crate) fn run(to: &Path, from: Option<u64>, ring: Option<&Path>) -> Outcome 
         clock_trusted: false,
     };
     std::fs::create_dir_all(to).map_err(|error| failed(&to.display().to_string(), &error))?;
+    atomic::sweep(to);
     let space = rustix::fs::statvfs(to).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
     let mut request = Request::from(from.unwrap_or(cursor.next));
     request.bytes = space;
@@ -50,13 +51,13 @@ pub(crate) fn run(to: &Path, from: Option<u64>, ring: Option<&Path>) -> Outcome 
     report(&path, &manifest, exporter.damage())
 }
 
-/// `export-DEVICE-FIRST-LAST.cbor`; an empty export has the time since boot in place of a range.
+/// `export-DEVICE-RING-FIRST-LAST.cbor`; an empty export has the time since boot in place of a range.
 fn name(manifest: &Manifest<'_>) -> String {
-    let device = device::hex(&manifest.device[..4]);
+    let whose = [&manifest.device[..4], &manifest.ring[..4]].map(device::hex).join("-");
     if manifest.events == 0 {
-        format!("export-{device}-empty-{}.cbor", manifest.created.boottime)
+        format!("export-{whose}-empty-{}.cbor", manifest.created.boottime)
     } else {
-        format!("export-{device}-{}-{}.cbor", manifest.first, manifest.last)
+        format!("export-{whose}-{}-{}.cbor", manifest.first, manifest.last)
     }
 }
 

@@ -22,43 +22,54 @@ pub(crate) fn run() -> Outcome {
     for hook in loaded.hooks.iter().filter(|hook| !hook.reason.is_empty()) {
         log::warn!("hook {}: {}", hook.hook.name, hook.reason);
     }
-    let wanted = put_policy_in_force(&identity)?;
-    judge(wanted)
+    trust::sweep();
+    let put = put_policy_in_force(&identity)?;
+    judge(put.wanted)?;
+    match put.lost {
+        Some(code) => Err(Failure::refused(format!(
+            "{code}: the baseline is in force until a stick brings the policy again"
+        ))),
+        None => Ok(()),
+    }
 }
 
-/// The last good policy, or the baseline; returns the mode it asks for.
-fn put_policy_in_force(identity: &Identity) -> Result<aegis_policy::Mode, Failure> {
+/// What is in force now.
+pub(super) struct Put {
+    /// The mode it asks for.
+    wanted: aegis_policy::Mode,
+    /// It is the baseline because what was in force before is gone: the reason code.
+    lost: Option<&'static str>,
+}
+
+/// The last good policy, or the baseline.
+pub(super) fn put_policy_in_force(identity: &Identity) -> Result<Put, Failure> {
     let root = trust::root()?;
     let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let mut gone = None;
     if before.damaged {
-        lost(
-            "trust-state-lost",
-            [0; 32],
-            "both copies of the trust state are damaged: starting as a new device",
-        );
-    }
-    let known = before.state.sequence > 0;
-    if let Some(bytes) = before.bundle().filter(|_| known) {
-        match open(&bytes, &trust::context(&root, identity.id(), before.state)) {
-            Ok(bundle) => return enforce(&bundle),
-            Err(refusal) => lost("policy-lost", before.state.bundle, refusal.code()),
+        let detail = "both copies of the trust state are damaged: starting as a new device";
+        gone = Some(lost("trust-state-lost", [0; 32], detail));
+    } else if before.state.sequence > 0 {
+        let context = trust::context(&root, identity.id(), before.state);
+        let bytes = before.bundle().unwrap_or_default();
+        match open(&bytes, &context) {
+            Ok(bundle) => return Ok(Put { wanted: enforce(&bundle)?, lost: None }),
+            Err(_) if bytes.is_empty() => {
+                gone =
+                    Some(lost("policy-lost", before.state.bundle, "the policy in force is in neither slot"));
+            }
+            Err(refusal) => gone = Some(lost("policy-lost", before.state.bundle, refusal.code())),
         }
-    } else if known {
-        lost(
-            "policy-lost",
-            before.state.bundle,
-            "the policy in force is in neither slot: using the baseline",
-        );
     }
     let bytes = atomic::read_bounded(BASELINE.as_ref(), limits::BUNDLE_BYTES)
         .map_err(|error| Failure::error(format!("{BASELINE}: {error}")))?;
     // The baseline is as trusted as the read-only root it is in; what was accepted before does not outrank it here,
-    // and it is not remembered, so a stick still has to bring something newer than what was accepted.
+    // and it is not remembered, so a stick still has to bring something at least as new as what was accepted.
     let bundle = open(&bytes, &trust::context(&root, identity.id(), aegis_bundle::TrustState::default()))
         .map_err(|refusal| {
             Failure::error(format!("{BASELINE}: {} (the image is not sound)", refusal.code()))
         })?;
-    enforce(&bundle)
+    Ok(Put { wanted: enforce(&bundle)?, lost: gone })
 }
 
 fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<aegis_policy::Mode, Failure> {
@@ -67,9 +78,11 @@ fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<aegis_policy::Mode, Fa
         .map_err(|error| Failure::error(format!("policy: {error}")))
 }
 
-fn lost(code: &str, hash: [u8; 32], detail: &str) {
+/// Reports that what was in force is gone; returns the code.
+fn lost(code: &'static str, hash: [u8; 32], detail: &str) -> &'static str {
     log::error!("{code}: {detail}");
     policy::note(Body::Policy { code, epoch: 0, sequence: 0, hash: &hash, detail });
+    code
 }
 
 fn judge(wanted: aegis_policy::Mode) -> Outcome {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::kernel;
 use crate::limits;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, say};
 use crate::storage::device::{Identity, boottime, hex};
 use crate::storage::{DATA, atomic, trust};
 
@@ -18,7 +18,8 @@ pub(crate) struct Taken {
     pub(crate) answer: Answer,
     /// Reason code.
     pub(crate) code: &'static str,
-    pub(crate) hash: [u8; 32],
+    /// SHA-256 of the file; none when it could not be read.
+    pub(crate) hash: Option<[u8; 32]>,
     /// Of the bundle; 0 when they were not known.
     pub(crate) epoch: u64,
     pub(crate) sequence: u64,
@@ -27,19 +28,20 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    fn refused(code: &'static str, hash: [u8; 32], detail: impl Into<String>) -> Self {
+    /// A refusal of something that is no bundle, or whose epoch and sequence are not known.
+    pub(crate) fn refused(code: &'static str, hash: Option<[u8; 32]>, detail: impl Into<String>) -> Self {
         Self { answer: Answer::Refused, code, hash, epoch: 0, sequence: 0, detail: detail.into() }
     }
 
     /// Tells the agent, by way of the kernel ring buffer.
-    fn report(&self, origin: &str) {
+    pub(crate) fn report(&self, origin: &str) {
         let detail =
             if self.detail.is_empty() { origin.to_owned() } else { format!("{origin}: {}", self.detail) };
         let body = Body::Policy {
             code: self.code,
             epoch: self.epoch,
             sequence: self.sequence,
-            hash: &self.hash,
+            hash: &self.hash.unwrap_or_default(),
             detail: cut(&detail, aegis_event::limits::DETAIL_BYTES),
         };
         note(body);
@@ -66,7 +68,7 @@ pub(crate) fn apply(file: &Path) -> Outcome {
     let root = trust::root()?;
     let bytes = read(file)?;
     let taken = take(&bytes, &file.display().to_string(), &root, &identity)?;
-    println!("{}", summary(&taken, file));
+    say(&summary(&taken, file))?;
     match taken.answer {
         Answer::Refused => Err(Failure::refused(format!("{}: refused: {}", file.display(), taken.code))),
         _ => Ok(()),
@@ -85,11 +87,11 @@ pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
         Ok(bundle) => (true, bundle.code(), String::new()),
         Err(refusal) => (false, refusal.code(), refusal.to_string()),
     };
-    if as_json {
-        println!("{}", json!({ "accepted": accepted, "code": code, "detail": detail }));
+    say(&if as_json {
+        json!({ "accepted": accepted, "code": code, "detail": detail }).to_string()
     } else {
-        println!("{}: {code}", file.display());
-    }
+        format!("{}: {code}", file.display())
+    })?;
     if accepted { Ok(()) } else { Err(Failure::refused(format!("{}: refused: {detail}", file.display()))) }
 }
 
@@ -105,41 +107,45 @@ fn summary(taken: &Taken, file: &Path) -> String {
         taken.code,
         taken.epoch,
         taken.sequence,
-        hex(&taken.hash)
+        hex(&taken.hash.unwrap_or_default())
     )
 }
 
-/// Decides about a bundle and, when it is let in, puts it in force. Whatever fails leaves the running policy untouched.
+/// Decides about a bundle and, when it is let in, puts it in force. Whatever fails leaves the running policy in force.
 pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity) -> Result<Taken, Failure> {
-    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
-    let hash = aegis_bundle::hash(bytes);
+    let storage = |error| Failure::error(format!("{DATA}: {error}"));
+    let _one = trust::lock().map_err(storage)?;
+    let before = trust::remembered().map_err(storage)?;
+    let hash = Some(aegis_bundle::hash(bytes));
     let taken = match open(bytes, &trust::context(root, identity.id(), before.state)) {
         Err(refusal) => Taken {
             epoch: refusal.epoch,
             sequence: refusal.sequence,
             ..Taken::refused(refusal.code(), hash, "")
         },
-        Ok(bundle) if bundle.unchanged => Taken {
-            answer: Answer::Unchanged,
-            code: bundle.code(),
-            hash,
-            epoch: bundle.manifest.epoch,
-            sequence: bundle.manifest.sequence,
-            detail: String::new(),
-        },
         Ok(bundle) => {
             let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-            let taken = match put_in_force(bytes, &before, root, identity) {
-                Ok(detail) => {
-                    Taken { answer: Answer::Accepted, code: bundle.code(), hash, epoch, sequence, detail }
+            let taken = if bundle.unchanged && in_force(&before) {
+                Taken { answer: Answer::Unchanged, ..Taken::refused(bundle.code(), hash, "") }
+            } else {
+                match put_in_force(bytes, &before, root, identity) {
+                    Ok(detail) => {
+                        Taken { answer: Answer::Accepted, ..Taken::refused("accepted", hash, detail) }
+                    }
+                    Err((code, detail)) => Taken::refused(code, hash, detail),
                 }
-                Err((code, detail)) => Taken::refused(code, hash, detail),
             };
             Taken { epoch, sequence, ..taken }
         }
     };
     taken.report(origin);
     Ok(taken)
+}
+
+/// What is remembered is what the kernel decides by, and is there for the next boot: not so after a slot was lost.
+fn in_force(before: &trust::Remembered) -> bool {
+    before.bundle().is_some()
+        && kernel::KernelState::open().is_ok_and(|state| state.policy().hash == before.state.bundle)
 }
 
 /// Own copy, kernel, proof, commit. On failure: a reason code, and the detail.
@@ -154,8 +160,21 @@ fn put_in_force(
     let kept = before.keep(bytes).map_err(storage)?;
     let bundle = open(&kept, &trust::context(root, identity.id(), before.state))
         .map_err(|refusal| ("storage", format!("own copy: {}", refusal.code())))?;
+    // A bundle that was lost and is offered again is remembered by the file it now is.
+    let state = aegis_bundle::TrustState {
+        generation: before.state.generation.saturating_add(1),
+        bundle: bundle.hash,
+        ..bundle.state
+    };
+    let commit = before.prepare(&state).map_err(storage)?;
     let detail = enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
-    before.commit(&bundle.state).map_err(storage)?;
+    commit.publish().map_err(|error| {
+        // The next boot would have the old policy: so shall this one.
+        if let Err(failure) = super::load::put_policy_in_force(identity) {
+            log::error!("policy: the old one could not be put back: {failure}");
+        }
+        storage(error)
+    })?;
     Ok(detail)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aegis_event::{Mode, ModeReason};
 
 use crate::limits;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, say};
 use crate::run::control;
 use crate::run::status::Status;
 use crate::storage::{RUN, atomic};
@@ -25,12 +25,12 @@ pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
         Failure::refused(format!("no status from the agent: {error} (is `aegis run` running?)"))
     })?;
     let hooks = crate::kernel::hooks_report();
-    if json {
-        println!("{}", status.to_json(&hooks));
+    say(&if json { status.to_json(&hooks).to_string() } else { text(&status) })?;
+    if status.is_ready() || status.is_stopped() {
+        Ok(())
     } else {
-        print_text(&status);
+        Err(Failure::refused("the agent ended without sealing the ring: its device failed (see its log)"))
     }
-    Ok(())
 }
 
 /// Asks until the agent is ready or the time is up; then takes what it left behind.
@@ -56,33 +56,33 @@ fn read_final() -> io::Result<Status> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the last status is damaged"))
 }
 
-fn print_text(status: &Status) {
+fn text(status: &Status) -> String {
     let mode = status.mode().map_or("unknown", Mode::name);
     let reason = status.reason().map_or("unknown", ModeReason::name);
+    let policy = &status.policy;
     let lost: u64 = status.lost.iter().sum();
-    println!("mode      {mode} ({reason})");
-    println!(
-        "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not found",
-        status.policy.epoch,
-        status.policy.sequence,
-        status.policy.rules,
-        status.policy.entries,
-        status.policy.unresolved
-    );
-    println!(
-        "events    seen {}, written {}, lost {lost}, denied {}",
-        status.seen, status.written, status.denied
-    );
-    println!(
-        "ring      {} of {} KiB, sequence {} flushed",
-        status.ring.used / 1024,
-        status.ring.capacity / 1024,
-        status.ring.acked
-    );
-    println!(
-        "memory    heap {} KiB, resident {} KiB, of it mapped from kernel and program {} KiB",
-        status.heap.current / 1024,
-        status.rss_kib,
-        status.rss_mapped_kib
-    );
+    [
+        format!("mode      {mode} ({reason})"),
+        format!(
+            "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not found",
+            policy.epoch, policy.sequence, policy.rules, policy.entries, policy.unresolved
+        ),
+        format!(
+            "events    seen {}, written {}, lost {lost}, denied {}",
+            status.seen, status.written, status.denied
+        ),
+        format!(
+            "ring      {} of {} KiB, sequence {} flushed",
+            status.ring.used / 1024,
+            status.ring.capacity / 1024,
+            status.ring.acked
+        ),
+        format!(
+            "memory    heap {} KiB, resident {} KiB, of it mapped from kernel and program {} KiB",
+            status.heap.current / 1024,
+            status.rss_kib,
+            status.rss_mapped_kib
+        ),
+    ]
+    .join("\n")
 }

@@ -17,15 +17,23 @@ const DIRECTORY: &str = "aegis";
 const OUT: &str = "out";
 const SUFFIX: &str = "aegis";
 
-/// A bundle file of the stick, read into memory of our own.
+/// A bundle file of the stick. Its bytes are read when it is looked at, one file at a time.
 struct Offered {
-    name: String,
-    bytes: Vec<u8>,
-    /// Its place in the order of trying: epoch and sequence when it is acceptable now.
+    path: PathBuf,
+    /// Epoch and sequence, when it would be let in now.
     rank: Option<(u64, u64)>,
 }
 
-/// Exit 0 when the stick held nothing, or all it held was taken or in force already; 1 when something was refused.
+impl Offered {
+    /// The file's name, safe to show.
+    fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        aegis_event::Printable(name.as_encoded_bytes()).to_string()
+    }
+}
+
+/// Exit 0 when the stick held nothing, or what is in force now is the best of it; 1 when it held bundles and none was let
+/// in.
 pub(crate) fn run(mount: &Path) -> Outcome {
     let identity =
         Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
@@ -36,47 +44,70 @@ pub(crate) fn run(mount: &Path) -> Outcome {
     let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     let context = trust::context(&root, identity.id(), before.state);
     for bundle in &mut offered {
-        let manifest = open(&bundle.bytes, &context).map(|bundle| bundle.manifest);
+        let Ok(bytes) = atomic::read_bounded(&bundle.path, limits::BUNDLE_BYTES) else { continue };
+        let manifest = open(&bytes, &context).map(|bundle| bundle.manifest);
         bundle.rank = manifest.ok().map(|manifest| (manifest.epoch, manifest.sequence));
     }
-    // Best first; what can't be accepted comes first of all, so that the last word is about what is in force.
-    offered.sort_by(|a, b| {
-        a.rank.is_some().cmp(&b.rank.is_some()).then(b.rank.cmp(&a.rank)).then(a.name.cmp(&b.name))
-    });
-    answer_all(&offered, mount, &root, &identity)
+    // Best first; what can't be let in last.
+    offered.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.path.cmp(&b.path)));
+    // A stick that can't be written to still brings policy.
+    let receipts = Receipts::open(mount)
+        .inspect_err(|error| log::error!("stick: no receipts: {}: {error}", mount.display()))
+        .ok();
+    answer_all(&offered, &root, &identity, |taken| {
+        let Some(receipts) = &receipts else { return };
+        match receipts.write(taken, &identity) {
+            Ok(path) => log::info!("stick: receipt {}", path.display()),
+            Err(error) => log::error!("stick: receipt: {error}"),
+        }
+    })
 }
 
-fn answer_all(offered: &[Offered], mount: &Path, root: &Root, identity: &Identity) -> Outcome {
-    let receipts = Receipts::open(mount).map_err(|error| {
-        Failure::error(format!("{}: no receipts can be written: {error}", mount.display()))
-    })?;
-    let written = |result: io::Result<PathBuf>| match result {
-        Ok(path) => log::info!("stick: receipt {}", path.display()),
-        Err(error) => log::error!("stick: receipt: {error}"),
-    };
+fn answer_all(
+    offered: &[Offered],
+    root: &Root,
+    identity: &Identity,
+    receipt: impl Fn(Option<&Taken>),
+) -> Outcome {
     if offered.is_empty() {
-        log::info!("stick: no bundle in {}", mount.join(DIRECTORY).display());
-        written(receipts.write(None, identity, 0));
+        log::info!("stick: no bundle");
+        receipt(None);
         return Ok(());
     }
-    let mut refused = Vec::new();
-    for (number, bundle) in offered.iter().enumerate() {
-        let taken = policy::take(&bundle.bytes, &bundle.name, root, identity)?;
-        log::info!("stick: {}: {}", bundle.name, taken.code);
-        written(receipts.write(Some(&taken), identity, number));
+    let (mut good, mut refused) = (false, Vec::new());
+    for bundle in offered {
+        let name = bundle.name();
+        let taken = match atomic::read_bounded(&bundle.path, limits::BUNDLE_BYTES) {
+            // A better one of this stick is in force: this one was fine, and is not news.
+            Ok(bytes) if good && bundle.rank.is_some() => {
+                let (epoch, sequence) = bundle.rank.unwrap_or_default();
+                let hash = Some(aegis_bundle::hash(&bytes));
+                let taken = Taken { epoch, sequence, ..Taken::refused("superseded", hash, "") };
+                taken.report(&name);
+                taken
+            }
+            Ok(bytes) => policy::take(&bytes, &name, root, identity)?,
+            Err(error) => {
+                let long = error.kind() == io::ErrorKind::FileTooLarge;
+                let code = if long { "too-large" } else { "unreadable" };
+                let taken = Taken::refused(code, None, error.to_string());
+                taken.report(&name);
+                taken
+            }
+        };
+        log::info!("stick: {name}: {}", taken.code);
+        receipt(Some(&taken));
         if taken.answer == Answer::Refused {
-            refused.push(format!("{}: {}", bundle.name, taken.code));
+            refused.push(format!("{name}: {}", taken.code));
+        } else {
+            good = true;
         }
     }
-    if refused.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::refused(format!("refused: {}", refused.join(", "))))
-    }
+    if good { Ok(()) } else { Err(Failure::refused(format!("refused: {}", refused.join(", ")))) }
 }
 
-/// The bundles of a stick: regular files `*.aegis` right in its directory; at most so many entries are looked at, no
-/// link is followed, nothing over the size of a bundle is read.
+/// The bundles of a stick: files `*.aegis` right in its directory. Both the entries passed over and the bundles looked at
+/// are bounded; what is left out is said.
 fn look(directory: &Path) -> io::Result<Vec<Offered>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -85,23 +116,19 @@ fn look(directory: &Path) -> io::Result<Vec<Offered>> {
     };
     let mut offered = Vec::new();
     for (number, entry) in entries.enumerate() {
-        if number >= limits::STICK_ENTRIES {
-            log::warn!("stick: more than {} entries; the rest is not looked at", limits::STICK_ENTRIES);
+        if number >= limits::STICK_ENTRIES || offered.len() >= limits::STICK_BUNDLES {
+            log::warn!(
+                "stick: only {} bundles among {} entries are looked at (remove old files)",
+                limits::STICK_BUNDLES,
+                limits::STICK_ENTRIES
+            );
             break;
         }
         let path = entry?.path();
-        if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
-            continue;
-        }
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let name = aegis_event::Printable(name).to_string();
-        match atomic::read_bounded(&path, limits::BUNDLE_BYTES) {
-            Ok(bytes) => offered.push(Offered { name, bytes, rank: None }),
-            // Too large or no regular file: what was read of it is nothing, and it is answered as that.
-            Err(error) => {
-                log::warn!("stick: {name}: {error}");
-                offered.push(Offered { name, bytes: Vec::new(), rank: None });
-            }
+        // Desktop systems leave `._NAME` files beside the real ones.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+            offered.push(Offered { path, rank: None });
         }
     }
     Ok(offered)
@@ -117,15 +144,16 @@ impl Receipts {
     fn open(mount: &Path) -> io::Result<Self> {
         let directory = mount.join(DIRECTORY).join(OUT);
         std::fs::create_dir_all(&directory)?;
+        atomic::sweep(&directory);
         Ok(Self { directory, boot_id: device::boot_id()? })
     }
 
-    fn write(&self, taken: Option<&Taken>, identity: &Identity, number: usize) -> io::Result<PathBuf> {
+    fn write(&self, taken: Option<&Taken>, identity: &Identity) -> io::Result<PathBuf> {
         let in_force = KernelState::open().map_err(io::Error::other)?;
         let policy = in_force.policy();
         let receipt = Receipt {
             public_key: identity.public(),
-            seen: taken.map(|taken| taken.hash),
+            seen: taken.and_then(|taken| taken.hash),
             answer: taken.map_or(Answer::None, |taken| taken.answer),
             code: taken.map_or("", |taken| taken.code),
             epoch: policy.epoch,
@@ -141,8 +169,29 @@ impl Receipts {
         let length = encode_receipt(&receipt, identity.secret(), &mut bytes)
             .map_err(|error| io::Error::other(error.code()))?;
         // Boot and time in the name: a stick that comes back keeps its older receipts.
-        let name =
-            format!("receipt-{}-{}-{number:02}.cbor", hex(&self.boot_id[..4]), receipt.boot_time / 1_000_000);
+        let name = format!("receipt-{}-{}.cbor", hex(&self.boot_id[..4]), receipt.boot_time / 1000);
         atomic::replace(&self.directory, &name, &bytes[..length], 0o644)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_visible_bundles_are_looked_at_and_not_too_many() {
+        let stick = tempfile::tempdir().unwrap();
+        for number in 0..limits::STICK_BUNDLES + 3 {
+            std::fs::write(stick.path().join(format!("{number}.aegis")), b"").unwrap();
+        }
+        assert_eq!(look(stick.path()).unwrap().len(), limits::STICK_BUNDLES);
+        let stick = tempfile::tempdir().unwrap();
+        for name in ["._a.aegis", "a.aegis", "a.txt", "aegis"] {
+            std::fs::write(stick.path().join(name), b"").unwrap();
+        }
+        let found = look(stick.path()).unwrap();
+        assert_eq!(found.iter().map(Offered::name).collect::<Vec<_>>(), ["a.aegis"]);
+        assert!(look(&stick.path().join("nothing")).unwrap().is_empty());
     }
 }

@@ -1,11 +1,12 @@
 //! The reader: kernel ring buffer -> event -> queue. Allocates nothing once the agent is ready.
 
 use std::io::Write;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use aegis_event::{Accounts, Body, Cause, Event, Verdict};
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use super::books::{Books, Entry};
 use super::queue::{In, Slot};
@@ -59,10 +60,15 @@ impl Reader<'_> {
     pub(crate) fn run(&mut self) -> u8 {
         let mut allocations = None;
         let mut losses_at = Instant::now();
+        // Events were taken since losses were last looked at.
+        let mut unlooked = true;
         loop {
-            let drained = self.take(BATCH);
+            let taken = self.take(BATCH);
+            let drained = taken < BATCH;
+            unlooked |= taken > 0;
             if losses_at.elapsed() >= LOSS_INTERVAL {
                 losses_at = Instant::now();
+                unlooked = false;
                 self.report_losses();
                 if drained {
                     self.look_for_missing();
@@ -76,7 +82,7 @@ impl Reader<'_> {
             }
             if drained {
                 // With nothing to settle, sleep until there is an event: an idle agent does not wake.
-                let settled = self.missing.is_none() && losses_at.elapsed() >= LOSS_INTERVAL;
+                let settled = self.missing.is_none() && !unlooked;
                 self.wait(if settled { None } else { Some(LOSS_INTERVAL) });
             }
         }
@@ -86,10 +92,10 @@ impl Reader<'_> {
         self.signals.last()
     }
 
-    /// Takes at most `most` records; true when there were fewer.
-    fn take(&mut self, most: usize) -> bool {
-        for _ in 0..most {
-            let Some(record) = self.source.next() else { return true };
+    /// Takes at most `most` records; returns how many there were.
+    fn take(&mut self, most: usize) -> usize {
+        for taken in 0..most {
+            let Some(record) = self.source.next() else { return taken };
             let translated = translate(&record, self.state, |event| {
                 let denied = event.verdict() == Some(Verdict::Denied);
                 (Slot::encode(event, Entry::Counted), event.kind(), denied, self.trace.then(|| print(event)))
@@ -108,7 +114,7 @@ impl Reader<'_> {
                 _ => self.shared.lose(Cause::BadRecord, 1),
             }
         }
-        false
+        most
     }
 
     /// Queues an event of the agent's own.
@@ -184,7 +190,7 @@ impl Reader<'_> {
         let begun = Instant::now();
         let goal = self.accounts().seen;
         while self.signals.count() < 2 && begun.elapsed() < Duration::from_millis(limits::DRAIN_MILLIS) {
-            if !self.take(BATCH) {
+            if self.take(BATCH) == BATCH {
                 continue;
             }
             self.report_losses();
@@ -216,12 +222,27 @@ pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
     Accounts { seen: state.total_seen(), written, lost }
 }
 
-/// One line on stdout; built on the stack, cut if it does not fit.
+/// One line on stdout; built on the stack, cut if it does not fit. A console that is stopped or slow must not hold up
+/// evidence: a line that would wait is left out, and the next one that fits says how many were.
 fn print(event: &Event<'_>) {
+    static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+    let out = rustix::stdio::stdout();
+    let mut ready = [PollFd::new(&out, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let writable = poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0)
+        && ready[0].revents().contains(PollFlags::OUT);
+    if !writable {
+        LEFT_OUT.fetch_add(1, Relaxed);
+        return;
+    }
     let mut line = [0; 1024];
     let mut rest = &mut line[..1023];
+    let left_out = LEFT_OUT.swap(0, Relaxed);
+    if left_out > 0 {
+        let _ = writeln!(rest, "  (… {left_out} lines left out: the console was busy; the ring has the events)");
+    }
     let _ = write!(rest, "{event}");
     let length = 1023 - rest.len();
     line[length] = b'\n';
-    let _ = rustix::io::write(rustix::stdio::stdout(), &line[..=length]);
+    let _ = rustix::io::write(out, &line[..=length]);
 }

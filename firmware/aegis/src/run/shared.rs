@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     denied: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
     pub(crate) taken: AtomicU64,
+    /// Of those, flushed.
+    pub(crate) durable: AtomicU64,
     /// Lost by the agent itself, by cause number; the kernel's own losses are read from its counters.
     lost: [AtomicU64; CAUSES],
     /// Sequence of the last event flushed.

@@ -42,6 +42,11 @@ impl Signals {
         self.count
     }
 
+    /// The number of the last one, for a thread that only asks whether one came: 0 if none did.
+    pub(crate) fn watch(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.last)
+    }
+
     /// Number of the last one, 0 if none came.
     pub(crate) fn last(&self) -> u8 {
         self.last.load(Relaxed) as u8

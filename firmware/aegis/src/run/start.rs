@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
     let shared: &'static Shared = Box::leak(Box::default());
     shared.taken.store(opened.books.taken, Ordering::Relaxed);
+    shared.durable.store(opened.books.taken, Ordering::Relaxed);
     for cause in aegis_event::Cause::ALL {
         shared.lose(*cause, opened.books.lost[usize::from(cause.number())]);
     }
@@ -71,10 +72,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let outputs: &'static Outputs = Box::leak(Box::new(outputs));
 
     let reader_thread = thread::current();
+    let stop = signals.watch();
     let (ring, books) = (opened.ring, (opened.books_file, opened.books.clone()));
     let writer = thread::Builder::new()
         .name("writer".into())
-        .spawn(move || writer::run(ring, consumer, shared, &reader_thread, books))
+        .spawn(move || writer::run(ring, consumer, shared, &reader_thread, &stop, books))
         .map_err(|error| Failure::error(format!("writer thread: {error}")))?;
     thread::Builder::new()
         .name("control".into())
@@ -104,7 +106,14 @@ pub(crate) fn run(options: &Options) -> Outcome {
     shared.closed.store(true, Ordering::Release);
     writer.thread().unpark();
     let ended_well = writer.join().is_ok() && !shared.writer_failed.load(Ordering::Relaxed);
-    shared.set_phase(Phase::Stopped);
+    if ended_well {
+        shared.set_phase(Phase::Stopped);
+    } else {
+        // What was taken from the kernel and never flushed is lost, and said to be.
+        let durable = shared.durable.load(Ordering::Relaxed);
+        let lost = shared.taken.swap(durable, Ordering::Relaxed).saturating_sub(durable);
+        shared.lose(aegis_event::Cause::RingWrite, lost);
+    }
     outputs.leave(&status(state, shared, outputs));
     if ended_well {
         log::info!("sealed after signal {signal}");
@@ -154,6 +163,8 @@ fn open_ring(options: &Options, state: &KernelState) -> Result<Opened, Failure> 
     let ran_before = found.is_some();
     let mut books = found.unwrap_or_default();
     match aegis_ring::Reader::open(device()?, buffer) {
+        // The first agent of a boot has nothing to catch up with, however large the ring is.
+        Ok(frames) if !ran_before => books.acked = frames.next_sequence().saturating_sub(1),
         Ok(mut frames) => catch_up(&mut frames, &boot, state, &mut books).map_err(|error| broken(&error))?,
         Err(aegis_ring::Error::Unformatted) => {
             let mut ring_id = [0; 16];

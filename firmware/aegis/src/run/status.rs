@@ -70,6 +70,11 @@ impl Status {
         self.phase == Phase::Ready
     }
 
+    /// The ring was sealed and the agent is gone.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
     /// Mode for people; a number from a newer agent shows as unknown.
     pub(crate) fn mode(&self) -> Option<Mode> {
         Mode::from_number(self.mode)

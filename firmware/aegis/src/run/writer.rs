@@ -1,6 +1,7 @@
 //! The one writer: queue -> ring, group commit by size and time, flush.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,10 @@ pub(crate) fn run(
     mut queue: Out<'_>,
     shared: &Shared,
     reader: &Thread,
+    stop: &AtomicUsize,
     (file, books): (BooksFile, Books),
 ) {
-    let mut writer = Writer { shared, file, books, due: None, allocations: None };
+    let mut writer = Writer { shared, stop, file, books, due: None, allocations: None };
     loop {
         while let Some(slot) = queue.peek() {
             if !writer.append(&mut ring, slot) {
@@ -33,7 +35,7 @@ pub(crate) fn run(
             reader.unpark();
         }
         // The order matters: closed is set after the last event was queued.
-        if shared.closed.load(std::sync::atomic::Ordering::Acquire) && !queue.ready() {
+        if shared.closed.load(Acquire) && !queue.ready() {
             break;
         }
         if !writer.commit_when_due(&mut ring) {
@@ -54,6 +56,8 @@ pub(crate) fn run(
 
 struct Writer<'s> {
     shared: &'s Shared,
+    /// Not 0 once a signal asked for the end.
+    stop: &'s AtomicUsize,
     file: BooksFile,
     /// What the ring holds of this boot, pending frames included.
     books: Books,
@@ -106,7 +110,7 @@ impl Writer<'_> {
             if self.shared.write_errors.fetch_add(1, Relaxed) == 0 {
                 log::error!("ring: {error}; will try again");
             }
-            if self.shared.closed.load(Relaxed) {
+            if self.stop.load(Relaxed) != 0 {
                 tries += 1;
                 if tries > limits::RETRIES_AT_STOP {
                     return false;
@@ -119,8 +123,11 @@ impl Writer<'_> {
     fn publish(&mut self, ring: &Ring<'_, RingDevice>) {
         let stats = ring.stats();
         self.books.acked = ring.acked();
-        if ring.pending_frames() == 0 && self.file.save(&self.books).is_err() {
-            log::warn!("{RUN}/books can't be written: losses by a killed agent will not be told apart");
+        if ring.pending_frames() == 0 {
+            self.shared.durable.store(self.books.taken, Relaxed);
+            if self.file.save(&self.books).is_err() {
+                log::warn!("{RUN}/books can't be written: losses by a killed agent will not be told apart");
+            }
         }
         self.shared.acked.store(ring.acked(), Relaxed);
         self.shared.ring_used.store(stats.used_bytes, Relaxed);

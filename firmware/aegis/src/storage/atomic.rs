@@ -33,6 +33,11 @@ impl Pending {
         self.file.seek(io::SeekFrom::Start(length)).map(drop)
     }
 
+    /// Makes what was written so far durable, still under no name.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
     /// Makes what was written durable under `name`, in the same directory, replacing what was there.
     pub(crate) fn publish(mut self, name: &str) -> io::Result<PathBuf> {
         self.file.sync_all()?;
@@ -42,6 +47,18 @@ impl Pending {
         self.published = true;
         File::open(&directory)?.sync_all()?;
         Ok(path)
+    }
+}
+
+/// Removes files that a power cut kept from being published; at most so many, the rest next time.
+pub(crate) fn sweep(directory: &Path) {
+    const MOST: usize = 64;
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let left_over = |name: &[u8]| name.starts_with(b".aegis-") && name.ends_with(b".tmp");
+    for entry in entries.flatten().filter(|entry| left_over(entry.file_name().as_encoded_bytes())).take(MOST)
+    {
+        // One that can't be removed is in nobody's way.
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -121,6 +138,17 @@ mod tests {
         drop(pending);
         assert_eq!(fs::read(directory.path().join("state")).unwrap(), b"old");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_what_was_left_over_is_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [".aegis-7.tmp", "trust.a", ".aegis-7", "7.tmp"] {
+            fs::write(directory.path().join(name), b"").unwrap();
+        }
+        sweep(directory.path());
+        assert!(!directory.path().join(".aegis-7.tmp").exists());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]

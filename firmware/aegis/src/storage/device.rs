@@ -23,21 +23,27 @@ impl Identity {
     /// I/O errors of own storage, and `InvalidData` when the key file is not a seed: a damaged key is reported,
     /// never replaced, since evidence signed with a new key would look like another device's.
     pub(crate) fn open_or_create() -> io::Result<Self> {
-        let path = Path::new(DATA).join(KEY_FILE);
-        match atomic::read_bounded(&path, SEED_BYTES as u64) {
-            Ok(bytes) => {
-                let bytes = Zeroizing::new(bytes);
-                let seed: &[u8; SEED_BYTES] = bytes.as_slice().try_into().map_err(|_| {
-                    io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("{}: not a device key (restore it from a backup)", path.display()),
-                    )
-                })?;
-                Ok(Self { pair: KeyPair::from_seed(Seed::new(*seed)) })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(),
-            Err(error) => Err(error),
+        match Self::open()? {
+            Some(identity) => Ok(identity),
+            None => Self::create(),
         }
+    }
+
+    /// Reads the device key, if there is one.
+    pub(crate) fn open() -> io::Result<Option<Self>> {
+        let path = Path::new(DATA).join(KEY_FILE);
+        let bytes = match atomic::read_bounded(&path, SEED_BYTES as u64) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let seed: &[u8; SEED_BYTES] = bytes.as_slice().try_into().map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{}: not a device key (restore it from a backup)", path.display()),
+            )
+        })?;
+        Ok(Some(Self { pair: KeyPair::from_seed(Seed::new(*seed)) }))
     }
 
     fn create() -> io::Result<Self> {

@@ -4,12 +4,15 @@
 //! new trust state: that write is the commit. Power may fail between any two of these; the next boot takes the slot
 //! that the trust state names.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::{Context, Root, TrustState, limits as bounds};
 
-use super::{DATA, ROOT_METADATA, atomic};
+use super::atomic::Pending;
+use super::{DATA, ROOT_METADATA, RUN, atomic};
 use crate::limits;
 use crate::outcome::Failure;
 
@@ -38,13 +41,14 @@ pub(crate) struct Remembered {
     next: usize,
 }
 
-/// Reads both copies of the trust state.
+/// Reads both copies of the trust state. A copy that can't be read is as good as a damaged one, as long as the other
+/// is good: that is what two are for.
 pub(crate) fn remembered() -> io::Result<Remembered> {
     let read =
         |name: &str| match atomic::read_bounded(&Path::new(DATA).join(name), bounds::STATE_BYTES as u64) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            // Too long, or no regular file: not a copy, and not a reason to stop.
+            // Too long, or no regular file: not a copy.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) =>
             {
@@ -52,7 +56,18 @@ pub(crate) fn remembered() -> io::Result<Remembered> {
             }
             Err(error) => Err(error),
         };
-    let copies = [read(COPIES[0])?, read(COPIES[1])?];
+    let (copies, unreadable) = match (read(COPIES[0]), read(COPIES[1])) {
+        (Ok(a), Ok(b)) => ([a, b], None),
+        (Ok(a), Err(error)) => ([a, vec![0]], Some(error)),
+        (Err(error), Ok(b)) => ([vec![0], b], Some(error)),
+        (Err(error), Err(_)) => return Err(error),
+    };
+    if let Some(error) = unreadable
+        && TrustState::pick(&copies[0], &copies[1]).is_none()
+    {
+        // One unreadable, the other no good: not a new device, and not for us to guess.
+        return Err(error);
+    }
     let Some(state) = TrustState::pick(&copies[0], &copies[1]) else {
         let damaged = copies.iter().any(|copy| !copy.is_empty());
         return Ok(Remembered { damaged, ..Remembered::default() });
@@ -63,9 +78,13 @@ pub(crate) fn remembered() -> io::Result<Remembered> {
 }
 
 impl Remembered {
-    /// Writes the new state over the older copy: the commit.
-    pub(crate) fn commit(&self, state: &TrustState) -> io::Result<()> {
-        atomic::replace(Path::new(DATA), COPIES[self.next], &state.encode(), 0o600).map(drop)
+    /// Writes the new state beside the older copy, durably: all that can run out of space is done here.
+    /// [`Commit::publish`] puts it in that copy's place.
+    pub(crate) fn prepare(&self, state: &TrustState) -> io::Result<Commit> {
+        let mut pending = Pending::begin(Path::new(DATA), 0o600)?;
+        pending.write_all(&state.encode())?;
+        pending.sync()?;
+        Ok(Commit { pending, copy: COPIES[self.next] })
     }
 
     /// The bundle that the trust state names, from whichever slot holds it.
@@ -89,15 +108,45 @@ impl Remembered {
     }
 }
 
+/// A trust state that is written and not yet in place.
+pub(crate) struct Commit {
+    pending: Pending,
+    copy: &'static str,
+}
+
+impl Commit {
+    /// The commit: one rename, made durable.
+    pub(crate) fn publish(self) -> io::Result<()> {
+        self.pending.publish(self.copy).map(drop)
+    }
+}
+
+/// One policy at a time: held from what is remembered to what will be. Ends when dropped.
+pub(crate) fn lock() -> io::Result<File> {
+    atomic::make_private_directory(Path::new(RUN))?;
+    let path = Path::new(RUN).join("policy.lock");
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Removes what a power cut left half written.
+pub(crate) fn sweep() {
+    atomic::sweep(Path::new(DATA));
+    for slot in SLOTS {
+        atomic::sweep(&slot_path(slot));
+    }
+}
+
 fn slot_path(slot: &str) -> PathBuf {
     Path::new(DATA).join(slot)
 }
 
 /// What this device is, to a bundle's selectors.
-pub(crate) fn context(root: &Root, device: [u8; 16], state: TrustState) -> Context<'_> {
+pub(crate) fn context(root: &Root, device: impl Into<Option<[u8; 16]>>, state: TrustState) -> Context<'_> {
     Context {
         root,
-        device: Some(device),
+        device: device.into(),
         architecture: Some(std::env::consts::ARCH),
         agent: Some(version()),
         state,
