@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::outcome::Failure;
@@ -28,7 +28,8 @@ pub(crate) fn read_front(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> 
 }
 
 /// Writes a file whole or not at all: temporary name, fsync, rename, fsync of the directory.
-/// Without `replace`, refuses when the file exists.
+/// Without `replace`, refuses when the file exists; with it, replaces a regular file and nothing else: a rename
+/// would put a file in the place of a device or a link.
 pub(crate) fn write(path: &Path, bytes: &[u8], permissions: u32, replace: bool) -> Result<(), Failure> {
     let fail = |error: std::io::Error| {
         Failure::usage(match error.kind() {
@@ -36,6 +37,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8], permissions: u32, replace: bool) 
             _ => format!("{}: can't write it: {}", path.display(), plain(&error)),
         })
     };
+    if let Ok(there) = path.symlink_metadata()
+        && replace
+        && !there.is_file()
+    {
+        let what = if there.is_dir() { "a directory" } else { "a device, pipe or link" };
+        return Err(Failure::usage(format!("{}: {what}; name a file to write", path.display())));
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -55,6 +63,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8], permissions: u32, replace: bool) 
         std::fs::hard_link(&temporary.0, path).map_err(fail)?;
     }
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(fail)
+}
+
+/// Refuses an output that is one of the inputs, under whatever name: it would be lost.
+pub(crate) fn keep_inputs<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    let Ok(there) = out.metadata() else { return Ok(()) };
+    for input in inputs {
+        if input.metadata().is_ok_and(|of| (of.dev(), of.ino()) == (there.dev(), there.ino())) {
+            let name = input.display();
+            return Err(Failure::usage(format!(
+                "--out {}: is the input {name}; name another file",
+                out.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Removes the temporary file whatever happens.

@@ -70,10 +70,19 @@ fn init(out: &Path) -> Outcome {
         revoked: [].into_iter().collect(),
     };
     let metadata = sign_root(&root, &[&root_key]).map_err(Failure::refused)?;
-    files::write(&paths[0], root_key.to_text().as_bytes(), PRIVATE, false)?;
-    files::write(&paths[1], policy_key.to_text().as_bytes(), PRIVATE, false)?;
-    // Last: whoever finds it finds the keys too.
-    files::write(&paths[2], &metadata, PUBLIC, false)?;
+    let (root_text, policy_text) = (root_key.to_text(), policy_key.to_text());
+    // Metadata last: whoever finds it finds the keys too.
+    let contents =
+        [(root_text.as_bytes(), PRIVATE), (policy_text.as_bytes(), PRIVATE), (metadata.as_slice(), PUBLIC)];
+    for (made, (path, (bytes, permissions))) in paths.iter().zip(contents).enumerate() {
+        if let Err(failure) = files::write(path, bytes, permissions, false) {
+            // All or none: a key without its metadata would only be in the way of the next try.
+            for path in &paths[..made] {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(failure);
+        }
+    }
     output::text(&format!(
         "{}: root key {}\n{}: policy key {}\n{}: version 1, epoch 1\n\
          These keys are plain, not encrypted: for development only.\n",

@@ -1,6 +1,7 @@
 //! How a command ends: exit code and, when it failed, one line for a person.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// What a command returns. `Err` is printed on stderr as one line behind `aegisctl: `.
@@ -60,7 +61,8 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
                 failure.message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
             let line: String =
                 line.join("; ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-            eprintln!("aegisctl: {line}");
+            // Not `eprintln!`, which panics when stderr is full or gone; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "aegisctl: {line}");
             ExitCode::from(failure.exit)
         }
     }

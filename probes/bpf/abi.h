@@ -7,7 +7,7 @@
 #ifndef AEGIS_ABI_H
 #define AEGIS_ABI_H
 
-#define AEGIS_ABI_VERSION 1
+#define AEGIS_ABI_VERSION 2
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
 #define AEGIS_PATH_MAX 256
@@ -19,7 +19,7 @@
 #define AEGIS_RULE_NAMES_MAX 65536    /* names of one rule set */
 #define AEGIS_RULE_NAME_MAX 32
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
-#define AEGIS_RING_BYTES (4 * 1024 * 1024)
+#define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */
 
 /* Record kinds: the numbers of `aegis_event::Kind`. */
 enum aegis_kind {
@@ -54,7 +54,7 @@ struct aegis_record {
 	__u64 cgroup;  /* id of the task's own cgroup */
 	__u64 policy;  /* sequence of the policy that decided */
 	__u32 slot;    /* workload slot */
-	__u32 rule;    /* index into the rule set's names + 1; 0: no rule matched */
+	__u32 rule;    /* index into the rule set's names + 1; 0: no rule matched, and the record has no rule name */
 	__u32 pid;     /* thread id, initial pid namespace */
 	__u32 tgid;
 	__u32 ppid;
@@ -84,9 +84,16 @@ struct aegis_file {
 	__u8 path[AEGIS_PATH_MAX];
 };
 
+/* A rule's name, NUL padded. In the record of a decision it is the name as it was when the kernel decided: part of the
+ * evidence, whatever becomes of the rule set afterwards. */
+struct aegis_rule_name {
+	__u8 name[AEGIS_RULE_NAME_MAX];
+} __attribute__((aligned(8))); /* copied in words */
+
 /* kinds AEGIS_OPEN and AEGIS_EXEC_CHECK */
 struct aegis_access {
 	struct aegis_record head;
+	struct aegis_rule_name rule;
 	struct aegis_file file;
 };
 
@@ -96,6 +103,7 @@ struct aegis_exec {
 	__u8 argv[AEGIS_PATH_MAX];
 };
 
+/* No rule speaks of it yet; when one can, a struct aegis_rule_name goes behind the head as in aegis_access. */
 struct aegis_connect {
 	struct aegis_record head;
 	__u16 family;
@@ -135,7 +143,7 @@ struct aegis_rule {
 	__u32 reserved;
 };
 
-/* `rule_names_0`, `rule_names_1`: ARRAY, mmapable, AEGIS_RULE_NAMES_MAX x char[AEGIS_RULE_NAME_MAX].
+/* `rule_names_0`, `rule_names_1`: ARRAY, AEGIS_RULE_NAMES_MAX x struct aegis_rule_name. Copied into records.
  * `workload_names`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x char[AEGIS_WORKLOAD_NAME_MAX].
  * `inbox`: ARRAY of one struct aegis_note.
  * `events`: RINGBUF of AEGIS_RING_BYTES.

@@ -46,8 +46,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	record = reserve_record(&subject, struct aegis_access);
 	if (record) {
 		fill_head(&record->head, &subject, AEGIS_OPEN, sizeof(*record));
-		record->head.verdict = decision.verdict;
-		record->head.rule = decision.rule;
+		fill_decision(&record->head, &record->rule, &subject, decision);
 		fill_inode(&record->file, file->f_inode);
 		record->file.flags = file->f_flags;
 		fill_file_path(&record->head, &record->file, file);
@@ -89,8 +88,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 	record = reserve_record(&subject, struct aegis_access);
 	if (record) {
 		fill_head(&record->head, &subject, AEGIS_EXEC_CHECK, sizeof(*record));
-		record->head.verdict = decision.verdict;
-		record->head.rule = decision.rule;
+		fill_decision(&record->head, &record->rule, &subject, decision);
 		fill_inode(&record->file, bprm->file->f_inode);
 		if (enforce)
 			fill_file_path(&record->head, &record->file, bprm->file);

@@ -23,15 +23,10 @@ struct {
 	__type(value, struct aegis_rule);
 } rules_0 SEC(".maps"), rules_1 SEC(".maps");
 
-struct aegis_rule_name {
-	char name[AEGIS_RULE_NAME_MAX];
-};
-
-/* For user space only: the agent names the rule of a record by the set and index in it. */
+/* Names of the rules, beside each set and filled with it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, AEGIS_RULE_NAMES_MAX);
-	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct aegis_rule_name);
 } rule_names_0 SEC(".maps"), rule_names_1 SEC(".maps");

@@ -51,6 +51,23 @@ static __always_inline struct decision only_observed(struct decision decision)
 	return decision;
 }
 
+/* Puts the decision into its record, with the rule's name. The set can't be refilled meanwhile: policy apply waits for
+ * running programs before it touches an idle one. */
+static __always_inline void fill_decision(struct aegis_record *head, struct aegis_rule_name *name,
+					  const struct subject *subject, struct decision decision)
+{
+	__u32 index = decision.rule - 1; /* no rule: beyond the array, no name */
+	struct aegis_rule_name *found;
+
+	found = subject->set ? bpf_map_lookup_elem(&rule_names_1, &index) : bpf_map_lookup_elem(&rule_names_0, &index);
+	if (found)
+		*name = *found;
+	else
+		__builtin_memset(name, 0, sizeof(*name));
+	head->verdict = decision.verdict;
+	head->rule = decision.rule;
+}
+
 static __always_inline void count_denied(const struct subject *subject, struct decision decision)
 {
 	if (decision.verdict == AEGIS_DENIED)

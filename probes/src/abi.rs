@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -27,8 +27,8 @@ pub const RULE_NAMES_MAX: usize = 65536;
 pub const RULE_NAME_MAX: usize = 32;
 /// cgroup ancestors looked at, from the root down.
 pub const CGROUP_DEPTH_MAX: usize = 8;
-/// The kernel ring buffer, bytes.
-pub const RING_BYTES: usize = 4 * 1024 * 1024;
+/// The kernel ring buffer, bytes. Resident twice over in the agent, which maps it twice in a row.
+pub const RING_BYTES: usize = 1024 * 1024;
 
 /// `enum aegis_kind`: a task made another.
 pub const FORK: u16 = 1;
@@ -103,7 +103,7 @@ pub struct Head {
     pub policy: u64,
     /// Workload slot.
     pub slot: u32,
-    /// Index into the rule set's names + 1; 0: no rule matched.
+    /// Index into the rule set's names + 1; 0: no rule matched, and the record has no rule name.
     pub rule: u32,
     /// Thread id, initial pid namespace.
     pub pid: u32,
@@ -161,12 +161,22 @@ pub struct FileRecord {
     pub path: [u8; PATH_MAX],
 }
 
+/// `struct aegis_rule_name`: value of maps `rule_names_0` and `rule_names_1`, and part of a decision's record.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
+pub struct RuleName {
+    /// NUL padded.
+    pub name: [u8; RULE_NAME_MAX],
+}
+
 /// `struct aegis_access`: kinds [`OPEN`] and [`EXEC_CHECK`].
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Access {
     /// The task, and the decision.
     pub head: Head,
+    /// Name of the rule that matched, as it was when the kernel decided; NULs when none did.
+    pub rule: RuleName,
     /// The file.
     pub file: FileRecord,
 }
@@ -183,7 +193,7 @@ pub struct Exec {
     pub argv: [u8; PATH_MAX],
 }
 
-/// `struct aegis_connect`.
+/// `struct aegis_connect`. No rule speaks of it yet.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connect {

@@ -12,7 +12,7 @@ pub enum BadRecord {
     Length,
     /// A kind that this version does not know.
     Kind,
-    /// A verdict, flag, rule set, slot or address family out of range.
+    /// A verdict, flag, rule set, slot or address family out of range, a rule without its name, or a name without rule.
     Field,
     /// A path, argument list or note longer than its room.
     Bounds,
@@ -111,6 +111,8 @@ pub struct Record<'a> {
     pub head: &'a abi::Head,
     /// What was decided.
     pub verdict: Verdict,
+    /// Name of the rule that matched, as the kernel recorded it; empty when none did.
+    pub rule: &'a [u8],
     /// What happened.
     pub raw: Raw<'a>,
 }
@@ -130,6 +132,7 @@ impl<'a> Record<'a> {
         if unknown_flags != 0 || head.set > 1 || head.slot as usize >= abi::WORKLOADS_MAX {
             return Err(BadRecord::Field);
         }
+        let mut rule: &[u8] = &[];
         let raw = match head.kind {
             abi::FORK => {
                 let fork: &abi::Fork = exactly(bytes)?;
@@ -149,10 +152,12 @@ impl<'a> Record<'a> {
             }
             abi::OPEN => {
                 let access: &abi::Access = exactly(bytes)?;
+                rule = until_nul(&access.rule.name);
                 Raw::Open { file: file(head, &access.file)?, flags: access.file.flags }
             }
             abi::EXEC_CHECK => {
                 let access: &abi::Access = exactly(bytes)?;
+                rule = until_nul(&access.rule.name);
                 Raw::ExecCheck { file: file(head, &access.file)? }
             }
             abi::CONNECT => {
@@ -176,14 +181,20 @@ impl<'a> Record<'a> {
             }
             _ => return Err(BadRecord::Kind),
         };
-        Ok(Self { head, verdict, raw })
+        if rule.is_empty() != (head.rule == 0) {
+            return Err(BadRecord::Field);
+        }
+        Ok(Self { head, verdict, rule, raw })
     }
 
     /// The task's `comm`, NUL padding removed.
     pub fn comm(&self) -> &'a [u8] {
-        let comm: &'a [u8] = &self.head.comm;
-        comm.split(|byte| *byte == 0).next().unwrap_or_default()
+        until_nul(&self.head.comm)
     }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 fn exactly<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Result<&T, BadRecord> {

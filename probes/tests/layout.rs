@@ -44,7 +44,8 @@ fn layouts() -> Vec<Layout> {
         Fork = "aegis_fork" { head, child_pid, child_tgid }
         Exit = "aegis_exit" { head, code, reserved }
         FileRecord = "aegis_file" { inode, device, flags, path_length, argv_length, reserved, path }
-        Access = "aegis_access" { head, file }
+        RuleName = "aegis_rule_name" { name }
+        Access = "aegis_access" { head, rule, file }
         Exec = "aegis_exec" { head, file, argv }
         Connect = "aegis_connect" { head, family, port, protocol, reserved, address }
         NoteRecord = "aegis_note" { head, note_length, reserved, note }

@@ -40,6 +40,8 @@ fn access(kind: u16) -> abi::Access {
     let mut access = abi::Access::new_zeroed();
     access.head = head::<abi::Access>(kind);
     access.head.verdict = abi::DENIED;
+    access.head.rule = 3;
+    access.rule.name[..9].copy_from_slice(b"no-shadow");
     access.file.inode = 42;
     access.file.device = 8 << 20 | 1;
     access.file.path[..4].copy_from_slice(b"/a/b");
@@ -64,6 +66,7 @@ fn every_kind_is_read() {
     let bytes = Bytes::of(&access(abi::OPEN));
     let record = Record::parse(bytes.as_slice()).unwrap();
     assert_eq!((record.comm(), record.verdict, record.head.pid), (&b"cat"[..], Verdict::Denied, 7));
+    assert_eq!(record.rule, b"no-shadow");
     assert!(matches!(record.raw, Raw::Open { file, flags: 0o101 }
         if file.path == b"/a/b" && file.inode == 42 && !file.truncated));
 
@@ -71,6 +74,11 @@ fn every_kind_is_read() {
     assert!(
         matches!(Record::parse(bytes.as_slice()).unwrap().raw, Raw::ExecCheck { file } if file.device == 8 << 20 | 1)
     );
+
+    let mut longest = access(abi::OPEN);
+    longest.rule.name.fill(b'r');
+    let bytes = Bytes::of(&longest);
+    assert_eq!(Record::parse(bytes.as_slice()).unwrap().rule, [b'r'; abi::RULE_NAME_MAX]);
 
     let bytes = Bytes::of(&exec());
     assert!(
@@ -123,6 +131,7 @@ fn what_the_probes_never_write_is_refused() {
         (|exec| exec.head.flags = 4, BadRecord::Field),
         (|exec| exec.head.set = 2, BadRecord::Field),
         (|exec| exec.head.slot = 256, BadRecord::Field),
+        (|exec| exec.head.rule = 1, BadRecord::Field),
         (|exec| exec.file.path_length = 257, BadRecord::Bounds),
         (|exec| exec.file.argv_length = 257, BadRecord::Bounds),
     ];
@@ -131,6 +140,14 @@ fn what_the_probes_never_write_is_refused() {
         spoil(&mut record);
         let bytes = Bytes::of(&record);
         assert_eq!(Record::parse(bytes.as_slice()).unwrap_err(), *expected, "case {index}");
+    }
+    for kind in [abi::OPEN, abi::EXEC_CHECK] {
+        let (mut nameless, mut ruleless) = (access(kind), access(kind));
+        nameless.rule = abi::RuleName::new_zeroed();
+        ruleless.head.rule = 0;
+        for record in [nameless, ruleless] {
+            assert_eq!(Record::parse(Bytes::of(&record).as_slice()).unwrap_err(), BadRecord::Field);
+        }
     }
     let mut note = abi::NoteRecord::new_zeroed();
     note.head = head::<abi::NoteRecord>(abi::NOTE);

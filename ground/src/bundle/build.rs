@@ -12,7 +12,7 @@ use aegis_keys::{KeyRole, SecretFile};
 use aegis_policy::Mode;
 use clap::ValueEnum;
 
-use super::{device, time, version};
+use super::{ARCHITECTURES, device, time, version};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::policy::{Compiled, compile_file};
 use crate::{files, hex, keys, output};
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long = "key", value_name = "FILE", required = true, num_args = 1..)]
     keys: Vec<PathBuf>,
     /// Sequence: one more than that of the last bundle, from 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     sequence: u64,
     /// Epoch: that of the root metadata of the devices
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long = "device", value_name = "ID", value_parser = device)]
     devices: Vec<[u8; 16]>,
     /// Only for this architecture (`x86_64`, `aarch64`); once per architecture. Default: any
-    #[arg(long = "arch", value_name = "ARCH")]
+    #[arg(long = "arch", value_name = "ARCH", value_parser = ARCHITECTURES)]
     architectures: Vec<String>,
     /// Only for agents of at least this version. Default: any
     #[arg(long, value_name = "VERSION", value_parser = version)]
@@ -64,6 +64,7 @@ enum Ceiling {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
+    files::keep_inputs(&args.out, args.keys.iter().chain([&args.policy]).map(PathBuf::as_path))?;
     let compiled = compile_file(&args.policy)?;
     let keys = read_keys(&args.keys)?;
     let manifest = manifest(args, &compiled)?;

@@ -37,6 +37,9 @@ pub(crate) fn run(command: Command) -> Outcome {
     }
 }
 
+/// What a bundle can be for (`docs/formats/bundle.cddl`). A name that no device has would make a bundle for none.
+const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
+
 /// `1.2.3`.
 fn version(text: &str) -> Result<aegis_bundle::Version, String> {
     let parts: Option<Vec<u16>> = text.split('.').map(|part| part.parse().ok()).collect();

@@ -6,7 +6,7 @@ use aegis_bundle::limits::{BUNDLE_BYTES, STATE_BYTES};
 use aegis_bundle::{Context, TrustState, Version, open};
 use serde_json::json;
 
-use super::{device, time, version};
+use super::{ARCHITECTURES, device, time, version};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, keys, output};
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", value_parser = device)]
     device: Option<[u8; 16]>,
     /// The device's architecture. Default: any
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = ARCHITECTURES)]
     arch: Option<String>,
     /// The agent's version. Default: any
     #[arg(long, value_name = "VERSION", value_parser = version)]

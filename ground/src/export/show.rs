@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, ErrorKind, Write};
 
-use aegis_event::Event;
+use aegis_event::{Event, Printable};
 use aegis_export::Segment;
 use aegis_export::read::{Item, ReadError, open_item, peek_item};
 
@@ -18,9 +18,11 @@ pub(super) fn run(args: &ShowArgs) -> Outcome {
     let report = verify(std::slice::from_ref(&args.file), &pinned_keys(&args.keys)?)?;
     let tampered = report.findings.tampering();
     if tampered && args.unverified {
-        eprintln!(
-            "aegisctl: {}: shown although it does not verify: this is no evidence",
-            args.file.display()
+        // Every line is labelled too, so that this one may be lost.
+        let name = Printable(args.file.as_os_str().as_encoded_bytes());
+        let _ = writeln!(
+            std::io::stderr(),
+            "aegisctl: {name}: shown although it does not verify: this is no evidence"
         );
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -28,7 +30,9 @@ pub(super) fn run(args: &ShowArgs) -> Outcome {
         Ok(()) => Ok(if tampered { Status::Refused } else { Status::Good }),
         Err(Stop::Failure(failure)) => Err(failure),
         // Who reads has enough.
-        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Status::Good),
+        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            Ok(if tampered { Status::Refused } else { Status::Good })
+        }
         Err(Stop::Output(error)) => Err(Failure::usage(format!("stdout: {}", plain(&error)))),
     }
 }

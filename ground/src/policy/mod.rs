@@ -144,6 +144,7 @@ fn run_lint(file: &Path, as_json: bool) -> Outcome {
 }
 
 fn run_compile(file: &Path, out: &Path) -> Outcome {
+    files::keep_inputs(out, [file])?;
     let compiled = compile_file(file)?;
     files::write(out, &compiled.bytes, 0o644, true)?;
     output::text(&format!("{}: {} bytes\n", out.display(), compiled.bytes.len()))?;

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::time::{Duration, Instant};
 
 use aegis_policy::{Operation, Policy, Slot};
 use aegis_probes::abi::{self, Rule, RuleKey};
 use rustix::fs::{Mode, OFlags};
 
 use super::lock::Lock;
-use super::state::{NameWriter, SetHead, Writer, pin};
-use super::workload::{cgroups, keep_policy, ruleset_of, workload_names};
+use super::state::{RuleNames, SetHead, WorkloadNames, Writer, pin};
+use super::workload::{cgroups, keep_policy, ruleset_of};
 use super::{KernelError, sys};
 
 /// A policy to put in force, and where it comes from.
@@ -66,13 +65,13 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
     let set = 1 - control.active();
-    wait_for_reader()?;
+    // An `apply` that died right after its flip did not wait: programs may still decide by the set that is idle now.
+    sys::wait_for_programs().map_err(KernelError::object("control"))?;
 
-    control.begin(set);
     keep_policy(set, offer.compiled)?;
-    let names = NameWriter::<{ abi::RULE_NAME_MAX }>::open(["rule_names_0", "rule_names_1"][set])?;
+    let names = RuleNames::open(set)?;
     for rule in policy.rules() {
-        names.set(rule.index as usize, rule.name.as_bytes());
+        names.set(rule.index, rule.name.as_bytes())?;
     }
     let (slots, unresolved) = resolve(&policy);
     let entries = slots.iter().map(|(key, slot)| (*key, entry_of(slot, policy.mode()))).collect();
@@ -91,23 +90,6 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     // The old set is idle when this returns: no program still decides by it.
     sys::wait_for_programs().map_err(KernelError::object("control"))?;
     Ok(Applied { rules: head.rules, entries: head.entries, unresolved })
-}
-
-/// Records of the set that is about to be refilled name their rules by it: lets the agent read them first. Not for
-/// ever: without an agent they stay, and lose their rule's name, not their verdict.
-fn wait_for_reader() -> Result<(), KernelError> {
-    const PATIENCE: Duration = Duration::from_millis(500);
-    let ring = sys::RingPositions::open(&pin("events")).map_err(KernelError::object("events"))?;
-    let goal = ring.produced();
-    let (mut last, mut moved) = (ring.consumed(), Instant::now());
-    while last < goal && moved.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-        let now = ring.consumed();
-        if now != last {
-            (last, moved) = (now, Instant::now());
-        }
-    }
-    Ok(())
 }
 
 fn entry_of(slot: &Slot, mode: aegis_policy::Mode) -> Rule {
@@ -200,7 +182,7 @@ fn fill(set: usize, entries: &BTreeMap<RuleKey, Rule>) -> Result<u32, KernelErro
 /// Tells every registered cgroup which of the idle set's rules are its own.
 fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> {
     let fail = |error| KernelError::object("cgroups")(error);
-    let (cgroups, names) = (cgroups()?, workload_names()?);
+    let (cgroups, names) = (cgroups()?, WorkloadNames::open()?);
     for id in cgroups.keys().map_err(fail)? {
         let Some(mut entry) = cgroups.get(&id).map_err(fail)? else { continue };
         entry.ruleset[set] = match entry.slot {

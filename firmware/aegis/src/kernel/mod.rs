@@ -28,5 +28,5 @@ pub(crate) use note::send_note;
 pub(crate) use state::KernelState;
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
-pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v1";
-const _: () = assert!(aegis_probes::abi::ABI_VERSION == 1, "name the directory after the ABI");
+pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v2";
+const _: () = assert!(aegis_probes::abi::ABI_VERSION == 2, "name the directory after the ABI");

@@ -16,8 +16,8 @@ use super::KernelError;
 use super::apply::{inode_of, open_rules};
 use super::load::pinned_hooks;
 use super::lock::Lock;
-use super::state::{KernelState, NameWriter, SELF_TEST_RULE, Writer};
-use super::workload::{cgroup_id, cgroups, enter, own_cgroup, workload_names};
+use super::state::{KernelState, RuleNames, SELF_TEST_RULE, WorkloadNames, Writer};
+use super::workload::{cgroup_id, cgroups, enter, own_cgroup};
 use crate::storage::{RUN, atomic};
 
 const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
@@ -102,7 +102,7 @@ impl Files {
         let denied = |operations: &[usize]| {
             let mut rule = Rule::default();
             for operation in operations {
-                rule.rule[*operation] = SELF_TEST_RULE as u32 + 1;
+                rule.rule[*operation] = SELF_TEST_RULE + 1;
                 rule.verdict[*operation] = abi::DENIED;
             }
             rule
@@ -114,6 +114,8 @@ impl Files {
         for set in 0..2 {
             let fail = |error| KernelError::object("rules of the self-test")(error);
             let rules = open_rules(set)?;
+            // The name before the rules: no record is ever without it.
+            RuleNames::open(set)?.set(SELF_TEST_RULE, NAME)?;
             for key in rules.keys().map_err(fail)?.iter().filter(|key| key.ruleset == RULESET) {
                 rules.remove(key).map_err(fail)?;
             }
@@ -122,11 +124,9 @@ impl Files {
                     .map_err(|reason| KernelError::file(path)(io::Error::other(reason)))?;
                 rules.set(&RuleKey { inode, device, ruleset: RULESET }, rule).map_err(fail)?;
             }
-            NameWriter::<{ abi::RULE_NAME_MAX }>::open(["rule_names_0", "rule_names_1"][set])?
-                .set(SELF_TEST_RULE, NAME);
         }
         fs::create_dir_all(CGROUP).map_err(KernelError::file(CGROUP))?;
-        workload_names()?.set(SLOT as usize, NAME);
+        WorkloadNames::open()?.set(SLOT as usize, NAME);
         let entry = Cgroup { slot: SLOT, ruleset: [RULESET; 2], reserved: 0 };
         cgroups()?.set(&cgroup_id(Path::new(CGROUP))?, &entry).map_err(KernelError::object("cgroups"))
     }

@@ -1,4 +1,5 @@
-//! Pages shared with the probes: what is in force, what was counted, what things are called.
+//! Pages shared with the probes: what is in force, what was counted, what workloads are called. And the rules' names,
+//! which only the probes read: they put them into their records.
 //!
 //! Mapped while privileged; reading them needs no capability and no system call afterwards.
 
@@ -7,14 +8,14 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use aegis_event::{Mode, ModeReason};
-use aegis_probes::abi::{self, Control, Counters};
+use aegis_probes::abi::{self, Control, Counters, RuleName};
 
-use super::sys::Shared;
+use super::sys::{Map, Shared};
 use super::{KernelError, PINS};
 
-/// A name out of a shared page, on the stack.
-pub(crate) type Name<const N: usize> = heapless::Vec<u8, N>;
-type NamePage<const N: usize> = Shared<[AtomicU8; N]>;
+/// A workload's name out of a shared page, on the stack.
+pub(crate) type Name = heapless::Vec<u8, { abi::WORKLOAD_NAME_MAX }>;
+type NamePage = Shared<[AtomicU8; abi::WORKLOAD_NAME_MAX]>;
 
 /// Where a map is pinned.
 pub(super) fn pin(name: &str) -> PathBuf {
@@ -39,8 +40,7 @@ pub(crate) struct PolicyInForce {
 pub(crate) struct KernelState {
     control: Shared<Control>,
     counters: Shared<Counters>,
-    workloads: NamePage<{ abi::WORKLOAD_NAME_MAX }>,
-    rules: [NamePage<{ abi::RULE_NAME_MAX }>; 2],
+    workloads: NamePage,
 }
 
 impl KernelState {
@@ -53,13 +53,11 @@ impl KernelState {
             let message = format!("the loaded probes speak ABI {found}, not {}", abi::ABI_VERSION);
             return Err(KernelError::NotLoaded(std::io::Error::other(message)));
         }
-        let names = |map: &str| Shared::array(&pin(map), false).map_err(KernelError::object(map));
         Ok(Self {
             control,
             counters: Shared::array(&pin("counters"), false).map_err(KernelError::object("counters"))?,
             workloads: Shared::array(&pin("workload_names"), false)
                 .map_err(KernelError::object("workload_names"))?,
-            rules: [names("rule_names_0")?, names("rule_names_1")?],
         })
     }
 
@@ -92,28 +90,13 @@ impl KernelState {
     }
 
     /// Name of the workload in this slot; empty when the slot was never used.
-    pub(crate) fn workload_name(&self, slot: usize) -> Name<{ abi::WORKLOAD_NAME_MAX }> {
+    pub(crate) fn workload_name(&self, slot: usize) -> Name {
         self.workloads.get(slot).map(read_name).unwrap_or_default()
     }
 
     /// The slot of the workload with this name.
     pub(crate) fn slot_of(&self, name: &[u8]) -> Option<usize> {
         (0..self.workloads.len()).find(|slot| !name.is_empty() && self.workload_name(*slot) == name)
-    }
-
-    /// Name of the rule that a record carries. Empty when no rule matched, and when the rule set holds another policy
-    /// by now.
-    pub(crate) fn rule_name(&self, set: u8, rule: u32, policy: u64) -> Name<{ abi::RULE_NAME_MAX }> {
-        let (Some(index), set) = ((rule as usize).checked_sub(1), usize::from(set & 1)) else {
-            return Name::new();
-        };
-        let holds = || self.control[0].policy[set].load(Acquire) == policy;
-        // Before and after: `apply` gives the number up before it touches a name, and sets it when all are there.
-        match self.rules[set].get(index) {
-            Some(name) if index == SELF_TEST_RULE => read_name(name),
-            Some(name) if holds() => Some(read_name(name)).filter(|_| holds()).unwrap_or_default(),
-            _ => Name::new(),
-        }
     }
 
     /// Rule set in force, 0 or 1.
@@ -140,14 +123,14 @@ impl KernelState {
     }
 }
 
-fn read_name<const N: usize>(page: &[AtomicU8; N]) -> Name<N> {
+fn read_name(page: &[AtomicU8; abi::WORKLOAD_NAME_MAX]) -> Name {
     page.iter().map(|byte| byte.load(Relaxed)).take_while(|byte| *byte != 0).collect()
 }
 
 /// Index of the self-test's rule name in both sets: the last one, which no policy reaches, since each of its rules
 /// needs an entry and entries are fewer.
-pub(super) const SELF_TEST_RULE: usize = abi::RULE_NAMES_MAX - 1;
-const _: () = assert!(aegis_policy::limits::ENTRIES < SELF_TEST_RULE);
+pub(super) const SELF_TEST_RULE: u32 = abi::RULE_NAMES_MAX as u32 - 1;
+const _: () = assert!(aegis_policy::limits::ENTRIES < SELF_TEST_RULE as usize);
 
 /// No rule applies: a `ruleset` that no rule has. 0 is the self-test's; a policy's workloads count from 1.
 pub(super) const NO_RULES: u32 = u32::MAX;
@@ -166,9 +149,6 @@ pub(super) struct SetHead {
     pub(super) unresolved: u32,
     pub(super) hash: [u8; 32],
 }
-
-/// A policy number that no policy has: the set is being filled.
-const IN_WORK: u64 = u64::MAX;
 
 impl Writer {
     pub(super) fn open() -> Result<Self, KernelError> {
@@ -198,11 +178,6 @@ impl Writer {
         self.control[0].mode.store(mode.number().into(), Release);
     }
 
-    /// From here on nobody names a rule by this set.
-    pub(super) fn begin(&self, set: usize) {
-        self.control[0].policy[set].store(IN_WORK, SeqCst);
-    }
-
     /// Describes a filled set, then puts it in force: one aligned store, seen whole by every decision after it.
     pub(super) fn publish(&self, set: usize, head: &SetHead) {
         let control = &self.control[0];
@@ -218,15 +193,40 @@ impl Writer {
     }
 }
 
-/// Names of one kind, to write. Only under the lock.
-pub(super) struct NameWriter<const N: usize>(NamePage<N>);
+/// Names of one rule set, to write. Only under the lock.
+pub(super) struct RuleNames {
+    map: Map<u32, RuleName>,
+    set: usize,
+}
 
-impl<const N: usize> NameWriter<N> {
-    pub(super) fn open(map: &str) -> Result<Self, KernelError> {
-        Shared::array(&pin(map), true).map(Self).map_err(KernelError::object(map))
+impl RuleNames {
+    const MAPS: [&str; 2] = ["rule_names_0", "rule_names_1"];
+
+    pub(super) fn open(set: usize) -> Result<Self, KernelError> {
+        let map = Map::open(&pin(Self::MAPS[set])).map_err(KernelError::object(Self::MAPS[set]))?;
+        Ok(Self { map, set })
     }
 
-    /// Writes a name, NUL padded. Longer names can't be: their limits are lower.
+    /// Writes a name, NUL padded. Longer names can't be: the policy's limit is as low.
+    pub(super) fn set(&self, index: u32, name: &[u8]) -> Result<(), KernelError> {
+        let mut padded = [0; abi::RULE_NAME_MAX];
+        for (to, byte) in padded.iter_mut().zip(name) {
+            *to = *byte;
+        }
+        self.map.set(&index, &RuleName { name: padded }).map_err(KernelError::object(Self::MAPS[self.set]))
+    }
+}
+
+/// Names of workloads, to write. Only under the lock.
+pub(super) struct WorkloadNames(NamePage);
+
+impl WorkloadNames {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        const MAP: &str = "workload_names";
+        Shared::array(&pin(MAP), true).map(Self).map_err(KernelError::object(MAP))
+    }
+
+    /// Writes a name, NUL padded. Longer names can't be: their limit is lower.
     pub(super) fn set(&self, index: usize, name: &[u8]) {
         let Some(page) = self.0.get(index) else { return };
         for (to, byte) in page.iter().zip(name.iter().copied().chain(std::iter::repeat(0))) {
@@ -234,7 +234,7 @@ impl<const N: usize> NameWriter<N> {
         }
     }
 
-    pub(super) fn get(&self, index: usize) -> Name<N> {
+    pub(super) fn get(&self, index: usize) -> Name {
         self.0.get(index).map(read_name).unwrap_or_default()
     }
 }

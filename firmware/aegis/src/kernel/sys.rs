@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -223,47 +222,21 @@ impl<T: FromBytes + Sync> Shared<T> {
         }
         // SAFETY: elements of an array map lie `value_size` rounded up to 8 apart, from the first page on; the kernel
         // and other processes write whole aligned words, and names only while nobody relies on them.
-        unsafe { Self::map(fd.as_fd(), 0, max_entries, writable) }
+        unsafe { Self::map(fd.as_fd(), max_entries, writable) }
     }
 
     /// # Safety
-    /// From page `page` on, the map behind the descriptor is `count` elements laid out as `T`, and whoever else writes
-    /// to it does so as `T` expects. The mapping holds the map.
-    unsafe fn map(fd: BorrowedFd<'_>, page: usize, count: usize, writable: bool) -> io::Result<Self> {
+    /// The map behind the descriptor begins with `count` elements laid out as `T`, and whoever else writes to it does so
+    /// as `T` expects. The mapping holds the map.
+    unsafe fn map(fd: BorrowedFd<'_>, count: usize, writable: bool) -> io::Result<Self> {
         let page_size = rustix::param::page_size();
         let length = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::InvalidInput)?;
         let bytes = length.max(1).next_multiple_of(page_size);
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        let offset = (page * page_size) as u64;
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing of ours.
-        let start =
-            unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, offset)? };
+        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)? };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { start, count, bytes })
-    }
-}
-
-/// How far the kernel ring buffer pinned at `path` was filled and read, bytes since it was made.
-pub(super) struct RingPositions {
-    consumer: Shared<AtomicU64>,
-    producer: Shared<AtomicU64>,
-}
-
-impl RingPositions {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let fd = obj_get(path)?;
-        // SAFETY: a ring buffer's first page begins with the consumer's position, its second with the producer's, each
-        // an aligned word (`kernel/bpf/ringbuf.c:struct bpf_ringbuf`).
-        let map = |page| unsafe { Shared::map(fd.as_fd(), page, 1, false) };
-        Ok(Self { consumer: map(0)?, producer: map(1)? })
-    }
-
-    pub(super) fn consumed(&self) -> u64 {
-        self.consumer[0].load(Ordering::Acquire)
-    }
-
-    pub(super) fn produced(&self) -> u64 {
-        self.producer[0].load(Ordering::Acquire)
     }
 }
 

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aegis_policy::{Policy, names};
-use aegis_probes::abi::{Cgroup, WORKLOAD_NAME_MAX, WORKLOADS_MAX};
+use aegis_probes::abi::{Cgroup, WORKLOADS_MAX};
 
 use super::lock::Lock;
-use super::state::{NO_RULES, NameWriter, pin};
+use super::state::{NO_RULES, WorkloadNames, pin};
 use super::{KernelError, sys};
 use crate::storage::{RUN, atomic};
 
@@ -30,12 +30,6 @@ pub(super) type Cgroups = sys::Map<u64, Cgroup>;
 
 pub(super) fn cgroups() -> Result<Cgroups, KernelError> {
     Cgroups::open(&pin("cgroups")).map_err(KernelError::NotLoaded)
-}
-
-pub(super) type WorkloadNames = NameWriter<WORKLOAD_NAME_MAX>;
-
-pub(super) fn workload_names() -> Result<WorkloadNames, KernelError> {
-    NameWriter::open("workload_names")
 }
 
 /// Makes the workload's cgroup and registers it with the probes; returns its slot. Harmless when it is already.
@@ -54,7 +48,7 @@ pub(super) fn register_catch_all() -> Result<(), KernelError> {
 
 fn register_directory(name: &str, directory: &Path) -> Result<u32, KernelError> {
     let cgroups = cgroups()?;
-    let names = workload_names()?;
+    let names = WorkloadNames::open()?;
     fs::create_dir_all(directory).map_err(KernelError::file(directory))?;
     let id = cgroup_id(directory)?;
     let slot = choose_slot(&cgroups, &names, name)?;

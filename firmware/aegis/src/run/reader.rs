@@ -239,7 +239,8 @@ fn print(event: &Event<'_>) {
     let mut rest = &mut line[..1023];
     let left_out = LEFT_OUT.swap(0, Relaxed);
     if left_out > 0 {
-        let _ = writeln!(rest, "  (… {left_out} lines left out: the console was busy; the ring has the events)");
+        let _ =
+            writeln!(rest, "  (… {left_out} lines left out: the console was busy; the ring has the events)");
     }
     let _ = write!(rest, "{event}");
     let length = 1023 - rest.len();

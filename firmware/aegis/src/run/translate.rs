@@ -29,9 +29,7 @@ pub(crate) fn translate<T>(
             comm: record.comm(),
         },
     };
-    // The set's names are those of the policy that decided only while it is still in the set.
-    let rule = state.rule_name(head.set, head.rule, head.policy);
-    let decision = Decision { verdict: record.verdict, policy: head.policy, rule: &rule };
+    let decision = Decision { verdict: record.verdict, policy: head.policy, rule: record.rule };
     let body = body(record.raw, decision);
     Some(then(&Event { time: head.time, subject: Some(subject), body }))
 }
