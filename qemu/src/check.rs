@@ -32,8 +32,7 @@ impl Machine {
             .map(|path| ("policy", path))
             .chain(self.bundle.iter().chain(extra).map(|path| ("bundle", path)))
         {
-            let meta = fs::File::open(path)
-                .and_then(|file| file.metadata())
+            let meta = file_or_other(path)
                 .map_err(|error| unreadable(what, path, &error))?;
             if !meta.is_file() {
                 return Err(Error::usage(format!(
@@ -57,8 +56,7 @@ impl Machine {
             }
         }
         if let Kernel::Path(path) = &self.kernel {
-            let meta = fs::File::open(path)
-                .and_then(|file| file.metadata())
+            let meta = file_or_other(path)
                 .map_err(|error| unreadable("kernel (own, debian or a file)", path, &error))?;
             if !meta.is_file() {
                 return Err(Error::usage(format!(
@@ -123,6 +121,15 @@ impl Machine {
             }
         }
     }
+}
+
+/// What a path leads to, and that a file there can be read. Nothing else is opened: a pipe would wait for its writer.
+fn file_or_other(path: &Path) -> std::io::Result<fs::Metadata> {
+    let meta = fs::metadata(path)?;
+    if meta.is_file() {
+        fs::File::open(path)?;
+    }
+    Ok(meta)
 }
 
 /// The workload that `folder` is: its last component, checked, with an executable `run` in it.

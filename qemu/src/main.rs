@@ -3,6 +3,7 @@
 mod args;
 mod show;
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,27 +18,22 @@ fn main() -> ExitCode {
     };
     let options = match request {
         Request::Help => {
-            print!("{}", args::HELP);
-            return ExitCode::SUCCESS;
+            return print(args::HELP, 0);
         }
         Request::Version => {
-            println!("aegis-qemu {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
+            return print(concat!("aegis-qemu ", env!("CARGO_PKG_VERSION"), "\n"), 0);
         }
         Request::Run(options) => options,
     };
     let json = options.json;
     match run(*options) {
         Ok(run) => {
-            if json {
-                println!("{}", run.to_json());
-            } else {
-                println!("{run}");
-            }
+            let text = if json { format!("{}\n", run.to_json()) } else { format!("{run}\n") };
+            let code = print(&text, run.end.exit_code());
             if let Some(error) = run.error() {
-                eprintln!("aegis-qemu: {error}");
+                say(&format!("aegis-qemu: {error}"));
             }
-            ExitCode::from(run.end.exit_code())
+            code
         }
         Err(error) => refuse(&error, json),
     }
@@ -55,16 +51,34 @@ fn run(options: args::Options) -> Result<Run, Error> {
 }
 
 fn refuse(error: &Error, json: bool) -> ExitCode {
+    let mut code = ExitCode::from(error.exit_code());
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "result": error.code(), "code": error.exit_code(), "error": error.to_string() })
-        );
+        let object =
+            serde_json::json!({ "result": error.code(), "code": error.exit_code(), "error": error.to_string() });
+        code = print(&format!("{object}\n"), error.exit_code());
     }
     match error {
         // Another tool's line, with its own name in front.
-        Error::Refused(_) => eprintln!("{error}"),
-        _ => eprintln!("aegis-qemu: {error}"),
+        Error::Refused(_) => say(&error.to_string()),
+        _ => say(&format!("aegis-qemu: {error}")),
     }
-    ExitCode::from(error.exit_code())
+    code
+}
+
+/// Prints on stdout and makes the exit code: 3 when an otherwise good answer could not be given. Never panics, as
+/// `println!` does; a reader that went away (`| head`) is no error.
+fn print(text: &str, code: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("aegis-qemu: stdout: can't write to it: {error}"));
+            ExitCode::from(if code == 0 { 3 } else { code })
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+/// A line on stderr, if it can be.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -48,13 +48,14 @@ impl Show {
 
     fn say(&mut self, line: &str) {
         self.clear();
-        eprintln!("aegis-qemu: {line}");
+        // Not `eprintln!`, which panics when stderr is full or gone.
+        let _ = writeln!(std::io::stderr(), "aegis-qemu: {line}");
     }
 
     fn tick(&mut self, passed: Duration) {
         let seconds = passed.as_secs();
         if self.terminal && !self.stage.is_empty() && self.shown != Some(seconds) {
-            eprint!("\r\x1b[Kaegis-qemu: {} … {seconds} s", self.stage);
+            let _ = write!(std::io::stderr(), "\r\x1b[Kaegis-qemu: {} … {seconds} s", self.stage);
             let _ = std::io::stderr().flush();
             self.shown = Some(seconds);
         }
@@ -77,7 +78,7 @@ impl Show {
     /// Takes the moving line away.
     fn clear(&mut self) {
         if self.terminal && self.shown.take().is_some() {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

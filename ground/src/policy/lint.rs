@@ -1,6 +1,6 @@
 //! What is allowed, and still looks like a mistake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_policy::{Action, Mode, Operation};
 
@@ -58,8 +58,9 @@ fn unreached(policy: &PolicySource, warnings: &mut Vec<Warning>) {
                 warnings.push(Placed { line, value: message });
             }
         }
-        for (number, path) in rule.value.paths.iter().enumerate() {
-            if rule.value.paths[..number].iter().any(|other| other.value == path.value) {
+        let mut listed = BTreeSet::new();
+        for path in &rule.value.paths {
+            if !listed.insert(&path.value) {
                 let message = format!("rule \"{}\" lists {} twice", rule.value.name, path.value);
                 warnings.push(Placed { line: path.line, value: message });
             }

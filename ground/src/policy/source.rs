@@ -2,6 +2,7 @@
 //!
 //! Every error knows its line. The table of keys below is the language; `docs/formats/policy.md` explains it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use aegis_policy::{Action, Mode, Operation, Operations, PolicyError, Source, SourceRule, limits, names};
@@ -56,7 +57,8 @@ pub(crate) struct Placed<T> {
 impl PolicySource {
     /// Reads policy source.
     pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
-        let reader = Reader { text };
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let reader = Reader { ends };
         let table = DeTable::parse(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             reader.error(&span, error.message())
@@ -91,13 +93,14 @@ impl RuleSource {
 type Value<'t> = Spanned<DeValue<'t>>;
 type Read<T> = Result<T, SourceError>;
 
-struct Reader<'t> {
-    text: &'t str,
+struct Reader {
+    /// Where the lines end, ascending: a policy at its limits asks for 100,000 line numbers.
+    ends: Vec<usize>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn line(&self, span: &Range<usize>) -> usize {
-        line_at(self.text.as_bytes().get(..span.start).unwrap_or_default())
+        1 + self.ends.partition_point(|end| *end < span.start)
     }
 
     fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
@@ -130,15 +133,29 @@ impl Reader<'_> {
         };
         let mut workloads = Vec::new();
         for entry in self.tables(&table, "workload")? {
-            workloads.push(self.workload(&entry, &workloads)?);
+            let workload = self.workload(&entry, &workloads)?;
+            if workloads.len() == limits::WORKLOADS {
+                return Err(at(workload.line, format!("more than {} workloads", limits::WORKLOADS)));
+            }
+            workloads.push(workload);
         }
         if workloads.is_empty() {
             let message = "no workload: add [[workload]] with a name (name = \"*\" for all)";
             return Err(at(1, message.to_owned()));
         }
-        let mut rules = Vec::new();
+        let mut rules: Vec<Placed<RuleSource>> = Vec::new();
+        let (mut lines, mut entries) = (BTreeMap::new(), 0);
         for entry in self.tables(&table, "rule")? {
-            rules.push(self.rule(&entry, &workloads, &rules)?);
+            let rule = self.rule(&entry, &workloads)?;
+            if let Some(first) = lines.insert(rule.value.name.clone(), rule.line) {
+                let message = format!("rule \"{}\" stands twice (first on line {first})", rule.value.name);
+                return Err(at(rule.line, message));
+            }
+            entries += rule.value.paths.len() * rule.value.workloads.len();
+            if rules.len() == limits::RULES || entries > limits::ENTRIES {
+                return Err(at(rule.line, too_many(&rule.value.name)));
+            }
+            rules.push(rule);
         }
         Ok(PolicySource { name: name.value, mode, workloads, rules })
     }
@@ -159,12 +176,7 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    fn rule(
-        &self,
-        table: &Fields<'_, '_>,
-        workloads: &[Placed<String>],
-        before: &[Placed<RuleSource>],
-    ) -> Read<Placed<RuleSource>> {
+    fn rule(&self, table: &Fields<'_, '_>, workloads: &[Placed<String>]) -> Read<Placed<RuleSource>> {
         table.only(RULE_KEYS)?;
         let name = self.string(table.required("name")?)?;
         if !names::is_rule_name(&name.value) {
@@ -173,10 +185,6 @@ impl Reader<'_> {
                 name.line,
                 format!("bad rule name \"{}\": 1 to {most} of a-z, 0-9, -", name.value),
             ));
-        }
-        if let Some(first) = before.iter().find(|other| other.value.name == name.value) {
-            let message = format!("rule \"{}\" stands twice (first on line {})", name.value, first.line);
-            return Err(at(name.line, message));
         }
         let selected = match table.optional("workloads") {
             Some(list) => self.selection(list, workloads)?,
@@ -220,6 +228,8 @@ impl Reader<'_> {
             };
             selected.push(index as u16 + 1);
         }
+        selected.sort_unstable();
+        selected.dedup();
         Ok(selected)
     }
 
@@ -289,7 +299,7 @@ impl Reader<'_> {
 
 /// The fields of one table.
 struct Fields<'s, 't> {
-    reader: &'s Reader<'t>,
+    reader: &'s Reader,
     table: &'s DeTable<'s>,
     span: Range<usize>,
     what: &'static str,
@@ -328,6 +338,14 @@ fn at(line: usize, message: String) -> SourceError {
 
 fn article(value: &DeValue<'_>) -> &'static str {
     if matches!(value, DeValue::Integer(_) | DeValue::Array(_)) { "an" } else { "a" }
+}
+
+fn too_many(rule: &str) -> String {
+    format!(
+        "rule \"{rule}\" is more than the kernel's map holds: at most {} rules and {} paths x workloads in all; split the policy",
+        limits::RULES,
+        limits::ENTRIES
+    )
 }
 
 /// Why a path is bad, by the first thing that is.
