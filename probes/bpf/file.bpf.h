@@ -20,20 +20,44 @@ static __always_inline void fill_file_path(struct aegis_record *head, struct aeg
 	head->flags |= AEGIS_PATH_TRUNCATED;
 }
 
-/* The decision comes first and stands when its record is lost: a full ring costs evidence, counted, never a denial. */
+/* One access, decided. The decision comes first and stands when its record is lost: a full ring costs evidence,
+ * counted, never a denial. */
+static __always_inline int report_access(struct subject *subject, struct decision decision, __u16 kind,
+					 struct file *file)
+{
+	struct aegis_access *record;
+
+	count_denied(subject, decision);
+	record = reserve_record(subject, struct aegis_access);
+	if (record) {
+		fill_head(&record->head, subject, kind, sizeof(*record));
+		fill_decision(&record->head, &record->rule, subject, decision);
+		fill_inode(&record->file, file->f_inode);
+		if (kind == AEGIS_OPEN)
+			record->file.flags = file->f_flags;
+		fill_file_path(&record->head, &record->file, file);
+		bpf_ringbuf_submit(record, 0);
+	}
+	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+}
+
 static __always_inline int try_open(struct file *file, bool enforce)
 {
 	struct subject subject = {};
 	struct decision decision;
-	struct aegis_access *record;
 	__u32 operations = 0;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_FILE_OPEN))
 		return 0;
-	/* execve(2) opening the program, its script interpreter or its ELF loader: bprm_check decides and
-	 * sched_process_exec reports the first two. The ELF loader is decided by no rule: it comes with its program. */
-	if (file->f_flags & FMODE_EXEC)
-		return 0;
+	/* execve(2) opening the program, its script interpreter or its ELF loader (PT_INTERP). The loader comes to no
+	 * other hook, and any program can be named as one: what may not be executed is denied here. Everything else
+	 * about exec is bprm_check's and sched_process_exec's to say. */
+	if (file->f_flags & FMODE_EXEC) {
+		decision = decide(&subject, file->f_inode, 1 << AEGIS_OP_EXEC);
+		if (!enforce || decision.verdict != AEGIS_DENIED)
+			return 0;
+		return report_access(&subject, decision, AEGIS_EXEC_CHECK, file);
+	}
 	if (file->f_mode & FMODE_READ)
 		operations |= 1 << AEGIS_OP_OPEN_READ;
 	if (file->f_mode & FMODE_WRITE)
@@ -41,18 +65,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	decision = decide(&subject, file->f_inode, operations);
 	if (!enforce)
 		decision = only_observed(decision);
-	count_denied(&subject, decision);
-
-	record = reserve_record(&subject, struct aegis_access);
-	if (record) {
-		fill_head(&record->head, &subject, AEGIS_OPEN, sizeof(*record));
-		fill_decision(&record->head, &record->rule, &subject, decision);
-		fill_inode(&record->file, file->f_inode);
-		record->file.flags = file->f_flags;
-		fill_file_path(&record->head, &record->file, file);
-		bpf_ringbuf_submit(record, 0);
-	}
-	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+	return report_access(&subject, decision, AEGIS_OPEN, file);
 }
 
 /* int security_file_open(struct file *file), security/security.c, since 4.20 (before: also a cred).

@@ -32,8 +32,7 @@ impl Machine {
             .map(|path| ("policy", path))
             .chain(self.bundle.iter().chain(extra).map(|path| ("bundle", path)))
         {
-            let meta = file_or_other(path)
-                .map_err(|error| unreadable(what, path, &error))?;
+            let meta = file_or_other(path).map_err(|error| unreadable(what, path, &error))?;
             if !meta.is_file() {
                 return Err(Error::usage(format!(
                     "{}: is not a file; mend: name the {what}'s file",

@@ -53,8 +53,7 @@ fn run(options: args::Options) -> Result<Run, Error> {
 fn refuse(error: &Error, json: bool) -> ExitCode {
     let mut code = ExitCode::from(error.exit_code());
     if json {
-        let object =
-            serde_json::json!({ "result": error.code(), "code": error.exit_code(), "error": error.to_string() });
+        let object = serde_json::json!({ "result": error.code(), "code": error.exit_code(), "error": error.to_string() });
         code = print(&format!("{object}\n"), error.exit_code());
     }
     match error {

@@ -125,7 +125,13 @@ fn bad_arguments_are_refused_in_one_line() {
     fs::write(bench.at("full/stdout"), "mine").expect("written");
     fs::write(bench.at("policy.toml"), "schema = 1\n").expect("written");
 
+    // A pipe without a writer: whoever opens it waits for ever, and Ctrl-C is not heard yet.
+    assert!(Command::new("mkfifo").arg(bench.at("pipe")).status().expect("mkfifo runs").success());
+
     let cases: &[(&[&str], &str)] = &[
+        (&["run", "--workload", "demo", "--out", "o", "--policy", "pipe"], "pipe: is not a file"),
+        (&["run", "--workload", "demo", "--out", "o", "--bundle", "pipe"], "pipe: is not a file"),
+        (&["run", "--workload", "demo", "--out", "o", "--kernel", "pipe"], "pipe: is not a file"),
         (&[], "no command"),
         (&["boot"], "boot: unknown command"),
         (&["run"], "no --out DIR"),
@@ -212,6 +218,19 @@ fn a_hostile_name_can_not_drive_the_terminal() {
     let bench = Bench::new("", Then::Off);
     let output = bench.run(&["run", "--out", "o", "--workload", "a\u{1b}[2J\nb"]);
     refused(&output, "a\\x1b[2J b");
+}
+
+#[test]
+fn outputs_that_take_nothing_are_no_panic() {
+    let bench = Bench::new("", Then::Off);
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full is there");
+    let status = bench.command(&["run"]).stderr(full()).status().expect("the harness starts");
+    assert_eq!(status.code(), Some(2));
+    let output = bench.command(&["run", "--json"]).stdout(full()).output().expect("the harness starts");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let output = bench.command(&["--help"]).stdout(full()).output().expect("the harness starts");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("aegis-qemu: stdout: "), "{}", stderr(&output));
 }
 
 #[test]

@@ -145,3 +145,48 @@ fn what_a_workload_does_is_recorded() {
     assert_eq!(connects.len(), 1, "{connects:?}");
     assert_eq!(connects[0]["address"], "127.0.0.1");
 }
+
+/// The least program of which the kernel runs nothing but its loader, `interpreter`: ELF header, `PT_INTERP`, `PT_LOAD`.
+fn program_with_loader(interpreter: &str) -> Vec<u8> {
+    const BASE: u64 = 0x1000_0000;
+    let name = [interpreter.as_bytes(), &[0]].concat();
+    let (name_at, length) = (64 + 2 * 56, 64 + 2 * 56 + name.len() as u64);
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let half = |elf: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
+    let word = |elf: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
+    let long = |elf: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
+    half(&mut elf, &[2, 62]); // ET_EXEC, x86-64
+    word(&mut elf, &[1]);
+    long(&mut elf, &[BASE, 64, 0]); // entry (never reached), program headers, no sections
+    word(&mut elf, &[0]);
+    half(&mut elf, &[64, 56, 2, 0, 0, 0]);
+    word(&mut elf, &[3, 4]); // PT_INTERP, readable
+    long(&mut elf, &[name_at, BASE + name_at, BASE + name_at, name.len() as u64, name.len() as u64, 1]);
+    word(&mut elf, &[1, 4]); // PT_LOAD, readable
+    long(&mut elf, &[0, BASE, BASE, length, length, 4096]);
+    elf.extend(name);
+    elf
+}
+
+#[test]
+fn a_denied_program_does_not_run_as_the_loader_of_another() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    let rule = Rule { name: "no-wc", action: "deny", operations: &["exec"], paths: &["/usr/bin/wc"] };
+    let policy = bench.policy("deny", "enforce", &[rule]);
+    let folder =
+        bench.workload("demo", "/workload/wc /etc/hosts; echo $?; /workload/head -n 1 /etc/hosts; echo $?");
+    for name in ["wc", "head"] {
+        let path = folder.join(name);
+        std::fs::write(&path, program_with_loader(&format!("/usr/bin/{name}"))).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    }
+    let run = Bench::run(bench.machine().workload(folder).policy(policy));
+    // The other one's loader is started, and faults: it finds no thread storage in this least of programs.
+    assert_eq!(run.out_text(), "126\n139\n", "{}", run.err_text());
+    assert!(run.err_text().contains("Operation not permitted"), "{}", run.err_text());
+    let denied =
+        run.with(&[("kind", "exec-check".into()), ("verdict", "denied".into()), ("rule", "no-wc".into())]);
+    assert_eq!(denied.len(), 1);
+    assert_eq!(denied[0]["path"], "/usr/bin/wc");
+}

@@ -223,7 +223,14 @@ fn write_file(out: &mut String, file: &Checked) -> std::fmt::Result {
     if file.events == 0 {
         write!(out, "  no events")?;
     } else {
-        write!(out, "  sequences {} to {} in {} segment{}", file.first, file.last, file.segments, if file.segments == 1 { "" } else { "s" })?;
+        write!(
+            out,
+            "  sequences {} to {} in {} segment{}",
+            file.first,
+            file.last,
+            file.segments,
+            if file.segments == 1 { "" } else { "s" }
+        )?;
     }
     match &file.manifest {
         Some(sealed) => {

@@ -60,8 +60,12 @@ pub(super) fn open<'b>(path: &Path, buffer: &'b mut Buffer) -> Result<ItemReader
     // Before it is opened, which waits when it is a pipe. An export is read twice; a pipe would be empty by then.
     let there = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !there.is_file() {
-        let why = if there.is_dir() { "a directory" } else { "a pipe or device" };
-        return Err(Failure::usage(format!("{}: {why}; copy the export to a file", path.display())));
+        let why = if there.is_dir() {
+            "a directory; name the export's file"
+        } else {
+            "a pipe or device; copy the export to a file"
+        };
+        return Err(Failure::usage(format!("{}: {why}", path.display())));
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(ItemReader::new(Input(BufReader::with_capacity(1 << 17, file)), buffer))

@@ -160,7 +160,7 @@ impl Reader {
         Ok(PolicySource { name: name.value, mode, workloads, rules })
     }
 
-    fn workload(&self, table: &Fields<'_, '_>, before: &[Placed<String>]) -> Read<Placed<String>> {
+    fn workload(&self, table: &Fields<'_>, before: &[Placed<String>]) -> Read<Placed<String>> {
         table.only(WORKLOAD_KEYS)?;
         let name = self.string(table.required("name")?)?;
         if !names::is_workload_pattern(&name.value) {
@@ -176,7 +176,7 @@ impl Reader {
         Ok(name)
     }
 
-    fn rule(&self, table: &Fields<'_, '_>, workloads: &[Placed<String>]) -> Read<Placed<RuleSource>> {
+    fn rule(&self, table: &Fields<'_>, workloads: &[Placed<String>]) -> Read<Placed<RuleSource>> {
         table.only(RULE_KEYS)?;
         let name = self.string(table.required("name")?)?;
         if !names::is_rule_name(&name.value) {
@@ -252,7 +252,7 @@ impl Reader {
     }
 
     /// The tables of `[[key]]`.
-    fn tables<'s>(&'s self, table: &Fields<'s, 's>, key: &'static str) -> Read<Vec<Fields<'s, 's>>> {
+    fn tables<'s>(&'s self, table: &Fields<'s>, key: &'static str) -> Read<Vec<Fields<'s>>> {
         let Some(value) = table.optional(key) else { return Ok(Vec::new()) };
         let DeValue::Array(items) = value.get_ref() else {
             return Err(
@@ -298,14 +298,14 @@ impl Reader {
 }
 
 /// The fields of one table.
-struct Fields<'s, 't> {
+struct Fields<'s> {
     reader: &'s Reader,
     table: &'s DeTable<'s>,
     span: Range<usize>,
     what: &'static str,
 }
 
-impl<'s> Fields<'s, '_> {
+impl<'s> Fields<'s> {
     fn only(&self, known: &[&str]) -> Read<()> {
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();

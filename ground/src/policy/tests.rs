@@ -124,3 +124,47 @@ fn lints_say_what_never_decides() {
     let shadowed = "rule \"watch\" never decides on /etc/shadow: rule \"no-shadow\" does";
     assert!(lint(&source).iter().any(|warning| warning.value == shadowed));
 }
+
+/// The time is the test: with a search per value, each of these took minutes.
+#[test]
+fn a_policy_at_its_limits_is_read_at_once_and_one_beyond_is_placed() {
+    use std::fmt::Write;
+
+    use aegis_policy::limits::{ENTRIES, WORKLOADS};
+
+    let start = std::time::Instant::now();
+    let head = "schema = 1\nname = \"big\"\nmode = \"enforce\"\n[[workload]]\nname = \"w\"\n";
+    let rule = |text: &mut String, name: &str, paths: std::ops::Range<usize>| {
+        let _ = write!(
+            text,
+            "[[rule]]\nname = \"{name}\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\n"
+        );
+        for path in paths {
+            let _ = writeln!(text, "\"/p{path}\",");
+        }
+        text.push_str("]\n");
+    };
+    let mut full = head.to_owned();
+    rule(&mut full, "all", 0..ENTRIES);
+    let source = PolicySource::parse(&full).expect("at the limit");
+    assert!(source.compile().is_ok() && lint(&source).is_empty());
+
+    let line = full.lines().count() + 2;
+    rule(&mut full, "more", 0..1);
+    let error = PolicySource::parse(&full).expect_err("one too many");
+    assert_eq!(error.line, line);
+    assert!(error.message.starts_with("rule \"more\" is more than"), "{}", error.message);
+
+    let mut many = head.to_owned();
+    (0..20_000).for_each(|number| rule(&mut many, &format!("r{number}"), number..number + 1));
+    let source = PolicySource::parse(&many).expect("good");
+    assert!(source.compile().is_ok() && lint(&source).is_empty());
+
+    let mut wide = head.to_owned();
+    (0..WORKLOADS).for_each(|number| {
+        let _ = writeln!(wide, "[[workload]]\nname = \"w{number}\"");
+    });
+    let error = PolicySource::parse(&wide).expect_err("one too many");
+    assert_eq!((error.line, error.message.as_str()), (5 + 2 * WORKLOADS, "more than 255 workloads"));
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}

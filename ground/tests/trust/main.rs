@@ -1,5 +1,7 @@
 //! Keys, policy and bundles through the command line, as a person or a script has them.
 
+mod hostile;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

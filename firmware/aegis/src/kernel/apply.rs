@@ -65,7 +65,8 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
     let set = 1 - control.active();
-    // An `apply` that died right after its flip did not wait: programs may still decide by the set that is idle now.
+    // Programs that began before the last flip may still decide by the set that is idle now: wait them out before it is
+    // touched. (Here and not after the flip: a policy that is in force is not to be called refused.)
     sys::wait_for_programs().map_err(KernelError::object("control"))?;
 
     keep_policy(set, offer.compiled)?;
@@ -87,8 +88,6 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
         hash: offer.hash,
     };
     control.publish(set, &head);
-    // The old set is idle when this returns: no program still decides by it.
-    sys::wait_for_programs().map_err(KernelError::object("control"))?;
     Ok(Applied { rules: head.rules, entries: head.entries, unresolved })
 }
 
@@ -185,11 +184,18 @@ fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> 
     let (cgroups, names) = (cgroups()?, WorkloadNames::open()?);
     for id in cgroups.keys().map_err(fail)? {
         let Some(mut entry) = cgroups.get(&id).map_err(fail)? else { continue };
-        entry.ruleset[set] = match entry.slot {
+        let ruleset = match entry.slot {
             0 => 0, // the self-test's, in every set
             slot => ruleset_of(policy, &names.get(slot as usize)),
         };
+        if entry.ruleset[set] == ruleset {
+            continue;
+        }
+        entry.ruleset[set] = ruleset;
         cgroups.set(&id, &entry).map_err(fail)?;
+        // The map hands the replaced element's memory to the next update (`kernel/bpf/hashtab.c:extra_elems`), and a
+        // program that found it may still be reading.
+        sys::wait_for_programs().map_err(fail)?;
     }
     Ok(())
 }

@@ -86,10 +86,16 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
     let _lock = Lock::rules()?;
     require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
     require(CGROUP_ROOT, CGROUP2_SUPER_MAGIC, "not cgroup v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup")?;
-    if super::KernelState::open().is_ok() {
-        let hooks = pinned_hooks();
-        workload::register_catch_all()?;
-        return Ok(Loaded { adopted: true, hooks });
+    match super::KernelState::open() {
+        Ok(_) => {
+            let hooks = pinned_hooks();
+            workload::register_catch_all()?;
+            return Ok(Loaded { adopted: true, hooks });
+        }
+        Err(KernelError::NotLoaded(error))
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {}
+        // Out of memory or descriptors: what is pinned may well be in force, and is not ours to take away.
+        Err(error) => return Err(error),
     }
     // What is there is another version's, or was left half way by a process that died.
     remove_pins(Path::new(PINS))?;

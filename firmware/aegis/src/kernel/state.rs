@@ -51,7 +51,10 @@ impl KernelState {
         let found = control[0].abi_version.load(Relaxed);
         if found != abi::ABI_VERSION {
             let message = format!("the loaded probes speak ABI {found}, not {}", abi::ABI_VERSION);
-            return Err(KernelError::NotLoaded(std::io::Error::other(message)));
+            return Err(KernelError::NotLoaded(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                message,
+            )));
         }
         Ok(Self {
             control,
@@ -189,6 +192,8 @@ impl Writer {
             to.store(byte, Relaxed);
         }
         control.policy[set].store(head.sequence, SeqCst);
+        // What was proven was proven of the old set.
+        self.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
         control.active.store(set as u32, SeqCst);
     }
 }

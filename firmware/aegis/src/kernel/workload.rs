@@ -55,7 +55,12 @@ fn register_directory(name: &str, directory: &Path) -> Result<u32, KernelError> 
     let entry = Cgroup { slot, ruleset: [ruleset(0, name)?, ruleset(1, name)?], reserved: 0 };
     // The name before the registration: no event of this slot is ever without it.
     names.set(slot as usize, name.as_bytes());
-    cgroups.set(&id, &entry).map_err(KernelError::object("cgroups"))?;
+    let fail = |error| KernelError::object("cgroups")(error);
+    if cgroups.get(&id).map_err(fail)?.as_ref() != Some(&entry) {
+        cgroups.set(&id, &entry).map_err(fail)?;
+        // As in `apply`: a replaced element's memory is used again by the next update.
+        sys::wait_for_programs().map_err(fail)?;
+    }
     Ok(slot)
 }
 

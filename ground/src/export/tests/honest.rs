@@ -29,6 +29,25 @@ fn a_whole_export_is_whole() {
     let text = report::person(&report);
     assert!(text.contains("NOT PINNED"), "{text}");
     assert!(text.contains("WHOLE: nothing is missing"), "{text}");
+    assert!(text.contains("whose key signed it is NOT known"), "{text}");
+    assert!(text.contains("denials     6\n"), "{text}");
+}
+
+#[test]
+fn the_self_tests_denials_are_told_apart() {
+    let stick = Stick::new();
+    let mut ring = Ring::new();
+    ring.start(1);
+    ring.denied(1, b"demo", b"no-shadow");
+    ring.denied(1, b"aegis-selftest", b"aegis-selftest");
+    ring.denied(1, b"aegis-selftest", b"aegis-selftest");
+    let report = check(&[stick.export("a", &ring, Request::from(1))]);
+    let text = report::person(&report);
+    assert!(text.contains("denials     1, and 2 of the agent's self-test\n"), "{text}");
+    let places = ["  no-shadow ", "  aegis-selftest "].map(|rule| text.find(rule).expect("listed"));
+    assert!(places[0] < places[1], "{text}");
+    // Programs get all of them: what to leave out is theirs to say.
+    assert_eq!(report::json(&report)["denials"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
@@ -48,6 +67,7 @@ fn the_key_can_be_pinned() {
     let other = *KeyPair::from_seed(Seed::new([1; 32])).pk;
     let pinned = verify(std::slice::from_ref(&path), &[other, own]).expect("readable");
     assert!(pinned.whole() && pinned.key_pinned());
+    assert!(report::person(&pinned).ends_with("WHOLE: nothing is missing, nothing was changed\n"));
     let foreign = verify(&[path], &[other]).expect("readable");
     assert_eq!(codes(&foreign), ["unknown-device"]);
     assert!(!foreign.key_pinned());

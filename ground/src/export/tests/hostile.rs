@@ -97,7 +97,7 @@ fn what_is_no_export_is_refused_in_one_line() {
     let mut out = vec![0; limits::ITEM_BYTES];
     let length = sign1(b"\xa0", Domain::Receipt, &device().sk, &mut out).expect("fits");
     assert!(refused(&stick.put("receipt", &out[..length])).contains("a receipt?"));
-    assert!(refused(stick.0.path()).contains("can't read it"));
+    assert!(refused(stick.0.path()).contains("a directory; name the export's file"));
 }
 
 #[test]

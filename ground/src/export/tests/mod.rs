@@ -65,6 +65,21 @@ impl Ring {
         }
     }
 
+    /// A denied open.
+    fn denied(&mut self, boot: u8, workload: &[u8], rule: &[u8]) {
+        let process = Process { pid: 7, tgid: 7, ppid: 1, uid: 0, comm: b"worker" };
+        let file = File { device: 1, inode: 1, path: b"/srv/secret", truncated: false };
+        let decision = Decision { verdict: Verdict::Denied, policy: 4, rule };
+        let event = Event {
+            time: 1_500_000_000,
+            subject: Some(Subject { workload, cgroup: 1, process }),
+            body: Body::Open { file, flags: 0, decision },
+        };
+        let mut bytes = [0; limits::EVENT_BYTES];
+        let length = event.encode(&mut bytes).expect("test events fit");
+        self.push_bytes(boot, &bytes[..length]);
+    }
+
     fn start(&mut self, boot: u8) {
         self.push(boot, Body::Start { version: "0.1.0", clean: true });
     }
