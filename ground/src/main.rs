@@ -84,5 +84,5 @@ fn wrong_use(error: &clap::Error) -> Failure {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let text = text.split("\nUsage:").next().unwrap_or(text);
     let text = text.split("\nFor more information").next().unwrap_or(text);
-    Failure::usage(format!("{}\nsee --help", text.trim().replace(":\n", ": ")))
+    Failure::usage(format!("{}\nsee --help", text.trim().replace(":\n  ", ": ")))
 }
