@@ -26,4 +26,16 @@ fn the_demo_holds() {
     ] {
         assert!(said.contains(line), "{line:?} is missing in:\n{said}");
     }
+    a_stranger_verifies("target/run/demo/export.cbor");
+}
+
+/// With nothing of ours: Python, off-the-shelf CBOR and Ed25519, and the documents.
+fn a_stranger_verifies(export: &str) {
+    let output = Command::new("/usr/bin/python3")
+        .args(["firmware/export/tests/stranger.py", export])
+        .current_dir(root())
+        .output()
+        .expect("python3 runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
 }

@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Verifies an export with nothing of ours: cbor2 for CBOR, cryptography for Ed25519, hashlib, and the documents.
 
-Optional: pip install cbor2 cryptography; python3 stranger.py EXPORT
+Run by tests/e2e/demo.rs; by hand: /usr/bin/python3 stranger.py EXPORT (Debian's python3-cbor2, python3-cryptography).
 Exit code 0 when the export is whole, 1 when not. Written from docs/formats/export.cddl, not from the code.
 """
 import hashlib

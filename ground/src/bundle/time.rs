@@ -10,8 +10,17 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// `2027-06-30`, `2027-06-30T12:00:00Z` or Unix seconds.
+/// 2100-01-01. Devices remember the latest time that was ever signed: one slip of the pen would make every later
+/// policy stale for good.
+const LATEST: u64 = 4_102_444_800;
+
+/// `2027-06-30`, `2027-06-30T12:00:00Z` or Unix seconds; before 2100.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
+    let seconds = moment(text)?;
+    if seconds < LATEST { Ok(seconds) } else { Err("not before 2100".to_owned()) }
+}
+
+fn moment(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
@@ -76,9 +85,17 @@ mod tests {
         }
         assert_eq!(show(1_814_356_800), "2027-06-30T12:00:00Z");
         assert_eq!(show(951_782_401), "2000-02-29T00:00:01Z");
-        for text in
-            ["", "tomorrow", "2027-13-01", "2027-02-30", "12:00:00", "2027-06-30T12:00:00", "1969-12-31"]
-        {
+        for text in [
+            "",
+            "tomorrow",
+            "2027-13-01",
+            "2027-02-30",
+            "12:00:00",
+            "2027-06-30T12:00:00",
+            "1969-12-31",
+            "2100-01-01",
+            "18446744073709551615",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

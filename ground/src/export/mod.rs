@@ -43,7 +43,7 @@ Examples:
   aegisctl export verify --receipt receipt.cbor monday.cbor tuesday.cbor
   aegisctl export verify --json --device-key d75a…511a export.cbor
 
-Files may be of many devices and in any order. Exit codes: 0 whole, 1 not whole, 2 wrong use or not an export.";
+Files may be of many devices and in any order. Exit codes: 0 whole, 1 not whole or not an export, 2 wrong use.";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:

@@ -138,7 +138,7 @@ pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure
             Ok(Survey { device, ring, first, last, manifest: None, bytes })
         }
         (None, None) if items == 0 => {
-            Err(Failure::usage(format!("{}: empty file: not an export", path.display())))
+            Err(Failure::refused(format!("{}: empty file: not an export", path.display())))
         }
         (None, None) => Err(not_an_export(path, ItemError::Payload)),
     }
@@ -150,5 +150,5 @@ fn not_an_export(path: &Path, error: ItemError) -> Failure {
         ItemError::Payload => "signed items, but none of an export (a receipt?)",
         _ => "it does not begin with an item of an export",
     };
-    Failure::usage(format!("{}: byte 0: not an export: {why}", path.display()))
+    Failure::refused(format!("{}: byte 0: not an export: {why}", path.display()))
 }

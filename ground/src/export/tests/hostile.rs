@@ -88,6 +88,8 @@ fn what_is_no_export_is_refused_in_one_line() {
     let refused = |path: &Path| {
         let failure = verify(&[path.into()], &[]).expect_err("refused");
         assert!(!failure.message().contains('\n'));
+        // Content is refused; what can't be read at all is an error.
+        assert_eq!(failure.is_refusal(), path.is_file());
         failure.message().to_owned()
     };
     assert!(refused(&stick.0.path().join("none")).contains("none"));
