@@ -7,6 +7,7 @@ Needs cbor2 and cryptography.
 """
 import hashlib, struct, sys, cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 def bundle(seeds, policy, source, epoch, sequence, created, ceiling):
@@ -20,7 +21,7 @@ def bundle(seeds, policy, source, epoch, sequence, created, ceiling):
     signers = []
     for seed in seeds:
         key = Ed25519PrivateKey.from_private_bytes(seed)
-        public = key.public_key().public_bytes_raw()
+        public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         protected = dumps({1: -8, 4: hashlib.sha256(public).digest()[:8]})
         signed = dumps(["Signature", b"", protected, b"aegis-bundle-v1", manifest])
         signers.append([protected, {}, key.sign(signed)])
