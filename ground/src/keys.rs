@@ -109,7 +109,9 @@ fn secret_from(file: &Path, bytes: &[u8]) -> Result<SecretFile, Failure> {
 /// Reads root metadata.
 pub(crate) fn read_root(file: &Path) -> Result<Root, Failure> {
     let bytes = files::read(file, ROOT_BYTES)?;
-    Root::open(&bytes).map_err(|error| Failure::refused(format!("{}: {error}", file.display())))
+    Root::open(&bytes).map_err(|error| {
+        Failure::refused(format!("{}: {error}; name the root.cbor that `keys init` made", file.display()))
+    })
 }
 
 fn show(file: &Path, as_json: bool) -> Outcome {
@@ -127,7 +129,10 @@ fn show(file: &Path, as_json: bool) -> Outcome {
         return Ok(Status::Good);
     }
     let root = Root::open(&bytes).map_err(|error| {
-        Failure::refused(format!("{}: neither a secret key file nor root metadata: {error}", file.display()))
+        Failure::refused(format!(
+            "{}: neither a secret key file nor root metadata ({error}); name a *.key file or root.cbor",
+            file.display()
+        ))
     })?;
     if as_json {
         output::json(&json!({

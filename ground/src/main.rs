@@ -61,10 +61,9 @@ fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         // Help and version are asked for; what is missing or unknown is an error of one line like any other.
-        Err(error)
-            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
-        {
-            error.exit()
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return outcome::finish(Err(Failure::usage("a command is missing; see --help")));
         }
         Err(error) => return outcome::finish(Err(wrong_use(&error))),
     };

@@ -30,8 +30,9 @@ pub(crate) fn run(command: Command) -> Outcome {
 
 fn show(file: &Path, as_json: bool) -> Outcome {
     let bytes = files::read(file, RECEIPT_BYTES)?;
-    let receipt =
-        open_receipt(&bytes).map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
+    let receipt = open_receipt(&bytes).map_err(|error| {
+        Failure::refused(format!("{}: {error}; name a receipt-*.cbor of a stick", file.display()))
+    })?;
     let device = hex::encode(&receipt.device());
     let hash = |hash: Option<[u8; 32]>| hash.map(|hash| hex::encode(&hash));
     let boot_id = hex::encode(&receipt.boot_id);

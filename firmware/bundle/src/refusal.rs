@@ -152,6 +152,49 @@ impl Reason {
         }
     }
 
+    /// The part of the bundle that does not hold.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::TooShort
+            | Self::BadMagic
+            | Self::UnsupportedFormat
+            | Self::BadHeader
+            | Self::TooLarge
+            | Self::LengthMismatch
+            | Self::Truncated
+            | Self::TrailingBytes => "header",
+            Self::BadCose | Self::UnknownKey | Self::BadSignature | Self::Threshold => "signatures",
+            Self::ContentLength | Self::ContentHash | Self::BadSource => "contents",
+            Self::BadPolicy(_) | Self::ModeCeiling => "policy",
+            _ => "manifest",
+        }
+    }
+
+    /// What to do about it.
+    const fn mend(self) -> &'static str {
+        match self {
+            Self::TooShort | Self::BadMagic | Self::WrongProduct => {
+                "name a file that `aegisctl bundle build` made"
+            }
+            Self::Truncated
+            | Self::TrailingBytes
+            | Self::LengthMismatch
+            | Self::BadHeader
+            | Self::TooLarge
+            | Self::ContentLength
+            | Self::ContentHash
+            | Self::BadSignature
+            | Self::BadCose => "copy it again from where it was signed",
+            Self::UnknownKey | Self::Threshold => "sign it with the keys that root.cbor names for policy",
+            Self::UnsupportedFormat | Self::AgentTooOld => "update this side first",
+            Self::EpochAhead => "build it with the root's epoch",
+            Self::Rollback | Self::ReplayMismatch => "build it with a higher sequence",
+            Self::WrongDevice | Self::WrongArchitecture => "build it for this device",
+            Self::ModeCeiling => "build it with --ceiling enforce",
+            _ => "build and sign it again",
+        }
+    }
+
     const fn text(self) -> &'static str {
         match self {
             Self::TooShort => "shorter than a bundle's header",
@@ -206,11 +249,11 @@ impl Refusal {
 
 impl core::fmt::Display for Refusal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}", self.reason)?;
-        if self.sequence == 0 {
-            return Ok(());
+        write!(f, "{}: {}", self.reason.place(), self.reason)?;
+        if self.sequence != 0 {
+            write!(f, " (epoch {}, sequence {})", self.epoch, self.sequence)?;
         }
-        write!(f, " (epoch {}, sequence {})", self.epoch, self.sequence)
+        write!(f, "; {}", self.reason.mend())
     }
 }
 

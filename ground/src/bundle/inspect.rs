@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aegis_bundle::limits::BUNDLE_BYTES;
-use aegis_bundle::{Manifest, Sections, hash, split};
+use aegis_bundle::{Manifest, Reason, Refusal, Sections, hash, split};
 use aegis_cose::Sign;
 use aegis_event::Printable;
 use aegis_policy::Policy;
@@ -26,9 +26,10 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let bytes = files::read_front(&args.file, BUNDLE_BYTES + 1)?;
     let refused = |why: &dyn std::fmt::Display| Failure::refused(format!("{}: {why}", args.file.display()));
-    let sections = split(&bytes).map_err(|reason| refused(&reason))?;
-    let manifest = Manifest::decode(sections.manifest).map_err(|reason| refused(&reason))?;
-    let message = Sign::parse(sections.signatures).map_err(|error| refused(&error))?;
+    let sections = split(&bytes).map_err(|reason| refused(&Refusal::from(reason)))?;
+    let manifest = Manifest::decode(sections.manifest).map_err(|reason| refused(&Refusal::from(reason)))?;
+    let message =
+        Sign::parse(sections.signatures).map_err(|error| refused(&Refusal::from(Reason::from(error))))?;
     let signers: Vec<String> = message.signers().map(|signer| hex::encode(&signer.kid)).collect();
     let policy = policy_of(&manifest, &sections);
     let file = hex::encode(&hash(&bytes));

@@ -137,7 +137,12 @@ fn pinned_keys(args: &KeyArgs) -> Result<Vec<[u8; 32]>, Failure> {
 /// The device's key as a receipt of it has it. Which receipts to believe is the caller's choice.
 fn receipt_key(path: &Path) -> Result<[u8; 32], Failure> {
     let bytes = files::read(path, aegis_bundle::limits::RECEIPT_BYTES)?;
-    let receipt = aegis_bundle::open_receipt(&bytes)
-        .map_err(|why| Failure::refused(format!("{}: {why} ({})", path.display(), why.code())))?;
+    let receipt = aegis_bundle::open_receipt(&bytes).map_err(|why| {
+        Failure::refused(format!(
+            "{}: {why} ({}); name a receipt-*.cbor of a stick",
+            path.display(),
+            why.code()
+        ))
+    })?;
     Ok(receipt.public_key)
 }
