@@ -120,3 +120,18 @@ other $old && echo BACK"
     // What the first agent had taken and could not write is counted, and the books of the boot balance.
     assert!(run.lost() > 0, "{}", run.status["accounts"]);
 }
+
+#[test]
+fn an_idle_agent_sleeps() {
+    let bench = Bench::new();
+    // The looks themselves are events and wake it; ten quiet seconds between them are not.
+    let script = format!(
+        "{AGENT}
+switches() {{ cat /proc/$(agent)/task/*/status | while read name count; do
+    case $name in voluntary_ctxt_switches:) echo $count;; esac; done | {{ sum=0; while read n; do sum=$((sum + n)); done; echo $sum; }}; }}
+sleep 1; before=$(switches); sleep 10; after=$(switches); echo $((after - before))"
+    );
+    let run = Bench::run(bench.demo(&script));
+    let switches: u64 = run.out_text().trim().parse().expect("a number");
+    assert!((1..=30).contains(&switches), "{switches} wake-ups in ten seconds");
+}
