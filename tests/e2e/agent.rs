@@ -124,7 +124,7 @@ other $old && echo BACK"
 #[test]
 fn an_idle_agent_sleeps() {
     let bench = Bench::new();
-    // The looks themselves are events and wake it; ten quiet seconds between them are not.
+    // The looks themselves are events and wake it some forty times; a tick ten times a second would add a hundred.
     let script = format!(
         "{AGENT}
 switches() {{ cat /proc/$(agent)/task/*/status | while read name count; do
@@ -133,5 +133,5 @@ sleep 1; before=$(switches); sleep 10; after=$(switches); echo $((after - before
     );
     let run = Bench::run(bench.demo(&script));
     let switches: u64 = run.out_text().trim().parse().expect("a number");
-    assert!((1..=30).contains(&switches), "{switches} wake-ups in ten seconds");
+    assert!((1..=70).contains(&switches), "{switches} wake-ups in ten seconds");
 }
