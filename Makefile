@@ -18,11 +18,11 @@ deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
 
 agent: deps ## the agent, one static binary
 	@echo "aegis: building the agent ($(TARGET))" >&2
-	@cargo build --quiet --release --package aegis --target $(TARGET)
+	@cargo build --release --package aegis --target $(TARGET)
 
 tools: ## aegisctl and aegis-qemu, for this workstation
 	@echo "aegis: building the tools" >&2
-	@cargo build --quiet --package aegisctl --package aegis-qemu
+	@cargo build --package aegisctl --package aegis-qemu
 
 keys: target/keys/root.cbor ## development keys under target/keys (never committed)
 target/keys/root.cbor: | tools
