@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use aegis_bundle::{Answer, Root, open};
-use aegis_event::{Body, Event, Mode, ModeReason};
+use aegis_event::Body;
 use serde_json::json;
 
+use super::in_force;
 use crate::kernel;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
-use crate::storage::device::{Identity, boottime, hex};
+use crate::storage::device::{Identity, hex};
 use crate::storage::{DATA, atomic, trust};
 
 /// What became of a bundle that was offered.
@@ -44,15 +45,7 @@ impl Taken {
             hash: &self.hash.unwrap_or_default(),
             detail: cut(&detail, aegis_event::limits::DETAIL_BYTES),
         };
-        note(body);
-    }
-}
-
-/// Sends an event of this command; what can't be sent is said on the console.
-pub(crate) fn note(body: Body<'_>) {
-    let event = Event { time: boottime(), subject: None, body };
-    if let Err(error) = kernel::send_note(&event) {
-        log::error!("event not recorded: {error}: {event}");
+        in_force::note(body);
     }
 }
 
@@ -125,7 +118,7 @@ pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity)
         },
         Ok(bundle) => {
             let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-            let taken = if bundle.unchanged && in_force(&before) {
+            let taken = if bundle.unchanged && is_in_force(&before) {
                 Taken { answer: Answer::Unchanged, ..Taken::refused(bundle.code(), hash, "") }
             } else {
                 match put_in_force(bytes, &before, root, identity) {
@@ -143,7 +136,7 @@ pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity)
 }
 
 /// What is remembered is what the kernel decides by, and is there for the next boot: not so after a slot was lost.
-fn in_force(before: &trust::Remembered) -> bool {
+fn is_in_force(before: &trust::Remembered) -> bool {
     before.bundle().is_some()
         && kernel::KernelState::open().is_ok_and(|state| state.policy().hash == before.state.bundle)
 }
@@ -167,40 +160,15 @@ fn put_in_force(
         ..bundle.state
     };
     let commit = before.prepare(&state).map_err(storage)?;
-    let detail = enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
+    let detail = in_force::enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
     commit.publish().map_err(|error| {
         // The next boot would have the old policy: so shall this one.
-        if let Err(failure) = super::load::put_policy_in_force(identity) {
+        if let Err(failure) = in_force::put_last_good(identity) {
             log::error!("policy: the old one could not be put back: {failure}");
         }
         storage(error)
     })?;
     Ok(detail)
-}
-
-/// Puts a bundle's policy into the kernel and proves what is in force. Says, for a person, what it could not cover.
-pub(crate) fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<String, kernel::KernelError> {
-    let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-    let applied =
-        kernel::apply(&kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash })?;
-    for missing in &applied.unresolved {
-        log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
-    }
-    // The policy is in force from here on. A test that can't be made proves nothing: the mode says so, the policy stays.
-    let proof =
-        kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| kernel::selftest::Proof {
-            mode: Mode::AuditOnly,
-            reason: ModeReason::SelfTestFailed,
-            detail: error.to_string(),
-        });
-    if proof.detail.is_empty() {
-        log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
-    } else {
-        log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
-    }
-    note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
-    let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
-    Ok(format!("{rules} rules, {entries} entries, {missing} paths not found"))
 }
 
 #[cfg(test)]
