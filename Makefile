@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# What is built is found under target/, wherever the caller's own builds go.
+unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+
 ARCH   ?= x86_64
 KERNEL ?= own
 TARGET := $(ARCH)-unknown-linux-musl
