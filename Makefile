@@ -45,9 +45,9 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
-lint: ## formatting, clippy, licences and sources of dependencies
+lint: ## formatting and clippy
 	@cargo fmt --all --check
-	@cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	@cargo clippy --workspace --all-targets -- --deny warnings
 
 fmt: ## format the code
 	@cargo fmt --all
