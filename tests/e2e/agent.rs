@@ -135,3 +135,22 @@ sleep 1; before=$(switches); sleep 10; after=$(switches); echo $((after - before
     let switches: u64 = run.out_text().trim().parse().expect("a number");
     assert!((1..=70).contains(&switches), "{switches} wake-ups in ten seconds");
 }
+
+#[test]
+fn what_killed_agents_took_with_them_is_counted_exactly() {
+    let bench = Bench::new();
+    let script = format!(
+        "{AGENT}
+(i=0; while [ $i -lt 6000 ]; do : </etc/hosts; i=$((i + 1)); done) & load=$!
+for n in 1 2 3; do old=$(agent); kill -KILL $old; other $old; done
+wait $load; sleep 1"
+    );
+    let run = Bench::run(bench.demo(&script));
+    // The export was verified: seen = written + lost, and written is what is on disk. Here: nothing is counted twice.
+    assert_eq!(run.kind("start").len(), 4);
+    let reported: u64 = run.kind("loss").iter().filter_map(|event| event["count"].as_u64()).sum();
+    assert_eq!(reported, run.lost(), "every loss is an event");
+    let opens = events_of(&run, "/etc/hosts") as u64;
+    assert!(opens <= 6000 && opens + run.lost() >= 6000, "{opens} opens, {} lost", run.lost());
+    assert_eq!(run.number("/accounts/in_flight"), 0);
+}

@@ -39,19 +39,28 @@ pub(crate) struct Reader<'r> {
     pub(crate) trace: bool,
 }
 
-/// How many events a killed agent took with it. Records being written by a probe at the moment of a look are seen
-/// but not yet taken, so one look can only be too high; the lowest of several is right.
+/// How many events a killed agent took with it: seen, and neither written, lost nor still in the kernel ring buffer.
+///
+/// A record that a probe is just writing is seen but can't be taken yet, so a single look may be too high. Two looks with
+/// nothing seen between them are exact. While workloads never pause, the lowest look is an upper bound, used at the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Missing {
     lowest: u64,
-    looks: u32,
+    /// Events seen at the last look.
+    seen: Option<u64>,
 }
 
 impl Missing {
-    const LOOKS: u32 = 5;
-
     pub(crate) const fn new() -> Self {
-        Self { lowest: u64::MAX, looks: 0 }
+        Self { lowest: u64::MAX, seen: None }
+    }
+
+    /// Takes a look; the number once it is certain.
+    fn look(&mut self, books: &Accounts) -> Option<u64> {
+        let missing = books.missing();
+        self.lowest = self.lowest.min(missing);
+        let still = self.seen.replace(books.seen) == Some(books.seen);
+        (still || self.lowest == 0).then_some(if still { missing } else { 0 })
     }
 }
 
@@ -164,19 +173,19 @@ impl Reader<'_> {
 
     /// Settles what an agent that was killed earlier in this boot took with it.
     fn look_for_missing(&mut self) {
-        let Some(mut missing) = self.missing else { return };
-        missing.lowest = missing.lowest.min(self.accounts().missing());
-        missing.looks += 1;
-        if missing.looks < Missing::LOOKS && missing.lowest > 0 {
-            self.missing = Some(missing);
-            return;
+        let books = self.accounts();
+        if let Some(count) = self.missing.as_mut().and_then(|missing| missing.look(&books)) {
+            self.book_missing(count);
         }
+    }
+
+    fn book_missing(&mut self, count: u64) {
         self.missing = None;
-        if missing.lowest > 0 {
-            self.shared.lose(Cause::AgentKilled, missing.lowest);
-            let entry = Entry::AgentLoss(Cause::AgentKilled, missing.lowest);
+        if count > 0 {
+            self.shared.lose(Cause::AgentKilled, count);
+            let entry = Entry::AgentLoss(Cause::AgentKilled, count);
             self.books.add(entry);
-            self.say(Body::Loss { workload: b"", cause: Cause::AgentKilled, count: missing.lowest }, entry);
+            self.say(Body::Loss { workload: b"", cause: Cause::AgentKilled, count }, entry);
         }
     }
 
@@ -207,6 +216,10 @@ impl Reader<'_> {
     }
 
     fn close_books(&mut self) {
+        if let Some(missing) = self.missing {
+            // Never still to the end: what no look could explain.
+            self.book_missing(missing.lowest.min(self.accounts().missing()));
+        }
         let accounts = self.accounts();
         self.say(Body::Accounts(accounts), Entry::Nothing);
         let signal = self.signals.last();
@@ -246,4 +259,19 @@ fn print(event: &Event<'_>) {
     let length = 1023 - rest.len();
     line[length] = b'\n';
     let _ = rustix::io::write(out, &line[..=length]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_agent_took_is_certain_when_nothing_moves() {
+        let books = |seen, written| Accounts { seen, written, ..Accounts::default() };
+        let mut missing = Missing::new();
+        assert_eq!(missing.look(&books(100, 80)), None, "some of the 20 may be on their way");
+        assert_eq!(missing.look(&books(120, 105)), None);
+        assert_eq!(missing.look(&books(120, 107)), Some(13), "nothing seen since: what is left is gone");
+        assert_eq!(Missing::new().look(&books(100, 100)), Some(0), "nothing is missing");
+    }
 }
