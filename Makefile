@@ -45,6 +45,9 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
+cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device
+	@AEGIS_CUTS=100000 cargo test --release --package aegis-ring --test cuts -- --nocapture
+
 lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
@@ -55,4 +58,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps agent tools keys policy image run test lint fmt clean
+.PHONY: help deps agent tools keys policy image run test cuts lint fmt clean
