@@ -68,3 +68,21 @@ fn an_orderly_power_off_is_clean_and_exports_go_on_where_they_ended() {
     let (last, next) = (first.events.last().expect("events"), second.events.first().expect("events"));
     assert_eq!(last["sequence"].as_u64().map(|n| n + 1), next["sequence"].as_u64());
 }
+
+#[test]
+fn without_its_own_storage_a_device_starts_no_workload() {
+    let bench = Bench::new();
+    let device = bench.at("device");
+    let run = Bench::run(bench.demo("echo here").state(&device));
+    assert_eq!(run.out_text(), "here\n");
+    let disk = device.join("data.img");
+    let length = std::fs::metadata(&disk).expect("the data disk is there").len();
+    std::fs::File::create(&disk).and_then(|file| file.set_len(length)).expect("the data disk is blank");
+    let run = Bench::run(bench.demo("echo here").state(&device));
+    assert_eq!((run.exit, run.mode()), (None, Some("audit-only")));
+    // Evidence is still written and carried out: the cursor is gone, so all that the ring has, by a key that nobody
+    // knows yet.
+    let starts = run.kind("start");
+    assert_eq!(starts.len(), 2);
+    assert_eq!(run.with(&[("workload", "demo".into()), ("boot_id", starts[1]["boot_id"].clone())]).len(), 0);
+}
