@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use ed25519_compact::{KeyPair, SecretKey, Seed};
+use aegis_cose::{KeyPair, SecretKey, Seed, device_id};
 use zeroize::Zeroizing;
 
 use super::{DATA, atomic};
@@ -68,11 +68,7 @@ impl Identity {
 
     /// Device id: the first 16 bytes of SHA-256 of the public key.
     pub(crate) fn id(&self) -> [u8; 16] {
-        use sha2::Digest;
-        let digest = sha2::Sha256::digest(self.public());
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest[..16]);
-        id
+        device_id(&self.public())
     }
 }
 
