@@ -161,13 +161,19 @@ fn put_in_force(
     };
     let commit = before.prepare(&state).map_err(storage)?;
     let detail = in_force::enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
-    commit.publish().map_err(|error| {
+    if let Err(error) = commit.publish() {
         // The next boot would have the old policy: so shall this one.
         if let Err(failure) = in_force::put_last_good(identity) {
             log::error!("policy: the old one could not be put back: {failure}");
         }
-        storage(error)
-    })?;
+        // Unless the new name is there and only its flush failed: then what is remembered is the new one.
+        let renamed =
+            trust::remembered().is_ok_and(|now| now.state.bundle == bundle.hash && is_in_force(&now));
+        if !renamed {
+            return Err(storage(error));
+        }
+        log::error!("policy: in force, but not sure to outlive a power cut: {DATA}: {error}");
+    }
     Ok(detail)
 }
 

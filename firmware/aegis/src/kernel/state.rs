@@ -72,7 +72,7 @@ impl KernelState {
         self.counters.get(slot).map_or(0, |slot| of(slot).load(Relaxed))
     }
 
-    /// Of those, lost since the ring buffer was full.
+    /// Events of the workload in this slot that were lost because the ring buffer was full.
     pub(crate) fn ring_full(&self, slot: usize) -> u64 {
         self.count(slot, |counters| &counters.ring_full)
     }

@@ -33,8 +33,7 @@ pub(crate) struct Reader<'r> {
     pub(crate) poll: rustix::fd::OwnedFd,
     /// What is booked as reported so far: this run's and, in the same boot, earlier runs'.
     pub(crate) books: Books,
-    /// An agent ran before in this boot and may have died with events in hand: the fewest events that can be missing,
-    /// over several looks. None when no agent ran before, or when it is settled.
+    /// An agent ran before in this boot and may have died with events in hand. None when none did, or when it is settled.
     pub(crate) missing: Option<Missing>,
     pub(crate) trace: bool,
 }
@@ -60,7 +59,7 @@ impl Missing {
         let missing = books.missing();
         self.lowest = self.lowest.min(missing);
         let still = self.seen.replace(books.seen) == Some(books.seen);
-        (still || self.lowest == 0).then_some(if still { missing } else { 0 })
+        (still || self.lowest == 0).then_some(self.lowest)
     }
 }
 
@@ -197,13 +196,17 @@ impl Reader<'_> {
     /// workloads are quiet, and what busy ones still make waits in the kernel for the next agent. A second signal ends it.
     fn drain(&mut self) {
         let begun = Instant::now();
+        let mut looked: Option<Instant> = None;
         let goal = self.accounts().seen;
         while self.signals.count() < 2 && begun.elapsed() < Duration::from_millis(limits::DRAIN_MILLIS) {
             if self.take(BATCH) == BATCH {
                 continue;
             }
             self.report_losses();
-            self.look_for_missing();
+            if looked.is_none_or(|at| at.elapsed() >= LOSS_INTERVAL) {
+                looked = Some(Instant::now());
+                self.look_for_missing();
+            }
             let books = self.accounts();
             let reached = books.written + books.total_lost() >= goal;
             let patient = begun.elapsed() < Duration::from_millis(limits::BALANCE_MILLIS);
@@ -216,9 +219,9 @@ impl Reader<'_> {
     }
 
     fn close_books(&mut self) {
-        if let Some(missing) = self.missing {
+        if let Some(missing) = self.missing.filter(|missing| missing.seen.is_some()) {
             // Never still to the end: what no look could explain.
-            self.book_missing(missing.lowest.min(self.accounts().missing()));
+            self.book_missing(missing.lowest);
         }
         let accounts = self.accounts();
         self.say(Body::Accounts(accounts), Entry::Nothing);

@@ -35,11 +35,9 @@ impl Signals {
         while let Ok(read @ 1..) = self.pipe.read(&mut bytes) {
             self.count = self.count.saturating_add(read);
         }
-        // A signal that came between the two registrations is known by its number only.
-        if self.count == 0 && self.last() != 0 {
-            self.count = 1;
-        }
-        self.count
+        // A signal that came between the two registrations is known by its number only. Not remembered here: its byte
+        // may still come.
+        self.count.max(usize::from(self.last() != 0))
     }
 
     /// The number of the last one, for a thread that only asks whether one came: 0 if none did.
