@@ -25,7 +25,7 @@ pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
 pub(crate) use load::{hooks_report, load};
 pub(crate) use note::send_note;
-pub(crate) use state::KernelState;
+pub(crate) use state::{KernelState, PolicyInForce};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v2";

@@ -23,7 +23,7 @@ pub(super) fn pin(name: &str) -> PathBuf {
 }
 
 /// A policy as the kernel has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct PolicyInForce {
     pub(crate) epoch: u64,
     pub(crate) sequence: u64,

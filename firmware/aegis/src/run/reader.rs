@@ -163,11 +163,16 @@ impl Reader<'_> {
             let index = usize::from(cause.number());
             let count = self.shared.lost()[index].saturating_sub(self.books.lost[index]);
             if count > 0 {
-                let entry = Entry::AgentLoss(cause, count);
-                self.books.add(entry);
-                self.say(Body::Loss { workload: b"", cause, count }, entry);
+                self.report_own_loss(cause, count);
             }
         }
+    }
+
+    /// Books events that the agent lost, and writes the loss event.
+    fn report_own_loss(&mut self, cause: Cause, count: u64) {
+        let entry = Entry::AgentLoss(cause, count);
+        self.books.add(entry);
+        self.say(Body::Loss { workload: b"", cause, count }, entry);
     }
 
     /// Settles what an agent that was killed earlier in this boot took with it.
@@ -182,9 +187,7 @@ impl Reader<'_> {
         self.missing = None;
         if count > 0 {
             self.shared.lose(Cause::AgentKilled, count);
-            let entry = Entry::AgentLoss(Cause::AgentKilled, count);
-            self.books.add(entry);
-            self.say(Body::Loss { workload: b"", cause: Cause::AgentKilled, count }, entry);
+            self.report_own_loss(Cause::AgentKilled, count);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -19,14 +19,14 @@ use super::queue::{Events, In};
 use super::reader::{Missing, Reader, accounts};
 use super::shared::{Phase, Shared};
 use super::signals::Signals;
-use super::status::{HeapStatus, PolicyStatus, RingStatus, Status};
+use super::status::{HeapStatus, RingStatus, Status};
 use super::{confine, control, writer};
 use crate::commands::status::final_status_path;
 use crate::kernel::{EventSource, KernelState};
 use crate::outcome::{Failure, Outcome};
 use crate::storage::device::{boot_id, boottime};
 use crate::storage::partition::RingDevice;
-use crate::storage::{RUN, atomic};
+use crate::storage::{RUN, lock};
 use crate::{heap, limits};
 
 /// What `aegis run` was asked.
@@ -43,9 +43,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     // First of all: a signal during start-up is remembered and obeyed when start-up is over.
     let signals = Signals::register().map_err(|error| Failure::error(format!("signals: {error}")))?;
     heap::set_limit(limits::RUN_HEAP_BYTES);
-    atomic::make_private_directory(Path::new(RUN))
-        .map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
-    let _only_one = lock()?;
+    let _only_one = one_agent()?;
 
     let state: &'static KernelState = Box::leak(Box::new(KernelState::open().map_err(|error| {
         Failure::error(format!("probes are not loaded: {error} (run `aegis load` first)"))
@@ -124,14 +122,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// One agent at a time; held until the process ends.
-fn lock() -> Result<File, Failure> {
-    let path = Path::new(RUN).join("agent.lock");
-    let fail = |error: io::Error| Failure::error(format!("{}: {error}", path.display()));
-    let file =
-        File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| Failure::error("another agent is running (stop it with SIGTERM first)"))?;
-    Ok(file)
+fn one_agent() -> Result<File, Failure> {
+    const NAME: &str = "agent.lock";
+    lock::take_now(NAME).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Failure::error("another agent is running (stop it with SIGTERM first)"),
+        _ => Failure::error(format!("{RUN}/{NAME}: {error}")),
+    })
 }
 
 struct Opened {
@@ -275,7 +271,6 @@ impl Outputs {
 
 fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) -> Status {
     let books = accounts(state, shared);
-    let policy = state.policy();
     let heap = heap::in_use();
     let load = |number: &core::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let (mode, reason) = state.mode();
@@ -285,14 +280,7 @@ fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) -> Status {
         at: boottime(),
         mode,
         reason,
-        policy: PolicyStatus {
-            epoch: policy.epoch,
-            sequence: policy.sequence,
-            rules: policy.rules,
-            entries: policy.entries,
-            unresolved: policy.unresolved,
-            hash: policy.hash,
-        },
+        policy: state.policy(),
         events: shared.by_kind(),
         denied: shared.denied(),
         seen: books.seen,

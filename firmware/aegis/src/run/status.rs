@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::shared::{CAUSES, KINDS, Phase};
+use crate::kernel::PolicyInForce;
 
 /// Status at one moment. Travels as postcard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub(crate) struct Status {
     /// [`Mode`] and [`ModeReason`] numbers.
     pub(crate) mode: u8,
     pub(crate) reason: u8,
-    pub(crate) policy: PolicyStatus,
+    pub(crate) policy: PolicyInForce,
     /// By position in [`Kind::ALL`].
     pub(crate) events: [u64; KINDS],
     pub(crate) denied: u64,
@@ -29,18 +30,6 @@ pub(crate) struct Status {
     /// what it maps of the kernel's: the ring buffer twice, as its layout asks for).
     pub(crate) rss_kib: u64,
     pub(crate) rss_mapped_kib: u64,
-}
-
-/// The policy in force.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct PolicyStatus {
-    pub(crate) epoch: u64,
-    pub(crate) sequence: u64,
-    pub(crate) rules: u32,
-    pub(crate) entries: u32,
-    pub(crate) unresolved: u32,
-    /// SHA-256 of the bundle.
-    pub(crate) hash: [u8; 32],
 }
 
 /// The ring.

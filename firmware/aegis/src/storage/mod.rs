@@ -3,6 +3,7 @@
 pub(crate) mod atomic;
 pub(crate) mod cursor;
 pub(crate) mod device;
+pub(crate) mod lock;
 pub(crate) mod partition;
 pub(crate) mod trust;
 

@@ -8,17 +8,29 @@ use std::path::{Path, PathBuf};
 /// GPT label of the ring's partition.
 pub(crate) const RING_LABEL: &str = "aegis-ring";
 
-/// The device node of the partition with this GPT label (`PARTNAME` in sysfs), if there is one.
+/// The device node of the partition with this GPT label (`PARTNAME` in sysfs), if there is one. A stick is anybody's: what
+/// is on USB does not pass for one of our own (`boot.sh` has the same rule for the data partition).
 pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
     let wanted = format!("PARTNAME={label}");
     for entry in fs::read_dir("/sys/class/block")? {
         let entry = entry?;
         let Ok(uevent) = fs::read_to_string(entry.path().join("uevent")) else { continue };
-        if uevent.lines().any(|line| line == wanted) {
+        // One that is gone by now (a stick pulled) is not ours either.
+        let internal = || fs::canonicalize(entry.path()).is_ok_and(|device| !on_usb(&device));
+        if uevent.lines().any(|line| line == wanted) && internal() {
             return Ok(Some(Path::new("/dev").join(entry.file_name())));
         }
     }
     Ok(None)
+}
+
+/// A device of sysfs that hangs on a USB bus: `…/usb1/1-1/…`.
+fn on_usb(device: &Path) -> bool {
+    device.iter().any(|part| {
+        part.as_encoded_bytes()
+            .strip_prefix(b"usb")
+            .is_some_and(|bus| bus.first().is_some_and(u8::is_ascii_digit))
+    })
 }
 
 /// The ring's device: what the ring crate reads and writes.
@@ -115,5 +127,20 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, DeviceError> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other.map_err(DeviceError),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sticks_are_told_from_disks() {
+        let pci = "/sys/devices/pci0000:00/0000:00:03.0";
+        assert!(on_usb(Path::new(&format!(
+            "{pci}/usb1/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block/sda/sda1"
+        ))));
+        assert!(!on_usb(Path::new(&format!("{pci}/virtio0/block/vdb/vdb1"))));
+        assert!(!on_usb(Path::new("/sys/devices/platform/usbless/block/vda/vda1")));
     }
 }

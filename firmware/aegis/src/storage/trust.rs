@@ -6,13 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::{Context, Root, TrustState, limits as bounds};
 
 use super::atomic::Pending;
-use super::{DATA, ROOT_METADATA, RUN, atomic};
+use super::{DATA, ROOT_METADATA, atomic, lock};
 use crate::limits;
 use crate::outcome::Failure;
 
@@ -89,19 +88,21 @@ impl Remembered {
 
     /// The bundle that the trust state names, from whichever slot holds it.
     pub(crate) fn bundle(&self) -> Option<Vec<u8>> {
-        SLOTS.iter().find_map(|slot| {
-            let bytes = atomic::read_bounded(&slot_path(slot).join(BUNDLE), limits::BUNDLE_BYTES).ok()?;
-            (aegis_bundle::hash(&bytes) == self.state.bundle).then_some(bytes)
+        self.slot_in_force().map(|(_, bundle)| bundle)
+    }
+
+    /// Which slot holds the bundle that the trust state names, and the bundle.
+    fn slot_in_force(&self) -> Option<(usize, Vec<u8>)> {
+        SLOTS.iter().enumerate().find_map(|(slot, name)| {
+            let bytes = atomic::read_bounded(&slot_path(name).join(BUNDLE), limits::BUNDLE_BYTES).ok()?;
+            (aegis_bundle::hash(&bytes) == self.state.bundle).then_some((slot, bytes))
         })
     }
 
     /// Keeps a copy of a bundle in the slot that is not the one in force; returns what was read back from it.
     pub(crate) fn keep(&self, bundle: &[u8]) -> io::Result<Vec<u8>> {
-        let in_force = SLOTS.iter().position(|slot| {
-            atomic::read_bounded(&slot_path(slot).join(BUNDLE), limits::BUNDLE_BYTES)
-                .is_ok_and(|bytes| aegis_bundle::hash(&bytes) == self.state.bundle)
-        });
-        let directory = slot_path(SLOTS[usize::from(in_force == Some(0))]);
+        let first_is_in_force = self.slot_in_force().is_some_and(|(slot, _)| slot == 0);
+        let directory = slot_path(SLOTS[usize::from(first_is_in_force)]);
         atomic::make_private_directory(&directory)?;
         let path = atomic::replace(&directory, BUNDLE, bundle, 0o600)?;
         atomic::read_bounded(&path, limits::BUNDLE_BYTES)
@@ -123,11 +124,7 @@ impl Commit {
 
 /// One policy at a time: held from what is remembered to what will be. Ends when dropped.
 pub(crate) fn lock() -> io::Result<File> {
-    atomic::make_private_directory(Path::new(RUN))?;
-    let path = Path::new(RUN).join("policy.lock");
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-    Ok(file)
+    lock::wait_for("policy.lock")
 }
 
 /// Removes what a power cut left half written.
