@@ -85,6 +85,11 @@ impl<'a> Reader<'a> {
         if self.0.u8()? == expected { Ok(()) } else { Err(Unread::Value) }
     }
 
+    pub(crate) fn u32_at(&mut self, key: u8) -> Result<u32, Unread> {
+        self.key(key)?;
+        Ok(self.0.u32()?)
+    }
+
     pub(crate) fn u64(&mut self) -> Result<u64, Unread> {
         Ok(self.0.u64()?)
     }
@@ -111,6 +116,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn str(&mut self, longest: usize) -> Result<&'a str, Unread> {
         let text = self.0.str()?;
         if text.len() <= longest { Ok(text) } else { Err(Unread::Value) }
+    }
+
+    /// A byte string of at most `longest` bytes.
+    pub(crate) fn bytes(&mut self, longest: usize) -> Result<&'a [u8], Unread> {
+        let bytes = self.0.bytes()?;
+        if bytes.len() <= longest { Ok(bytes) } else { Err(Unread::Value) }
     }
 
     /// A byte string of exactly `N` bytes.

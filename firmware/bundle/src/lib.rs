@@ -8,11 +8,12 @@
 //! enough distinct keys of the [`Root`] signed it, and nothing is believed that is not in its one encoding. The
 //! formats are in `docs/formats/bundle.md` and `bundle.cddl`.
 //!
-//! The crate also holds what trust leaves behind: [`TrustState`], kept twice on the device against rollback, and
-//! [`Receipt`], the device's signed answer.
+//! Who may sign is [`Root`] metadata, which changes only by [`Root::next`]. A [`Token`] breaks the glass. What trust leaves
+//! behind is [`TrustState`], kept twice on the device against rollback, and [`Receipt`], the device's signed answer.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod armor;
 mod cbor;
 mod container;
 pub mod limits;
@@ -22,13 +23,16 @@ mod receipt;
 mod refusal;
 mod root;
 mod state;
+mod token;
 
+pub use armor::{ArmorBytes, ArmorError, ArmorLine, armor, unarmor};
 pub use container::{Sections, split};
 #[cfg(feature = "build")]
 pub use container::{assemble, manifest_of};
-pub use manifest::{Content, Manifest, POLICY, SOURCE, Version};
-pub use open::{Accepted, Context, hash, open};
-pub use receipt::{Answer, Receipt, ReceiptError, encode_receipt, open_receipt};
+pub use manifest::{Content, Manifest, POLICY, SOURCE, Version, is_group};
+pub use open::{Accepted, Bundle, Context, hash, open, open_kept};
+pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_receipt};
 pub use refusal::{Reason, Refusal};
 pub use root::{Role, Root, RootError};
-pub use state::TrustState;
+pub use state::{StateCopy, TrustState};
+pub use token::{Token, TokenError, open_token};

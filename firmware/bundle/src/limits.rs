@@ -14,16 +14,40 @@ pub const DEVICES: usize = 64;
 pub const ARCHITECTURES: usize = 4;
 /// Longest name of an architecture, bytes.
 pub const ARCHITECTURE_BYTES: usize = 16;
+/// Most groups that a manifest selects, and that a device is in.
+pub const GROUPS: usize = 16;
+/// Longest name of a group, bytes.
+pub const GROUP_BYTES: usize = 32;
+/// Most kernels that a manifest selects.
+pub const KERNELS: usize = 4;
 /// Longest comment, bytes.
 pub const COMMENT_BYTES: usize = 500;
 /// Most keys of one role in root metadata.
 pub const KEYS: usize = 16;
 /// Most revoked manifests in root metadata.
-pub const REVOKED: usize = 32;
+pub const REVOKED: usize = 64;
+/// Most revoked keys in root metadata.
+pub const REVOKED_KEYS: usize = 64;
 /// Longest root metadata, bytes.
 pub const ROOT_BYTES: usize = 8192;
-/// Bytes of one copy of the trust state.
-pub const STATE_BYTES: usize = 128;
+/// Most rotations between the root metadata of an image and the one in force. An image update brings a newer one.
+pub const ROOT_CHAIN: usize = 256;
+/// Most rotations that one stick brings.
+pub const ROOT_STEPS: usize = 64;
+/// Longest copy of the trust state, bytes.
+pub const STATE_BYTES: usize = 256;
+/// How often a bundle is tried that does not get through its trial, over reboots.
+pub const TRIES: u8 = 3;
+/// Longest break-glass token, bytes.
+pub const TOKEN_BYTES: usize = 2048;
+/// Longest reason in a break-glass token, bytes.
+pub const TOKEN_REASON_BYTES: usize = 200;
+/// Longest that a break-glass token may ask for, seconds: a day.
+pub const TOKEN_SECONDS: u32 = 86_400;
+/// Bytes of a token in one line of its text form.
+pub const ARMOR_LINE_BYTES: usize = 20;
+/// Most lines of a token's text form.
+pub const ARMOR_LINES: usize = TOKEN_BYTES.div_ceil(ARMOR_LINE_BYTES);
 /// Longest receipt, bytes.
 pub const RECEIPT_BYTES: usize = 512;
 /// Longest reason code in a receipt, bytes.

@@ -6,7 +6,9 @@ use minicbor::Encoder;
 use minicbor::encode::Write;
 
 use crate::cbor::{ANY, Canonical, Reader, Written};
-use crate::limits::{ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, DEVICES};
+use crate::limits::{
+    ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, DEVICES, GROUP_BYTES, GROUPS, KERNELS,
+};
 use crate::refusal::Reason;
 
 /// Name of the compiled policy among the contents.
@@ -30,9 +32,12 @@ mod key {
     pub(super) const CEILING: u8 = 8;
     pub(super) const CONTENTS: u8 = 9;
     pub(super) const COMMENT: u8 = 10;
+    pub(super) const MARKER: u8 = 11;
     pub(super) const DEVICES: u8 = 1;
     pub(super) const ARCHITECTURES: u8 = 2;
     pub(super) const AGENT: u8 = 3;
+    pub(super) const GROUPS: u8 = 4;
+    pub(super) const KERNELS: u8 = 5;
 }
 
 /// A version: major, minor, patch.
@@ -64,6 +69,10 @@ pub struct Manifest<'a> {
     pub architectures: Option<Vec<&'a str, ARCHITECTURES>>,
     /// Lowest agent version that it is for; `None` for any.
     pub agent: Option<Version>,
+    /// Groups of devices it is for, strictly ascending; `None` for any. One that the device is in suffices.
+    pub groups: Option<Vec<&'a str, GROUPS>>,
+    /// Kernels it is for, by SHA-256 of `/sys/kernel/btf/vmlinux`, strictly ascending; `None` for any.
+    pub kernels: Option<Vec<[u8; 32], KERNELS>>,
     /// The most that its policy may ask for.
     pub ceiling: Mode,
     /// The compiled policy, file [`POLICY`].
@@ -72,6 +81,8 @@ pub struct Manifest<'a> {
     pub source: Content,
     /// For people.
     pub comment: &'a str,
+    /// While it is in force, the marker file `/data/aegis/break_glass` breaks the glass.
+    pub marker: bool,
 }
 
 impl<'a> Manifest<'a> {
@@ -107,8 +118,15 @@ impl<'a> Manifest<'a> {
                 && names.is_sorted_by(|a, b| a < b)
                 && names.iter().all(|name| (1..=ARCHITECTURE_BYTES).contains(&name.len()))
         });
+        let groups = self.groups.as_deref().is_none_or(|names| {
+            !names.is_empty() && names.is_sorted_by(|a, b| a < b) && names.iter().all(|name| is_group(name))
+        });
+        let kernels =
+            self.kernels.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
         devices
             && architectures
+            && groups
+            && kernels
             && self.epoch > 0
             && self.sequence > 0
             && self.expires.is_none_or(|expires| expires > self.created)
@@ -117,8 +135,14 @@ impl<'a> Manifest<'a> {
     }
 }
 
+/// True when `name` can be that of a group of devices: 1 to [`GROUP_BYTES`] lower-case letters, digits, `.`, `_`, `-`.
+pub fn is_group(name: &str) -> bool {
+    (1..=GROUP_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+}
+
 fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
-    input.map(10)?;
+    input.map(11)?;
     input.key(key::PRODUCT)?;
     if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
         return Err(Reason::WrongProduct);
@@ -132,7 +156,7 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
     input.key(key::EXPIRES)?;
     let expires = if input.null()? { None } else { Some(input.u64()?) };
     input.key(key::SELECTORS)?;
-    input.map(3)?;
+    input.map(5)?;
     input.key(key::DEVICES)?;
     let devices = list(input, Reader::fixed)?;
     input.key(key::ARCHITECTURES)?;
@@ -143,11 +167,16 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
         None => None,
         Some(version) => Some(version.try_into().map_err(|_| Reason::BadManifest)?),
     };
+    input.key(key::GROUPS)?;
+    let groups = list(input, |input| input.str(GROUP_BYTES))?;
+    input.key(key::KERNELS)?;
+    let kernels = list(input, Reader::fixed)?;
     let ceiling = Mode::from_number(input.u8_at(key::CEILING)?).ok_or(Reason::BadManifest)?;
     input.key(key::CONTENTS)?;
     let (policy, source) = contents(input)?;
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
+    let marker = input.bool_at(key::MARKER)?;
     Ok(Manifest {
         epoch,
         sequence,
@@ -156,10 +185,13 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
         devices,
         architectures,
         agent,
+        groups,
+        kernels,
         ceiling,
         policy,
         source,
         comment,
+        marker,
     })
 }
 
@@ -200,7 +232,7 @@ fn contents(input: &mut Reader<'_>) -> Result<(Content, Content), Reason> {
 
 impl Canonical for Manifest<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(10)?;
+        out.map(11)?;
         out.u8(key::PRODUCT)?.str(PRODUCT)?;
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
@@ -211,19 +243,24 @@ impl Canonical for Manifest<'_> {
             Some(expires) => out.u64(expires)?,
             None => out.null()?,
         };
-        out.u8(key::SELECTORS)?.map(3)?;
+        out.u8(key::SELECTORS)?.map(5)?;
         out.u8(key::DEVICES)?;
         write_list(out, self.devices.as_deref(), |out, id| out.bytes(id).map(drop))?;
         out.u8(key::ARCHITECTURES)?;
         write_list(out, self.architectures.as_deref(), |out, name| out.str(name).map(drop))?;
         out.u8(key::AGENT)?;
         write_list(out, self.agent.as_ref().map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))?;
+        out.u8(key::GROUPS)?;
+        write_list(out, self.groups.as_deref(), |out, name| out.str(name).map(drop))?;
+        out.u8(key::KERNELS)?;
+        write_list(out, self.kernels.as_deref(), |out, id| out.bytes(id).map(drop))?;
         out.u8(key::CEILING)?.u8(self.ceiling.number())?;
         out.u8(key::CONTENTS)?.array(2)?;
         for (name, file) in [(POLICY, &self.policy), (SOURCE, &self.source)] {
             out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
         }
         out.u8(key::COMMENT)?.str(self.comment)?;
+        out.u8(key::MARKER)?.bool(self.marker)?;
         Ok(())
     }
 }

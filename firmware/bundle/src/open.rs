@@ -1,10 +1,12 @@
-//! The one way in.
+//! The two ways in: offered from outside, and kept from before.
 
-use aegis_cose::{Domain, Sign, verify_threshold};
+use aegis_cose::{CoseError, Domain, Sign, verify_threshold};
 use aegis_policy::{Mode, Policy};
+use heapless::Vec;
 use sha2::{Digest, Sha256};
 
-use crate::container::split;
+use crate::container::{Sections, split};
+use crate::limits::KEYS;
 use crate::manifest::{Content, Manifest, Version};
 use crate::refusal::{Reason, Refusal};
 use crate::root::Root;
@@ -14,7 +16,7 @@ use crate::state::TrustState;
 /// that selector is not looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The trust anchor.
+    /// Who may sign.
     pub root: &'a Root,
     /// The device's id.
     pub device: Option<[u8; 16]>,
@@ -22,15 +24,23 @@ pub struct Context<'a> {
     pub architecture: Option<&'a str>,
     /// The agent's version.
     pub agent: Option<Version>,
+    /// The groups that the device is in.
+    pub groups: Option<&'a [&'a str]>,
+    /// SHA-256 of the kernel's BTF.
+    pub kernel: Option<[u8; 32]>,
     /// What was accepted before.
     pub state: TrustState,
+    /// A person insists: a bundle that is held back is tried once more.
+    pub insist: bool,
 }
 
-/// A bundle that is let in.
+/// A bundle whose signatures, encoding and contents hold.
 #[derive(Clone, Debug)]
-pub struct Accepted<'a> {
+pub struct Bundle<'a> {
     /// What it says of itself.
     pub manifest: Manifest<'a>,
+    /// SHA-256 of the manifest: what order and revocation go by.
+    pub manifest_hash: [u8; 32],
     /// Its policy, checked whole.
     pub policy: Policy<'a>,
     /// The compiled policy's bytes.
@@ -39,9 +49,16 @@ pub struct Accepted<'a> {
     pub source: &'a str,
     /// SHA-256 of the file.
     pub hash: [u8; 32],
+}
+
+/// A bundle that is let in.
+#[derive(Clone, Debug)]
+pub struct Accepted<'a> {
+    /// The bundle.
+    pub bundle: Bundle<'a>,
     /// It is the one that was accepted last: nothing changes.
     pub unchanged: bool,
-    /// What to remember from now on; equal to what was given when [`Self::unchanged`].
+    /// What to remember once it is put in force, for the first time or again.
     pub state: TrustState,
 }
 
@@ -50,65 +67,128 @@ impl Accepted<'_> {
     pub const fn code(&self) -> &'static str {
         if self.unchanged { "unchanged" } else { "accepted" }
     }
+}
 
+impl Bundle<'_> {
     /// True when the policy is stale at `now` (Unix seconds): an alarm, never a reason to stop enforcing. `now` is the
     /// latest that the device knows: of its clock, its image's build time and [`TrustState::time`].
     pub fn is_stale(&self, now: u64) -> bool {
-        self.manifest.expires.is_some_and(|expires| expires <= now.max(self.state.time))
+        self.manifest.expires.is_some_and(|expires| expires <= now)
     }
 }
 
-/// SHA-256 of a bundle file: what events and receipts call it by.
+/// SHA-256 of a file: what events and receipts call it by.
 pub fn hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Opens a bundle: decides whether it is let in. `bytes` must be the caller's own copy, that nobody else can change.
+/// Opens a bundle that is offered: decides whether it is let in. `bytes` must be the caller's own copy, that nobody else
+/// can change.
 ///
 /// # Errors
 /// A [`Refusal`] says why not. The first reason found is given; bounds come before signatures, signatures before
 /// meaning.
 pub fn open<'a>(bytes: &'a [u8], context: &Context<'_>) -> Result<Accepted<'a>, Refusal> {
+    let root = context.root;
     let sections = split(bytes)?;
-    let message = Sign::parse(sections.signatures).map_err(Reason::from)?;
+    verify(&sections, &root.policy.keys, root.policy.threshold, root)?;
+    let opened = read(bytes, &sections, root)?;
+    let refuse = |reason| claims(&opened.manifest, reason);
+    check_selectors(&opened.manifest, context).map_err(refuse)?;
+    let unchanged = check_order(&opened.manifest, &opened.manifest_hash, context).map_err(refuse)?;
+    let opened = opened.finish()?;
+
+    let state = remember(&context.state, &opened, root);
+    Ok(Accepted { bundle: opened, unchanged, state })
+}
+
+/// Opens a bundle that this device accepted before and kept: to put it in force at boot, or again by a rollback. It was
+/// let in under `then`, a root of the chain that ends in `now`. Keys that were merely replaced since still count; keys
+/// and manifests that `now` revokes do not. Selectors and order were looked at when it was let in; that it *was* is for
+/// the caller to know, by [`TrustState::bundle`] or [`TrustState::previous`].
+///
+/// # Errors
+/// As [`open`].
+pub fn open_kept<'a>(bytes: &'a [u8], then: &Root, now: &Root) -> Result<Bundle<'a>, Refusal> {
+    let sections = split(bytes)?;
+    let keys: Vec<[u8; 32], KEYS> =
+        then.policy.keys.iter().filter(|key| !now.revokes(key)).copied().collect();
+    verify(&sections, &keys, then.policy.threshold, now)?;
+    read(bytes, &sections, now)?.finish()
+}
+
+/// Enough of `keys` signed; when not, because of a revoked one, then it is said so.
+fn verify(sections: &Sections<'_>, keys: &[[u8; 32]], threshold: u8, root: &Root) -> Result<(), Reason> {
+    let message = Sign::parse(sections.signatures)?;
     if message.unverified_payload().is_some() {
-        return Err(Reason::BadCose.into());
+        return Err(Reason::BadCose);
     }
-    let role = &context.root.policy;
-    verify_threshold(&message, Domain::Bundle, sections.manifest, &role.keys, usize::from(role.threshold))
-        .map_err(Reason::from)?;
-
-    let manifest = Manifest::decode(sections.manifest)?;
-    let claims = Refusal { reason: Reason::BadManifest, epoch: manifest.epoch, sequence: manifest.sequence };
-    let refuse = |reason| Refusal { reason, ..claims };
-    let (policy_bytes, source) = contents(&manifest, sections.contents).map_err(refuse)?;
-    let manifest_hash = hash(sections.manifest);
-    if context.root.revoked.contains(&manifest_hash) {
-        return Err(refuse(Reason::Revoked));
-    }
-    check_selectors(&manifest, context).map_err(refuse)?;
-    let unchanged = check_order(&manifest, &manifest_hash, context).map_err(refuse)?;
-    let policy = Policy::decode(policy_bytes).map_err(|error| refuse(Reason::BadPolicy(error)))?;
-    if policy.mode() > manifest.ceiling {
-        return Err(refuse(Reason::ModeCeiling));
-    }
-    let source = core::str::from_utf8(source).map_err(|_| refuse(Reason::BadSource))?;
-
-    let file_hash = hash(bytes);
-    let before = context.state;
-    let state = if unchanged {
-        before
-    } else {
-        TrustState {
-            generation: before.generation.saturating_add(1),
-            epoch: manifest.epoch,
-            sequence: manifest.sequence,
-            time: before.time.max(manifest.created),
-            manifest: manifest_hash,
-            bundle: file_hash,
+    let verified =
+        verify_threshold(&message, Domain::Bundle, sections.manifest, keys, usize::from(threshold));
+    verified.map_err(|error| match error {
+        CoseError::UnknownKey | CoseError::Threshold
+            if message
+                .signers()
+                .any(|signer| root.revoked_keys.iter().any(|revoked| revoked.starts_with(&signer.kid))) =>
+        {
+            Reason::RevokedKey
         }
-    };
-    Ok(Accepted { manifest, policy, policy_bytes, source, hash: file_hash, unchanged, state })
+        other => other.into(),
+    })
+}
+
+/// A bundle whose policy was not looked at yet.
+struct Unfinished<'a> {
+    manifest: Manifest<'a>,
+    manifest_hash: [u8; 32],
+    policy: &'a [u8],
+    source: &'a [u8],
+    file: &'a [u8],
+}
+
+const fn claims(manifest: &Manifest<'_>, reason: Reason) -> Refusal {
+    Refusal { reason, epoch: manifest.epoch, sequence: manifest.sequence }
+}
+
+fn read<'a>(bytes: &'a [u8], sections: &Sections<'a>, root: &Root) -> Result<Unfinished<'a>, Refusal> {
+    let manifest = Manifest::decode(sections.manifest)?;
+    let (policy, source) =
+        contents(&manifest, sections.contents).map_err(|reason| claims(&manifest, reason))?;
+    let manifest_hash = hash(sections.manifest);
+    if root.revoked.contains(&manifest_hash) {
+        return Err(claims(&manifest, Reason::Revoked));
+    }
+    Ok(Unfinished { manifest, manifest_hash, policy, source, file: bytes })
+}
+
+impl<'a> Unfinished<'a> {
+    fn finish(self) -> Result<Bundle<'a>, Refusal> {
+        let refuse = |reason| claims(&self.manifest, reason);
+        let policy = Policy::decode(self.policy).map_err(|error| refuse(Reason::BadPolicy(error)))?;
+        if policy.mode() > self.manifest.ceiling {
+            return Err(refuse(Reason::ModeCeiling));
+        }
+        let source = core::str::from_utf8(self.source).map_err(|_| refuse(Reason::BadSource))?;
+        let (policy_bytes, manifest_hash, hash) = (self.policy, self.manifest_hash, hash(self.file));
+        Ok(Bundle { manifest: self.manifest, manifest_hash, policy, policy_bytes, source, hash })
+    }
+}
+
+/// What is remembered once this bundle is in force.
+fn remember(before: &TrustState, bundle: &Bundle<'_>, root: &Root) -> TrustState {
+    let again = before.bundle == bundle.hash;
+    TrustState {
+        epoch: bundle.manifest.epoch,
+        sequence: bundle.manifest.sequence,
+        time: before.time.max(bundle.manifest.created),
+        manifest: bundle.manifest_hash,
+        bundle: bundle.hash,
+        previous: if again { before.previous } else { before.bundle },
+        tried: [0; 32],
+        tries: 0,
+        root_version: before.root_version.max(root.version),
+        ..before.next()
+    }
 }
 
 /// Compiled policy and source, each as long and of the hash that the manifest lists.
@@ -131,6 +211,11 @@ fn check_selectors(manifest: &Manifest<'_>, context: &Context<'_>) -> Result<(),
     {
         return Err(Reason::WrongDevice);
     }
+    if let (Some(names), Some(mine)) = (&manifest.groups, context.groups)
+        && !names.iter().any(|name| mine.contains(name))
+    {
+        return Err(Reason::WrongGroup);
+    }
     if let (Some(names), Some(name)) = (&manifest.architectures, &context.architecture)
         && !names.contains(name)
     {
@@ -140,6 +225,11 @@ fn check_selectors(manifest: &Manifest<'_>, context: &Context<'_>) -> Result<(),
         && version < least
     {
         return Err(Reason::AgentTooOld);
+    }
+    if let (Some(ids), Some(id)) = (&manifest.kernels, &context.kernel)
+        && !ids.contains(id)
+    {
+        return Err(Reason::WrongKernel);
     }
     Ok(())
 }
@@ -154,6 +244,9 @@ fn check_order(manifest: &Manifest<'_>, hash: &[u8; 32], context: &Context<'_>) 
     // Below the root's epoch is rollback too, even on a device that never saw a bundle.
     if manifest.epoch < context.root.epoch || offered < have {
         return Err(Reason::Rollback);
+    }
+    if state.holds_back(hash) && !context.insist {
+        return Err(Reason::HeldBack);
     }
     match (offered == have, state.manifest == *hash) {
         (true, true) => Ok(true),

@@ -23,6 +23,8 @@ mod key {
     pub(super) const BOOT_TIME: u8 = 11;
     pub(super) const CLOCK: u8 = 12;
     pub(super) const CLOCK_TRUSTED: u8 = 13;
+    pub(super) const WHAT: u8 = 14;
+    pub(super) const ROOT_VERSION: u8 = 15;
 }
 
 /// What a device did with what it was offered.
@@ -67,12 +69,56 @@ impl Answer {
     }
 }
 
+/// What a receipt answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum What {
+    /// A stick that offered nothing.
+    Nothing = 0,
+    /// A bundle.
+    Bundle = 1,
+    /// Root metadata.
+    Root = 2,
+    /// A break-glass token.
+    BreakGlass = 3,
+}
+
+impl What {
+    /// The value with this number, if there is one.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Nothing),
+            1 => Some(Self::Bundle),
+            2 => Some(Self::Root),
+            3 => Some(Self::BreakGlass),
+            _ => None,
+        }
+    }
+
+    /// The number on the wire.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The word in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Bundle => "bundle",
+            Self::Root => "root",
+            Self::BreakGlass => "break-glass",
+        }
+    }
+}
+
 /// What a device says after it looked at a stick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt<'a> {
     /// The device's public key. Its id is made from it.
     pub public_key: [u8; 32],
-    /// SHA-256 of the bundle file that was offered.
+    /// What was offered.
+    pub what: What,
+    /// SHA-256 of the file that was offered.
     pub seen: Option<[u8; 32]>,
     /// What was done with it.
     pub answer: Answer,
@@ -94,6 +140,8 @@ pub struct Receipt<'a> {
     pub clock: u64,
     /// Whether the device has a reason to trust its clock.
     pub clock_trusted: bool,
+    /// Version of the root metadata in force.
+    pub root_version: u64,
 }
 
 /// Why bytes are not a receipt, or one could not be written.
@@ -202,7 +250,7 @@ impl<'a> Receipt<'a> {
 
     fn decode(payload: &'a [u8]) -> Result<Self, ReceiptError> {
         let mut input = Reader::new(payload);
-        input.map(13)?;
+        input.map(15)?;
         input.key(key::DEVICE)?;
         let device: [u8; 16] = input.fixed()?;
         input.key(key::PUBLIC_KEY)?;
@@ -222,8 +270,11 @@ impl<'a> Receipt<'a> {
         let boot_time = input.u64_at(key::BOOT_TIME)?;
         let clock = input.u64_at(key::CLOCK)?;
         let clock_trusted = input.bool_at(key::CLOCK_TRUSTED)?;
+        let what = What::from_number(input.u8_at(key::WHAT)?).ok_or(ReceiptError::BadReceipt)?;
+        let root_version = input.u64_at(key::ROOT_VERSION)?;
         let receipt = Self {
             public_key,
+            what,
             seen,
             answer,
             code,
@@ -235,6 +286,7 @@ impl<'a> Receipt<'a> {
             boot_time,
             clock,
             clock_trusted,
+            root_version,
         };
         if device != receipt.device() {
             return Err(ReceiptError::WrongDevice);
@@ -245,7 +297,7 @@ impl<'a> Receipt<'a> {
 
 impl Canonical for Receipt<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(13)?;
+        out.map(15)?;
         out.u8(key::DEVICE)?.bytes(&self.device())?;
         out.u8(key::PUBLIC_KEY)?.bytes(&self.public_key)?;
         out.u8(key::SEEN)?;
@@ -261,6 +313,8 @@ impl Canonical for Receipt<'_> {
         out.u8(key::BOOT_TIME)?.u64(self.boot_time)?;
         out.u8(key::CLOCK)?.u64(self.clock)?;
         out.u8(key::CLOCK_TRUSTED)?.bool(self.clock_trusted)?;
+        out.u8(key::WHAT)?.u8(self.what.number())?;
+        out.u8(key::ROOT_VERSION)?.u64(self.root_version)?;
         Ok(())
     }
 }

@@ -43,6 +43,8 @@ pub enum Reason {
     BadSignature,
     /// Too few distinct keys signed.
     Threshold,
+    /// Too few distinct keys signed, and one that did is revoked.
+    RevokedKey,
     /// The manifest is not CBOR of the right shape.
     BadCbor,
     /// The manifest holds a key or a value that it must not.
@@ -65,6 +67,10 @@ pub enum Reason {
     WrongDevice,
     /// The bundle is for other architectures.
     WrongArchitecture,
+    /// The bundle is for other groups of devices.
+    WrongGroup,
+    /// The bundle is for other kernels.
+    WrongKernel,
     /// The bundle asks for a newer agent.
     AgentTooOld,
     /// The epoch is above that of the root: only a new root can raise it.
@@ -73,6 +79,8 @@ pub enum Reason {
     Rollback,
     /// The same epoch and sequence as before, and something else.
     ReplayMismatch,
+    /// It failed its trial on this device as often as it is tried, or was rolled back from.
+    HeldBack,
     /// The policy asks for more than the manifest allows.
     ModeCeiling,
     /// The compiled policy is no good.
@@ -83,7 +91,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, with one stand-in for [`Reason::BadPolicy`]: for documents and tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::TooShort,
         Self::BadMagic,
         Self::UnsupportedFormat,
@@ -96,6 +104,7 @@ impl Reason {
         Self::UnknownKey,
         Self::BadSignature,
         Self::Threshold,
+        Self::RevokedKey,
         Self::BadCbor,
         Self::BadManifest,
         Self::NotCanonical,
@@ -107,10 +116,13 @@ impl Reason {
         Self::Revoked,
         Self::WrongDevice,
         Self::WrongArchitecture,
+        Self::WrongGroup,
+        Self::WrongKernel,
         Self::AgentTooOld,
         Self::EpochAhead,
         Self::Rollback,
         Self::ReplayMismatch,
+        Self::HeldBack,
         Self::ModeCeiling,
         Self::BadPolicy(PolicyError::Malformed),
         Self::BadSource,
@@ -131,6 +143,7 @@ impl Reason {
             Self::UnknownKey => "unknown-key",
             Self::BadSignature => "bad-signature",
             Self::Threshold => "threshold",
+            Self::RevokedKey => "revoked-key",
             Self::BadCbor => "bad-cbor",
             Self::BadManifest => "bad-manifest",
             Self::NotCanonical => "not-canonical",
@@ -142,10 +155,13 @@ impl Reason {
             Self::Revoked => "revoked",
             Self::WrongDevice => "wrong-device",
             Self::WrongArchitecture => "wrong-architecture",
+            Self::WrongGroup => "wrong-group",
+            Self::WrongKernel => "wrong-kernel",
             Self::AgentTooOld => "agent-too-old",
             Self::EpochAhead => "epoch-ahead",
             Self::Rollback => "rollback",
             Self::ReplayMismatch => "replay-mismatch",
+            Self::HeldBack => "held-back",
             Self::ModeCeiling => "mode-ceiling",
             Self::BadPolicy(_) => "bad-policy",
             Self::BadSource => "bad-source",
@@ -163,7 +179,9 @@ impl Reason {
             | Self::LengthMismatch
             | Self::Truncated
             | Self::TrailingBytes => "header",
-            Self::BadCose | Self::UnknownKey | Self::BadSignature | Self::Threshold => "signatures",
+            Self::BadCose | Self::UnknownKey | Self::BadSignature | Self::Threshold | Self::RevokedKey => {
+                "signatures"
+            }
             Self::ContentLength | Self::ContentHash | Self::BadSource => "contents",
             Self::BadPolicy(_) | Self::ModeCeiling => "policy",
             _ => "manifest",
@@ -185,11 +203,18 @@ impl Reason {
             | Self::ContentHash
             | Self::BadSignature
             | Self::BadCose => "copy it again from where it was signed",
-            Self::UnknownKey | Self::Threshold => "sign it with the keys that root.cbor names for policy",
+            Self::UnknownKey | Self::Threshold | Self::RevokedKey => {
+                "sign it with the keys that root.cbor names for policy"
+            }
             Self::UnsupportedFormat | Self::AgentTooOld => "update this side first",
             Self::EpochAhead => "build it with the root's epoch",
             Self::Rollback | Self::ReplayMismatch => "build it with a higher sequence",
-            Self::WrongDevice | Self::WrongArchitecture => "build it for this device",
+            Self::HeldBack => {
+                "build one with a higher sequence, or insist on the device: aegis policy apply FILE"
+            }
+            Self::WrongDevice | Self::WrongArchitecture | Self::WrongGroup | Self::WrongKernel => {
+                "build it for this device"
+            }
             Self::ModeCeiling => "build it with --ceiling enforce",
             _ => "build and sign it again",
         }
@@ -209,6 +234,7 @@ impl Reason {
             Self::UnknownKey => "no signature is by a key that the root lists for policy",
             Self::BadSignature => "a signature does not verify",
             Self::Threshold => "fewer distinct keys signed than the root asks for",
+            Self::RevokedKey => "too few keys that are not revoked signed",
             Self::BadCbor => "the manifest is not CBOR of the right shape",
             Self::BadManifest => "the manifest holds something that it must not",
             Self::NotCanonical => "the manifest is not in its deterministic encoding",
@@ -220,10 +246,13 @@ impl Reason {
             Self::Revoked => "the root revokes this bundle",
             Self::WrongDevice => "the bundle is for other devices",
             Self::WrongArchitecture => "the bundle is for other architectures",
+            Self::WrongGroup => "the bundle is for other groups of devices",
+            Self::WrongKernel => "the bundle is for other kernels",
             Self::AgentTooOld => "the bundle asks for a newer agent",
             Self::EpochAhead => "the epoch is above that of the root",
             Self::Rollback => "older than what was accepted before",
             Self::ReplayMismatch => "the sequence was accepted before, with something else in it",
+            Self::HeldBack => "it failed its trial here, or was rolled back from",
             Self::ModeCeiling => "the policy enforces, and the manifest allows audit only",
             Self::BadPolicy(_) => "the compiled policy is no good",
             Self::BadSource => "the policy source is not UTF-8 text",

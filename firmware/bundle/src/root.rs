@@ -1,12 +1,12 @@
-//! Root metadata: who may sign what.
+//! Root metadata: who may sign what, and the walk from one version to the next.
 
-use aegis_cose::{CoseError, Domain, Sign, verify_threshold};
+use aegis_cose::{CoseError, Domain, Sign, fingerprint, verify_threshold};
 use heapless::Vec;
 use minicbor::Encoder;
 use minicbor::encode::Write;
 
 use crate::cbor::{Canonical, Reader, Unread, Written};
-use crate::limits::{KEYS, REVOKED, ROOT_BYTES};
+use crate::limits::{KEYS, REVOKED, REVOKED_KEYS, ROOT_BYTES};
 
 const FORMAT: u64 = 1;
 
@@ -17,13 +17,15 @@ mod key {
     pub(super) const EPOCH: u8 = 3;
     pub(super) const ROLES: u8 = 4;
     pub(super) const REVOKED: u8 = 5;
+    pub(super) const REVOKED_KEYS: u8 = 6;
     pub(super) const ROOT: u8 = 1;
     pub(super) const POLICY: u8 = 2;
+    pub(super) const BREAK_GLASS: u8 = 3;
     pub(super) const THRESHOLD: u8 = 1;
     pub(super) const KEYS: u8 = 2;
 }
 
-/// Why bytes are not root metadata.
+/// Why bytes are not root metadata, or not the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootError {
     /// Longer than [`crate::limits::ROOT_BYTES`].
@@ -40,9 +42,35 @@ pub enum RootError {
     BadRoot,
     /// A public key that is not canonical or of small order.
     BadKey,
+    /// A role lists a key that is revoked.
+    RevokedKey,
+    /// Not the version after the one in force.
+    Version,
+    /// Too few keys of the root in force signed it.
+    NotVouched(CoseError),
+    /// Its epoch is below that of the root in force.
+    Epoch,
+    /// It leaves out a revocation of the root in force.
+    Unrevoked,
 }
 
 impl RootError {
+    /// Every error, with stand-ins for the ones that hold another: for documents and tests.
+    pub const ALL: [Self; 12] = [
+        Self::TooLarge,
+        Self::Cose(CoseError::Threshold),
+        Self::UnsupportedFormat,
+        Self::BadCbor,
+        Self::NotCanonical,
+        Self::BadRoot,
+        Self::BadKey,
+        Self::RevokedKey,
+        Self::Version,
+        Self::NotVouched(CoseError::Threshold),
+        Self::Epoch,
+        Self::Unrevoked,
+    ];
+
     /// The stable reason code (`docs/formats/reason-codes.md`).
     pub const fn code(self) -> &'static str {
         match self {
@@ -53,6 +81,11 @@ impl RootError {
             Self::NotCanonical => "not-canonical",
             Self::BadRoot => "bad-root",
             Self::BadKey => "bad-key",
+            Self::RevokedKey => "revoked-key",
+            Self::Version => "root-version",
+            Self::NotVouched(_) => "not-vouched",
+            Self::Epoch => "root-epoch",
+            Self::Unrevoked => "unrevoked",
         }
     }
 }
@@ -67,6 +100,11 @@ impl core::fmt::Display for RootError {
             Self::NotCanonical => f.write_str("root metadata is not in its deterministic encoding"),
             Self::BadRoot => f.write_str("root metadata holds something that it must not"),
             Self::BadKey => f.write_str("root metadata lists a public key that is not usable"),
+            Self::RevokedKey => f.write_str("a role of the root metadata lists a key that it revokes"),
+            Self::Version => f.write_str("not the version after the root in force"),
+            Self::NotVouched(error) => write!(f, "not vouched for by the root in force: {error}"),
+            Self::Epoch => f.write_str("its epoch is below that of the root in force"),
+            Self::Unrevoked => f.write_str("it leaves out a revocation of the root in force"),
         }
     }
 }
@@ -98,7 +136,7 @@ pub struct Role {
     pub keys: Vec<[u8; 32], KEYS>,
 }
 
-/// Root metadata: the trust anchor of a device. About 2 KiB.
+/// Root metadata: the trust anchor of a device. About 6 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// Counts up from 1 with every change.
@@ -109,8 +147,12 @@ pub struct Root {
     pub root: Role,
     /// Who signs bundles.
     pub policy: Role,
+    /// Who signs break-glass tokens; `None`: nobody can.
+    pub break_glass: Option<Role>,
     /// SHA-256 of manifests that are not let in any more, strictly ascending.
     pub revoked: Vec<[u8; 32], REVOKED>,
+    /// Fingerprints of keys that are worth nothing any more, strictly ascending. No role lists one of them.
+    pub revoked_keys: Vec<[u8; 32], REVOKED_KEYS>,
 }
 
 impl Root {
@@ -120,15 +162,50 @@ impl Root {
     /// # Errors
     /// See [`RootError`].
     pub fn open(bytes: &[u8]) -> Result<Self, RootError> {
-        if bytes.len() > ROOT_BYTES {
-            return Err(RootError::TooLarge);
-        }
-        let message = Sign::parse(bytes)?;
-        let payload = message.unverified_payload().ok_or(CoseError::NotCanonical)?;
-        // The keys to verify with are in the payload: it has to be read first, and is bounded and strict for that.
-        let root = Self::decode(payload)?;
+        let (root, message, payload) = Self::read(bytes)?;
         verify_threshold(&message, Domain::Root, payload, &root.root.keys, usize::from(root.root.threshold))?;
         Ok(root)
+    }
+
+    /// Reads the root metadata that follows this one: enough keys of the old **and** of the new root role signed it, its
+    /// version is one higher, and it takes nothing back. Revoked keys stay revoked for good; revoked manifests until the
+    /// epoch rises, when every bundle of before is refused anyway.
+    ///
+    /// # Errors
+    /// See [`RootError`].
+    pub fn next(&self, bytes: &[u8]) -> Result<Self, RootError> {
+        let (next, message, payload) = Self::read(bytes)?;
+        // Whom to believe comes before what they say.
+        verify_threshold(&message, Domain::Root, payload, &self.root.keys, usize::from(self.root.threshold))
+            .map_err(RootError::NotVouched)?;
+        verify_threshold(&message, Domain::Root, payload, &next.root.keys, usize::from(next.root.threshold))?;
+        if self.version.checked_add(1) != Some(next.version) {
+            return Err(RootError::Version);
+        }
+        if next.epoch < self.epoch {
+            return Err(RootError::Epoch);
+        }
+        let keeps = |old: &[[u8; 32]], new: &[[u8; 32]]| old.iter().all(|item| new.contains(item));
+        if !keeps(&self.revoked_keys, &next.revoked_keys)
+            || (next.epoch == self.epoch && !keeps(&self.revoked, &next.revoked))
+        {
+            return Err(RootError::Unrevoked);
+        }
+        Ok(next)
+    }
+
+    /// True when this public key is revoked.
+    pub fn revokes(&self, key: &[u8; 32]) -> bool {
+        self.revoked_keys.binary_search(&fingerprint(key)).is_ok()
+    }
+
+    /// Reads root metadata that may lack signatures, with the message that holds them: for the office, which adds one.
+    ///
+    /// # Errors
+    /// See [`RootError`]; nothing about signatures but their form.
+    #[cfg(feature = "build")]
+    pub fn unverified(bytes: &[u8]) -> Result<(Self, Sign<'_>), RootError> {
+        Self::read(bytes).map(|(root, message, _)| (root, message))
     }
 
     /// Writes the payload to sign to the front of `out` and returns how many bytes it took.
@@ -142,34 +219,55 @@ impl Root {
         Ok(length)
     }
 
+    /// The message, and what its payload says. The keys to verify with are in the payload: it has to be read first, and
+    /// is bounded and strict for that.
+    fn read(bytes: &[u8]) -> Result<(Self, Sign<'_>, &[u8]), RootError> {
+        if bytes.len() > ROOT_BYTES {
+            return Err(RootError::TooLarge);
+        }
+        let message = Sign::parse(bytes)?;
+        let payload = message.unverified_payload().ok_or(CoseError::NotCanonical)?;
+        Ok((Self::decode(payload)?, message, payload))
+    }
+
     fn decode(payload: &[u8]) -> Result<Self, RootError> {
         let mut input = Reader::new(payload);
-        input.map(5)?;
+        input.map(6)?;
         if input.u64_at(key::FORMAT)? != FORMAT {
             return Err(RootError::UnsupportedFormat);
         }
         let version = input.u64_at(key::VERSION)?;
         let epoch = input.u64_at(key::EPOCH)?;
         input.key(key::ROLES)?;
-        input.map(2)?;
-        let root = Role::read(&mut input, key::ROOT)?;
-        let policy = Role::read(&mut input, key::POLICY)?;
+        input.map(3)?;
+        input.key(key::ROOT)?;
+        let root = Role::read(&mut input)?;
+        input.key(key::POLICY)?;
+        let policy = Role::read(&mut input)?;
+        input.key(key::BREAK_GLASS)?;
+        let break_glass = if input.null()? { None } else { Some(Role::read(&mut input)?) };
         input.key(key::REVOKED)?;
         let revoked = hashes(&mut input)?;
-        let root = Self { version, epoch, root, policy, revoked };
+        input.key(key::REVOKED_KEYS)?;
+        let revoked_keys = hashes(&mut input)?;
+        let root = Self { version, epoch, root, policy, break_glass, revoked, revoked_keys };
         if !root.is_exactly(payload) {
             return Err(RootError::NotCanonical);
         }
         if version == 0 || epoch == 0 {
             return Err(RootError::BadRoot);
         }
+        let mut listed = root.root.keys.iter().chain(&root.policy.keys);
+        let of_break_glass = root.break_glass.iter().flat_map(|role| &role.keys);
+        if listed.any(|key| root.revokes(key)) || of_break_glass.into_iter().any(|key| root.revokes(key)) {
+            return Err(RootError::RevokedKey);
+        }
         Ok(root)
     }
 }
 
 impl Role {
-    fn read(input: &mut Reader<'_>, role: u8) -> Result<Self, RootError> {
-        input.key(role)?;
+    fn read(input: &mut Reader<'_>) -> Result<Self, RootError> {
         input.map(2)?;
         let threshold = input.u8_at(key::THRESHOLD)?;
         input.key(key::KEYS)?;
@@ -185,8 +283,8 @@ impl Role {
 
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         out.map(2)?.u8(key::THRESHOLD)?.u8(self.threshold)?;
-        out.u8(key::KEYS)?.array(self.keys.len() as u64)?;
-        self.keys.iter().try_for_each(|bytes| out.bytes(bytes).map(drop))
+        out.u8(key::KEYS)?;
+        write_hashes(out, &self.keys)
     }
 }
 
@@ -199,18 +297,30 @@ fn hashes<const N: usize>(input: &mut Reader<'_>) -> Result<Vec<[u8; 32], N>, Ro
     if items.is_sorted_by(|a: &[u8; 32], b| a < b) { Ok(items) } else { Err(RootError::BadRoot) }
 }
 
+fn write_hashes<W: Write>(out: &mut Encoder<W>, items: &[[u8; 32]]) -> Written<W> {
+    out.array(items.len() as u64)?;
+    items.iter().try_for_each(|hash| out.bytes(hash).map(drop))
+}
+
 impl Canonical for Root {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(5)?;
+        out.map(6)?;
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::VERSION)?.u64(self.version)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
-        out.u8(key::ROLES)?.map(2)?;
+        out.u8(key::ROLES)?.map(3)?;
         out.u8(key::ROOT)?;
         self.root.write(out)?;
         out.u8(key::POLICY)?;
         self.policy.write(out)?;
-        out.u8(key::REVOKED)?.array(self.revoked.len() as u64)?;
-        self.revoked.iter().try_for_each(|hash| out.bytes(hash).map(drop))
+        out.u8(key::BREAK_GLASS)?;
+        match &self.break_glass {
+            Some(role) => role.write(out)?,
+            None => out.null().map(drop)?,
+        }
+        out.u8(key::REVOKED)?;
+        write_hashes(out, &self.revoked)?;
+        out.u8(key::REVOKED_KEYS)?;
+        write_hashes(out, &self.revoked_keys)
     }
 }

@@ -1,84 +1,169 @@
-//! What a device remembers of the bundles it accepted, against rollback.
+//! What a device remembers of what it accepted, against rollback and replay.
 //!
-//! ```text
-//! offset length
-//!   0     8     magic "AEGISTRU"
-//!   8     2     format, 1
-//!  10     6     zero
-//!  16     8     generation: counts writes; of two good copies the higher one counts
-//!  24     8     epoch          32  8  sequence      40  8  highest signed time, Unix seconds
-//!  48    32     SHA-256 of the manifest
-//!  80    32     SHA-256 of the bundle file
-//! 112    12     zero
-//! 124     4     CRC32C of bytes 0 to 123
-//! ```
-//!
-//! Integers are little-endian.
+//! One copy is a CBOR array of two: the state as a byte string (`state` in `docs/formats/bundle.cddl`) and the CRC32C of
+//! that byte string. There are two copies; a write replaces the one with the lower generation, so a torn write leaves
+//! the other.
 
+use minicbor::Encoder;
+use minicbor::encode::Write;
+
+use crate::cbor::{Canonical, Reader, Unread, Written};
 use crate::limits::STATE_BYTES;
 
-const MAGIC: [u8; 8] = *b"AEGISTRU";
-const FORMAT: u16 = 1;
-const SUM_AT: usize = STATE_BYTES - 4;
+const FORMAT: u64 = 1;
 /// CRC32C (Castagnoli).
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
-/// What a device remembers of the newest bundle it accepted. The default is a new device's: it accepts any sequence of
-/// its root's epoch.
+/// Keys of the map (`docs/formats/bundle.cddl`).
+mod key {
+    pub(super) const FORMAT: u8 = 1;
+    pub(super) const GENERATION: u8 = 2;
+    pub(super) const EPOCH: u8 = 3;
+    pub(super) const SEQUENCE: u8 = 4;
+    pub(super) const TIME: u8 = 5;
+    pub(super) const MANIFEST: u8 = 6;
+    pub(super) const BUNDLE: u8 = 7;
+    pub(super) const PREVIOUS: u8 = 8;
+    pub(super) const TRIED: u8 = 9;
+    pub(super) const TRIES: u8 = 10;
+    pub(super) const ROOT: u8 = 11;
+    pub(super) const TOKEN: u8 = 12;
+}
+
+/// What a device remembers. The default is a new device's: it accepts any sequence of its root's epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrustState {
     /// Counts writes; the next one has one more.
     pub generation: u64,
-    /// Epoch of the bundle; 0 on a new device.
+    /// Epoch of the highest bundle that was accepted; 0 on a new device.
     pub epoch: u64,
-    /// Sequence of the bundle; 0 on a new device.
+    /// Its sequence; 0 on a new device.
     pub sequence: u64,
     /// The highest time that a signature vouched for, Unix seconds: it is at least that late.
     pub time: u64,
-    /// SHA-256 of the bundle's manifest: what tells a replay from something else under the same sequence.
+    /// SHA-256 of that bundle's manifest: what tells a replay from something else under the same sequence.
     pub manifest: [u8; 32],
-    /// SHA-256 of the bundle file.
+    /// SHA-256 of the bundle file in force: of the highest one, or after a rollback of the one before. Zeros: the baseline.
     pub bundle: [u8; 32],
+    /// SHA-256 of the bundle file that was in force before; zeros when there is none to roll back to.
+    pub previous: [u8; 32],
+    /// SHA-256 of the manifest that is on trial, failed its trials or was rolled back from; zeros for none.
+    pub tried: [u8; 32],
+    /// How often that one was tried.
+    pub tries: u8,
+    /// Highest version of root metadata that was accepted; 0 when it is still the image's.
+    pub root_version: u64,
+    /// Highest sequence of a break-glass token that was accepted; 0 for none.
+    pub token_sequence: u64,
 }
+
+/// One copy of a [`TrustState`], to be written whole.
+pub type StateCopy = heapless::Vec<u8, STATE_BYTES>;
 
 impl TrustState {
     /// One copy, to be written whole.
-    pub fn encode(&self) -> [u8; STATE_BYTES] {
-        let mut out = [0; STATE_BYTES];
-        out[..8].copy_from_slice(&MAGIC);
-        out[8..10].copy_from_slice(&FORMAT.to_le_bytes());
-        out[16..24].copy_from_slice(&self.generation.to_le_bytes());
-        out[24..32].copy_from_slice(&self.epoch.to_le_bytes());
-        out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
-        out[40..48].copy_from_slice(&self.time.to_le_bytes());
-        out[48..80].copy_from_slice(&self.manifest);
-        out[80..112].copy_from_slice(&self.bundle);
-        let sum = CRC.checksum(&out[..SUM_AT]);
-        out[SUM_AT..].copy_from_slice(&sum.to_le_bytes());
+    pub fn encode(&self) -> StateCopy {
+        let mut out = StateCopy::from_array([0; STATE_BYTES]);
+        // STATE_BYTES hold the longest state: a test has it. An empty copy would be none, never a wrong one.
+        let length = Copied(*self).write_to(&mut out).unwrap_or_default();
+        out.truncate(length);
         out
     }
 
     /// Reads one copy; `None` when it is torn, damaged or not a copy at all.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; STATE_BYTES] = bytes.try_into().ok()?;
-        let u64_at = |at: usize| Some(u64::from_le_bytes(bytes[at..at + 8].try_into().ok()?));
-        let state = Self {
-            generation: u64_at(16)?,
-            epoch: u64_at(24)?,
-            sequence: u64_at(32)?,
-            time: u64_at(40)?,
-            manifest: bytes[48..80].try_into().ok()?,
-            bundle: bytes[80..112].try_into().ok()?,
-        };
-        // Magic, format, zeros and checksum are all held by writing it again.
-        (state.encode() == *bytes).then_some(state)
+        let copy = read(bytes).ok()?;
+        // Lengths, order, format and checksum are all held by writing it again.
+        Copied(copy).is_exactly(bytes).then_some(copy)
     }
 
     /// The state that two copies hold: the good one with the higher generation; `None` when neither is good. The writer
     /// overwrites the *other* copy, so a torn write leaves the older one.
     pub fn pick(a: &[u8], b: &[u8]) -> Option<Self> {
         // Of equal generations the newer bundle: fail towards refusing.
-        let rank = |state: &Self| (state.generation, state.epoch, state.sequence);
+        let rank = |state: &Self| {
+            (state.generation, state.epoch, state.sequence, state.root_version, state.token_sequence)
+        };
         [Self::decode(a), Self::decode(b)].into_iter().flatten().max_by_key(rank)
+    }
+
+    /// This state with another write to it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { generation: self.generation.saturating_add(1), ..self }
+    }
+
+    /// True when this manifest is not to be tried again without a person who insists.
+    pub fn holds_back(&self, manifest: &[u8; 32]) -> bool {
+        self.tries >= crate::limits::TRIES && self.tried == *manifest
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
+    let mut outer = Reader::new(bytes);
+    if outer.array(2)? != 2 {
+        return Err(Unread::Value);
+    }
+    let mut input = Reader::new(outer.bytes(STATE_BYTES)?);
+    input.map(12)?;
+    if input.u64_at(key::FORMAT)? != FORMAT {
+        return Err(Unread::Value);
+    }
+    let generation = input.u64_at(key::GENERATION)?;
+    let epoch = input.u64_at(key::EPOCH)?;
+    let sequence = input.u64_at(key::SEQUENCE)?;
+    let time = input.u64_at(key::TIME)?;
+    let mut hash = |key| {
+        input.key(key)?;
+        input.fixed()
+    };
+    let (manifest, bundle) = (hash(key::MANIFEST)?, hash(key::BUNDLE)?);
+    let (previous, tried) = (hash(key::PREVIOUS)?, hash(key::TRIED)?);
+    let tries = input.u8_at(key::TRIES)?;
+    let root_version = input.u64_at(key::ROOT)?;
+    let token_sequence = input.u64_at(key::TOKEN)?;
+    Ok(TrustState {
+        generation,
+        epoch,
+        sequence,
+        time,
+        manifest,
+        bundle,
+        previous,
+        tried,
+        tries,
+        root_version,
+        token_sequence,
+    })
+}
+
+/// The state with its checksum around it.
+struct Copied(TrustState);
+
+impl Canonical for Copied {
+    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
+        let mut inner = [0; STATE_BYTES];
+        let length = self.0.write_to(&mut inner).unwrap_or_default();
+        out.array(2)?.bytes(&inner[..length])?.u32(CRC.checksum(&inner[..length]))?;
+        Ok(())
+    }
+}
+
+impl Canonical for TrustState {
+    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
+        out.map(12)?;
+        out.u8(key::FORMAT)?.u64(FORMAT)?;
+        out.u8(key::GENERATION)?.u64(self.generation)?;
+        out.u8(key::EPOCH)?.u64(self.epoch)?;
+        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
+        out.u8(key::TIME)?.u64(self.time)?;
+        out.u8(key::MANIFEST)?.bytes(&self.manifest)?;
+        out.u8(key::BUNDLE)?.bytes(&self.bundle)?;
+        out.u8(key::PREVIOUS)?.bytes(&self.previous)?;
+        out.u8(key::TRIED)?.bytes(&self.tried)?;
+        out.u8(key::TRIES)?.u8(self.tries)?;
+        out.u8(key::ROOT)?.u64(self.root_version)?;
+        out.u8(key::TOKEN)?.u64(self.token_sequence)?;
+        Ok(())
     }
 }

@@ -14,6 +14,11 @@ pub fn key_id(key: &[u8; PUBLIC_KEY_BYTES]) -> KeyId {
     front(key)
 }
 
+/// The fingerprint of a public key: its SHA-256. What people write on paper and root metadata revokes by.
+pub fn fingerprint(key: &[u8; PUBLIC_KEY_BYTES]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
 /// The device id that a device's public key makes: the first 16 bytes of its SHA-256.
 pub fn device_id(key: &[u8; PUBLIC_KEY_BYTES]) -> [u8; 16] {
     front(key)

@@ -25,7 +25,7 @@ mod sign1;
 
 pub use ed25519_compact::{KeyPair, PublicKey, SecretKey, Seed, Signature};
 pub use error::CoseError;
-pub use key::{KeyId, device_id, key_id, public_key};
+pub use key::{KeyId, device_id, fingerprint, key_id, public_key};
 pub use sign::{Sign, Signer, sign_detached, sign_embedded, signature, verify_threshold};
 pub use sign1::{Sign1, open_sign1, sign1};
 
@@ -40,6 +40,10 @@ pub enum Domain {
     Receipt,
     /// Root metadata.
     Root,
+    /// A break-glass token.
+    BreakGlass,
+    /// A checkpoint of a ring, or the certificate of its first sealing key.
+    Seal,
 }
 
 impl Domain {
@@ -50,6 +54,8 @@ impl Domain {
             Self::Export => b"aegis-export-v1",
             Self::Receipt => b"aegis-receipt-v1",
             Self::Root => b"aegis-root-v1",
+            Self::BreakGlass => b"aegis-break-glass-v1",
+            Self::Seal => b"aegis-seal-v1",
         }
     }
 }

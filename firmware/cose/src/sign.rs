@@ -82,6 +82,11 @@ impl<'a> Signer<'a> {
         Ok(Self { kid, signature: reader.signature()? })
     }
 
+    /// The signature's bytes, **not verified**: to write the message again with one more.
+    pub const fn signature(&self) -> &'a [u8; SIGNATURE_BYTES] {
+        self.signature
+    }
+
     /// Checks this signature over `payload`.
     ///
     /// # Errors

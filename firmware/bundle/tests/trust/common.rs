@@ -22,7 +22,9 @@ pub(crate) fn root(keys: &[u8], threshold: u8) -> Root {
         epoch: 2,
         root: role(&[100], 1),
         policy: role(keys, threshold),
+        break_glass: Some(role(&[50, 51], 1)),
         revoked: [].into_iter().collect(),
+        revoked_keys: [].into_iter().collect(),
     }
 }
 
@@ -32,7 +34,10 @@ pub(crate) fn context(root: &Root) -> Context<'_> {
         device: Some([7; 16]),
         architecture: Some("x86_64"),
         agent: Some([1, 2, 3]),
+        groups: Some(&["north", "pumps"]),
+        kernel: Some([9; 32]),
         state: TrustState::default(),
+        insist: false,
     }
 }
 
@@ -65,10 +70,13 @@ pub(crate) fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
         devices: None,
         architectures: None,
         agent: None,
+        groups: None,
+        kernels: None,
         ceiling: Mode::Enforce,
         policy: content(policy),
         source: content(source),
         comment: "a test",
+        marker: false,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What trust leaves behind: the two copies of the state, and receipts.
 
 use aegis_bundle::limits::{RECEIPT_BYTES, STATE_BYTES};
-use aegis_bundle::{Answer, Receipt, ReceiptError, TrustState, encode_receipt, open_receipt};
+use aegis_bundle::{
+    Answer, Receipt, ReceiptError, StateCopy, TrustState, What, encode_receipt, open_receipt,
+};
 use aegis_cose::{CoseError, KeyPair, Seed, device_id};
 use aegis_event::Mode;
 
@@ -10,14 +12,39 @@ fn pair(n: u8) -> KeyPair {
 }
 
 fn state(generation: u64, sequence: u64) -> TrustState {
-    TrustState { generation, epoch: 2, sequence, time: 9, manifest: [3; 32], bundle: [4; 32] }
+    TrustState {
+        generation,
+        epoch: 2,
+        sequence,
+        time: 9,
+        manifest: [3; 32],
+        bundle: [4; 32],
+        previous: [5; 32],
+        tried: [6; 32],
+        tries: 2,
+        root_version: 3,
+        token_sequence: 4,
+    }
 }
 
 #[test]
 fn the_newer_good_copy_counts() {
     let (old, new) = (state(4, 7).encode(), state(5, 8).encode());
-    let mut torn = new;
+    let mut torn = new.clone();
     torn[60..].fill(0xff);
+    let longest = TrustState {
+        generation: u64::MAX,
+        epoch: u64::MAX,
+        sequence: u64::MAX,
+        time: u64::MAX,
+        tries: u8::MAX,
+        root_version: u64::MAX,
+        token_sequence: u64::MAX,
+        ..state(1, 1)
+    };
+    let copy: StateCopy = longest.encode();
+    assert!(copy.len() <= STATE_BYTES);
+    assert_eq!(TrustState::decode(&copy), Some(longest));
     for (a, b, expected) in [
         (&old[..], &new[..], Some(state(5, 8))),
         (&new, &old, Some(state(5, 8))),
@@ -26,7 +53,8 @@ fn the_newer_good_copy_counts() {
         (&[], &old, Some(state(4, 7))),
         (&torn, &torn, None),
         (&[], &[], None),
-        (&old[..STATE_BYTES - 1], &[], None),
+        (&old[..old.len() - 1], &[], None),
+        (&[&old[..], &[0]].concat(), &[], None),
     ] {
         assert_eq!(TrustState::pick(a, b), expected);
     }
@@ -39,7 +67,7 @@ fn every_flip_of_a_state_is_seen() {
     let good = state(5, 8).encode();
     for index in 0..good.len() {
         for bit in 0..8 {
-            let mut bad = good;
+            let mut bad = good.clone();
             bad[index] ^= 1 << bit;
             assert_eq!(TrustState::decode(&bad), None, "byte {index} bit {bit}");
         }
@@ -49,6 +77,7 @@ fn every_flip_of_a_state_is_seen() {
 fn receipt() -> Receipt<'static> {
     Receipt {
         public_key: *pair(20).pk,
+        what: What::Bundle,
         seen: Some([1; 32]),
         answer: Answer::Refused,
         code: "rollback",
@@ -60,6 +89,7 @@ fn receipt() -> Receipt<'static> {
         boot_time: u64::MAX,
         clock: u64::MAX,
         clock_trusted: false,
+        root_version: u64::MAX,
     }
 }
 
@@ -73,7 +103,11 @@ fn encoded(receipt: &Receipt<'_>) -> Vec<u8> {
 #[test]
 fn a_receipt_comes_back() {
     let longest = Receipt { ring_head: Some([5; 32]), code: "a-code-of-thirty-two-characters-", ..receipt() };
-    for receipt in [receipt(), longest, Receipt { seen: None, answer: Answer::None, code: "", ..receipt() }] {
+    for receipt in [
+        receipt(),
+        longest,
+        Receipt { what: What::Nothing, seen: None, answer: Answer::None, code: "", ..receipt() },
+    ] {
         let bytes = encoded(&receipt);
         let again = open_receipt(&bytes).expect("good");
         assert_eq!(again, receipt);

@@ -1,11 +1,9 @@
 //! What is let in, and the name of every reason for which something is not.
 
-mod common;
-
+use super::common::{TOML, assembled, bundle, context, encode, manifest, pack, pair, policy, root};
 use aegis_bundle::limits::{BUNDLE_BYTES, HEADER_BYTES};
-use aegis_bundle::{Context, Reason, Refusal, Root, TrustState, hash, open};
+use aegis_bundle::{Context, Reason, Refusal, Root, TrustState, hash, open, open_kept};
 use aegis_policy::{Mode, PolicyError};
-use common::{TOML, assembled, bundle, context, encode, manifest, pack, pair, policy, root};
 use proptest::prelude::*;
 
 fn reason(bytes: &[u8], context: &Context<'_>) -> Option<Reason> {
@@ -22,12 +20,13 @@ fn a_good_bundle_is_let_in_and_the_same_again_changes_nothing() {
     let bytes = bundle(|_| {});
     let accepted = open(&bytes, &context(&root)).expect("good");
     assert_eq!((accepted.code(), accepted.unchanged), ("accepted", false));
-    assert_eq!((accepted.policy.name(), accepted.source), ("test", "schema = 1\n"));
-    assert_eq!(accepted.hash, hash(&bytes));
+    assert_eq!((accepted.bundle.policy.name(), accepted.bundle.source), ("test", "schema = 1\n"));
+    assert_eq!(accepted.bundle.hash, hash(&bytes));
     let state = accepted.state;
     assert_eq!((state.generation, state.epoch, state.sequence, state.time), (1, 2, 5, 1_800_000_000));
     let again = open(&bytes, &Context { state, ..context(&root) }).expect("the same");
-    assert_eq!((again.code(), again.unchanged, again.state), ("unchanged", true, state));
+    assert_eq!((again.code(), again.unchanged), ("unchanged", true));
+    assert_eq!(again.state, TrustState { generation: 2, ..state }, "put in force again, it is what it was");
 }
 
 #[test]
@@ -60,8 +59,8 @@ fn signed_time_only_rises_and_tells_what_is_stale() {
     let bytes = bundle(|manifest| manifest.expires = Some(1_850_000_000));
     let accepted = open(&bytes, &Context { state, ..context(&root) }).expect("stale is let in");
     assert_eq!(accepted.state.time, 1_900_000_000);
-    assert!(accepted.is_stale(0), "the highest signed time says so, whatever the clock says");
-    let fresh = open(&bytes, &context(&root)).expect("good");
+    assert!(accepted.bundle.is_stale(accepted.state.time), "the highest signed time says so");
+    let fresh = open(&bytes, &context(&root)).expect("good").bundle;
     assert!(!fresh.is_stale(1_849_999_999) && fresh.is_stale(1_850_000_000));
 }
 
@@ -73,6 +72,15 @@ fn selectors_select() {
     };
     assert_eq!(devices(&[[6; 16], [7; 16]]), None);
     assert_eq!(devices(&[[6; 16], [8; 16]]), Some(Reason::WrongDevice));
+    let groups = |names: &[&'static str]| {
+        let list = names.iter().copied().collect();
+        refused(&bundle(|manifest| manifest.groups = Some(list)))
+    };
+    assert_eq!(groups(&["pumps", "south"]), None);
+    assert_eq!(groups(&["south"]), Some(Reason::WrongGroup));
+    let kernels = |id| refused(&bundle(|manifest| manifest.kernels = Some([[id; 32]].into_iter().collect())));
+    assert_eq!(kernels(9), None);
+    assert_eq!(kernels(8), Some(Reason::WrongKernel));
     let architectures =
         |name| refused(&bundle(|manifest| manifest.architectures = Some([name].into_iter().collect())));
     assert_eq!(architectures("x86_64"), None);
@@ -185,6 +193,54 @@ fn a_revoked_manifest_is_refused() {
     assert_eq!(refusal, Refusal { reason: Reason::Revoked, epoch: 2, sequence: 5 });
 }
 
+/// What is kept was let in under some root: replaced keys still count, revoked ones and revoked manifests do not.
+#[test]
+fn what_was_accepted_stays_until_it_is_revoked() {
+    let compiled = policy(Mode::Enforce);
+    let manifest = encode(&manifest(&compiled, TOML));
+    let bytes = pack(&manifest, &[&compiled, TOML], &[1, 2]);
+    let then = root(&[1, 2, 3], 2);
+    let kept = |now: &Root| open_kept(&bytes, &then, now).err().map(|refusal| refusal.reason);
+    let print = |n: u8| aegis_cose::fingerprint(&pair(n).pk);
+    assert_eq!(kept(&then), None);
+    assert_eq!(kept(&Root { epoch: 9, ..root(&[4], 1) }), None, "replaced keys, a later epoch");
+    let one = Root { revoked_keys: [print(2)].into_iter().collect(), ..root(&[4], 1) };
+    assert_eq!(kept(&one), Some(Reason::RevokedKey));
+    let other = Root { revoked_keys: [print(3)].into_iter().collect(), ..root(&[4], 1) };
+    assert_eq!(kept(&other), None, "a key that did not sign");
+    let gone = Root { revoked: [hash(&manifest)].into_iter().collect(), ..root(&[4], 1) };
+    assert_eq!(kept(&gone), Some(Reason::Revoked));
+    assert_eq!(open_kept(&bytes, &root(&[4], 1), &then).err().map(|r| r.reason), Some(Reason::UnknownKey));
+    // Offered from outside, the one whose key is revoked is told so.
+    assert_eq!(reason(&bytes, &context(&one)), Some(Reason::RevokedKey));
+}
+
+#[test]
+fn what_failed_its_trials_waits_for_a_person() {
+    let root = root(&[1], 1);
+    let bytes = bundle(|_| {});
+    let hash = open(&bytes, &context(&root)).expect("good").bundle.manifest_hash;
+    let tried = |tries| TrustState { tried: hash, tries, ..TrustState::default() };
+    let decide = |state, insist| reason(&bytes, &Context { state, insist, ..context(&root) });
+    assert_eq!(decide(tried(aegis_bundle::limits::TRIES - 1), false), None);
+    assert_eq!(decide(tried(aegis_bundle::limits::TRIES), false), Some(Reason::HeldBack));
+    assert_eq!(decide(tried(aegis_bundle::limits::TRIES), true), None);
+    let other = TrustState { tried: [1; 32], ..tried(9) };
+    let accepted = open(&bytes, &Context { state: other, ..context(&root) }).expect("another was tried");
+    assert_eq!((accepted.state.tried, accepted.state.tries), ([0; 32], 0));
+}
+
+#[test]
+fn the_one_before_is_remembered() {
+    let root = root(&[1], 1);
+    let first = open(&bundle(|_| {}), &context(&root)).expect("good").state;
+    let second = bundle(|manifest| manifest.sequence = 6);
+    let state = open(&second, &Context { state: first, ..context(&root) }).expect("good").state;
+    assert_eq!((state.previous, state.bundle), (first.bundle, hash(&second)));
+    let again = open(&second, &Context { state, ..context(&root) }).expect("the same").state;
+    assert_eq!((again.previous, again.bundle), (first.bundle, hash(&second)), "not itself");
+}
+
 /// Signed by a good key, and still not the one encoding of a manifest that is possible.
 #[test]
 fn signed_nonsense_is_refused() {
@@ -195,14 +251,20 @@ fn signed_nonsense_is_refused() {
         let bad = [&good[..at], to, &good[at + from.len()..]].concat();
         refused(&pack(&bad, &[&compiled, TOML], &[1]))
     };
-    assert_eq!(replaced(b"\xaa\x01\x65aegis", b"\xaa\x01\x65aegiz"), Some(Reason::WrongProduct));
+    assert_eq!(replaced(b"\xab\x01\x65aegis", b"\xab\x01\x65aegiz"), Some(Reason::WrongProduct));
     assert_eq!(replaced(b"\x02\x01\x03\x02", b"\x02\x02\x03\x02"), Some(Reason::UnsupportedFormat));
     // epoch 2 in two bytes
     assert_eq!(replaced(b"\x03\x02\x04\x05", b"\x03\x18\x02\x04\x05"), Some(Reason::NotCanonical));
     assert_eq!(replaced(b"\x03\x02\x04\x05", b"\x03\x00\x04\x05"), Some(Reason::BadManifest));
     assert_eq!(replaced(b"\x03\x02\x04\x05", b"\x04\x05\x03\x02"), Some(Reason::BadManifest));
-    assert_eq!(replaced(b"\xaa\x01", b"\xbf\x01"), Some(Reason::NotCanonical));
-    assert_eq!(replaced(b"\x0a\x66a test", b"\x0a\x66a test\x0b\x01"), Some(Reason::NotCanonical));
+    assert_eq!(replaced(b"\xab\x01", b"\xbf\x01"), Some(Reason::NotCanonical));
+    assert_eq!(replaced(b"\x0b\xf4", b"\x0b\xf4\x0c\x01"), Some(Reason::NotCanonical));
+    // A key that this version does not know: every key is critical.
+    let more = [b"\xac".as_slice(), &good[1..], b"\x0c\x01"].concat();
+    assert_eq!(refused(&pack(&more, &[&compiled, TOML], &[1])), Some(Reason::BadManifest));
+    assert_eq!(replaced(b"\x0b\xf4", b"\x0b\x00"), Some(Reason::BadCbor));
+    assert_eq!(replaced(b"\x04\x63any", b"\x04\x81\x63a b"), Some(Reason::BadManifest));
+    assert_eq!(replaced(b"\x05\x63any", b"\x05\x80"), Some(Reason::BadManifest));
     assert_eq!(replaced(b"\x0a\x66a test", b"\x0a\x46a test"), Some(Reason::BadCbor));
     assert_eq!(replaced(b"\x66a test", b"\x66a\ntest"), Some(Reason::BadManifest));
     assert_eq!(replaced(b"\x66policy", b"\x66polizy"), Some(Reason::ContentExtra));
@@ -231,7 +293,7 @@ fn every_byte_flip_and_every_truncation_is_refused() {
 
 #[test]
 fn codes_are_distinct_and_documented() {
-    let documented = include_str!("../../../docs/formats/reason-codes.md");
+    let documented = include_str!("../../../../docs/formats/reason-codes.md");
     let mut codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     for code in &codes {
         assert!(documented.contains(&format!("| `{code}` |")), "{code} is not in reason-codes.md");
