@@ -28,8 +28,10 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@cargo build --package aegisctl --package aegis-qemu
 
 keys: target/keys/root.cbor ## development keys under target/keys (never committed)
-target/keys/root.cbor: | tools
-	@$(TOOLS)/aegisctl keys init --plain --out target/keys >&2
+# Made anew only when they are not there, or of a format of before; then what they sign is, too.
+target/keys/root.cbor: always | tools
+	@$(TOOLS)/aegisctl keys check $@ >/dev/null 2>&1 || { rm -rf $(@D); $(TOOLS)/aegisctl keys init --plain --out $(@D) >&2; }
+always:
 
 policy: target/policy/baseline.aegis ## the baseline policy, signed with the development key
 target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor | tools
@@ -48,6 +50,9 @@ test: deps ## everything that is tested, boots included
 cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device
 	@AEGIS_CUTS=100000 cargo test --release --package aegis-ring --test cuts -- --nocapture
 
+fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
+	@tests/fuzz/run $(SECONDS)
+
 lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
@@ -58,4 +63,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps agent tools keys policy image run test cuts lint fmt clean
+.PHONY: help deps always agent tools keys policy image run test cuts fuzz lint fmt clean

@@ -46,3 +46,33 @@ fn verify(public: [u8; 32], message: &[u8], signature: &[u8]) -> Result<(), &'st
     let signature = aegis_cose::Signature::from_slice(signature).map_err(|_| "bad-signature")?;
     key.verify(message, &signature).map_err(|_| "bad-signature")
 }
+
+#[cfg(test)]
+mod tests {
+    use aegis_cose::{PublicKey, Signature};
+
+    /// What `ed25519-compact` before 2.6.0 accepted, and what nothing above it would catch: a signature that anybody can
+    /// write, under a key of small order. R = the neutral element and S = 0 satisfy the equation for every message under
+    /// the neutral element, and for some under the others.
+    #[test]
+    fn a_forgery_under_a_small_order_key_is_no_signature() {
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let minus_one: [u8; 32] = std::array::from_fn(|at| match at {
+            0 => 0xec,
+            31 => 0x7f,
+            _ => 0xff,
+        });
+        for public in [neutral, minus_one, [0; 32]] {
+            for r in [neutral, public] {
+                let mut forged = [0; 64];
+                forged[..32].copy_from_slice(&r);
+                let (key, forged) = (PublicKey::new(public), Signature::new(forged));
+                for message in 0..16u8 {
+                    assert!(key.verify([message], &forged).is_err(), "{public:02x?} {message}");
+                    assert!(super::verify(public, &[message], forged.as_ref()) == Err("bad-key"));
+                }
+            }
+        }
+    }
+}

@@ -10,6 +10,11 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
+/// Lower-case digits in groups of four, as people write them on paper and read them aloud.
+pub(crate) fn grouped(bytes: &[u8]) -> String {
+    bytes.chunks(2).map(encode).collect::<Vec<_>>().join(" ")
+}
+
 /// The bytes that digits of either case stand for.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
     if !text.len().is_multiple_of(2) {

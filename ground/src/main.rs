@@ -1,6 +1,8 @@
-//! `aegisctl`: the office side of the air gap. Keys, policy, bundles, receipts, exports.
+//! `aegisctl`: the office side of the air gap. Keys, policy, bundles, sticks, receipts, exports.
 
+mod break_glass;
 mod bundle;
+mod describe;
 mod ed25519;
 mod export;
 mod files;
@@ -8,8 +10,13 @@ mod hex;
 mod keys;
 mod outcome;
 mod output;
+mod passphrase;
 mod policy;
 mod receipt;
+mod roots;
+mod stick;
+mod terminal;
+mod time;
 
 use std::process::ExitCode;
 
@@ -18,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 use outcome::Failure;
 
-/// The office side of the air gap: keys, policy, bundles, receipts, exports.
+/// The office side of the air gap: keys, policy, bundles, sticks, receipts, exports.
 #[derive(Parser)]
 #[command(name = "aegisctl", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -28,25 +35,34 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  aegisctl keys init --plain --out dev-keys
+  aegisctl keys init --out ceremony
   aegisctl policy lint policy.toml
-  aegisctl bundle build --policy policy.toml --key dev-keys/policy.key --sequence 1 --out site.aegis
-  aegisctl bundle verify site.aegis --root dev-keys/root.cbor
+  aegisctl bundle build --policy policy.toml --root root.cbor \\
+      --key policy-1.key --sequence 1 --out site.aegis
+  aegisctl bundle verify site.aegis --root root.cbor
+  aegisctl stick prepare --to /media/stick --root root.cbor --bundle site.aegis
+  aegisctl stick collect /media/stick --into evidence
   aegisctl export verify export.cbor
 
 Exit codes: 0 good, 1 refused or unhealthy, 2 wrong use or a file that can't be read or written.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make and look at keys and root metadata
+    /// Hold the key ceremony; rotate, revoke, sign, check
     #[command(subcommand)]
     Keys(keys::Command),
     /// Check, compile and explain policy
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Build, inspect and verify signed bundles
+    /// Build, sign, inspect, verify and compare bundles
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Make and show the tokens that break a device's glass
+    #[command(subcommand)]
+    BreakGlass(break_glass::Command),
+    /// Prepare sticks for devices, collect what devices left on them
+    #[command(subcommand)]
+    Stick(stick::Command),
     /// Read exports that came back on a stick
     Export(export::ExportArgs),
     /// Read receipts that came back on a stick
@@ -71,6 +87,8 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Bundle(command) => bundle::run(command),
+        Command::BreakGlass(command) => break_glass::run(command),
+        Command::Stick(command) => stick::run(command),
         Command::Export(args) => export::run(args),
         Command::Receipt(command) => receipt::run(command),
         Command::Ed25519(command) => ed25519::run(command),

@@ -1,4 +1,4 @@
-//! The secret key file.
+//! The secret key file, inside its encryption.
 //!
 //! ```text
 //! -----BEGIN AEGIS PLAIN SECRET KEY-----
@@ -8,48 +8,36 @@
 //! -----END AEGIS PLAIN SECRET KEY-----
 //! ```
 //!
-//! Plain means not encrypted: for development. The public key is there for people; it is checked against the secret.
-
-use std::fmt::Write;
+//! Plain means not encrypted: as such a file, it is for development and tests; [`crate::seal`] encrypts the same text.
+//! The public key is there for people; it is checked against the secret.
 
 use aegis_cose::{KeyId, KeyPair, SecretKey, Seed, key_id};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::hex;
+use crate::public::PublicKeyFile;
+use crate::role::KeyRole;
 
 const BEGIN: &str = "-----BEGIN AEGIS PLAIN SECRET KEY-----";
 const END: &str = "-----END AEGIS PLAIN SECRET KEY-----";
+/// More than the text takes: growing would leave copies behind.
+const TEXT_BYTES: usize = 512;
 
-/// What a key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyRole {
-    /// Signs root metadata.
-    Root,
-    /// Signs bundles.
-    Policy,
-}
-
-impl KeyRole {
-    /// The word in key files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Policy => "policy",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Root, Self::Policy].into_iter().find(|role| role.name() == name)
-    }
-}
-
-/// Why text is not a secret key file, or a key could not be made.
+/// Why text is not a key file, or a key could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// The first or last line is not that of a secret key file.
-    NotAKeyFile,
+    NotSecret,
+    /// The first or last line is not that of a public key file.
+    NotPublic,
     /// A line (from 1) is not what it must be.
     BadLine(usize, &'static str),
     /// The public key does not belong to the secret one.
     Mismatch,
+    /// The public key is not canonical or of small order: it must never be trusted.
+    BadKey,
+    /// Whoever made the file did not prove to have the secret key.
+    NoProof,
     /// The system gave no random bytes.
     NoRandom,
 }
@@ -57,11 +45,20 @@ pub enum KeyError {
 impl std::fmt::Display for KeyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotAKeyFile => write!(f, "not a secret key file (it begins with \"{BEGIN}\")"),
+            Self::NotSecret => {
+                f.write_str("not a secret key file; name one that `keys init` or `keys new` made")
+            }
+            Self::NotPublic => f.write_str("not a public key file; name the .pub that `keys new` made"),
             Self::BadLine(line, what) => write!(f, "line {line}: {what} expected"),
             Self::Mismatch => {
                 f.write_str("the public key does not belong to the secret one; the file is damaged")
             }
+            Self::BadKey => f.write_str(
+                "not a usable Ed25519 public key (not canonical, or of small order); make one with `keys new`",
+            ),
+            Self::NoProof => f.write_str(
+                "the proof that its maker has the secret key does not verify; copy it again from where it was made",
+            ),
             Self::NoRandom => f.write_str("the system gave no random bytes"),
         }
     }
@@ -69,7 +66,7 @@ impl std::fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// A secret key and its role.
+/// A secret key and its role. It is wiped from memory when it is dropped.
 pub struct SecretFile {
     role: KeyRole,
     pair: KeyPair,
@@ -87,8 +84,10 @@ impl SecretFile {
     }
 
     fn from_seed(role: KeyRole, seed: &[u8; Seed::BYTES]) -> Option<Self> {
-        let pair = KeyPair::try_from_seed(Seed::new(*seed)).ok()?;
-        Some(Self { role, pair })
+        let mut seed = Seed::new(*seed);
+        let pair = KeyPair::try_from_seed(seed).ok();
+        seed.zeroize();
+        Some(Self { role, pair: pair? })
     }
 
     /// Reads the text of a key file.
@@ -96,13 +95,17 @@ impl SecretFile {
     /// # Errors
     /// See [`KeyError`].
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
-        let lines: Vec<&str> = text.lines().collect();
-        let [BEGIN, role, public, secret, END] = lines[..] else { return Err(KeyError::NotAKeyFile) };
+        let mut lines = text.lines();
+        let mut line = || lines.next().unwrap_or_default();
+        let (begin, role, public, secret, end) = (line(), line(), line(), line(), line());
+        if begin != BEGIN || end != END || lines.next().is_some() {
+            return Err(KeyError::NotSecret);
+        }
         let role = role.strip_prefix("role: ").and_then(KeyRole::from_name);
-        let role = role.ok_or(KeyError::BadLine(2, "\"role: root\" or \"role: policy\""))?;
-        let public = public.strip_prefix("public: ").and_then(from_hex);
+        let role = role.ok_or(KeyError::BadLine(2, ROLE_LINE))?;
+        let public = public.strip_prefix("public: ").and_then(hex::take);
         let public = public.ok_or(KeyError::BadLine(3, "\"public: \" and 64 hex digits"))?;
-        let secret = secret.strip_prefix("secret: ").and_then(from_hex);
+        let secret = secret.strip_prefix("secret: ").and_then(hex::take);
         let secret = secret.ok_or(KeyError::BadLine(4, "\"secret: \" and 64 hex digits"))?;
         let key = Self::from_seed(role, &secret).ok_or(KeyError::BadLine(4, "a secret that is not zero"))?;
         if *key.public() == *public { Ok(key) } else { Err(KeyError::Mismatch) }
@@ -110,24 +113,24 @@ impl SecretFile {
 
     /// The text of a key file; wiped when it is dropped.
     pub fn to_text(&self) -> Zeroizing<String> {
-        // Room for all of it from the start: growing would leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(512));
-        let mut put = |name: &str, bytes: &[u8]| {
-            text.push_str(name);
-            for byte in bytes {
-                // Writing to a string can't fail.
-                let _ = write!(*text, "{byte:02x}");
-            }
-        };
-        put(BEGIN, &[]);
-        put("\nrole: ", &[]);
-        put(self.role.name(), &[]);
-        put("\npublic: ", self.public());
-        put("\nsecret: ", &self.pair.sk[..Seed::BYTES]);
-        put("\n", &[]);
-        put(END, &[]);
-        put("\n", &[]);
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
+        text.push_str(BEGIN);
+        text.push_str("\nrole: ");
+        text.push_str(self.role.name());
+        text.push_str("\npublic: ");
+        hex::put(&mut text, self.public());
+        text.push_str("\nsecret: ");
+        hex::put(&mut text, &self.pair.sk[..Seed::BYTES]);
+        text.push('\n');
+        text.push_str(END);
+        text.push('\n');
+        debug_assert!(text.len() <= TEXT_BYTES);
         text
+    }
+
+    /// The public half, with the proof that this secret half exists.
+    pub fn public_file(&self) -> PublicKeyFile {
+        PublicKeyFile::prove(self.role, &self.pair)
     }
 
     /// What the key is for.
@@ -151,21 +154,18 @@ impl SecretFile {
     }
 }
 
+/// What the second line of a key file must be.
+pub(crate) const ROLE_LINE: &str = "\"role: root\", \"role: policy\" or \"role: break-glass\"";
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        self.pair.sk.zeroize();
+    }
+}
+
 impl std::fmt::Debug for SecretFile {
     /// Never the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SecretFile").field("role", &self.role).field("id", &self.id()).finish_non_exhaustive()
     }
-}
-
-fn from_hex(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut out = Zeroizing::new([0; 32]);
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some(out)
 }

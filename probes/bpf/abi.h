@@ -7,7 +7,7 @@
 #ifndef AEGIS_ABI_H
 #define AEGIS_ABI_H
 
-#define AEGIS_ABI_VERSION 2
+#define AEGIS_ABI_VERSION 3
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
 #define AEGIS_PATH_MAX 256
@@ -20,6 +20,8 @@
 #define AEGIS_RULE_NAME_MAX 32
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
 #define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */
+
+#define AEGIS_RULESET_SELFTEST 0 /* the rules of the self-test's cgroup; a policy's workloads count from 1 */
 
 /* Record kinds: the numbers of `aegis_event::Kind`. */
 enum aegis_kind {
@@ -37,6 +39,7 @@ enum aegis_verdict { AEGIS_ALLOWED = 0, AEGIS_AUDITED = 1, AEGIS_DENIED = 2 };
 enum aegis_flags {
 	AEGIS_PATH_TRUNCATED = 1,
 	AEGIS_ARGV_TRUNCATED = 2,
+	AEGIS_GLASS_BROKEN = 4, /* audited only because the glass is broken: it would have been denied */
 };
 
 /* What a rule can speak of: index into `aegis_rule.verdict`. */
@@ -134,7 +137,7 @@ struct aegis_cgroup {
 struct aegis_rule_key {
 	__u64 inode;
 	__u32 device;  /* major << 20 | minor */
-	__u32 ruleset; /* 0 is the self-test's; a policy's workloads count from 1 */
+	__u32 ruleset; /* AEGIS_RULESET_SELFTEST, or a policy's workload */
 };
 
 struct aegis_rule {
@@ -162,6 +165,9 @@ struct aegis_control {
 	__u32 unresolved[2]; /* paths of the policy that do not exist on this host */
 	__u8 policy_hash[2][32]; /* SHA-256 of the bundle in each set */
 	__u64 loaded_at;  /* CLOCK_BOOTTIME ns when the probes were loaded */
+	/* Break-glass: until then (CLOCK_BOOTTIME, ns) nothing is denied, the self-test's own rules excepted. Ends by
+	 * itself, whoever is alive. 0: not broken in this boot; in the past: when the last break ended. */
+	__u64 broken_until;
 };
 
 /* `counters`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x struct aegis_counters, updated atomically. */
@@ -169,6 +175,7 @@ struct aegis_counters {
 	__u64 seen;      /* events made: reserved in the ring buffer or lost */
 	__u64 ring_full; /* lost: the ring buffer had no room */
 	__u64 denied;
+	__u64 passed;    /* decisions that would have been denials, had the glass been whole */
 	__u64 hits[5];   /* hook invocations on this workload's tasks: enum aegis_hook */
 };
 

@@ -27,7 +27,7 @@ static __always_inline int report_access(struct subject *subject, struct decisio
 {
 	struct aegis_access *record;
 
-	count_denied(subject, decision);
+	count_decision(subject, decision);
 	record = reserve_record(subject, struct aegis_access);
 	if (record) {
 		fill_head(&record->head, subject, kind, sizeof(*record));
@@ -38,7 +38,7 @@ static __always_inline int report_access(struct subject *subject, struct decisio
 		fill_file_path(&record->head, &record->file, file);
 		bpf_ringbuf_submit(record, 0);
 	}
-	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+	return answer(decision);
 }
 
 static __always_inline int try_open(struct file *file, bool enforce)
@@ -51,20 +51,20 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		return 0;
 	/* execve(2) opening the program, its script interpreter or its ELF loader (PT_INTERP). The loader comes to no
 	 * other hook, and any program can be named as one: what may not be executed is denied here. Everything else
-	 * about exec is bprm_check's and sched_process_exec's to say. */
+	 * about exec is bprm_check's and sched_process_exec's to say. (With the glass broken both report: a loader has only
+	 * this one, and a hook does not know whether the other is attached.) */
 	if (file->f_flags & FMODE_EXEC) {
 		decision = decide(&subject, file->f_inode, 1 << AEGIS_OP_EXEC);
 		if (!enforce || decision.verdict != AEGIS_DENIED)
 			return 0;
-		return report_access(&subject, decision, AEGIS_EXEC_CHECK, file);
+		return report_access(&subject, unless_broken(&subject, decision), AEGIS_EXEC_CHECK, file);
 	}
 	if (file->f_mode & FMODE_READ)
 		operations |= 1 << AEGIS_OP_OPEN_READ;
 	if (file->f_mode & FMODE_WRITE)
 		operations |= 1 << AEGIS_OP_OPEN_WRITE;
 	decision = decide(&subject, file->f_inode, operations);
-	if (!enforce)
-		decision = only_observed(decision);
+	decision = enforce ? unless_broken(&subject, decision) : only_observed(decision);
 	return report_access(&subject, decision, AEGIS_OPEN, file);
 }
 
@@ -94,9 +94,8 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 	decision = decide(&subject, bprm->file->f_inode, 1 << AEGIS_OP_EXEC);
 	if (!decision.rule)
 		return 0; /* sched_process_exec reports what is allowed and happens */
-	if (!enforce)
-		decision = only_observed(decision);
-	count_denied(&subject, decision);
+	decision = enforce ? unless_broken(&subject, decision) : only_observed(decision);
+	count_decision(&subject, decision);
 
 	record = reserve_record(&subject, struct aegis_access);
 	if (record) {
@@ -109,7 +108,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 			fill_path_string(&record->head, &record->file, bprm->interp);
 		bpf_ringbuf_submit(record, 0);
 	}
-	return decision.verdict == AEGIS_DENIED ? -EPERM : 0;
+	return answer(decision);
 }
 
 /* int security_bprm_check(struct linux_binprm *bprm), security/security.c, since 2.6.29.

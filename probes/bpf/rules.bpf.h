@@ -8,6 +8,7 @@
 struct decision {
 	__u32 rule; /* name index + 1; 0: no rule matched */
 	__u8 verdict;
+	bool passed; /* audited, but a denial were the glass whole */
 };
 
 static __always_inline void take_stricter(struct decision *decision, const struct aegis_rule *rule,
@@ -51,6 +52,38 @@ static __always_inline struct decision only_observed(struct decision decision)
 	return decision;
 }
 
+/* While the glass is broken a denial is a report. Its end is a time, kept where the rules are: it comes by itself, with or
+ * without anybody of ours alive. The self-test's own rules stay denials: they are on its own files for its own cgroup, and
+ * what it proves of the hooks is true whatever the glass is. The clock is read for a would-be denial only. */
+static __always_inline struct decision unless_broken(const struct subject *subject, struct decision decision)
+{
+	struct aegis_control *page;
+	__u32 zero = 0;
+	__u64 until;
+
+	if (decision.verdict != AEGIS_DENIED || subject->ruleset == AEGIS_RULESET_SELFTEST)
+		return decision;
+	page = bpf_map_lookup_elem(&control, &zero);
+	if (!page)
+		return decision;
+	until = *(volatile __u64 *)&page->broken_until;
+	if (until && bpf_ktime_get_boot_ns() < until) {
+		decision.verdict = AEGIS_AUDITED;
+		decision.passed = true;
+	}
+	return decision;
+}
+
+/* What a hook returns. The constant is kept apart: of one that the compiler makes from the verdict by shifts the verifier
+ * (6.12) can't see that it is no other number. */
+static __always_inline int answer(struct decision decision)
+{
+	int denial = -EPERM;
+
+	barrier_var(denial);
+	return decision.verdict == AEGIS_DENIED ? denial : 0;
+}
+
 /* Puts the decision into its record, with the rule's name. The set can't be refilled meanwhile: policy apply waits for
  * running programs before it touches an idle one. */
 static __always_inline void fill_decision(struct aegis_record *head, struct aegis_rule_name *name,
@@ -66,12 +99,16 @@ static __always_inline void fill_decision(struct aegis_record *head, struct aegi
 		__builtin_memset(name, 0, sizeof(*name));
 	head->verdict = decision.verdict;
 	head->rule = decision.rule;
+	if (decision.passed)
+		head->flags |= AEGIS_GLASS_BROKEN;
 }
 
-static __always_inline void count_denied(const struct subject *subject, struct decision decision)
+static __always_inline void count_decision(const struct subject *subject, struct decision decision)
 {
 	if (decision.verdict == AEGIS_DENIED)
 		__sync_fetch_and_add(&subject->counters->denied, 1);
+	else if (decision.passed)
+		__sync_fetch_and_add(&subject->counters->passed, 1);
 }
 
 #endif

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -29,6 +29,8 @@ pub const RULE_NAME_MAX: usize = 32;
 pub const CGROUP_DEPTH_MAX: usize = 8;
 /// The kernel ring buffer, bytes. Resident twice over in the agent, which maps it twice in a row.
 pub const RING_BYTES: usize = 1024 * 1024;
+/// The rules of the self-test's cgroup; a policy's workloads count from 1.
+pub const RULESET_SELFTEST: u32 = 0;
 
 /// `enum aegis_kind`: a task made another.
 pub const FORK: u16 = 1;
@@ -56,6 +58,8 @@ pub const DENIED: u8 = 2;
 pub const PATH_TRUNCATED: u8 = 1;
 /// The arguments were cut, or could not be read.
 pub const ARGV_TRUNCATED: u8 = 2;
+/// Audited only because the glass is broken: it would have been denied.
+pub const GLASS_BROKEN: u8 = 4;
 
 /// `enum aegis_operation`: index into [`Rule::verdict`] and [`Rule::rule`].
 pub const OP_OPEN_READ: usize = 0;
@@ -89,7 +93,7 @@ pub struct Head {
     pub length: u16,
     /// [`ALLOWED`], [`AUDITED`] or [`DENIED`].
     pub verdict: u8,
-    /// [`PATH_TRUNCATED`] | [`ARGV_TRUNCATED`].
+    /// [`PATH_TRUNCATED`] | [`ARGV_TRUNCATED`] | [`GLASS_BROKEN`].
     pub flags: u8,
     /// Rule set that decided, 0 or 1.
     pub set: u8,
@@ -247,7 +251,7 @@ pub struct RuleKey {
     pub inode: u64,
     /// major << 20 | minor.
     pub device: u32,
-    /// 0 is the self-test's.
+    /// [`RULESET_SELFTEST`], or a policy's workload.
     pub ruleset: u32,
 }
 
@@ -289,6 +293,9 @@ pub struct Control {
     pub policy_hash: [[AtomicU8; 32]; 2],
     /// `CLOCK_BOOTTIME`, nanoseconds, when the probes were loaded.
     pub loaded_at: AtomicU64,
+    /// Until then (`CLOCK_BOOTTIME`, nanoseconds) nothing is denied, the self-test's own rules excepted. 0: the glass was
+    /// not broken in this boot; in the past: when the last break ended.
+    pub broken_until: AtomicU64,
 }
 
 /// `struct aegis_counters`: an element of map `counters`.
@@ -301,6 +308,8 @@ pub struct Counters {
     pub ring_full: AtomicU64,
     /// Denials.
     pub denied: AtomicU64,
+    /// Decisions that would have been denials, had the glass been whole.
+    pub passed: AtomicU64,
     /// Hook invocations on this workload's tasks.
     pub hits: [AtomicU64; HOOK_COUNT],
 }

@@ -12,7 +12,8 @@ pub enum BadRecord {
     Length,
     /// A kind that this version does not know.
     Kind,
-    /// A verdict, flag, rule set, slot or address family out of range, a rule without its name, or a name without rule.
+    /// A verdict, flag, rule set, slot or address family out of range, a rule without its name, or a name without rule,
+    /// a mark of broken glass on what no rule audited.
     Field,
     /// A path, argument list or note longer than its room.
     Bounds,
@@ -111,6 +112,8 @@ pub struct Record<'a> {
     pub head: &'a abi::Head,
     /// What was decided.
     pub verdict: Verdict,
+    /// Audited only because the glass is broken: it would have been denied.
+    pub glass_broken: bool,
     /// Name of the rule that matched, as the kernel recorded it; empty when none did.
     pub rule: &'a [u8],
     /// What happened.
@@ -128,7 +131,8 @@ impl<'a> Record<'a> {
             return Err(BadRecord::Length);
         }
         let verdict = Verdict::from_number(head.verdict).ok_or(BadRecord::Field)?;
-        let unknown_flags = head.flags & !(abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED);
+        let unknown_flags = head.flags & !(abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED | abi::GLASS_BROKEN);
+        let glass_broken = head.flags & abi::GLASS_BROKEN != 0;
         if unknown_flags != 0 || head.set > 1 || head.slot as usize >= abi::WORKLOADS_MAX {
             return Err(BadRecord::Field);
         }
@@ -181,10 +185,12 @@ impl<'a> Record<'a> {
             }
             _ => return Err(BadRecord::Kind),
         };
-        if rule.is_empty() != (head.rule == 0) {
+        if rule.is_empty() != (head.rule == 0)
+            || glass_broken && (rule.is_empty() || verdict != Verdict::Audited)
+        {
             return Err(BadRecord::Field);
         }
-        Ok(Self { head, verdict, rule, raw })
+        Ok(Self { head, verdict, glass_broken, rule, raw })
     }
 
     /// The task's `comm`, NUL padding removed.

@@ -54,8 +54,9 @@ fn layouts() -> Vec<Layout> {
         Rule = "aegis_rule" { rule, verdict, reserved }
         Control = "aegis_control" {
             abi_version, active, policy, epoch, mode, reason, rules, entries, unresolved, policy_hash, loaded_at,
+            broken_until,
         }
-        Counters = "aegis_counters" { seen, ring_full, denied, hits }
+        Counters = "aegis_counters" { seen, ring_full, denied, passed, hits }
     }
 }
 
@@ -68,10 +69,12 @@ fn constants() -> Vec<(&'static str, u64)> {
         WORKLOADS_MAX = abi::WORKLOADS_MAX, WORKLOAD_NAME_MAX = abi::WORKLOAD_NAME_MAX, RULES_MAX = abi::RULES_MAX,
         RULE_NAMES_MAX = abi::RULE_NAMES_MAX, RULE_NAME_MAX = abi::RULE_NAME_MAX,
         CGROUP_DEPTH_MAX = abi::CGROUP_DEPTH_MAX, RING_BYTES = abi::RING_BYTES,
+        RULESET_SELFTEST = abi::RULESET_SELFTEST,
         FORK = abi::FORK, EXEC = abi::EXEC, EXIT = abi::EXIT, OPEN = abi::OPEN, EXEC_CHECK = abi::EXEC_CHECK,
         CONNECT = abi::CONNECT, NOTE = abi::NOTE,
         ALLOWED = abi::ALLOWED, AUDITED = abi::AUDITED, DENIED = abi::DENIED,
         PATH_TRUNCATED = abi::PATH_TRUNCATED, ARGV_TRUNCATED = abi::ARGV_TRUNCATED,
+        GLASS_BROKEN = abi::GLASS_BROKEN,
         OP_OPEN_READ = abi::OP_OPEN_READ, OP_OPEN_WRITE = abi::OP_OPEN_WRITE, OP_EXEC = abi::OP_EXEC,
         OPERATIONS = abi::OPERATIONS,
         HOOK_PROCESS = abi::HOOK_PROCESS, HOOK_FILE_OPEN = abi::HOOK_FILE_OPEN,

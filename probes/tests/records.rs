@@ -128,7 +128,8 @@ fn what_the_probes_never_write_is_refused() {
         (|exec| exec.head.kind = abi::OPEN, BadRecord::Length),
         (|exec| exec.head.length -= 1, BadRecord::Length),
         (|exec| exec.head.verdict = 3, BadRecord::Field),
-        (|exec| exec.head.flags = 4, BadRecord::Field),
+        (|exec| exec.head.flags = 8, BadRecord::Field),
+        (|exec| exec.head.flags = abi::GLASS_BROKEN, BadRecord::Field),
         (|exec| exec.head.set = 2, BadRecord::Field),
         (|exec| exec.head.slot = 256, BadRecord::Field),
         (|exec| exec.head.rule = 1, BadRecord::Field),
@@ -149,6 +150,11 @@ fn what_the_probes_never_write_is_refused() {
             assert_eq!(Record::parse(Bytes::of(&record).as_slice()).unwrap_err(), BadRecord::Field);
         }
     }
+    for verdict in [abi::ALLOWED, abi::DENIED] {
+        let mut record = access(abi::OPEN);
+        (record.head.verdict, record.head.flags) = (verdict, abi::GLASS_BROKEN);
+        assert_eq!(Record::parse(Bytes::of(&record).as_slice()).unwrap_err(), BadRecord::Field);
+    }
     let mut note = abi::NoteRecord::new_zeroed();
     note.head = head::<abi::NoteRecord>(abi::NOTE);
     note.note_length = 513;
@@ -157,6 +163,49 @@ fn what_the_probes_never_write_is_refused() {
     connect.head = head::<abi::Connect>(abi::CONNECT);
     connect.family = 1;
     assert_eq!(Record::parse(Bytes::of(&connect).as_slice()).unwrap_err(), BadRecord::Field);
+}
+
+#[test]
+fn what_passed_only_because_the_glass_is_broken_is_told_apart() {
+    for kind in [abi::OPEN, abi::EXEC_CHECK] {
+        let mut record = access(kind);
+        record.head.verdict = abi::AUDITED;
+        for flags in [0, abi::GLASS_BROKEN, abi::GLASS_BROKEN | abi::PATH_TRUNCATED] {
+            record.head.flags = flags;
+            let bytes = Bytes::of(&record);
+            let record = Record::parse(bytes.as_slice()).unwrap();
+            assert_eq!((record.glass_broken, record.verdict), (flags != 0, Verdict::Audited));
+        }
+    }
+}
+
+/// A note of any kind, as long as it gets, has room: what a command has to say is never refused for its length.
+#[test]
+fn the_longest_notes_fit() {
+    use aegis_event::{Body, Event, Mode, ModeReason, limits};
+    let longest = "x".repeat(limits::DETAIL_BYTES);
+    let (text, hash, most) = (longest.as_str(), &[0xff; 32], u64::MAX);
+    let notes = [
+        Body::Policy { code: text, epoch: most, sequence: most, hash, detail: text },
+        Body::ModeChange {
+            mode: Mode::Enforcing,
+            reason: ModeReason::BrokenGlass,
+            epoch: most,
+            sequence: most,
+        },
+        Body::BreakGlass { code: text, sequence: most, until: most, reason: text, hash },
+        Body::Root { code: text, version: most, epoch: most, hash, detail: text },
+        Body::Stick { code: text, detail: text },
+        Body::PolicyStale { epoch: most, sequence: most, expires: most, now: most },
+    ];
+    let counted = aegis_event::Kind::ALL.iter().filter(|kind| (32..48).contains(&kind.number()));
+    assert!(counted.eq(&notes.map(|body| body.kind())), "every kind of note is tried");
+    for body in notes {
+        let event = Event { time: most, subject: None, body };
+        let mut bytes = [0; limits::EVENT_BYTES];
+        let length = event.encode(&mut bytes).unwrap();
+        assert!(length <= abi::NOTE_MAX, "{}: {length} bytes", event.kind());
+    }
 }
 
 #[test]

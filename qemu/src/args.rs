@@ -1,11 +1,13 @@
-//! Reads the command line, strictly: every option once, every value checked, every refusal one line.
+//! Reads the command line, strictly: every option once (but `--stick-file`), every value checked, every refusal one
+//! line.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aegis_qemu::{Error, Kernel, Machine, limits};
+use aegis_qemu::{Error, Kernel, Machine, Stick, StickFs, limits};
 use lexopt::Arg;
 
 pub(crate) const HELP: &str = "\
@@ -20,6 +22,11 @@ usage: aegis-qemu run --workload DIR --out DIR [options]
   --policy FILE      policy source: compiled, signed with the development key, put on the stick
   --bundle FILE      a signed bundle, put on the stick as it is
                      with neither, the image's baseline policy is in force
+  --stick-file NAME=FILE  one more file for the stick's aegis/, called NAME there (roots/2.cbor); any number of times
+  --stick-fs FS      the stick's file system: vfat (default), exfat, ext4, iso9660
+  --stick-image FILE a raw image as the stick, as it is; the guest writes to it
+  --no-stick         no stick
+  --clock SECONDS    the guest's hardware clock at its start, Unix seconds
   --kernel WHICH     own (default), debian, or a kernel's file
   --arch ARCH        x86_64
   --timeout SECONDS  the guest's time, 300 when not said
@@ -91,15 +98,35 @@ struct Given {
     append: Option<OsString>,
     state: Option<OsString>,
     image: Option<OsString>,
+    stick_fs: Option<OsString>,
+    stick_image: Option<OsString>,
+    clock: Option<OsString>,
 }
 
-const FLAGS: [&str; 5] = ["json", "show", "keep", "no-build", "no-workload"];
-const NAMES: [&str; 11] = [
-    "out", "workload", "policy", "bundle", "kernel", "arch", "timeout", "memory", "append", "state", "image",
+const FLAGS: [&str; 6] = ["json", "show", "keep", "no-build", "no-workload", "no-stick"];
+const NAMES: [&str; 15] = [
+    "out",
+    "workload",
+    "policy",
+    "bundle",
+    "kernel",
+    "arch",
+    "timeout",
+    "memory",
+    "append",
+    "state",
+    "image",
+    "stick-fs",
+    "stick-image",
+    "clock",
+    STICK_FILE,
 ];
+/// The one option that may be given several times.
+const STICK_FILE: &str = "stick-file";
 
 fn parse_run(parser: &mut lexopt::Parser) -> Result<Request, Error> {
     let mut given = Given::default();
+    let mut stick_files = Vec::new();
     let mut flags = [false; FLAGS.len()];
     let bad = |error: lexopt::Error| usage(format!("{error}; see --help"));
     while let Some(argument) = parser.next().map_err(bad)? {
@@ -118,6 +145,17 @@ fn parse_run(parser: &mut lexopt::Parser) -> Result<Request, Error> {
             flags[index] = true;
             continue;
         }
+        let value = |parser: &mut lexopt::Parser| match parser.value() {
+            Err(_) => Err(usage(format!("--{name}: has no value; see --help"))),
+            Ok(value) if value.is_empty() && name != "append" => {
+                Err(usage(format!("--{name}: has an empty value; see --help")))
+            }
+            Ok(value) => Ok(value),
+        };
+        if name == STICK_FILE {
+            stick_files.push(stick_file(&value(parser)?)?);
+            continue;
+        }
         let Some(slot) = given.slot(&name) else {
             return Err(usage(match nearest(&name) {
                 Some(known) => format!("--{name}: unknown option (did you mean --{known}?)"),
@@ -127,13 +165,20 @@ fn parse_run(parser: &mut lexopt::Parser) -> Result<Request, Error> {
         if slot.is_some() {
             return Err(usage(format!("--{name}: given twice; mend: give it once")));
         }
-        let value = parser.value().map_err(|_| usage(format!("--{name}: has no value; see --help")))?;
-        if value.is_empty() && name != "append" {
-            return Err(usage(format!("--{name}: has an empty value; see --help")));
-        }
-        *slot = Some(value);
+        *slot = Some(value(parser)?);
     }
-    given.build(flags)
+    given.build(flags, stick_files)
+}
+
+/// `NAME=FILE`, apart at the first `=`: no name on a stick has one.
+fn stick_file(value: &OsStr) -> Result<(String, OsString), Error> {
+    let bytes = value.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at + 1 < bytes.len());
+    let parts = at.and_then(|at| Some((std::str::from_utf8(&bytes[..at]).ok()?, &bytes[at + 1..])));
+    let (name, file) = parts.ok_or_else(|| {
+        usage(format!("--{STICK_FILE} {}: is not NAME=FILE, as in roots/2.cbor=FILE", value.display()))
+    })?;
+    Ok((name.to_owned(), OsStr::from_bytes(file).to_owned()))
 }
 
 impl Given {
@@ -150,11 +195,18 @@ impl Given {
             "append" => &mut self.append,
             "state" => &mut self.state,
             "image" => &mut self.image,
+            "stick-fs" => &mut self.stick_fs,
+            "stick-image" => &mut self.stick_image,
+            "clock" => &mut self.clock,
             _ => return None,
         })
     }
 
-    fn build(self, [json, show, keep, no_build, no_workload]: [bool; FLAGS.len()]) -> Result<Request, Error> {
+    fn build(
+        self,
+        [json, show, keep, no_build, no_workload, no_stick]: [bool; FLAGS.len()],
+        stick_files: Vec<(String, OsString)>,
+    ) -> Result<Request, Error> {
         if let Some(arch) = self.arch.filter(|arch| arch != "x86_64") {
             return Err(usage(format!("--arch {}: unknown architecture; mend: x86_64", arch.display())));
         }
@@ -175,6 +227,25 @@ impl Given {
         }
         if let Some(file) = self.bundle {
             machine = machine.bundle(file);
+        }
+        for (name, file) in stick_files {
+            machine = machine.stick_file(name, file);
+        }
+        match (self.stick_image, self.stick_fs, no_stick) {
+            (None, None, false) => {}
+            (None, None, true) => machine = machine.no_stick(),
+            (Some(image), None, false) => machine = machine.stick_image(image),
+            (None, Some(name), false) => {
+                let fs = name.to_str().and_then(StickFs::from_name).ok_or_else(|| {
+                    let known = StickFs::ALL.map(StickFs::name).join(", ");
+                    usage(format!("--stick-fs {}: unknown file system; mend: {known}", name.display()))
+                })?;
+                machine = machine.stick(Stick::new(fs));
+            }
+            _ => return Err(usage("--stick-image, --stick-fs and --no-stick: give one of them")),
+        }
+        if let Some(seconds) = number("clock", self.clock.as_deref(), 0..=limits::CLOCK_MAX)? {
+            machine = machine.clock(seconds);
         }
         if let Some(which) = self.kernel {
             machine = machine.kernel(Kernel::from_argument(which));

@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::error::{Error, unreadable};
 use crate::image::Kernel;
 use crate::limits;
-use crate::machine::Machine;
-use crate::vm::accelerator;
+use crate::machine::{Machine, POLICY_NAME};
+use crate::qemu::accelerator;
+use crate::stick::check_file;
 
 impl Machine {
     /// Checks everything that can be known before anything is built or written.
@@ -20,40 +21,12 @@ impl Machine {
         if let Some(folder) = &self.workload {
             workload_name(folder)?;
         }
-        if self.policy.is_some() && self.bundle.is_some() {
+        if self.policy.is_some() && !self.bundles.is_empty() {
             return Err(Error::usage(
                 "--policy and --bundle: give one of them, a bundle is a policy already signed",
             ));
         }
-        let extra = self.files.iter().map(|(_, path)| path);
-        for (what, path) in self
-            .policy
-            .iter()
-            .map(|path| ("policy", path))
-            .chain(self.bundle.iter().chain(extra).map(|path| ("bundle", path)))
-        {
-            let meta = file_or_other(path).map_err(|error| unreadable(what, path, &error))?;
-            if !meta.is_file() {
-                return Err(Error::usage(format!(
-                    "{}: is not a file; mend: name the {what}'s file",
-                    path.display()
-                )));
-            }
-            if meta.len() > limits::STICK_FILE_BYTES {
-                return Err(Error::usage(format!(
-                    "{}: is larger than {} bytes, the most for one file on the stick",
-                    path.display(),
-                    limits::STICK_FILE_BYTES
-                )));
-            }
-        }
-        for (name, _) in &self.files {
-            if !is_plain_name(name) {
-                return Err(Error::usage(format!(
-                    "{name:?}: is no name for a file on the stick; mend: use letters, digits, '.', '_', '-'"
-                )));
-            }
-        }
+        self.check_stick()?;
         if let Kernel::Path(path) = &self.kernel {
             let meta = file_or_other(path)
                 .map_err(|error| unreadable("kernel (own, debian or a file)", path, &error))?;
@@ -102,7 +75,36 @@ impl Machine {
                 folder.display()
             )));
         }
+        if let Some(seconds) = self.clock.filter(|seconds| *seconds > limits::CLOCK_MAX) {
+            return Err(Error::usage(format!(
+                "--clock {seconds}: must be 0 to {} (Unix seconds)",
+                limits::CLOCK_MAX
+            )));
+        }
         self.check_out()
+    }
+
+    fn check_stick(&self) -> Result<(), Error> {
+        if let Some(policy) = &self.policy {
+            check_file("policy", policy)?;
+        }
+        for bundle in &self.bundles {
+            check_file("bundle", bundle)?;
+        }
+        let mut files = self.stick_files();
+        // Not made yet: its source stands in for it.
+        files.extend(self.policy.iter().map(|policy| (POLICY_NAME.to_owned(), policy.clone())));
+        match &self.stick {
+            None if files.is_empty() => Ok(()),
+            None => Err(Error::usage(
+                "--no-stick: a policy, bundle or file has no stick to be on; mend: leave one of them out",
+            )),
+            Some(stick) => {
+                let mut stick = stick.clone();
+                stick.add(files);
+                stick.check()
+            }
+        }
     }
 
     fn check_out(&self) -> Result<(), Error> {
@@ -123,7 +125,7 @@ impl Machine {
 }
 
 /// What a path leads to, and that a file there can be read. Nothing else is opened: a pipe would wait for its writer.
-fn file_or_other(path: &Path) -> std::io::Result<fs::Metadata> {
+pub(crate) fn file_or_other(path: &Path) -> std::io::Result<fs::Metadata> {
     let meta = fs::metadata(path)?;
     if meta.is_file() {
         fs::File::open(path)?;
@@ -185,11 +187,18 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-/// What a bundle is called on the stick: its own name where that can be.
-pub(crate) fn bundle_name(path: &Path) -> String {
+/// What a bundle is called on the stick: its own name where that can be and is not `taken`, or `bundle.aegis`, …
+pub(crate) fn bundle_name(path: &Path, taken: impl Fn(&str) -> bool) -> String {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_bundle = Path::new(name).extension().is_some_and(|extension| extension == "aegis");
-    if is_plain_name(name) && is_bundle && name.len() <= 128 { name.into() } else { "bundle.aegis".into() }
+    if is_plain_name(name) && is_bundle && name.len() <= limits::STICK_NAME_BYTES && !taken(name) {
+        return name.into();
+    }
+    let names = (1..).map(|number| match number {
+        1 => "bundle.aegis".to_owned(),
+        _ => format!("bundle-{number}.aegis"),
+    });
+    names.into_iter().find(|name| !taken(name)).expect("there are more numbers than names taken")
 }
 
 #[cfg(test)]
@@ -204,8 +213,14 @@ mod tests {
         for name in ["", ".", "..", ".x", "-x", "a b", "a/b", "a,b", "ä", "a=b", "a\n"] {
             assert!(!is_plain_name(name), "{name}");
         }
-        assert_eq!(bundle_name(Path::new("/x/new.aegis")), "new.aegis");
-        assert_eq!(bundle_name(Path::new("/x/a b.aegis")), "bundle.aegis");
-        assert_eq!(bundle_name(Path::new("/x/new.bin")), "bundle.aegis");
+        for (path, taken, expected) in [
+            ("/x/new.aegis", &[][..], "new.aegis"),
+            ("/x/a b.aegis", &[], "bundle.aegis"),
+            ("/x/new.bin", &[], "bundle.aegis"),
+            ("/y/new.aegis", &["new.aegis"], "bundle.aegis"),
+            ("/y/new.aegis", &["new.aegis", "bundle.aegis"], "bundle-2.aegis"),
+        ] {
+            assert_eq!(bundle_name(Path::new(path), |name| taken.contains(&name)), expected);
+        }
     }
 }

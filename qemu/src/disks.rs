@@ -1,4 +1,4 @@
-//! Makes the guest's disks without root: ring and data (GPT), stick (vfat), workload (squashfs).
+//! Makes the guest's own disks without root: ring and data (GPT), workload (squashfs). Sticks: `stick.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -53,7 +53,8 @@ fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
     name.into()
 }
 
-fn sparse(path: &Path, bytes: u64) -> Result<(), Error> {
+/// A file of `bytes` without content.
+pub(crate) fn sparse(path: &Path, bytes: u64) -> Result<(), Error> {
     let file = File::create(path).map_err(|error| Error::io("create", path, &error))?;
     file.set_len(bytes).map_err(|error| Error::io("size", path, &error))
 }
@@ -93,41 +94,6 @@ pub(crate) fn data(path: &Path) -> Result<(), Error> {
 
 const fn layout_kib(disk_bytes: u64) -> u64 {
     (disk_bytes - 2 * limits::PARTITION_START_BYTES) / 1024
-}
-
-/// A stick: vfat labelled `AEGIS` with `aegis/`, `aegis/out/` and `files` (name, host path) in `aegis/`.
-pub(crate) fn stick<'a>(
-    path: &Path,
-    files: impl IntoIterator<Item = (&'a str, &'a Path)>,
-) -> Result<(), Error> {
-    sparse(path, limits::STICK_BYTES)?;
-    tool::run(
-        "mkfs.vfat",
-        [OsStr::new("--invariant"), OsStr::new("-n"), OsStr::new("AEGIS"), path.as_os_str()],
-        "",
-    )?;
-    let mmd = ["-i".as_ref(), path.as_os_str(), "::/aegis".as_ref(), "::/aegis/out".as_ref()];
-    tool::run("mmd", mmd, "")?;
-    for (name, source) in files {
-        let target = format!("::/aegis/{name}");
-        let arguments =
-            ["-i".as_ref(), path.as_os_str(), "-n".as_ref(), source.as_os_str(), OsStr::new(&target)];
-        tool::run("mcopy", arguments, "")?;
-    }
-    Ok(())
-}
-
-/// Copies the stick's `aegis/out` to `into`, which must exist. Names on a stick are the guest's: the caller picks.
-pub(crate) fn stick_out(stick: &Path, into: &Path) -> Result<(), Error> {
-    let arguments = [
-        "-i".as_ref(),
-        stick.as_os_str(),
-        "-s".as_ref(),
-        "-n".as_ref(),
-        "::/aegis/out".as_ref(),
-        into.as_os_str(),
-    ];
-    tool::run("mcopy", arguments, "")
 }
 
 /// A squashfs of folder `source`, everything owned by root.
@@ -188,19 +154,6 @@ mod tests {
         assert!(blocks * size <= limits::DATA_DISK_BYTES - 2 * limits::PARTITION_START_BYTES);
         assert_eq!(&superblock[120..130], b"aegis-data");
         assert_eq!(bytes_at(&path, limits::DATA_DISK_BYTES - 512, 8), b"EFI PART");
-    }
-
-    #[test]
-    fn what_goes_on_a_stick_comes_off_it() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (stick_path, bundle) = (folder.path().join("stick.img"), folder.path().join("b"));
-        fs::write(&bundle, b"bundle").expect("written");
-        stick(&stick_path, [("demo.aegis", bundle.as_path())]).expect("made");
-        let target = OsStr::new("::/aegis/out/status.json");
-        tool::run("mcopy", ["-i".as_ref(), stick_path.as_os_str(), bundle.as_os_str(), target], "")
-            .expect("put");
-        stick_out(&stick_path, folder.path()).expect("taken");
-        assert_eq!(fs::read(folder.path().join("out/status.json")).expect("there"), b"bundle");
     }
 
     #[test]

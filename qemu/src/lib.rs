@@ -1,7 +1,7 @@
 //! Boots an image with disks and sticks: the harness that policy authors, tests and `make run` share.
 //!
 //! `docs/harness.md` is its contract. The command line is `src/main.rs`; this library is the same in Rust, and more:
-//! it can cut a guest's power and boot the same device again.
+//! it can cut a guest's power and boot the same device again, plug sticks in and pull them, and type at the console.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), aegis_qemu::Error> {
@@ -21,7 +21,11 @@ mod error;
 mod image;
 pub mod limits;
 mod machine;
+mod plug;
+mod qemu;
+mod qmp;
 mod run;
+mod stick;
 mod tool;
 mod vm;
 
@@ -29,5 +33,7 @@ pub use check::workload_name;
 pub use error::{Error, one_line};
 pub use image::{Kernel, aegisctl, build_image, project_root};
 pub use machine::{Machine, Progress, Watcher};
+pub use plug::{StickId, Traffic};
 pub use run::{End, Run};
+pub use stick::{Stick, StickFs, Throttle, stick_outputs};
 pub use vm::Vm;

@@ -11,8 +11,12 @@ use crate::error::Error;
 use crate::image::{self, Image, Kernel, Signing};
 use crate::limits;
 use crate::run::Run;
+use crate::stick::{Stick, Throttle};
 use crate::vm::Vm;
 use crate::{disks, vm};
+
+/// What the bundle made of a policy source is called on the stick.
+pub(crate) const POLICY_NAME: &str = "policy.aegis";
 
 /// What a machine tells whoever watches it, as it happens.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +48,11 @@ pub struct Machine {
     pub(crate) out: PathBuf,
     pub(crate) workload: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
-    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) bundles: Vec<PathBuf>,
+    pub(crate) stick: Option<Stick>,
+    /// For the stick's `aegis/`.
     pub(crate) files: Vec<(String, PathBuf)>,
+    pub(crate) clock: Option<u64>,
     key: Option<PathBuf>,
     sequence: Option<u64>,
     pub(crate) kernel: Kernel,
@@ -69,9 +76,17 @@ pub(crate) struct Prepared {
     pub(crate) command_line: String,
     pub(crate) ring: PathBuf,
     pub(crate) data: PathBuf,
-    pub(crate) stick: PathBuf,
+    pub(crate) stick: Option<FirstStick>,
     pub(crate) workload: Option<PathBuf>,
     pub(crate) folder: tempfile::TempDir,
+}
+
+/// The stick that is there from the start.
+pub(crate) struct FirstStick {
+    pub(crate) image: PathBuf,
+    pub(crate) made: bool,
+    pub(crate) read_only: bool,
+    pub(crate) throttle: Throttle,
 }
 
 impl Machine {
@@ -81,8 +96,10 @@ impl Machine {
             out: out.into(),
             workload: None,
             policy: None,
-            bundle: None,
+            bundles: Vec::new(),
+            stick: Some(Stick::default()),
             files: Vec::new(),
+            clock: None,
             key: None,
             sequence: None,
             kernel: Kernel::Own,
@@ -114,17 +131,46 @@ impl Machine {
         self
     }
 
-    /// A bundle to put on the stick, as it is.
+    /// A bundle to put on the stick, as it is; called again, one more.
     #[must_use]
     pub fn bundle(mut self, file: impl Into<PathBuf>) -> Self {
-        self.bundle = Some(file.into());
+        self.bundles.push(file.into());
         self
     }
 
-    /// One more file for the stick's `aegis/`, called `name` there.
+    /// One more file for the stick's `aegis/`, called `name` there. `name` may lead through folders, which are made:
+    /// `roots/2.cbor`.
     #[must_use]
     pub fn stick_file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
         self.files.push((name.into(), file.into()));
+        self
+    }
+
+    /// The stick that is plugged in from the start, in place of a fresh vfat one.
+    #[must_use]
+    pub fn stick(mut self, stick: Stick) -> Self {
+        self.stick = Some(stick);
+        self
+    }
+
+    /// This raw image as the stick, as it is: see [`Stick::image`].
+    #[must_use]
+    pub fn stick_image(self, file: impl Into<PathBuf>) -> Self {
+        self.stick(Stick::image(file))
+    }
+
+    /// No stick at the start, and none announced to the guest. [`Vm::plug`] brings one later.
+    #[must_use]
+    pub fn no_stick(mut self) -> Self {
+        self.stick = None;
+        self
+    }
+
+    /// The time on the guest's hardware clock when it starts, Unix seconds; the host's when not said. It goes on
+    /// from there.
+    #[must_use]
+    pub fn clock(mut self, seconds: u64) -> Self {
+        self.clock = Some(seconds);
         self
     }
 
@@ -287,7 +333,7 @@ impl Machine {
             .map_err(|error| Error::io("make a folder", &std::env::temp_dir(), &error))?;
         let at = |name: &str| temporary.path().join(name);
 
-        let mut files = std::mem::take(&mut self.files);
+        let mut files = self.stick_files();
         if let Some(policy) = &self.policy {
             (self.watcher)(Progress::Policy);
             let signing = Signing {
@@ -297,11 +343,8 @@ impl Machine {
                 key: self.key.as_deref(),
                 sequence: self.sequence,
             };
-            image::sign(&signing, &at("policy.aegis"))?;
-            files.push(("policy.aegis".into(), at("policy.aegis")));
-        }
-        if let Some(bundle) = &self.bundle {
-            files.push((bundle_name(bundle), absolute(bundle)?));
+            image::sign(&signing, &at(POLICY_NAME))?;
+            files.push((POLICY_NAME.into(), at(POLICY_NAME)));
         }
         self.not_interrupted()?;
 
@@ -322,30 +365,48 @@ impl Machine {
         if !data.exists() {
             disks::data(&data)?;
         }
-        disks::stick(&at("stick.img"), files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
+        let stick = match self.stick.take() {
+            None => None,
+            Some(mut stick) => {
+                stick.add(files);
+                let image = stick.prepare(at("stick.img"))?;
+                Some(FirstStick {
+                    made: stick.is_made(),
+                    read_only: stick.is_read_only(&image),
+                    throttle: stick.throttled(),
+                    image,
+                })
+            }
+        };
         let (mut name, mut workload) = (None, None);
         if let Some(folder) = &self.workload {
             disks::workload(&at("workload.img"), folder)?;
             (name, workload) = (Some(workload_name(folder)?), Some(at("workload.img")));
         }
         self.not_interrupted()?;
-        let command_line = self.command_line(name.as_deref());
-        Ok(Prepared {
-            image,
-            name,
-            command_line,
-            ring,
-            data,
-            stick: at("stick.img"),
-            workload,
-            folder: temporary,
-        })
+        let command_line = self.command_line(name.as_deref(), stick.is_some());
+        Ok(Prepared { image, name, command_line, ring, data, stick, workload, folder: temporary })
     }
 
-    fn command_line(&self, name: Option<&str>) -> String {
+    /// The files for the stick's `aegis/` but the policy's bundle, which is not made yet.
+    pub(crate) fn stick_files(&self) -> Vec<(String, PathBuf)> {
+        let mut files = self.files.clone();
+        for bundle in &self.bundles {
+            let name =
+                bundle_name(bundle, |name| files.iter().any(|(taken, _)| taken.eq_ignore_ascii_case(name)));
+            files.push((name, bundle.clone()));
+        }
+        files
+    }
+
+    fn command_line(&self, name: Option<&str>, stick: bool) -> String {
+        // no_timer_check: the boot's test of the timer interrupt is by loops counted, which a busy host makes fail.
         let mut line = String::from(
-            "console=ttyS0 root=PARTLABEL=aegis-root-a ro rootwait quiet panic=-1 aegis.stick=1",
+            "console=ttyS0 root=PARTLABEL=aegis-root-a ro rootwait quiet panic=-1 no_timer_check",
         );
+        if stick {
+            line.push_str(" aegis.stick=1");
+        }
         let workload =
             Some(name.map_or_else(|| "aegis.poweroff".to_owned(), |name| format!("aegis.workload={name}")));
         let trace = self.trace.then(|| "aegis.trace".to_owned());
@@ -374,11 +435,12 @@ mod tests {
     #[test]
     fn the_last_word_on_the_command_line_is_the_callers() {
         let machine = Machine::new("out").trace(true).append("lsm=lockdown").append("quiet=0");
-        let line = machine.command_line(Some("demo"));
+        let line = machine.command_line(Some("demo"), true);
         assert!(
             line.ends_with(" aegis.stick=1 aegis.workload=demo aegis.trace lsm=lockdown quiet=0"),
             "{line}"
         );
-        assert!(Machine::new("out").command_line(None).ends_with(" aegis.poweroff"));
+        let without = Machine::new("out").command_line(None, false);
+        assert!(without.ends_with(" aegis.poweroff") && !without.contains("aegis.stick"), "{without}");
     }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::disks;
 use crate::error::{Error, one_line};
 use crate::limits;
+use crate::plug::Plugged;
+use crate::stick::stick_outputs;
 
 /// How a guest ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,10 @@ pub struct Run {
     pub status: Value,
     /// `export.cbor`, if the guest left one.
     pub export: Option<PathBuf>,
-    /// `receipt*.cbor`, by name.
+    /// `receipt*.cbor` of all sticks, by name; of one boot that is the order they were written in.
     pub receipts: Vec<PathBuf>,
+    /// Why a stick's outputs are not among these, a line for each such stick.
+    pub unread: Vec<String>,
     /// The temporary folder, if it was to be kept.
     pub kept: Option<PathBuf>,
     /// The last lines of the console.
@@ -75,48 +78,47 @@ pub struct Run {
 }
 
 impl Run {
-    /// Takes the outputs from the stick into `out`. `scratch` is a folder for what lies on the stick.
-    pub(crate) fn collect(out: &Path, stick: &Path, scratch: &Path, end: End) -> Result<Self, Error> {
-        let taken = disks::stick_out(stick, scratch);
-        if let (Err(error), End::Ran) = (taken, end) {
-            return Err(error);
-        }
-        let from = scratch.join("out");
-        let mut names: Vec<String> = fs::read_dir(&from)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.'))
-            .take(limits::STICK_OUT_FILES)
-            .collect();
-        names.sort();
-        let with = |prefix: &str| -> Vec<String> {
-            let fits = |name: &&String| name.starts_with(prefix) && name.strip_suffix(".cbor").is_some();
-            names.iter().filter(fits).cloned().collect()
-        };
-
-        let mut receipts = Vec::new();
-        for name in with("receipt") {
-            let to = out.join(&name);
-            copy(&from.join(&name), &to)?;
-            receipts.push(to);
-        }
-        let exports = with("export");
-        if exports.len() > 1 {
-            // A guest writes one; should it write more, none is lost.
-            for name in &exports {
-                copy(&from.join(name), &out.join(name))?;
+    /// Takes the outputs from the sticks into `out`. `scratch` is a folder for what lies on them.
+    pub(crate) fn collect(out: &Path, sticks: &[Plugged], scratch: &Path, end: End) -> Result<Self, Error> {
+        let mut found = Found::default();
+        let mut unread = Vec::new();
+        for (number, stick) in sticks.iter().enumerate() {
+            // One that was pulled and came back is one stick, where it was last.
+            if sticks[number + 1..].iter().any(|later| later.image == stick.image) {
+                continue;
+            }
+            let into = scratch.join(format!("out{number}"));
+            fs::create_dir(&into).map_err(|error| Error::io("create", &into, &error))?;
+            match stick_outputs(&stick.image, &into) {
+                Ok(names) => found.add(&into, names),
+                // It was whole when the guest got it, and the guest says that it is done.
+                Err(error) if end == End::Ran && stick.made && stick.present && !stick.read_only => {
+                    return Err(error);
+                }
+                Err(error) => unread.push(error.to_string()),
             }
         }
-        let newest = exports.iter().max_by_key(|name| last_sequence(name));
+
+        let mut receipts = Vec::new();
+        for from in found.with("receipt") {
+            receipts.push(copy_to(&from, out)?);
+        }
+        receipts.sort_by_key(|path| natural(path));
+        let exports = found.with("export");
+        if exports.len() > 1 {
+            // A guest writes one; should it write more, none is lost.
+            for from in &exports {
+                copy_to(from, out)?;
+            }
+        }
+        let newest = exports.iter().max_by_key(|path| last_sequence(path));
         let export = newest.map(|_| out.join("export.cbor"));
-        if let (Some(name), Some(to)) = (newest, &export) {
-            copy(&from.join(name), to)?;
+        if let (Some(from), Some(to)) = (newest, &export) {
+            copy(from, to)?;
         }
         let mut status = Value::Null;
-        if names.iter().any(|name| name == "status.json") {
-            copy(&from.join("status.json"), &out.join("status.json"))?;
-            status = read_status(&from.join("status.json"));
+        if let Some(from) = &found.status {
+            status = read_status(&copy_to(from, out)?);
         }
         Ok(Self {
             end,
@@ -128,6 +130,7 @@ impl Run {
             status,
             export,
             receipts,
+            unread,
             kept: None,
             tail: Vec::new(),
         })
@@ -187,6 +190,7 @@ impl Run {
             "out": self.out.to_string_lossy(),
             "export": self.export.as_ref().and_then(name),
             "receipts": self.receipts.iter().filter_map(name).collect::<Vec<_>>(),
+            "unread": self.unread,
             "status": self.status,
         })
     }
@@ -232,6 +236,9 @@ impl std::fmt::Display for Run {
         } else {
             writeln!(f, "status    the agent left none")?;
         }
+        for line in &self.unread {
+            writeln!(f, "stick     not read: {line}")?;
+        }
         write!(f, "outputs   {}", self.out.display())?;
         if let Some(kept) = &self.kept {
             write!(f, "\nkept      {}", kept.display())?;
@@ -240,12 +247,69 @@ impl std::fmt::Display for Run {
     }
 }
 
+/// Files that sticks brought back, in the order of the sticks.
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    /// The last stick's that has one.
+    status: Option<PathBuf>,
+}
+
+impl Found {
+    fn add(&mut self, folder: &Path, names: Vec<String>) {
+        for name in names {
+            let path = folder.join(&name);
+            if name == "status.json" {
+                self.status = Some(path.clone());
+            }
+            self.files.push(path);
+        }
+    }
+
+    fn with(&self, prefix: &str) -> Vec<PathBuf> {
+        let fits = |path: &&PathBuf| {
+            let name = file_name(path);
+            name.starts_with(prefix) && name.strip_suffix(".cbor").is_some()
+        };
+        self.files.iter().filter(fits).cloned().collect()
+    }
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// A name as texts and numbers, so that 10 comes after 9.
+fn natural(path: &Path) -> Vec<(String, u64)> {
+    let mut parts = vec![(String::new(), 0u64)];
+    let mut in_number = false;
+    for c in file_name(path).chars() {
+        if !c.is_ascii_digit() && in_number {
+            parts.push((String::new(), 0));
+        }
+        in_number = c.is_ascii_digit();
+        let (text, number) = parts.last_mut().expect("never empty");
+        match c.to_digit(10) {
+            Some(digit) => *number = number.saturating_mul(10).saturating_add(digit.into()),
+            None => text.push(c),
+        }
+    }
+    parts
+}
+
+/// Copies a file to the folder `to`, under its own name.
+fn copy_to(from: &Path, to: &Path) -> Result<PathBuf, Error> {
+    let to = to.join(file_name(from));
+    copy(from, &to).map(|()| to)
+}
+
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     fs::copy(from, to).map(drop).map_err(|error| Error::io("write", to, &error))
 }
 
 /// Where `export-DEVICE-FIRST-LAST.cbor` ends; 0 for an empty one.
-fn last_sequence(name: &str) -> u64 {
+fn last_sequence(path: &Path) -> u64 {
+    let name = file_name(path);
     let stem = name.strip_suffix(".cbor").unwrap_or(name);
     let last = (!stem.contains("-empty-")).then(|| stem.rsplit_once('-')).flatten();
     last.and_then(|(_, last)| last.parse().ok()).unwrap_or(0)
@@ -271,41 +335,105 @@ fn read_status(path: &Path) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stick::{Stick, StickFs};
+
+    /// A folder with an empty `result` and `scratch`, and what makes sticks in it.
+    struct Bench(tempfile::TempDir);
+
+    impl Bench {
+        fn new() -> Self {
+            let bench = Self(tempfile::tempdir().expect("a temporary folder"));
+            for name in ["result", "scratch"] {
+                fs::create_dir(bench.at(name)).expect("made");
+            }
+            bench
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        /// A stick that a guest left with these files in `aegis/out`.
+        fn stick(&self, name: &str, fs: StickFs, files: &[(&str, &str)]) -> Plugged {
+            let mut stick = Stick::new(fs);
+            for (number, (file, content)) in files.iter().enumerate() {
+                let source = self.at(&format!("{name}{number}"));
+                fs::write(&source, content).expect("written");
+                stick = stick.file(format!("out/{file}"), source);
+            }
+            stick.make(&self.at(name)).expect("made");
+            Plugged { image: self.at(name), made: true, read_only: false, present: true }
+        }
+
+        fn collect(&self, sticks: &[Plugged], end: End) -> Result<Run, Error> {
+            Run::collect(&self.at("result"), sticks, &self.at("scratch"), end)
+        }
+    }
 
     #[test]
     fn only_what_is_ours_is_taken_from_the_stick() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (stick, out, scratch) =
-            (folder.path().join("stick.img"), folder.path().join("result"), folder.path().join("scratch"));
-        fs::create_dir(&out).expect("made");
-        fs::create_dir(&scratch).expect("made");
-        disks::stick(&stick, []).expect("made");
-        for (name, content) in [
-            ("export-d-1-9.cbor", "A"),
-            ("export-d-10-12.cbor", "B"),
-            ("export-d-empty-99.cbor", "C"),
-            ("receipt-1.cbor", "R"),
-            ("status.json", "{\"mode\":\"enforcing\"}"),
-            ("stdout", "not the workload's"),
-            ("export-3.tmp", "half"),
-        ] {
-            let source = folder.path().join("source");
-            fs::write(&source, content).expect("written");
-            let target = format!("::/aegis/out/{name}");
-            crate::tool::run(
-                "mcopy",
-                ["-i".as_ref(), stick.as_os_str(), source.as_os_str(), target.as_ref()],
-                "",
-            )
-            .expect("put");
+        for kind in [StickFs::Vfat, StickFs::Exfat, StickFs::Ext4] {
+            let bench = Bench::new();
+            let out = bench.at("result");
+            let stick = bench.stick(
+                "stick",
+                kind,
+                &[
+                    ("export-d-1-9.cbor", "A"),
+                    ("export-d-10-12.cbor", "B"),
+                    ("export-d-empty-99.cbor", "C"),
+                    ("receipt-ab-9.cbor", "R"),
+                    ("receipt-ab-10.cbor", "S"),
+                    ("status.json", "{\"mode\":\"enforcing\"}"),
+                    ("stdout", "not the workload's"),
+                    ("export-3.tmp", "half"),
+                ],
+            );
+            fs::write(out.join("exit"), "7\n").expect("written");
+            let run = bench.collect(&[stick], End::Ran).expect("collected");
+            assert_eq!(fs::read(out.join("export.cbor")).expect("there"), b"B");
+            assert_eq!(fs::read(out.join("export-d-1-9.cbor")).expect("there"), b"A");
+            assert_eq!(run.receipts, ["receipt-ab-9.cbor", "receipt-ab-10.cbor"].map(|name| out.join(name)));
+            assert_eq!((run.mode(), run.exit), (Some("enforcing"), Some(7)));
+            assert!(run.unread.is_empty(), "{:?}", run.unread);
+            assert!(!out.join("stdout").exists() && !out.join("export-3.tmp").exists());
         }
-        fs::write(out.join("exit"), "7\n").expect("written");
-        let run = Run::collect(&out, &stick, &scratch, End::Ran).expect("collected");
-        assert_eq!(fs::read(out.join("export.cbor")).expect("there"), b"B");
-        assert_eq!(fs::read(out.join("export-d-1-9.cbor")).expect("there"), b"A");
-        assert_eq!(run.receipts, [out.join("receipt-1.cbor")]);
-        assert_eq!((run.mode(), run.exit), (Some("enforcing"), Some(7)));
-        assert!(!out.join("stdout").exists() && !out.join("export-3.tmp").exists());
+    }
+
+    #[test]
+    fn of_several_sticks_all_is_taken_and_the_last_status_counts() {
+        let bench = Bench::new();
+        let first =
+            bench.stick("first", StickFs::Vfat, &[("receipt-1.cbor", "1"), ("status.json", "{\"n\":1}")]);
+        let second =
+            bench.stick("second", StickFs::Ext4, &[("receipt-2.cbor", "2"), ("status.json", "{\"n\":2}")]);
+        let pulled = Plugged { present: false, ..first.clone() };
+        let run = bench.collect(&[pulled, second, first], End::Ran).expect("collected");
+        assert_eq!(run.receipts.len(), 2);
+        assert_eq!(run.status["n"], 1, "the first came back");
+    }
+
+    #[test]
+    fn a_stick_that_can_not_be_read_is_named_or_the_hosts_error() {
+        let bench = Bench::new();
+        let mut stick = bench.stick("stick", StickFs::Vfat, &[]);
+        let iso = bench.stick("iso", StickFs::Iso9660, &[]);
+        let iso = Plugged { read_only: true, ..iso };
+        fs::write(&stick.image, vec![0; 1 << 20]).expect("wiped");
+        assert!(matches!(bench.collect(&[stick.clone()], End::Ran), Err(Error::Host(_))), "it was whole");
+        for end in [End::PowerCut, End::TimedOut] {
+            fs::remove_dir_all(bench.at("scratch")).expect("removed");
+            fs::create_dir(bench.at("scratch")).expect("made");
+            let run = bench.collect(&[stick.clone()], end).expect("collected");
+            assert_eq!(run.unread.len(), 1);
+        }
+        stick.present = false;
+        fs::remove_dir_all(bench.at("scratch")).expect("removed");
+        fs::create_dir(bench.at("scratch")).expect("made");
+        let run = bench.collect(&[stick, iso], End::Ran).expect("collected");
+        assert!(run.unread[0].contains("no file system"), "{:?}", run.unread);
+        assert!(run.unread[1].contains("iso9660"), "{:?}", run.unread);
+        assert_eq!((run.export.as_ref(), run.to_json()["unread"].as_array().map(Vec::len)), (None, Some(2)));
     }
 
     #[test]

@@ -2,17 +2,21 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, one_line};
+use crate::limits;
 
 /// Which Debian package has a tool, for the mend in the error.
 fn package(tool: &str) -> &str {
     match tool {
-        "mke2fs" => "e2fsprogs",
+        "mke2fs" | "e2fsck" | "debugfs" => "e2fsprogs",
         "sfdisk" => "fdisk",
-        "mcopy" | "mmd" => "mtools",
+        "mcopy" => "mtools",
         "mkfs.vfat" => "dosfstools",
+        "mkfs.exfat" => "exfatprogs",
         "mksquashfs" => "squashfs-tools",
         "qemu-system-x86_64" => "qemu-system-x86",
         _ => tool,
@@ -34,6 +38,10 @@ pub(crate) fn command(tool: &str) -> Command {
     }
     // mtools reads its user's configuration, which must not decide what a test sees.
     command.env("MTOOLSRC", "/dev/null").env("MTOOLS_SKIP_CHECK", "1").env("LC_ALL", "C");
+    if matches!(tool, "mcopy" | "genisoimage") {
+        // So that the same input makes the same stick.
+        command.env("SOURCE_DATE_EPOCH", limits::STICK_TIME.to_string()).env("TZ", "UTC");
+    }
     command
 }
 
@@ -44,20 +52,46 @@ where
     A: AsRef<OsStr>,
 {
     let mut command = command(tool);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(arguments).stdout(Stdio::null());
+    let output = finish(tool, command, input)?;
+    if output.status.success() { Ok(()) } else { Err(failed(tool, &output)) }
+}
+
+/// Runs `tool` in `folder` on what a guest made: it is killed after [`limits::STICK_READ`]. Its stdout.
+pub(crate) fn bounded<I, A>(tool: &str, arguments: I, input: &str, folder: &Path) -> Result<Vec<u8>, Error>
+where
+    I: IntoIterator<Item = A>,
+    A: AsRef<OsStr>,
+{
+    let seconds = limits::STICK_READ.as_secs();
+    let mut command = command("timeout");
+    command.args(["--signal=KILL", &seconds.to_string(), tool]).args(arguments);
+    command.current_dir(folder).stdout(Stdio::piped());
+    let output = finish(tool, command, input)?;
+    // What `timeout` itself ends with (timeout(1)): 127 no such command; by our choice of signal, killed.
+    match (output.status.code(), output.status.signal()) {
+        (Some(0), _) => Ok(output.stdout),
+        (Some(127), _) => Err(missing(tool)),
+        (Some(137), _) | (_, Some(9)) => {
+            Err(Error::Host(format!("{tool}: did not end in {seconds} s and was killed")))
+        }
+        _ => Err(failed(tool, &output)),
+    }
+}
+
+fn finish(tool: &str, mut command: Command, input: &str) -> Result<Output, Error> {
+    command.stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| spawn_error(tool, &error))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A tool that ends without reading its input says why itself.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| Error::Host(format!("{tool}: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Error::Host(format!(
-        "{tool}: {}",
-        last_line(&output.stderr).unwrap_or_else(|| output.status.to_string())
-    )))
+    child.wait_with_output().map_err(|error| Error::Host(format!("{tool}: {error}")))
+}
+
+fn failed(tool: &str, output: &Output) -> Error {
+    let said = last_line(&output.stderr).unwrap_or_else(|| output.status.to_string());
+    Error::Host(format!("{tool}: {said}"))
 }
 
 pub(crate) fn spawn_error(tool: &str, error: &std::io::Error) -> Error {
@@ -89,5 +123,17 @@ mod tests {
     #[test]
     fn input_reaches_the_tool() {
         run("sh", ["-c", "read line && test \"$line\" = hello"], "hello\n").expect("sh reads hello");
+    }
+
+    #[test]
+    fn a_bounded_tool_runs_in_its_folder_and_tells_of_its_end() {
+        let here = Path::new("/");
+        assert_eq!(bounded("sh", ["-c", "pwd; cat"], "x", here).expect("it runs"), b"/\nx");
+        let error = bounded("no-such-tool", ["-x"], "", here).expect_err("it does not exist");
+        assert!(error.to_string().contains("apt-get install no-such-tool"), "{error}");
+        let error = bounded("sh", ["-c", "echo why >&2; exit 1"], "", here).expect_err("it exits 1");
+        assert_eq!(error, Error::Host("sh: why".into()));
+        let error = bounded("sh", ["-c", "kill -KILL $$"], "", here).expect_err("it is killed");
+        assert!(error.to_string().contains("was killed"), "{error}");
     }
 }

@@ -1,24 +1,23 @@
-//! A running guest: QEMU, its console, its kill switch.
+//! A running guest: its console both ways, its kill switch. Its sticks: `plug.rs`.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fs::File;
-use std::os::unix::process::CommandExt as _;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::console::{self, Mark};
 use crate::error::Error;
 use crate::limits;
 use crate::machine::{Machine, Prepared, Progress};
+use crate::plug::Plugged;
+use crate::qemu::{self, Started};
+use crate::qmp::Qmp;
 use crate::run::{End, Run};
 use crate::tool;
-
-const QEMU: &str = "qemu-system-x86_64";
 
 /// A guest that was started. Dropping it kills it.
 pub struct Vm {
@@ -28,6 +27,10 @@ pub struct Vm {
     /// Held as long as the child may live.
     _thread: Sender<()>,
     lines: Receiver<String>,
+    keyboard: UnixStream,
+    pub(crate) qmp: Qmp,
+    /// All sticks that were ever plugged in; a stick's place is its id.
+    pub(crate) sticks: Vec<Plugged>,
     started: Instant,
     ended: Option<ExitStatus>,
     ready: Option<f64>,
@@ -45,110 +48,26 @@ enum Waited {
     TimedOut,
 }
 
-/// QEMU 7.2's emulated `cmpxchg16b` was seen to hand back flags that held half of RAX: a double fault in the guest's
-/// allocator. The kernel does without it.
-const EMULATED_CPU: &str = "max,-cx16";
-
-/// `ACCEL`: software emulation unless the user says otherwise; KVM may exist and hang.
-pub(crate) fn accelerator() -> Result<[&'static str; 4], Error> {
-    match std::env::var("ACCEL").as_deref() {
-        Err(_) | Ok("" | "tcg") => Ok(["-accel", "tcg", "-cpu", EMULATED_CPU]),
-        Ok("kvm") => Ok(["-accel", "kvm", "-cpu", "host"]),
-        Ok(other) => {
-            Err(Error::usage(format!("ACCEL={other}: unknown accelerator; mend: tcg (default) or kvm")))
-        }
-    }
-}
-
-/// A value inside one of QEMU's comma-separated options.
-fn escaped(prefix: &str, path: &Path, suffix: &str) -> OsString {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-    let mut bytes = prefix.as_bytes().to_vec();
-    for byte in path.as_os_str().as_bytes() {
-        bytes.push(*byte);
-        if *byte == b',' {
-            bytes.push(b',');
-        }
-    }
-    bytes.extend(suffix.as_bytes());
-    OsString::from_vec(bytes)
-}
-
-/// QEMU's arguments. Read-only disks are locked shared, so that several guests may have one image.
-fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Error> {
-    let mut all: Vec<OsString> = Vec::new();
-    all.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from));
-    all.extend(["-machine", "q35", "-smp", "2"].map(OsString::from));
-    all.extend(accelerator()?.map(OsString::from));
-    all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
-    all.extend(["-kernel".into(), prepared.image.kernel.clone().into_os_string()]);
-    if let Some(initramfs) = &prepared.image.initramfs {
-        all.extend(["-initrd".into(), initramfs.clone().into_os_string()]);
-    }
-    all.extend(["-append".into(), prepared.command_line.clone().into()]);
-    all.extend(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"].map(OsString::from));
-    all.extend(["-device", "virtio-rng-pci"].map(OsString::from));
-
-    // A flush of the guest is an fsync here; what it flushed is with the host when QEMU is killed.
-    let disks = [
-        ("system", Some(&prepared.image.system), "on"),
-        ("ring", Some(&prepared.ring), "off"),
-        ("data", Some(&prepared.data), "off"),
-        ("workload", prepared.workload.as_ref(), "on"),
-    ];
-    for (name, path, read_only) in disks {
-        let Some(path) = path else { continue };
-        let options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
-        all.extend(["-drive".into(), escaped("file=", path, &options)]);
-        all.extend(["-device".into(), format!("virtio-blk-pci,drive={name},serial=aegis-{name}").into()]);
-    }
-    all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
-    all.extend([
-        "-drive".into(),
-        escaped("file=", &prepared.stick, ",if=none,format=raw,cache=writeback,id=stick"),
-    ]);
-    all.extend(["-device", "usb-storage,bus=usb.0,drive=stick,removable=on"].map(OsString::from));
-
-    all.extend(["-device", "virtio-serial-pci"].map(OsString::from));
-    for name in ["stdout", "stderr", "exit"] {
-        let path = machine.out.join(name);
-        all.extend(["-chardev".into(), escaped(&format!("file,id={name},path="), &path, "")]);
-        all.extend(["-device".into(), format!("virtserialport,chardev={name},name=aegis.{name}").into()]);
-    }
-    Ok(all)
-}
-
-/// Starts QEMU. A thread of its own starts it and reads its console to the end: where there is `setpriv`, the
-/// kernel kills QEMU when that thread dies, so a killed harness leaves no guest behind.
+/// Starts the guest.
 pub(crate) fn start(mut machine: Machine, prepared: Prepared) -> Result<Vm, Error> {
-    let log_path = machine.out.join("console.log");
-    let log = File::create(&log_path).map_err(|error| Error::io("create", &log_path, &error))?;
-    let own_words = prepared.folder.path().join("qemu.log");
-    let words = File::create(&own_words).map_err(|error| Error::io("create", &own_words, &error))?;
-
-    let found = tool::command(QEMU).arg("--version").stdout(Stdio::null()).status();
-    found.map_err(|error| tool::spawn_error(QEMU, &error))?;
-    let mut command = if Path::new("/usr/bin/setpriv").exists() {
-        let mut command = tool::command("/usr/bin/setpriv");
-        command.args(["--pdeathsig", "KILL", QEMU]);
-        command
-    } else {
-        tool::command(QEMU)
-    };
-    command.args(arguments(&machine, &prepared)?);
-    // Its own process group: Ctrl-C is ours to answer.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words).process_group(0);
-
     (machine.watcher)(Progress::Booting);
     let started = Instant::now();
-    let (thread, over) = channel();
-    let (child, lines) = spawn(command, log, over)?;
+    let Started { child, thread, lines, console, monitor } = qemu::start(&machine, &prepared)?;
+    let sticks = prepared.stick.iter().map(|stick| Plugged {
+        image: stick.image.clone(),
+        made: stick.made,
+        read_only: stick.read_only,
+        present: true,
+    });
     Ok(Vm {
+        sticks: sticks.collect(),
         machine,
         prepared,
         child,
         _thread: thread,
         lines,
+        keyboard: console,
+        qmp: Qmp::new(monitor),
         started,
         ended: None,
         ready: None,
@@ -159,42 +78,15 @@ pub(crate) fn start(mut machine: Machine, prepared: Prepared) -> Result<Vm, Erro
     })
 }
 
-/// `over` holds the thread until its other end is dropped.
-fn spawn(mut command: Command, log: File, over: Receiver<()>) -> Result<(Child, Receiver<String>), Error> {
-    let (child_to, child_from) = channel();
-    let (line_to, lines) = channel();
-    thread::spawn(move || {
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                let _ = child_to.send(Err(error));
-                return;
-            }
-        };
-        let output = child.stdout.take();
-        if let Err(unsent) = child_to.send(Ok(child)) {
-            if let Ok(mut child) = unsent.0 {
-                let _ = child.kill();
-            }
-            return;
-        }
-        if let Some(output) = output {
-            // Nobody listening any more is no reason to stop reading: the guest would wait for its console.
-            console::copy(output, log, |line| drop(line_to.send(line)));
-        }
-        drop(line_to);
-        // The console ends before QEMU does, which is still flushing its disks: our end would be its death.
-        let _ = over.recv();
-    });
-    let child =
-        child_from.recv().map_err(|_| Error::Host(format!("{QEMU}: the thread that starts it ended")))?;
-    Ok((child.map_err(|error| tool::spawn_error(QEMU, &error))?, lines))
-}
-
 impl Vm {
     /// QEMU's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The output folder, which has `console.log`, `stdout` and `stderr` as they come.
+    pub fn out(&self) -> &Path {
+        &self.machine.out
     }
 
     /// Seconds of guest time when the agent became ready, if it did.
@@ -234,13 +126,13 @@ impl Vm {
         let path = self.machine.out.join("stdout");
         loop {
             let bytes = std::fs::read(&path).or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Ok(Vec::new()),
+                ErrorKind::NotFound => Ok(Vec::new()),
                 _ => Err(Error::io("read", &path, &error)),
             })?;
             if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
                 return Ok(true);
             }
-            if self.ended.is_some() || self.started.elapsed() > self.machine.timeout {
+            if self.is_over() {
                 return Ok(false);
             }
             self.run_for(limits::TICK)?;
@@ -253,6 +145,49 @@ impl Vm {
     /// [`Error::Interrupted`].
     pub fn run_for(&mut self, time: Duration) -> Result<(), Error> {
         self.wait(Instant::now() + time, |_| false).map(drop)
+    }
+
+    /// Types a line at the serial console, and Enter.
+    ///
+    /// # Errors
+    /// As [`Vm::type_text`].
+    pub fn type_line(&mut self, line: &str) -> Result<(), Error> {
+        self.type_text(&format!("{line}\n"))
+    }
+
+    /// Types at the serial console, or pastes: every byte as it is, but a line feed as Enter sends it (a carriage
+    /// return). The guest takes it at its own pace and nothing is lost on the way to its serial port; from there its
+    /// terminal has its own bound (Linux: 4,095 bytes a line). What it echoes is on the console. What is typed before
+    /// a program has opened the port may be lost: wait for its prompt.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; [`Error::Host`] when the guest takes nothing for [`limits::TYPE_STALL`] or has ended.
+    pub fn type_text(&mut self, text: &str) -> Result<(), Error> {
+        let bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'\n' { b'\r' } else { byte }).collect();
+        let gone = |error: &std::io::Error| Error::Host(format!("the guest's console: {error}"));
+        self.keyboard.set_write_timeout(Some(limits::TICK)).map_err(|error| gone(&error))?;
+        let mut rest = bytes.as_slice();
+        let mut moved = Instant::now();
+        while !rest.is_empty() {
+            match self.keyboard.write(rest) {
+                Ok(length) => {
+                    rest = &rest[length..];
+                    moved = Instant::now();
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if moved.elapsed() > limits::TYPE_STALL {
+                        return Err(Error::Host(format!(
+                            "the guest's console: took nothing of what is typed for {} s",
+                            limits::TYPE_STALL.as_secs()
+                        )));
+                    }
+                    self.run_for(Duration::ZERO)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(gone(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// The power cut: SIGKILL to QEMU, then whatever outputs are there.
@@ -284,6 +219,21 @@ impl Vm {
             _ => End::Ran,
         };
         self.collect(end)
+    }
+
+    /// Whether the guest has ended or its time has.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.is_some() || self.started.elapsed() > self.machine.timeout
+    }
+
+    /// Where what is made for this guest goes.
+    pub(crate) fn folder(&self) -> &Path {
+        self.prepared.folder.path()
+    }
+
+    /// Whether the first of its sticks was there from the start.
+    pub(crate) fn started_with_stick(&self) -> bool {
+        self.prepared.stick.is_some()
     }
 
     /// Takes lines until one fits, the guest ends, or it is `until`.
@@ -365,8 +315,7 @@ impl Vm {
             let _ = std::fs::remove_file(self.machine.out.join("exit"));
             return Err(Error::Host(format!("the guest did not boot: {words}")));
         }
-        let mut run =
-            Run::collect(&self.machine.out, &self.prepared.stick, self.prepared.folder.path(), end)?;
+        let mut run = Run::collect(&self.machine.out, &self.sticks, self.prepared.folder.path(), end)?;
         run.workload = self.prepared.name.take();
         run.ready_seconds = self.ready;
         run.seconds = seconds;
@@ -382,16 +331,5 @@ impl Vm {
 impl Drop for Vm {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_comma_in_a_path_stays_in_the_path() {
-        let option = escaped("file=", Path::new("/a,b"), ",id=x");
-        assert_eq!(option, OsString::from("file=/a,,b,id=x"));
     }
 }

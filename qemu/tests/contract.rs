@@ -1,5 +1,7 @@
-//! The command line's contract (`docs/harness.md`): exit codes, one-line refusals, outputs. The guests here are stubs
-//! of some eighty bytes of machine code, so that the harness is tested without an image; `tests/` boots real ones.
+//! The command line's contract (`docs/harness.md`): exit codes, one-line refusals, outputs. The guests here are stubs,
+//! so that the harness is tested without an image; `tests/` boots real ones.
+
+mod stub;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,41 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use aegis_qemu::{Stick, StickFs};
 use serde_json::Value;
-
-/// What a stub guest does after its words.
-#[derive(Clone, Copy)]
-enum Then {
-    Off,
-    Hang,
-}
-
-/// A Multiboot (0.6.96, section 3.1) kernel that writes `words` to COM1.
-fn stub_kernel(words: &str, then: Then) -> Vec<u8> {
-    const BASE: u32 = 0x10_0000;
-    const MAGIC: u32 = 0x1BAD_B002;
-    const FLAGS: u32 = 1 << 16;
-    let header = [MAGIC, FLAGS, 0u32.wrapping_sub(MAGIC).wrapping_sub(FLAGS), BASE, BASE, 0, 0, BASE + 32];
-    let end: &[u8] = match then {
-        Then::Off => &[0xB0, 0xFE, 0xE6, 0x64, 0xFA, 0xF4, 0xEB, 0xFD], // out 0x64, 0xfe: reset
-        Then::Hang => &[0xFA, 0xF4, 0xEB, 0xFD],                        // cli; hlt; jmp
-    };
-    let text = BASE + 32 + 29 + end.len() as u32;
-    let mut kernel: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
-    kernel.push(0xBE); // mov esi, text
-    kernel.extend(text.to_le_bytes());
-    kernel.extend([
-        0xAC, 0x88, 0xC4, 0x84, 0xC0, 0x74, 0x11, // next: lodsb; mov ah, al; test al, al; jz end
-        0x66, 0xBA, 0xFD, 0x03, 0xEC, 0xA8, 0x20, 0x74,
-        0xF7, // busy: mov dx, 0x3fd; in al, dx; test al, 0x20; jz busy
-        0x66, 0xB2, 0xF8, 0x88, 0xE0, 0xEE, // mov dl, 0xf8; mov al, ah; out dx, al
-        0xEB, 0xE8, // jmp next
-    ]);
-    kernel.extend(end);
-    kernel.extend(words.as_bytes());
-    kernel.push(0);
-    kernel
-}
+use stub::{Then, stub_kernel};
 
 /// A folder with an image of a stub guest and a workload called demo.
 struct Bench {
@@ -214,6 +184,44 @@ fn bad_arguments_are_refused_in_one_line() {
 }
 
 #[test]
+fn a_stick_or_clock_that_can_not_be_is_refused_in_one_line() {
+    let bench = Bench::new("", Then::Off);
+    fs::write(bench.at("policy.toml"), "schema = 1\n").expect("written");
+    fs::write(bench.at("image.img"), [0; 512]).expect("written");
+    assert!(Command::new("mkfifo").arg(bench.at("pipe")).status().expect("mkfifo runs").success());
+    let cases: &[(&[&str], &str)] = &[
+        (&["--stick-file", "a"], "--stick-file a: is not NAME=FILE"),
+        (&["--stick-file", "a="], "is not NAME=FILE"),
+        (&["--stick-file"], "--stick-file: has no value"),
+        (&["--stick-file", "=policy.toml"], "is no name"),
+        (&["--stick-file", "../a=policy.toml"], "is no name"),
+        (&["--stick-file", "a=b=c"], "b=c: can't read the file"),
+        (&["--stick-file", "a=pipe"], "pipe: is not a file"),
+        (&["--stik-file", "a=b"], "did you mean --stick-file?"),
+        (&["--stick-file", "a=policy.toml", "--stick-file", "A=policy.toml"], "a: is on the stick twice"),
+        (&["--stick-file", "policy.aegis=policy.toml", "--policy", "policy.toml"], "is on the stick twice"),
+        (&["--stick-fs", "ntfs"], "--stick-fs ntfs: unknown file system; mend: vfat, exfat, ext4, iso9660"),
+        (&["--stick-fs", "ext4", "--stick-fs", "vfat"], "--stick-fs: given twice"),
+        (&["--stick-fs", "ext4", "--no-stick"], "give one of them"),
+        (&["--stick-fs", "ext4", "--stick-image", "image.img"], "give one of them"),
+        (&["--stick-image", "no.img"], "no.img: can't read the stick image"),
+        (&["--stick-image", "pipe"], "pipe: is not a file"),
+        (&["--stick-image", "policy.toml"], "policy.toml: has 11 bytes"),
+        (&["--stick-image", "image.img", "--bundle", "policy.toml"], "an image is the stick as it is"),
+        (&["--no-stick", "--policy", "policy.toml"], "--no-stick: a policy"),
+        (&["--no-stick", "--stick-file", "a=policy.toml"], "--no-stick: a policy, bundle or file"),
+        (&["--clock", "yesterday"], "--clock yesterday: must be a whole number, 0 to 4102444799"),
+        (&["--clock", "4102444800"], "--clock 4102444800: must be"),
+    ];
+    for (arguments, part) in cases {
+        let good = ["run", "--workload", "demo", "--out", "o", "--image", "image", "--no-build"];
+        refused(&bench.run(&[&good, *arguments].concat()), part);
+    }
+    assert!(!bench.at("o").exists(), "a refused call makes no folder");
+    assert_eq!(bench.leftovers(), 0);
+}
+
+#[test]
 fn a_hostile_name_can_not_drive_the_terminal() {
     let bench = Bench::new("", Then::Off);
     let output = bench.run(&["run", "--out", "o", "--workload", "a\u{1b}[2J\nb"]);
@@ -240,9 +248,21 @@ fn help_has_every_option_and_an_example() {
         let output = bench.run(arguments);
         let text = String::from_utf8(output.stdout).expect("text");
         assert_eq!(output.status.code(), Some(0));
-        for part in
-            ["--policy", "--workload", "--out", "--bundle", "--kernel", "--arch", "--timeout", "--memory"]
-        {
+        for part in [
+            "--policy",
+            "--workload",
+            "--out",
+            "--bundle",
+            "--kernel",
+            "--arch",
+            "--timeout",
+            "--memory",
+            "--stick-file",
+            "--stick-fs",
+            "--stick-image",
+            "--no-stick",
+            "--clock",
+        ] {
             assert!(text.contains(part), "{part}");
         }
         assert!(text.contains("examples:") && text.lines().all(|line| line.len() <= 120));
@@ -407,4 +427,47 @@ fn what_is_kept_is_named() {
     let listing = Command::new("mdir").args(["-b", "-i", &format!("{kept}/stick.img"), "::/aegis"]).output();
     let listing = String::from_utf8(listing.expect("mdir starts").stdout).expect("text");
     assert!(listing.contains("mine.aegis") && listing.contains("out"), "{listing}");
+}
+
+#[test]
+fn a_stick_is_of_any_kind_and_the_one_that_can_not_be_read_is_named() {
+    for fs in StickFs::ALL {
+        let bench = Bench::new("AEGIS-READY 1\nAEGIS-DONE\n", Then::Off);
+        fs::write(bench.at("root"), "a=b").expect("written");
+        let name = fs.name();
+        let output = bench.guest(&[
+            "--json",
+            "--stick-fs",
+            name,
+            "--stick-file",
+            "roots/2.cbor=root",
+            "--stick-file",
+            "note=root",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let unread = report["unread"].as_array().expect("a list");
+        assert_eq!(unread.len(), usize::from(fs == StickFs::Iso9660), "{name}: {unread:?}");
+        assert_eq!(bench.leftovers(), 0);
+    }
+}
+
+#[test]
+fn an_image_is_the_stick_and_is_what_is_read_back() {
+    let bench = Bench::new("AEGIS-READY 1\nAEGIS-DONE\n", Then::Off);
+    fs::write(bench.at("receipt"), "R").expect("written");
+    let stick = Stick::new(StickFs::Ext4).partitioned().file("out/receipt-1.cbor", bench.at("receipt"));
+    stick.make(&bench.at("mine.img")).expect("made");
+    let output = bench.guest(&["--json", "--stick-image", "mine.img"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["receipts"], serde_json::json!(["receipt-1.cbor"]));
+    assert_eq!(fs::read(bench.at("out/receipt-1.cbor")).expect("there"), b"R");
+
+    fs::remove_dir_all(bench.at("out")).expect("removed");
+    fs::write(bench.at("mine.img"), [0xA5; 4096]).expect("written");
+    let output = bench.guest(&["--json", "--stick-image", "mine.img"]);
+    assert_eq!(output.status.code(), Some(0), "what is on it is its owner's: {}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["unread"].as_array().map(Vec::len), Some(1));
 }

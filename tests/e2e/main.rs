@@ -6,5 +6,8 @@ mod agent;
 mod bundles;
 mod demo;
 mod enforcement;
+mod glass;
 mod harness;
 mod power;
+mod sticks;
+mod trust;

@@ -1,7 +1,7 @@
 //! What came back from a guest, verified and readable.
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aegis_qemu::Run;
 use serde_json::Value;
@@ -13,6 +13,29 @@ pub struct Evidence {
     run: Run,
     /// One JSON object an event, in order.
     pub events: Vec<Value>,
+}
+
+/// As [`Evidence::receipts`], of a run that left no export too.
+///
+/// # Panics
+/// When one does not verify.
+pub fn receipts(run: &Run) -> Vec<Value> {
+    let show = |path: &PathBuf| -> Value {
+        let mut command = Bench::aegisctl();
+        command.args(["receipt", "show", "--json"]).arg(path);
+        serde_json::from_slice(&Bench::good(command)).expect("one JSON object")
+    };
+    let mut all: Vec<Value> = run.receipts.iter().map(show).collect();
+    let number = |receipt: &Value, name: &str| receipt[name].as_u64().unwrap_or(0);
+    all.sort_by_key(|receipt| number(receipt, "boot_time"));
+    let begins = |boot: &Value| {
+        let of_boot = all.iter().filter(|receipt| receipt["boot_id"] == *boot);
+        of_boot.map(|receipt| number(receipt, "clock")).min()
+    };
+    let starts: Vec<_> = all.iter().map(|receipt| begins(&receipt["boot_id"])).collect();
+    let mut ordered: Vec<_> = starts.into_iter().zip(all).collect();
+    ordered.sort_by_key(|(start, receipt)| (*start, receipt["boot_id"].to_string()));
+    ordered.into_iter().map(|(_, receipt)| receipt).collect()
 }
 
 impl Deref for Evidence {
@@ -29,19 +52,31 @@ impl Evidence {
     /// # Panics
     /// When there is none or it does not verify.
     pub fn read(run: Run) -> Self {
-        let export = run.export.clone().expect("the guest left an export");
-        Self::verify(&export);
-        let events = Self::show(&export);
+        let newest = run.export.clone();
+        let newest = newest.unwrap_or_else(|| panic!("the guest left no export: {:?}", run.unread));
+        // A stick that was plugged in late was written to more than once; the newest export is there by two names.
+        let mut all: Vec<PathBuf> = std::fs::read_dir(&run.out)
+            .expect("the outputs are there")
+            .map(|entry| entry.expect("readable").path())
+            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"export-")))
+            .collect();
+        if all.is_empty() {
+            all.push(newest);
+        }
+        Self::verify(&all);
+        let mut events: Vec<Value> = all.iter().flat_map(|export| Self::show(export)).collect();
+        events.sort_by_key(|event| event["sequence"].as_u64());
+        events.dedup_by_key(|event| event["sequence"].clone());
         Self { run, events }
     }
 
-    /// Verifies an export.
+    /// Verifies exports of one device, together.
     ///
     /// # Panics
-    /// When it does not verify.
-    pub fn verify(export: &Path) {
+    /// When they do not verify.
+    pub fn verify(exports: &[PathBuf]) {
         let mut command = Bench::aegisctl();
-        command.args(["export", "verify"]).arg(export);
+        command.args(["export", "verify"]).args(exports);
         Bench::good(command);
     }
 
@@ -50,6 +85,15 @@ impl Evidence {
         command.args(["export", "show"]).arg(export).args(["--format", "json"]);
         let lines = String::from_utf8(Bench::good(command)).expect("JSON is UTF-8");
         lines.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+    }
+
+    /// What the device's receipts say, verified, oldest first (in one boot: by the time since its start; of several:
+    /// by the clock of each boot's first). One JSON object each, as `aegisctl receipt show --json` prints it.
+    ///
+    /// # Panics
+    /// When one does not verify.
+    pub fn receipts(&self) -> Vec<Value> {
+        receipts(&self.run)
     }
 
     /// The events for which every one of these fields has this value.

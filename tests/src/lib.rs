@@ -2,8 +2,9 @@
 
 mod bench;
 mod evidence;
+pub mod hostile;
 mod slots;
 
 pub use bench::{Bench, Rule, root};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, receipts};
 pub use slots::Slot;

@@ -1,11 +1,12 @@
 //! The command line: words to a [`Command`], and the help.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use crate::commands;
 use crate::outcome::Failure;
 use crate::run;
 
@@ -17,8 +18,17 @@ pub(crate) enum Command {
     Load,
     Run(run::Options),
     Status { json: bool, wait: Duration },
-    Stick { mount: PathBuf },
-    PolicyApply { file: PathBuf },
+    StickTake(commands::stick::Options),
+    StickWatch,
+    BreakGlassApply { file: PathBuf },
+    BreakGlassChallenge { json: bool },
+    BreakGlassConsole,
+    BreakGlassMend,
+    BreakGlassStatus { json: bool },
+    PolicyApply { file: PathBuf, sha256: Option<[u8; 32]> },
+    PolicyHistory { json: bool },
+    PolicyRollback,
+    PolicyStatus { json: bool },
     PolicyVerify { file: PathBuf, json: bool },
     Workload { name: OsString, command: Vec<OsString> },
     Export { to: PathBuf, from: Option<u64>, ring: Option<PathBuf> },
@@ -35,9 +45,23 @@ Usage: aegis COMMAND
       [--ring DEVICE]         instead of the partition labelled aegis-ring
   status [--json]             what the agent says of itself
          [--wait SECONDS]     wait until it is ready
-  stick DIR                   take the best bundle from a mounted stick, leave receipts on it
-  policy apply FILE           take one bundle
-  policy verify FILE [--json] would it be taken? changes nothing
+  stick watch                 take each stick on USB that is labelled AEGIS, once a plug, until killed
+  stick take [DEVICE]         take one: roots, bundles, token from it; receipts and evidence to it
+        [--wait SECONDS]      when no device is named: wait until there is one
+        [--no-export]         receipts, no evidence
+        [--final]             take nothing: the rest of the evidence and the last status to it
+  policy status [--json]      what is in force, where it comes from, what is remembered
+  policy history [--json]     the last decisions on bundles, root metadata and tokens
+  policy verify FILE [--json] would it be taken from a stick? changes nothing
+  policy apply FILE           take one bundle, also one that is held back
+         [--sha256 HEX]       only if the file has this SHA-256
+  policy rollback             back to the policy before the one in force
+  break-glass status [--json] is the glass broken, and what would break it
+  break-glass challenge       what a token for this boot is made from
+              [--json]
+  break-glass apply FILE      nothing is denied for a time: a token, as it was signed or as text
+  break-glass mend            end it now
+  break-glass console         take tokens over the serial line, until it ends
   workload run NAME -- CMD    run CMD confined as the workload NAME
   export --to DIR             write signed evidence that was not exported yet
          [--from SEQUENCE]    or again from this event on
@@ -49,6 +73,7 @@ Exit: 0 ok, 1 refused or unhealthy, 2 usage or error.
 Examples:
   aegis load && aegis run &
   aegis status --wait 20
+  aegis policy apply /media/stick/aegis/site.aegis
   aegis workload run agent-7 -- /data/workloads/agent-7/run
   aegis export --to /media/stick/aegis/out
 ";
@@ -82,10 +107,8 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "load" => nothing_more(words, Command::Load),
         "run" => parse_run(words),
         "status" => parse_status(words),
-        "stick" => {
-            let mount = operand(&mut words, "the directory where the stick is mounted")?.into();
-            nothing_more(words, Command::Stick { mount })
-        }
+        "stick" => parse_stick(words),
+        "break-glass" => parse_break_glass(words),
         "policy" => parse_policy(words),
         "workload" => parse_workload(words),
         "export" => parse_export(words),
@@ -136,25 +159,94 @@ fn parse_status(mut words: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Status { json, wait })
 }
 
-fn parse_policy(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`apply` or `verify`")?;
-    let file = |words: &mut lexopt::Parser| operand(words, "the bundle file").map(PathBuf::from);
+fn parse_stick(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`take` or `watch`")?;
+    match action.to_str() {
+        Some("watch") => nothing_more(words, Command::StickWatch),
+        Some("take") => {
+            let mut options = commands::stick::Options::default();
+            while let Some(word) = words.next()? {
+                match word {
+                    Value(device) if options.device.is_none() => options.device = Some(device.into()),
+                    Long("wait") => {
+                        options.wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?));
+                    }
+                    Long("no-export") => options.no_export = true,
+                    Long("final") => options.last = true,
+                    Long("help") | Short('h') => return Ok(Command::Help),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            if options.no_export && options.last {
+                return Err(usage("--final is about what --no-export leaves out"));
+            }
+            Ok(Command::StickTake(options))
+        }
+        _ => Err(usage(format!("unknown command \"stick {}\"", action.display()))),
+    }
+}
+
+fn parse_break_glass(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`status`, `challenge`, `apply`, `mend` or `console`")?;
+    let (mut file, mut json) = (None, false);
+    let is = |names: &[&str]| action.to_str().is_some_and(|action| names.contains(&action));
+    while let Some(word) = words.next()? {
+        match word {
+            Value(path) if is(&["apply"]) && file.is_none() => file = Some(PathBuf::from(path)),
+            Long("json") if is(&["status", "challenge"]) => json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
     match action.to_str() {
         Some("apply") => {
-            let file = file(&mut words)?;
-            nothing_more(words, Command::PolicyApply { file })
+            let file = file.ok_or_else(|| usage("the token's file is missing"))?;
+            Ok(Command::BreakGlassApply { file })
         }
-        Some("verify") => {
-            let file = file(&mut words)?;
-            let json = match words.next()? {
-                None => false,
-                Some(Long("json")) => true,
-                Some(other) => return Err(other.unexpected().into()),
-            };
-            nothing_more(words, Command::PolicyVerify { file, json })
+        Some("challenge") => Ok(Command::BreakGlassChallenge { json }),
+        Some("console") => Ok(Command::BreakGlassConsole),
+        Some("mend") => Ok(Command::BreakGlassMend),
+        Some("status") => Ok(Command::BreakGlassStatus { json }),
+        _ => Err(usage(format!("unknown command \"break-glass {}\"", action.display()))),
+    }
+}
+
+fn parse_policy(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`status`, `history`, `verify`, `apply` or `rollback`")?;
+    let (mut file, mut sha256, mut json) = (None, None, false);
+    let is = |name: &[&str]| action.to_str().is_some_and(|action| name.contains(&action));
+    while let Some(word) = words.next()? {
+        match word {
+            Value(path) if is(&["apply", "verify"]) && file.is_none() => file = Some(PathBuf::from(path)),
+            Long("sha256") if is(&["apply"]) => sha256 = Some(parse_sha256(&words.value()?)?),
+            Long("json") if is(&["history", "status", "verify"]) => json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
         }
+    }
+    let file = file.ok_or_else(|| usage("the bundle file is missing"));
+    match action.to_str() {
+        Some("apply") => Ok(Command::PolicyApply { file: file?, sha256 }),
+        Some("history") => Ok(Command::PolicyHistory { json }),
+        Some("rollback") => Ok(Command::PolicyRollback),
+        Some("status") => Ok(Command::PolicyStatus { json }),
+        Some("verify") => Ok(Command::PolicyVerify { file: file?, json }),
         _ => Err(usage(format!("unknown command \"policy {}\"", action.display()))),
     }
+}
+
+fn parse_sha256(word: &OsStr) -> Result<[u8; 32], Failure> {
+    let digits = |text: &str| {
+        let mut hash = [0; 32];
+        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(hash)
+    };
+    word.to_str()
+        .filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .and_then(digits)
+        .ok_or_else(|| usage("--sha256 takes 64 hexadecimal digits"))
 }
 
 fn parse_workload(mut words: lexopt::Parser) -> Result<Command, Failure> {
@@ -201,12 +293,40 @@ mod tests {
             Ok(Command::Export { from: Some(7), .. })
         ));
         assert!(matches!(
+            parse(&["stick", "take", "--wait", "5", "--no-export"]),
+            Ok(Command::StickTake(commands::stick::Options {
+                device: None,
+                no_export: true,
+                last: false,
+                ..
+            }))
+        ));
+        assert!(matches!(
+            parse(&["stick", "take", "/dev/sda1", "--final"]),
+            Ok(Command::StickTake(commands::stick::Options { device: Some(_), last: true, .. }))
+        ));
+        assert!(matches!(parse(&["stick", "watch"]), Ok(Command::StickWatch)));
+        assert!(matches!(parse(&["break-glass", "apply", "f"]), Ok(Command::BreakGlassApply { .. })));
+        assert!(matches!(
+            parse(&["break-glass", "status", "--json"]),
+            Ok(Command::BreakGlassStatus { json: true })
+        ));
+        assert!(matches!(parse(&["break-glass", "mend"]), Ok(Command::BreakGlassMend)));
+        assert!(matches!(
             parse(&["workload", "run", "a", "--", "sh", "-c", "--", "x"]),
             Ok(Command::Workload { command, .. }) if command == ["sh", "-c", "--", "x"]
         ));
         assert!(matches!(
             parse(&["policy", "verify", "f", "--json"]),
             Ok(Command::PolicyVerify { json: true, .. })
+        ));
+        assert!(matches!(parse(&["policy", "status", "--json"]), Ok(Command::PolicyStatus { json: true })));
+        assert!(matches!(parse(&["policy", "history"]), Ok(Command::PolicyHistory { json: false })));
+        assert!(matches!(parse(&["policy", "rollback"]), Ok(Command::PolicyRollback)));
+        assert!(matches!(parse(&["policy", "apply", "f"]), Ok(Command::PolicyApply { sha256: None, .. })));
+        assert!(matches!(
+            parse(&["policy", "apply", "--sha256", &"0aF".repeat(22)[..64], "f"]),
+            Ok(Command::PolicyApply { sha256: Some([0x0a, 0xf0, 0xaf, ..]), .. })
         ));
     }
 
@@ -225,6 +345,24 @@ mod tests {
             &["workload", "run", "a"],
             &["policy"],
             &["policy", "apply"],
+            &["policy", "apply", "f", "g"],
+            &["policy", "apply", "f", "--json"],
+            &["policy", "apply", "f", "--sha256", "0a"],
+            &["policy", "apply", "f", "--sha256", &"+f".repeat(32)],
+            &["policy", "verify", "f", "--sha256", &"00".repeat(32)],
+            &["policy", "rollback", "f"],
+            &["policy", "nope"],
+            &["stick"],
+            &["stick", "/media/stick"],
+            &["stick", "watch", "x"],
+            &["stick", "take", "/dev/sda", "/dev/sdb"],
+            &["stick", "take", "--wait"],
+            &["stick", "take", "--final", "--no-export"],
+            &["break-glass"],
+            &["break-glass", "apply"],
+            &["break-glass", "apply", "f", "--json"],
+            &["break-glass", "console", "--json"],
+            &["break-glass", "nope"],
         ] {
             let failure = parse(words).expect_err("a bad line");
             assert_eq!(

@@ -26,9 +26,40 @@ pub(crate) const WORKLOADS: usize = aegis_probes::abi::WORKLOADS_MAX;
 pub(crate) const CONTROL_BYTES: usize = 4096;
 /// How long a client of the control socket may take, ms.
 pub(crate) const CONTROL_MILLIS: u64 = 500;
+/// Longest time that the glass is broken for, seconds.
+pub(crate) const GLASS_SECONDS: u64 = aegis_bundle::limits::TOKEN_SECONDS as u64;
+/// How often the agent says that the glass is broken, s.
+pub(crate) const GLASS_WARNING_SECONDS: u64 = 60;
 /// Largest bundle, bytes.
 pub(crate) const BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
-/// Bundles of a stick that are looked at.
-pub(crate) const STICK_BUNDLES: usize = 64;
-/// Directory entries of a stick that are passed over to find them.
-pub(crate) const STICK_ENTRIES: usize = 4096;
+/// Directory entries of a stick that are looked at.
+pub(crate) const STICK_ENTRIES: usize = 64;
+/// Block devices of the host that are looked at for sticks.
+pub(crate) const BLOCK_DEVICES: usize = 256;
+/// Sticks that are taken in any minute.
+pub(crate) const TAKES_A_MINUTE: usize = 10;
+/// How long a process may take over one stick, its evidence included, s.
+pub(crate) const TAKE_SECONDS: u64 = 600;
+/// How long a stick waits for the one before it, s.
+pub(crate) const TAKE_WAIT_SECONDS: u64 = 60;
+/// How long the agent's last events are waited for before they are exported, ms.
+pub(crate) const FLUSH_MILLIS: u64 = 1_000;
+/// Heap that `aegis stick watch` may hold, bytes.
+pub(crate) const WATCH_HEAP_BYTES: usize = 512 * 1024;
+/// Longest file that holds a break-glass token, bytes: its text form.
+pub(crate) const TOKEN_TEXT_BYTES: u64 = 16 * 1024;
+/// Longest line that is read from the console, bytes.
+pub(crate) const CONSOLE_LINE_BYTES: usize = 128;
+/// Lines that are read from the console for one token: each may be mistyped, and typed again.
+pub(crate) const CONSOLE_LINES: usize = 256;
+/// How long the console waits for a line of a token, and for all of it, s.
+pub(crate) const CONSOLE_LINE_SECONDS: u64 = 300;
+pub(crate) const CONSOLE_TOKEN_SECONDS: u64 = 1_800;
+/// Directory entries of own storage that are looked at for what a power cut left behind.
+pub(crate) const SWEEP_ENTRIES: usize = 1024;
+/// Decisions that the history holds.
+pub(crate) const HISTORY_ENTRIES: usize = 64;
+/// Longest history, bytes.
+pub(crate) const HISTORY_BYTES: u64 = 128 * 1024;
+/// Longest place of origin in the history, bytes.
+pub(crate) const ORIGIN_BYTES: usize = 200;

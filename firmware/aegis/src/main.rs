@@ -2,6 +2,7 @@
 //!
 //! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
 //! - [`run`]: the long-lived agent.
+//! - [`stick`]: sticks that are plugged in.
 //! - [`storage`]: own storage, partitions, the device's identity.
 //! - [`commands`]: what an operator or the boot scripts call.
 
@@ -12,6 +13,7 @@ mod kernel;
 mod limits;
 mod outcome;
 mod run;
+mod stick;
 mod storage;
 
 use std::process::ExitCode;
@@ -39,8 +41,17 @@ fn dispatch(command: Command) -> Outcome {
         Command::Load => commands::load::run(),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),
-        Command::Stick { mount } => commands::stick::run(&mount),
-        Command::PolicyApply { file } => commands::policy::apply(&file),
+        Command::StickTake(options) => commands::stick::take(&options),
+        Command::StickWatch => stick::watch::run(),
+        Command::BreakGlassApply { file } => commands::break_glass::apply(&file),
+        Command::BreakGlassChallenge { json } => commands::break_glass::challenge(json),
+        Command::BreakGlassConsole => commands::break_glass::console::run(),
+        Command::BreakGlassMend => commands::break_glass::mend(),
+        Command::BreakGlassStatus { json } => commands::break_glass::status(json),
+        Command::PolicyApply { file, sha256 } => commands::policy::apply(&file, sha256),
+        Command::PolicyHistory { json } => commands::policy_status::history(json),
+        Command::PolicyRollback => commands::policy::rollback(),
+        Command::PolicyStatus { json } => commands::policy_status::status(json),
         Command::PolicyVerify { file, json } => commands::policy::verify(&file, json),
         Command::Workload { name, command } => commands::workload::run(&name, &command),
         Command::Export { to, from, ring } => commands::export::run(&to, from, ring.as_deref()),

@@ -77,7 +77,13 @@ impl<'a> Reader<'a> {
             Kind::Open | Kind::ExecCheck | Kind::Connect => Some(self.decision()?),
             _ => None,
         };
-        let body = self.body(kind, decision)?;
+        let mut body = self.body(kind, decision)?;
+        // Behind the body, where its key belongs; that it is `true` on an audited decision is seen by encoding again.
+        if let Some(decision) = body.decision_mut()
+            && self.next_is(key::GLASS_BROKEN)?
+        {
+            decision.glass_broken = self.bool_at(key::GLASS_BROKEN)?;
+        }
         Ok(Event { time, subject, body })
     }
 
@@ -148,7 +154,19 @@ impl<'a> Reader<'a> {
         let verdict = Verdict::from_number(self.u8_at(key::VERDICT)?).ok_or(DecodeError::Unknown)?;
         let policy = self.u64_at(key::POLICY)?;
         let rule = if self.next_is(key::RULE)? { self.bytes_at(key::RULE)? } else { &[] };
-        Ok(Decision { verdict, policy, rule })
+        Ok(Decision { verdict, policy, rule, glass_broken: false })
+    }
+
+    fn mode(&mut self) -> Result<Mode, DecodeError> {
+        Mode::from_number(self.u8_at(key::MODE)?).ok_or(DecodeError::Unknown)
+    }
+
+    fn mode_reason(&mut self) -> Result<ModeReason, DecodeError> {
+        ModeReason::from_number(self.u8_at(key::REASON)?).ok_or(DecodeError::Unknown)
+    }
+
+    fn hash(&mut self) -> Result<&'a [u8; 32], DecodeError> {
+        self.bytes_at(key::HASH)?.try_into().map_err(|_| DecodeError::Malformed)
     }
 
     fn file(&mut self) -> Result<File<'a>, DecodeError> {
@@ -210,17 +228,12 @@ impl<'a> Reader<'a> {
                 code: self.str_at(key::CODE)?,
                 epoch: self.u64_at(key::EPOCH)?,
                 sequence: self.u64_at(key::SEQUENCE)?,
-                hash: self.bytes_at(key::HASH)?.try_into().map_err(|_| DecodeError::Malformed)?,
+                hash: self.hash()?,
                 detail: self.str_at(key::DETAIL)?,
             },
             Kind::ModeChange => {
                 let (epoch, sequence) = (self.u64_at(key::EPOCH)?, self.u64_at(key::SEQUENCE)?);
-                Body::ModeChange {
-                    mode: Mode::from_number(self.u8_at(key::MODE)?).ok_or(DecodeError::Unknown)?,
-                    reason: ModeReason::from_number(self.u8_at(key::REASON)?).ok_or(DecodeError::Unknown)?,
-                    epoch,
-                    sequence,
-                }
+                Body::ModeChange { mode: self.mode()?, reason: self.mode_reason()?, epoch, sequence }
             }
             Kind::Start => {
                 Body::Start { version: self.str_at(key::VERSION)?, clean: self.bool_at(key::CLEAN)? }
@@ -228,6 +241,28 @@ impl<'a> Reader<'a> {
             Kind::Stop => Body::Stop { signal: self.u8_at(key::SIGNAL)? },
             Kind::Loss => self.loss()?,
             Kind::Accounts => Body::Accounts(self.accounts()?),
+            Kind::BreakGlass => {
+                let (code, sequence) = (self.str_at(key::CODE)?, self.u64_at(key::SEQUENCE)?);
+                let (hash, reason) = (self.hash()?, self.str_at(key::DETAIL)?);
+                Body::BreakGlass { code, sequence, until: self.u64_at(key::UNTIL)?, reason, hash }
+            }
+            Kind::Root => {
+                let (code, epoch) = (self.str_at(key::CODE)?, self.u64_at(key::EPOCH)?);
+                let (hash, detail) = (self.hash()?, self.str_at(key::DETAIL)?);
+                Body::Root { code, version: self.u64_at(key::ROOT_VERSION)?, epoch, hash, detail }
+            }
+            Kind::Stick => Body::Stick { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? },
+            Kind::PolicyStale => Body::PolicyStale {
+                epoch: self.u64_at(key::EPOCH)?,
+                sequence: self.u64_at(key::SEQUENCE)?,
+                expires: self.u64_at(key::EXPIRES)?,
+                now: self.u64_at(key::NOW)?,
+            },
+            Kind::GlassMended => {
+                let (mode, reason) = (self.mode()?, self.mode_reason()?);
+                let (until, passed) = (self.u64_at(key::UNTIL)?, self.u64_at(key::PASSED)?);
+                Body::GlassMended { until, passed, mode, reason }
+            }
         })
     }
 }

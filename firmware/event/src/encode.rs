@@ -2,6 +2,7 @@
 
 use minicbor::encode::write::Cursor;
 
+use crate::kind::Verdict;
 use crate::limits;
 use crate::model::{Body, Decision, Event, File};
 
@@ -41,6 +42,12 @@ pub(crate) mod key {
     pub(crate) const SEEN: u8 = 31;
     pub(crate) const WRITTEN: u8 = 32;
     pub(crate) const LOST: u8 = 33;
+    pub(crate) const GLASS_BROKEN: u8 = 34;
+    pub(crate) const UNTIL: u8 = 35;
+    pub(crate) const PASSED: u8 = 36;
+    pub(crate) const ROOT_VERSION: u8 = 37;
+    pub(crate) const EXPIRES: u8 = 38;
+    pub(crate) const NOW: u8 = 39;
 }
 
 /// Why an event could not be encoded.
@@ -50,6 +57,8 @@ pub enum EncodeError {
     NoRoom,
     /// A field is longer than `limits` allows.
     FieldTooLong,
+    /// A decision says that broken glass let it pass, but is not an audited one by a rule.
+    NotAudited,
 }
 
 impl core::fmt::Display for EncodeError {
@@ -57,6 +66,7 @@ impl core::fmt::Display for EncodeError {
         f.write_str(match self {
             Self::NoRoom => "no room for the event",
             Self::FieldTooLong => "a field of the event is too long",
+            Self::NotAudited => "what broken glass let pass is not audited by a rule",
         })
     }
 }
@@ -70,15 +80,23 @@ impl Event<'_> {
     /// Writes the event to the front of `out` and returns how many bytes it took.
     ///
     /// # Errors
-    /// [`EncodeError::FieldTooLong`] when a field is over its limit, [`EncodeError::NoRoom`] when `out` is
-    /// too short. Nothing is to be read from `out` after an error.
+    /// [`EncodeError::FieldTooLong`] when a field is over its limit, [`EncodeError::NotAudited`] when a decision
+    /// contradicts itself, [`EncodeError::NoRoom`] when `out` is too short. Nothing is to be read from `out` after an error.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         if !self.fits() {
             return Err(EncodeError::FieldTooLong);
         }
+        if self.passed_glass().is_some_and(|d| d.verdict != Verdict::Audited || d.rule.is_empty()) {
+            return Err(EncodeError::NotAudited);
+        }
         let mut encoder = minicbor::Encoder::new(Cursor::new(out));
         self.write(&mut encoder).map_err(|_| EncodeError::NoRoom)?;
         Ok(encoder.writer().position())
+    }
+
+    /// The decision, when it was let pass by broken glass.
+    fn passed_glass(&self) -> Option<&Decision<'_>> {
+        self.body.decision().filter(|decision| decision.glass_broken)
     }
 
     fn fits(&self) -> bool {
@@ -95,7 +113,10 @@ impl Event<'_> {
                 Body::Open { file, .. } | Body::ExecCheck { file, .. } => file_fits(file),
                 Body::Connect { address, .. } => matches!(address.len(), 4 | 16),
                 Body::Start { version, .. } => version.len() <= limits::DETAIL_BYTES,
-                Body::Policy { code, detail, .. } => {
+                Body::Policy { code, detail, .. }
+                | Body::BreakGlass { code, reason: detail, .. }
+                | Body::Root { code, detail, .. }
+                | Body::Stick { code, detail } => {
                     code.len() <= limits::DETAIL_BYTES && detail.len() <= limits::DETAIL_BYTES
                 }
                 Body::Loss { workload, .. } => workload.len() <= limits::WORKLOAD_BYTES,
@@ -124,21 +145,33 @@ impl Event<'_> {
                 out.u8(key::RULE)?.bytes(decision.rule)?;
             }
         }
-        write_body(out, &self.body)
+        write_body(out, &self.body)?;
+        if self.passed_glass().is_some() {
+            out.u8(key::GLASS_BROKEN)?.bool(true)?;
+        }
+        Ok(())
     }
 
     /// How many entries the map has.
     fn entries(&self) -> u64 {
         let subject = if self.subject.is_some() { 3 } else { 0 };
         let decision = self.body.decision().map_or(0, |d| if d.rule.is_empty() { 2 } else { 3 });
+        let glass = u64::from(self.passed_glass().is_some());
         let body = match self.body {
             Body::Stop { .. } | Body::ExecCheck { .. } => 1,
-            Body::Fork { .. } | Body::Exit { .. } | Body::Open { .. } | Body::Start { .. } => 2,
+            Body::Fork { .. }
+            | Body::Exit { .. }
+            | Body::Open { .. }
+            | Body::Start { .. }
+            | Body::Stick { .. } => 2,
             Body::Exec { .. } | Body::Loss { .. } | Body::Accounts(_) => 3,
-            Body::Connect { .. } | Body::ModeChange { .. } => 4,
-            Body::Policy { .. } => 5,
+            Body::Connect { .. }
+            | Body::ModeChange { .. }
+            | Body::PolicyStale { .. }
+            | Body::GlassMended { .. } => 4,
+            Body::Policy { .. } | Body::BreakGlass { .. } | Body::Root { .. } => 5,
         };
-        2 + subject + decision + body
+        2 + subject + decision + body + glass
     }
 }
 
@@ -192,6 +225,27 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
             for count in books.lost {
                 out.u64(count)?;
             }
+        }
+        Body::BreakGlass { code, sequence, until, reason, hash } => {
+            out.u8(key::CODE)?.str(code)?.u8(key::SEQUENCE)?.u64(*sequence)?;
+            out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(reason)?;
+            out.u8(key::UNTIL)?.u64(*until)?;
+        }
+        Body::Root { code, version, epoch, hash, detail } => {
+            out.u8(key::CODE)?.str(code)?.u8(key::EPOCH)?.u64(*epoch)?;
+            out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(detail)?;
+            out.u8(key::ROOT_VERSION)?.u64(*version)?;
+        }
+        Body::Stick { code, detail } => {
+            out.u8(key::CODE)?.str(code)?.u8(key::DETAIL)?.str(detail)?;
+        }
+        Body::PolicyStale { epoch, sequence, expires, now } => {
+            out.u8(key::EPOCH)?.u64(*epoch)?.u8(key::SEQUENCE)?.u64(*sequence)?;
+            out.u8(key::EXPIRES)?.u64(*expires)?.u8(key::NOW)?.u64(*now)?;
+        }
+        Body::GlassMended { until, passed, mode, reason } => {
+            out.u8(key::MODE)?.u8(mode.number())?.u8(key::REASON)?.u8(reason.number())?;
+            out.u8(key::UNTIL)?.u64(*until)?.u8(key::PASSED)?.u64(*passed)?;
         }
     }
     Ok(())

@@ -60,6 +60,14 @@ numbered! {
         Policy = 32, "policy";
         /// What is enforced changed, or was proven.
         ModeChange = 33, "mode";
+        /// The glass was broken (nothing is denied for a time), or its breaking refused.
+        BreakGlass = 34, "break-glass";
+        /// Root metadata was rotated, or a rotation refused.
+        Root = 35, "root";
+        /// A stick was seen, or something about it is not as it must be.
+        Stick = 36, "stick";
+        /// The policy in force is older than it was signed to be; it stays in force.
+        PolicyStale = 37, "policy-stale";
         /// The agent began to write to the ring.
         Start = 48, "start";
         /// The agent sealed the ring on its way out.
@@ -68,6 +76,8 @@ numbered! {
         Loss = 50, "loss";
         /// The books: events seen by the kernel, written, lost by cause.
         Accounts = 51, "accounts";
+        /// The glass is whole again: denials are real from here on.
+        GlassMended = 52, "glass-mended";
     }
 }
 
@@ -83,7 +93,7 @@ numbered! {
     Verdict {
         /// No rule matched.
         Allowed = 0, "allowed";
-        /// A rule matched and only reports, or would deny if the policy were in enforce mode.
+        /// A rule matched and only reports, or would deny if the policy were in enforce mode or the glass whole.
         Audited = 1, "audited";
         /// A rule matched and the kernel returned EPERM.
         Denied = 2, "denied";
@@ -127,5 +137,7 @@ numbered! {
         SelfTestFailed = 3, "self-test-failed";
         /// An LSM hook could not be attached.
         HookMissing = 4, "hook-missing";
+        /// The glass is broken: whatever was proven, nothing is denied until it is whole again.
+        BrokenGlass = 5, "broken-glass";
     }
 }

@@ -48,12 +48,14 @@ pub struct Decision<'a> {
     pub policy: u64,
     /// Name of the rule that matched; empty when none did.
     pub rule: &'a [u8],
+    /// Audited only because the glass was broken: it would have been denied. Never with another verdict, or without rule.
+    pub glass_broken: bool,
 }
 
 impl Decision<'_> {
     /// No rule matched under the policy with this sequence.
     pub const fn allowed(policy: u64) -> Self {
-        Self { verdict: Verdict::Allowed, policy, rule: &[] }
+        Self { verdict: Verdict::Allowed, policy, rule: &[], glass_broken: false }
     }
 }
 
@@ -170,8 +172,64 @@ pub enum Body<'a> {
         /// Sequence of the policy in force.
         sequence: u64,
     },
+    /// The glass was broken, or its breaking refused.
+    BreakGlass {
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// Sequence of the token; 0 when it was refused before that was known, and for the marker file.
+        sequence: u64,
+        /// `CLOCK_BOOTTIME` ns when the break ends; 0 when it was refused.
+        until: u64,
+        /// For a person: the key holder's words, or the detail of the refusal.
+        reason: &'a str,
+        /// SHA-256 of the token; zeros for the marker file.
+        hash: &'a [u8; 32],
+    },
+    /// Root metadata was offered.
+    Root {
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// Version of the root metadata; 0 when it was refused before that was known.
+        version: u64,
+        /// Epoch it sets; 0 when it was refused before that was known.
+        epoch: u64,
+        /// SHA-256 of the file offered.
+        hash: &'a [u8; 32],
+        /// For a person: file name and place.
+        detail: &'a str,
+    },
+    /// A stick was seen.
+    Stick {
+        /// What there is to say of it (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// For a person.
+        detail: &'a str,
+    },
+    /// The policy in force has expired. It stays in force.
+    PolicyStale {
+        /// Epoch of the policy in force.
+        epoch: u64,
+        /// Sequence of the policy in force.
+        sequence: u64,
+        /// When it expired, as signed; Unix time, seconds.
+        expires: u64,
+        /// The time it was held against; Unix time, seconds.
+        now: u64,
+    },
     /// The books since this boot began.
     Accounts(Accounts),
+    /// The glass is whole again.
+    GlassMended {
+        /// `CLOCK_BOOTTIME` ns when the break ended.
+        until: u64,
+        /// Decisions since the last such event that would have been denials, had the glass been whole. An exec is decided
+        /// at two hooks.
+        passed: u64,
+        /// The mode from here on, as the last self-test proved it.
+        mode: Mode,
+        /// Why it is that.
+        reason: ModeReason,
+    },
 }
 
 /// The accounting law: `seen = written + lost`, all since the probes were loaded in this boot.
@@ -218,11 +276,28 @@ impl Body<'_> {
             Self::Loss { .. } => Kind::Loss,
             Self::ModeChange { .. } => Kind::ModeChange,
             Self::Accounts(_) => Kind::Accounts,
+            Self::BreakGlass { .. } => Kind::BreakGlass,
+            Self::Root { .. } => Kind::Root,
+            Self::Stick { .. } => Kind::Stick,
+            Self::PolicyStale { .. } => Kind::PolicyStale,
+            Self::GlassMended { .. } => Kind::GlassMended,
         }
     }
 
     /// The decision recorded with this body, if its kind has one.
     pub const fn decision(&self) -> Option<&Decision<'_>> {
+        match self {
+            Self::Open { decision, .. }
+            | Self::ExecCheck { decision, .. }
+            | Self::Connect { decision, .. } => Some(decision),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Body<'a> {
+    /// As [`Body::decision`], to change.
+    pub(crate) const fn decision_mut(&mut self) -> Option<&mut Decision<'a>> {
         match self {
             Self::Open { decision, .. }
             | Self::ExecCheck { decision, .. }

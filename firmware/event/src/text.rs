@@ -47,6 +47,15 @@ impl Display for Arguments<'_> {
     }
 }
 
+/// `CLOCK_BOOTTIME` nanoseconds as seconds.
+struct Moment(u64);
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000)
+    }
+}
+
 struct Decided<'a>(&'a Decision<'a>);
 
 impl Display for Decided<'_> {
@@ -54,6 +63,9 @@ impl Display for Decided<'_> {
         f.write_str(self.0.verdict.name())?;
         if !self.0.rule.is_empty() {
             write!(f, " by rule {} of policy {}", Printable(self.0.rule), self.0.policy)?;
+        }
+        if self.0.glass_broken {
+            f.write_str(", glass-broken")?;
         }
         Ok(())
     }
@@ -107,10 +119,11 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
         }
         Body::Start { version, clean } => {
             let last = if *clean { "last run was sealed" } else { "last run was not sealed" };
-            write!(f, "version {version}, {last}")
+            write!(f, "version {}, {last}", Printable(version.as_bytes()))
         }
         Body::Stop { signal } => write!(f, "signal {signal}"),
         Body::Policy { code, epoch, sequence, detail, .. } => {
+            let code = Printable(code.as_bytes());
             write!(f, "{code} epoch {epoch} sequence {sequence} ({})", Printable(detail.as_bytes()))
         }
         Body::Loss { workload, cause, count } => {
@@ -121,6 +134,26 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
         }
         Body::Accounts(books) => {
             write!(f, "seen {} written {} lost {}", books.seen, books.written, books.total_lost())
+        }
+        Body::BreakGlass { code, sequence, until, reason, .. } => {
+            let (code, reason) = (Printable(code.as_bytes()), Printable(reason.as_bytes()));
+            match until {
+                0 => write!(f, "{code} sequence {sequence} ({reason})"),
+                until => write!(f, "{code} sequence {sequence} until {} ({reason})", Moment(*until)),
+            }
+        }
+        Body::Root { code, version, epoch, detail, .. } => {
+            let code = Printable(code.as_bytes());
+            write!(f, "{code} version {version} epoch {epoch} ({})", Printable(detail.as_bytes()))
+        }
+        Body::Stick { code, detail } => {
+            write!(f, "{} ({})", Printable(code.as_bytes()), Printable(detail.as_bytes()))
+        }
+        Body::PolicyStale { epoch, sequence, expires, now } => {
+            write!(f, "epoch {epoch} sequence {sequence} expired {expires}, now at least {now} (Unix time)")
+        }
+        Body::GlassMended { until, passed, mode, reason } => {
+            write!(f, "at {}, {passed} would-be denials passed; {mode} ({reason})", Moment(*until))
         }
     }
 }

@@ -20,7 +20,12 @@ fn file() -> File<'static> {
 }
 
 fn denied() -> Decision<'static> {
-    Decision { verdict: Verdict::Denied, policy: 7, rule: b"no-shadow" }
+    Decision { verdict: Verdict::Denied, policy: 7, rule: b"no-shadow", glass_broken: false }
+}
+
+/// Not denied, because the glass was broken.
+fn let_pass() -> Decision<'static> {
+    Decision { verdict: Verdict::Audited, glass_broken: true, ..denied() }
 }
 
 /// One event of every kind.
@@ -33,7 +38,9 @@ fn every_kind() -> Vec<Event<'static>> {
         seen(Body::Exit { status: 1, signal: 0 }),
         seen(Body::Open { file: file(), flags: 0o100_000, decision: denied() }),
         seen(Body::Open { file: file(), flags: 0, decision: Decision::allowed(0) }),
+        seen(Body::Open { file: file(), flags: 1, decision: let_pass() }),
         seen(Body::ExecCheck { file: file(), decision: denied() }),
+        seen(Body::ExecCheck { file: file(), decision: let_pass() }),
         seen(Body::Connect {
             family: 2,
             protocol: 6,
@@ -54,10 +61,26 @@ fn every_kind() -> Vec<Event<'static>> {
             epoch: 1,
             sequence: 2,
         }),
+        said(Body::BreakGlass {
+            code: "accepted",
+            sequence: 3,
+            until: 7_200_000_000_000,
+            reason: "pump 4 is stuck",
+            hash: &[0xcd; 32],
+        }),
+        said(Body::Root { code: "threshold", version: 2, epoch: 1, hash: &[0xef; 32], detail: "2.cbor" }),
+        said(Body::Stick { code: "too-many-entries", detail: "64 of 10000" }),
+        said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),
         said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
         said(Body::Accounts(Accounts { seen: 10, written: 7, lost: [3, 0, 0, 0] })),
+        said(Body::GlassMended {
+            until: 7_200_000_000_000,
+            passed: 4,
+            mode: Mode::Enforcing,
+            reason: ModeReason::SelfTestPassed,
+        }),
     ]
 }
 
@@ -82,6 +105,58 @@ fn the_bytes_are_pinned() {
     // Written by hand from docs/formats/event.cddl: {0: 49, 1: 5, 14: 15}
     let stop = Event { time: 5, subject: None, body: Body::Stop { signal: 15 } };
     assert_eq!(encode(&stop), [0xa3, 0x00, 0x18, 49, 0x01, 0x05, 0x0e, 0x0f]);
+
+    // {0: 52, 1: 9, 29: 1, 30: 0, 35: 8, 36: 7}
+    let (mode, reason) = (Mode::Enforcing, ModeReason::SelfTestPassed);
+    let mended =
+        Event { time: 9, subject: None, body: Body::GlassMended { until: 8, passed: 7, mode, reason } };
+    assert_eq!(
+        encode(&mended),
+        [0xa6, 0x00, 0x18, 52, 0x01, 0x09, 0x18, 29, 0x01, 0x18, 30, 0x00, 0x18, 35, 0x08, 0x18, 36, 0x07]
+    );
+
+    // {0: 5, 1: 9, 5: 1, 6: 2, 7: 'r', 8: [1, 2, '/', false], 34: true}
+    let decision = Decision { policy: 2, rule: b"r", ..let_pass() };
+    let file = File { device: 1, inode: 2, path: b"/", truncated: false };
+    let passed = Event { time: 9, subject: None, body: Body::ExecCheck { file, decision } };
+    assert_eq!(
+        encode(&passed),
+        [
+            0xa7, 0x00, 0x05, 0x01, 0x09, 0x05, 0x01, 0x06, 0x02, 0x07, 0x41, b'r', 0x08, 0x84, 0x01, 0x02,
+            0x41, b'/', 0xf4, 0x18, 34, 0xf5
+        ]
+    );
+}
+
+#[test]
+fn only_what_was_audited_by_a_rule_was_let_pass_by_broken_glass() {
+    let good = encode(&Event {
+        time: 9,
+        subject: None,
+        body: Body::ExecCheck { file: file(), decision: Decision { rule: b"r", ..let_pass() } },
+    });
+    assert!(Event::decode(&good).is_ok());
+    let (verdict_at, flag_at) = (6, good.len() - 1);
+    assert_eq!((good[verdict_at], good[flag_at]), (1, 0xf5));
+    for (at, byte, why) in [
+        (verdict_at, 0, DecodeError::Malformed),
+        (verdict_at, 2, DecodeError::Malformed),
+        // `false` is said by saying nothing.
+        (flag_at, 0xf4, DecodeError::NotCanonical),
+        (flag_at, 0x01, DecodeError::Malformed),
+    ] {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        assert_eq!(Event::decode(&bytes), Err(why), "byte {at} as {byte:#x}");
+    }
+    for decision in [
+        Decision { verdict: Verdict::Denied, ..let_pass() },
+        Decision { verdict: Verdict::Allowed, ..let_pass() },
+        Decision { rule: b"", ..let_pass() },
+    ] {
+        let event = Event { time: 0, subject: None, body: Body::ExecCheck { file: file(), decision } };
+        assert_eq!(event.encode(&mut [0; 1024]), Err(EncodeError::NotAudited), "{decision:?}");
+    }
 }
 
 #[test]
@@ -137,6 +212,25 @@ fn the_longest_event_fits() {
 }
 
 #[test]
+fn texts_over_their_limit_are_refused() {
+    let long = "x".repeat(limits::DETAIL_BYTES + 1);
+    let (text, hash) = (long.as_str(), &[0; 32]);
+    for body in [
+        Body::Policy { code: "", epoch: 0, sequence: 0, hash, detail: text },
+        Body::BreakGlass { code: "", sequence: 0, until: 0, reason: text, hash },
+        Body::BreakGlass { code: text, sequence: 0, until: 0, reason: "", hash },
+        Body::Root { code: "", version: 0, epoch: 0, hash, detail: text },
+        Body::Root { code: text, version: 0, epoch: 0, hash, detail: "" },
+        Body::Stick { code: "", detail: text },
+        Body::Stick { code: text, detail: "" },
+        Body::Start { version: text, clean: true },
+    ] {
+        let event = Event { time: 0, subject: None, body };
+        assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong), "{}", event.kind());
+    }
+}
+
+#[test]
 fn an_event_shown_to_a_person_drives_no_terminal() {
     let body = Body::ExecCheck {
         file: File { path: b"/tmp/\x1b[2J\n\xc2\x9b\xff", ..file() },
@@ -145,6 +239,55 @@ fn an_event_shown_to_a_person_drives_no_terminal() {
     let line = Event { time: 0, subject: Some(subject()), body }.to_string();
     assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
     assert!(line.contains("/tmp/\\x1b[2J\\x0a\\xc2\\x9b\\xff"), "{line}");
+
+    // The device says these of itself; at the office nobody knows yet that it was the device.
+    let (bad, hash) = ("\x1b[2J\n\u{9b}", &[0; 32]);
+    for body in [
+        Body::Policy { code: bad, epoch: 0, sequence: 0, hash, detail: bad },
+        Body::BreakGlass { code: bad, sequence: 0, until: 1, reason: bad, hash },
+        Body::BreakGlass { code: bad, sequence: 0, until: 0, reason: bad, hash },
+        Body::Root { code: bad, version: 0, epoch: 0, hash, detail: bad },
+        Body::Stick { code: bad, detail: bad },
+        Body::Start { version: bad, clean: true },
+        Body::Loss { workload: bad.as_bytes(), cause: Cause::BadRecord, count: 1 },
+    ] {
+        let line = Event { time: 0, subject: None, body }.to_string();
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
+    }
+}
+
+#[test]
+fn what_broken_glass_did_is_said_in_words() {
+    let lines = [
+        (Body::Open { file: file(), flags: 0, decision: let_pass() }, "policy 7, glass-broken"),
+        (
+            Body::BreakGlass {
+                code: "accepted",
+                sequence: 3,
+                until: 90_000_001_000,
+                reason: "x",
+                hash: &[0; 32],
+            },
+            "break-glass accepted sequence 3 until 90.000001 (x)",
+        ),
+        (
+            Body::BreakGlass { code: "replayed", sequence: 3, until: 0, reason: "x", hash: &[0; 32] },
+            "break-glass replayed sequence 3 (x)",
+        ),
+        (
+            Body::GlassMended {
+                until: 90_000_001_000,
+                passed: 2,
+                mode: Mode::Enforcing,
+                reason: ModeReason::SelfTestPassed,
+            },
+            "glass-mended at 90.000001, 2 would-be denials passed; enforcing (self-test-passed)",
+        ),
+    ];
+    for (body, words) in lines {
+        let line = Event { time: 0, subject: None, body }.to_string();
+        assert!(line.ends_with(words), "{line}");
+    }
 }
 
 proptest! {
@@ -156,7 +299,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_panics_and_never_lies(which in 0usize..13, at in any::<prop::sample::Index>(), to: u8) {
+    fn a_changed_byte_never_panics_and_never_lies(which in 0..every_kind().len(), at in any::<prop::sample::Index>(), to: u8) {
         let good = encode(&every_kind()[which]);
         let mut bytes = good.clone();
         let at = at.index(bytes.len());

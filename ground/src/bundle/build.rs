@@ -2,20 +2,18 @@
 
 use std::path::PathBuf;
 
-use aegis_bundle::limits::{BUNDLE_BYTES, COMMENT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
-use aegis_bundle::{
-    Accepted, Content, Context, Manifest, Role, Root, TrustState, Version, assemble, hash, open,
-};
-use aegis_cose::limits::SIGN1_OVERHEAD;
-use aegis_cose::{Domain, sign_detached, signature};
-use aegis_keys::{KeyRole, SecretFile};
+use aegis_bundle::limits::{BUNDLE_BYTES, COMMENT_BYTES, MANIFEST_BYTES};
+use aegis_bundle::{Accepted, Content, Context, Manifest, Role, Root, TrustState, Version, hash, open};
+use aegis_keys::{Document, SecretFile};
 use aegis_policy::Mode;
 use clap::ValueEnum;
 
-use super::{ARCHITECTURES, device, time, version};
+use super::{ARCHITECTURES, device, group, kernel, version};
 use crate::outcome::{Failure, Outcome, Status};
+use crate::passphrase::{PassphraseArgs, read_keys};
 use crate::policy::{Compiled, compile_file};
-use crate::{files, hex, keys, output};
+use crate::roots::MaybeRootArgs;
+use crate::{describe, files, hex, keys, output, time};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,24 +23,37 @@ pub(crate) struct Args {
     /// Secret policy key to sign with; once per signer
     #[arg(long = "key", value_name = "FILE", required = true, num_args = 1..)]
     keys: Vec<PathBuf>,
+    #[command(flatten)]
+    passphrases: PassphraseArgs,
+    #[command(flatten)]
+    root: MaybeRootArgs,
     /// Sequence: one more than that of the last bundle, from 1
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     sequence: u64,
-    /// Epoch: that of the root metadata of the devices
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    epoch: u64,
+    /// Epoch: that of the root metadata of the devices. Default: that of --root, else 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epoch: Option<u64>,
     /// Only for this device (32 hex digits); once per device. Default: any
     #[arg(long = "device", value_name = "ID", value_parser = device)]
     devices: Vec<[u8; 16]>,
+    /// Only for devices in this group; once per group. Default: any
+    #[arg(long = "group", value_name = "NAME", value_parser = group)]
+    groups: Vec<String>,
     /// Only for this architecture (`x86_64`, `aarch64`); once per architecture. Default: any
     #[arg(long = "arch", value_name = "ARCH", value_parser = ARCHITECTURES)]
     architectures: Vec<String>,
     /// Only for agents of at least this version. Default: any
     #[arg(long, value_name = "VERSION", value_parser = version)]
     min_agent: Option<Version>,
+    /// Only for this kernel: a copy of its /sys/kernel/btf/vmlinux, or the SHA-256 of that; once per kernel. Default: any
+    #[arg(long = "kernel", value_name = "BTF|HASH", value_parser = kernel)]
+    kernels: Vec<[u8; 32]>,
     /// The most that devices may let the policy do. Default: the policy's own mode
     #[arg(long, value_enum, value_name = "MODE")]
     ceiling: Option<Ceiling>,
+    /// While this bundle is in force, the marker file `/data/aegis/break_glass` breaks the glass. Default: it does nothing
+    #[arg(long)]
+    allow_marker: bool,
     /// When the policy goes stale: date, time or Unix seconds. A stale policy stays in force and raises an alarm
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     expires: Option<u64>,
@@ -64,46 +75,64 @@ enum Ceiling {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    files::keep_inputs(&args.out, args.keys.iter().chain([&args.policy]).map(PathBuf::as_path))?;
+    let inputs = args.keys.iter().chain([&args.policy]).chain(args.root.files());
+    files::keep_inputs(&args.out, inputs.map(PathBuf::as_path))?;
+    let root = args.root.read()?;
+    let epoch = match (args.epoch, &root) {
+        (Some(epoch), Some(root)) if epoch != root.epoch => {
+            return Err(Failure::usage(format!(
+                "--epoch {epoch}: no device that trusts the root would take it; its epoch is {}",
+                root.epoch
+            )));
+        }
+        (Some(epoch), _) => epoch,
+        (None, Some(root)) => root.epoch,
+        (None, None) => 1,
+    };
     let compiled = compile_file(&args.policy)?;
-    let keys = read_keys(&args.keys)?;
-    let manifest = manifest(args, &compiled)?;
-    let bundle = sign(&manifest, &compiled, &keys)?;
+    let manifest = manifest(args, &compiled, epoch)?;
+    let keys = read_keys(&args.keys, &args.passphrases)?;
+    let mut document = document(&manifest, &compiled)?;
+    keys::add_signatures(&mut document, &keys, &args.keys, &root.iter().collect::<Vec<_>>())?;
+    let bundle = document.to_bytes().ok_or_else(|| {
+        Failure::refused(format!("the bundle would be longer than {BUNDLE_BYTES} bytes; split the policy"))
+    })?;
     let accepted = as_a_device_would(&bundle, &manifest, &keys)?;
     files::write(&args.out, &bundle, 0o644, true)?;
-    output_line(args, &accepted)?;
+    output_lines(args, &accepted, &document, root.as_ref())?;
     Ok(Status::Good)
 }
 
-fn output_line(args: &Args, accepted: &Accepted<'_>) -> Result<(), Failure> {
-    output::text(&format!(
-        "{}: policy {}, mode {}, epoch {}, sequence {}, sha256 {}\n",
+fn output_lines(
+    args: &Args,
+    accepted: &Accepted<'_>,
+    document: &Document,
+    root: Option<&Root>,
+) -> Result<(), Failure> {
+    let bundle = &accepted.bundle;
+    let mut lines = vec![format!(
+        "{}: policy {}, mode {}, epoch {}, sequence {}, sha256 {}",
         args.out.display(),
-        accepted.policy.name(),
-        accepted.policy.mode().name(),
-        accepted.manifest.epoch,
-        accepted.manifest.sequence,
-        hex::encode(&accepted.hash),
-    ))
-}
-
-fn read_keys(paths: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
-    let mut keys: Vec<SecretFile> = Vec::new();
-    for path in paths {
-        let key = keys::read_secret(path)?;
-        let refuse = |why: &str| Err(Failure::refused(format!("{}: {why}", path.display())));
-        if key.role() != KeyRole::Policy {
-            return refuse("a root key; bundles are signed with policy keys");
+        bundle.policy.name(),
+        bundle.policy.mode().name(),
+        bundle.manifest.epoch,
+        bundle.manifest.sequence,
+        hex::encode(&bundle.hash),
+    )];
+    if let Some(root) = root {
+        let standing = document.standing(&root.policy).map_err(Failure::refused)?;
+        lines.push(format!("signatures     {}", describe::standing(&standing)));
+        if standing.wanting() > 0 {
+            let out = args.out.display();
+            lines.push(format!(
+                "NOT complete; add signatures: aegisctl bundle sign {out} --root … --key FILE"
+            ));
         }
-        if keys.iter().any(|other| other.public() == key.public()) {
-            return refuse("the same key twice; a threshold counts distinct keys");
-        }
-        keys.push(key);
     }
-    Ok(keys)
+    output::text(&(lines.join("\n") + "\n"))
 }
 
-fn manifest<'a>(args: &'a Args, compiled: &'a Compiled) -> Result<Manifest<'a>, Failure> {
+fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Manifest<'a>, Failure> {
     let mode = compiled.source.mode;
     let ceiling = match args.ceiling {
         None => mode,
@@ -123,17 +152,20 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled) -> Result<Manifest<'a>, 
     }
     let content = |bytes: &[u8]| Content { length: bytes.len() as u64, hash: hash(bytes) };
     Ok(Manifest {
-        epoch: args.epoch,
+        epoch,
         sequence: args.sequence,
         created,
         expires: args.expires,
         devices: selector("--device", args.devices.clone())?,
+        groups: selector("--group", args.groups.iter().map(String::as_str).collect())?,
         architectures: selector("--arch", args.architectures.iter().map(String::as_str).collect())?,
         agent: args.min_agent,
+        kernels: selector("--kernel", args.kernels.clone())?,
         ceiling,
         policy: content(&compiled.bytes),
         source: content(compiled.text.as_bytes()),
         comment: &args.comment,
+        marker: args.allow_marker,
     })
 }
 
@@ -162,29 +194,13 @@ impl<T, const N: usize> Bounded for heapless::Vec<T, N> {
     const MOST: usize = N;
 }
 
-fn sign(manifest: &Manifest<'_>, compiled: &Compiled, keys: &[SecretFile]) -> Result<Vec<u8>, Failure> {
+fn document(manifest: &Manifest<'_>, compiled: &Compiled) -> Result<Document, Failure> {
     let mut encoded = vec![0; MANIFEST_BYTES];
     let Some(length) = manifest.encode(&mut encoded) else {
-        return Err(Failure::usage("the manifest can't be written: too long, or a bad --arch"));
+        return Err(Failure::usage("the manifest can't be written: it would be too long; select by --group"));
     };
     encoded.truncate(length);
-    let mut scratch = vec![0; length + SIGN1_OVERHEAD];
-    let mut signatures = Vec::new();
-    for key in keys {
-        let made = signature(&encoded, Domain::Bundle, key.secret(), &mut scratch);
-        signatures.push(made.map_err(Failure::refused)?);
-    }
-    let mut cose = vec![0; SIGNATURES_BYTES];
-    let length = sign_detached(&signatures, &mut cose).map_err(Failure::usage)?;
-    let mut out = vec![0; BUNDLE_BYTES];
-    let contents = [compiled.bytes.as_slice(), compiled.text.as_bytes()];
-    let Some(length) = assemble(&encoded, &cose[..length], &contents, &mut out) else {
-        return Err(Failure::refused(format!(
-            "the bundle would be longer than {BUNDLE_BYTES} bytes; split the policy"
-        )));
-    };
-    out.truncate(length);
-    Ok(out)
+    Ok(Document::of_bundle(encoded, &[&compiled.bytes, compiled.text.as_bytes()]))
 }
 
 /// What is written is what a device takes that trusts all of these keys.
@@ -196,10 +212,25 @@ fn as_a_device_would<'a>(
     let mut publics: Vec<[u8; 32]> = keys.iter().map(|key| *key.public()).collect();
     publics.sort_unstable();
     let role = Role { threshold: keys.len() as u8, keys: publics.into_iter().collect() };
-    let revoked = [].into_iter().collect();
-    let root = Root { version: 1, epoch: manifest.epoch, root: role.clone(), policy: role, revoked };
-    let context =
-        Context { root: &root, device: None, architecture: None, agent: None, state: TrustState::default() };
+    let root = Root {
+        version: 1,
+        epoch: manifest.epoch,
+        root: role.clone(),
+        policy: role,
+        break_glass: None,
+        revoked: [].into_iter().collect(),
+        revoked_keys: [].into_iter().collect(),
+    };
+    let context = Context {
+        root: &root,
+        device: None,
+        architecture: None,
+        agent: None,
+        groups: None,
+        kernel: None,
+        state: TrustState::default(),
+        insist: false,
+    };
     open(bundle, &context)
         .map_err(|refusal| Failure::refused(format!("the new bundle does not open: {refusal}")))
 }

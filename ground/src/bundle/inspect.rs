@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use aegis_bundle::limits::BUNDLE_BYTES;
 use aegis_bundle::{Manifest, Reason, Refusal, Sections, hash, split};
 use aegis_cose::Sign;
-use aegis_event::Printable;
 use aegis_policy::Policy;
 use serde_json::json;
 
-use super::time;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::policy::counted;
-use crate::{files, hex, output};
+use crate::{describe, files, hex, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,62 +33,22 @@ pub(super) fn run(args: &Args) -> Outcome {
     let file = hex::encode(&hash(&bytes));
     let signed = hex::encode(&hash(sections.manifest));
     if args.json {
-        output::json(&json!({
-            "verified": false,
-            "sha256": file,
-            "bytes": bytes.len(),
-            "manifest_sha256": signed,
-            "epoch": manifest.epoch,
-            "sequence": manifest.sequence,
-            "created": manifest.created,
-            "expires": manifest.expires,
-            "devices": manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect::<Vec<_>>()),
-            "architectures": manifest.architectures.as_ref().map(|names| names.to_vec()),
-            "min_agent": manifest.agent.map(|[a, b, c]| format!("{a}.{b}.{c}")),
-            "ceiling": manifest.ceiling.name(),
-            "comment": manifest.comment,
-            "contents": [
-                { "name": aegis_bundle::POLICY, "bytes": manifest.policy.length, "sha256": hex::encode(&manifest.policy.hash) },
-                { "name": aegis_bundle::SOURCE, "bytes": manifest.source.length, "sha256": hex::encode(&manifest.source.hash) },
-            ],
-            "signers": signers,
-            "policy": policy.map(|policy| json!({
-                "name": policy.name(),
-                "mode": policy.mode().name(),
-                "workloads": policy.workloads().map(|workload| workload.pattern).collect::<Vec<_>>(),
-                "rules": policy.rule_count(),
-            })),
-        }))?;
+        let mut value = describe::manifest_json(&manifest);
+        value["verified"] = false.into();
+        value["sha256"] = file.into();
+        value["bytes"] = bytes.len().into();
+        value["manifest_sha256"] = signed.into();
+        value["signers"] = signers.into();
+        value["policy"] = policy.map(policy_json).into();
+        output::json(&value)?;
         return Ok(Status::Good);
     }
-    let any = |list: Option<Vec<String>>| list.map_or("any".to_owned(), |list| list.join(" "));
     let mut lines = vec![
         "not verified; see aegisctl bundle verify".to_owned(),
         format!("sha256         {file}"),
         format!("manifest       {signed}"),
     ];
-    lines.push(format!("order          epoch {}, sequence {}", manifest.epoch, manifest.sequence));
-    lines.push(format!("created        {}", time::show(manifest.created)));
-    lines.push(format!("expires        {}", manifest.expires.map_or("never".to_owned(), time::show)));
-    let devices = manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect());
-    lines.push(format!("devices        {}", any(devices)));
-    let names = manifest.architectures.as_ref();
-    let names = names.map(|names| names.iter().map(|name| Printable(name.as_bytes()).to_string()).collect());
-    lines.push(format!("architectures  {}", any(names)));
-    lines.push(format!(
-        "agent          {}",
-        any(manifest.agent.map(|[a, b, c]| vec![format!("{a}.{b}.{c} or newer")]))
-    ));
-    lines.push(format!("mode ceiling   {}", manifest.ceiling.name()));
-    for (name, content) in
-        [(aegis_bundle::POLICY, &manifest.policy), (aegis_bundle::SOURCE, &manifest.source)]
-    {
-        lines.push(format!(
-            "content        {name}, {} bytes, sha256 {}",
-            content.length,
-            hex::encode(&content.hash)
-        ));
-    }
+    lines.extend(describe::manifest(&manifest));
     lines.push(format!("signed by      {}", signers.join(" ")));
     lines.push(match policy {
         Some(policy) => format!(
@@ -102,11 +60,17 @@ pub(super) fn run(args: &Args) -> Outcome {
         ),
         None => "policy         does not decode".to_owned(),
     });
-    if !manifest.comment.is_empty() {
-        lines.push(format!("comment        {}", Printable(manifest.comment.as_bytes())));
-    }
     output::text(&(lines.join("\n") + "\n"))?;
     Ok(Status::Good)
+}
+
+fn policy_json(policy: Policy<'_>) -> serde_json::Value {
+    json!({
+        "name": policy.name(),
+        "mode": policy.mode().name(),
+        "workloads": policy.workloads().map(|workload| workload.pattern).collect::<Vec<_>>(),
+        "rules": policy.rule_count(),
+    })
 }
 
 /// The policy where the manifest says it is.

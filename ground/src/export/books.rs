@@ -14,6 +14,8 @@ pub(super) struct Boot {
     /// First and last sequence seen.
     pub(super) first: u64,
     pub(super) last: u64,
+    /// `CLOCK_BOOTTIME` of its earliest and its latest event, ns; none when no event could be read.
+    pub(super) span: Option<(u64, u64)>,
     /// The event before its first one is known to belong to another boot, or there is none.
     pub(super) began: bool,
     /// Sequences are missing between its first and last.
@@ -53,6 +55,8 @@ impl Boot {
 
     fn take(&mut self, event: &Event<'_>) -> Option<Breach> {
         self.closed = false;
+        let (earliest, latest) = self.span.unwrap_or((event.time, event.time));
+        self.span = Some((earliest.min(event.time), latest.max(event.time)));
         if event.kind().is_counted() {
             self.counted += 1;
         }

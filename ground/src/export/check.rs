@@ -1,6 +1,7 @@
 //! The verification of exports: item by item, file by file, in constant memory.
 
 mod continuity;
+mod seals;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use super::books::{Books, BootKey, Breach, Disorder, Place};
 use super::problem::{Code, Findings};
 use super::progress::Progress;
 use super::source::{Buffer, Survey, buffer, open, survey, unreadable};
+use seals::{AllSeals, FileSeals};
+pub(super) use seals::RingSeals;
 use crate::hex;
 use crate::outcome::Failure;
 
@@ -32,6 +35,9 @@ pub(super) struct Checked {
     pub(super) events: u64,
     pub(super) segments: u64,
     pub(super) manifest: Option<Sealed>,
+    /// Length of what was read, and SHA-256 over it: of a file that verifies, the file's.
+    pub(super) bytes: u64,
+    pub(super) sha256: Hash,
 }
 
 /// What a verified manifest says besides ranges and counts.
@@ -44,9 +50,14 @@ pub(super) struct Sealed {
     pub(super) version: String,
     /// Ranges of sequences that were damaged in the ring.
     pub(super) gaps: Vec<(u64, u64)>,
-    /// Where the next export begins, and where this one should have ended.
-    resume: u64,
+    /// First sequence asked for; 0: whatever the ring still had.
+    pub(super) requested: u64,
+    /// Where it begins, where the next export begins, and where this one should have ended.
+    pub(super) begin: u64,
+    pub(super) resume: u64,
     end: u64,
+    /// The policies that decided about its events.
+    pub(super) policies: aegis_export::Policies,
 }
 
 /// The result.
@@ -55,6 +66,8 @@ pub(super) struct Report {
     pub(super) files: Vec<Checked>,
     pub(super) books: Books,
     pub(super) findings: Findings,
+    /// What is known of the seals, by device and ring; none for a ring that is not sealed.
+    pub(super) seals: AllSeals,
 }
 
 impl Report {
@@ -84,16 +97,17 @@ pub(super) fn verify(paths: &[PathBuf], pinned: &[[u8; 32]]) -> Result<Report, F
     for path in paths {
         surveys.push((path.clone(), survey(path, &mut buffer)?));
     }
-    // In the order of the rings; of two that begin together, the longer one first.
-    surveys.sort_by_key(|(_, survey)| (survey.device, survey.ring, survey.first, u64::MAX - survey.last));
-    let mut progress = Progress::new(surveys.iter().map(|(_, survey)| survey.bytes).sum());
+    // In the order of the rings; of two that begin together, that of the earlier epoch, then the longer one first.
+    surveys.sort_by_key(|(_, survey)| (survey.device, survey.ring, survey.first, survey.epoch, u64::MAX - survey.last));
+    let mut progress = Progress::new("verifying", surveys.iter().map(|(_, survey)| survey.bytes).sum());
     let mut checker = Checker::default();
     let mut files = Vec::with_capacity(surveys.len());
     for (path, survey) in surveys {
         files.push(checker.file(&path, &survey, pinned, &mut buffer, &mut progress)?);
     }
     checker.finish(&files);
-    Ok(Report { files, books: checker.books, findings: checker.findings })
+    checker.seals.retain(|_, seals| seals.last.is_some());
+    Ok(Report { files, books: checker.books, findings: checker.findings, seals: checker.seals })
 }
 
 #[derive(Default)]
@@ -101,6 +115,7 @@ struct Checker {
     books: Books,
     findings: Findings,
     rings: BTreeMap<(Id, Id), Known>,
+    seals: AllSeals,
 }
 
 /// One file while it is read.
@@ -119,6 +134,7 @@ struct Pass<'a> {
     segments: u64,
     items: Sha256,
     sealed: Option<Sealed>,
+    seals: FileSeals,
     place: String,
 }
 
@@ -145,6 +161,7 @@ impl Checker {
             segments: 0,
             items: Sha256::new(),
             sealed: None,
+            seals: FileSeals::of(self.seals.remove(&(survey.device, survey.ring)).unwrap_or_default()),
             place: String::new(),
         };
         let mut reader = open(path, buffer)?;
@@ -162,7 +179,7 @@ impl Checker {
                     break;
                 }
             };
-            progress.add(bytes.len());
+            progress.add(bytes.len() as u64);
             if pass.sealed.is_some() {
                 let detail = "there is something after the manifest, which is always the last item";
                 self.findings.problem(Code::AfterManifest, pass.name, pass.place.clone(), detail);
@@ -178,7 +195,18 @@ impl Checker {
                     self.segment(&mut pass, &segment);
                     pass.items.update(bytes);
                 }
-                Ok(Item::Manifest(manifest)) => self.manifest(&mut pass, &manifest),
+                Ok(Item::Checkpoint(checkpoint)) => {
+                    self.checkpoint(&mut pass, &checkpoint, bytes);
+                    pass.items.update(bytes);
+                }
+                Ok(Item::Certificate(certificate)) => {
+                    self.certificate(&mut pass, &certificate, bytes);
+                    pass.items.update(bytes);
+                }
+                Ok(Item::Manifest(manifest)) => {
+                    self.manifest(&mut pass, &manifest);
+                    pass.items.update(bytes);
+                }
             }
         }
         if let (Some((last, _)), Some(known)) = (pass.at, self.rings.get(&(survey.device, survey.ring)))
@@ -195,9 +223,11 @@ impl Checker {
             let detail = "no manifest that verifies: the file was cut off or changed, or the stick was pulled too early";
             self.findings.problem(Code::ManifestMissing, &name, format!("byte {}", reader.offset()), detail);
         }
+        self.seal_file(&mut pass);
         if let Some(known) = pass.known {
             self.rings.insert((survey.device, survey.ring), known);
         }
+        self.seals.insert((survey.device, survey.ring), pass.seals.ring);
         Ok(Checked {
             path: path.into(),
             device: survey.device,
@@ -209,6 +239,8 @@ impl Checker {
             events: pass.events,
             segments: pass.segments,
             manifest: pass.sealed,
+            bytes: reader.offset(),
+            sha256: pass.items.finalize().into(),
             name,
         })
     }
@@ -267,10 +299,14 @@ impl Checker {
         if pass.at.is_none() {
             (pass.first, pass.before) = (segment.first, Some(segment.previous));
         }
+        let sealed = self.seal_segment(pass, segment);
         let mut head = segment.previous;
         for (sequence, bytes) in segment.events.clone() {
             head = next_head(&head, sequence, bytes);
             pass.events += 1;
+            if sealed {
+                pass.seals.event(&head);
+            }
             self.event(pass, segment, sequence, bytes, head);
         }
         if head != segment.head {
@@ -359,6 +395,7 @@ impl Checker {
                 self.findings.problem(Code::Incomplete, &file.name, "manifest", detail);
             }
         }
+        self.seal_finish();
         let mut notes = Vec::new();
         for (key, boot) in &self.books.boots {
             let place = format!("boot {}", hex::encode(&key.boot));

@@ -2,10 +2,16 @@
 
 mod books;
 mod check;
+mod clock;
+mod convert;
+mod evidence;
+mod examine;
 mod limits;
 mod line;
+mod page;
 mod problem;
 mod progress;
+mod query;
 mod report;
 mod show;
 mod source;
@@ -16,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use aegis_cose::public_key;
 use clap::{Args, Subcommand, ValueEnum};
+
+pub(crate) use examine::{Examined, examine};
 
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, hex, output};
@@ -35,6 +43,15 @@ enum Command {
     /// Show the events of an export that verifies
     #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
+    /// Turn exports that verify into JSON Lines, OCSF, Parquet, SQLite or PostgreSQL
+    #[command(after_help = convert::EXAMPLES)]
+    Convert(convert::ConvertArgs),
+    /// Draw exports that verify as one page: timeline, denials, losses, gaps
+    #[command(after_help = page::EXAMPLES)]
+    Report(page::ReportArgs),
+    /// Find events of exports that verify
+    #[command(after_help = query::EXAMPLES)]
+    Query(query::QueryArgs),
 }
 
 const VERIFY_EXAMPLES: &str = "\
@@ -104,13 +121,14 @@ pub(crate) fn run(args: ExportArgs) -> Outcome {
     match args.command {
         Command::Verify(args) => verify(&args),
         Command::Show(args) => show::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::Report(args) => page::run(&args),
+        Command::Query(args) => query::run(&args),
     }
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {
-    if args.files.len() > limits::FILES {
-        return Err(Failure::usage(format!("{} files; at most {} at once", args.files.len(), limits::FILES)));
-    }
+    bounded(&args.files)?;
     let report = check::verify(&args.files, &pinned_keys(&args.keys)?)?;
     if args.json || args.report == Format::Json {
         output::json(&report::json(&report))?;
@@ -118,6 +136,16 @@ fn verify(args: &VerifyArgs) -> Outcome {
         output::text(&report::person(&report))?;
     }
     Ok(if report.whole() { Status::Good } else { Status::Refused })
+}
+
+/// Refuses more files than one report can hold.
+fn bounded(files: &[PathBuf]) -> Result<(), Failure> {
+    match files.len() {
+        count if count > limits::FILES => {
+            Err(Failure::usage(format!("{count} files; at most {} at once", limits::FILES)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The device keys given, each a usable one.

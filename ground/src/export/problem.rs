@@ -31,6 +31,11 @@ pub(super) enum Code {
     BootOrder,
     AccountsUnbalanced,
     AccountsMismatch,
+    CheckpointMissing,
+    CheckpointMismatch,
+    SealBroken,
+    SealRestarted,
+    NotSealed,
 }
 
 impl Code {
@@ -61,6 +66,11 @@ impl Code {
             Self::BootOrder => "boot-order",
             Self::AccountsUnbalanced => "accounts-unbalanced",
             Self::AccountsMismatch => "accounts-mismatch",
+            Self::CheckpointMissing => "checkpoint-missing",
+            Self::CheckpointMismatch => "checkpoint-mismatch",
+            Self::SealBroken => "seal-broken",
+            Self::SealRestarted => "seal-restarted",
+            Self::NotSealed => "not-sealed",
         }
     }
 
@@ -76,7 +86,15 @@ impl Code {
                 | Self::BootOrder
                 | Self::AccountsUnbalanced
                 | Self::AccountsMismatch
+                | Self::CheckpointMissing
+                | Self::SealRestarted
+                | Self::NotSealed
         )
+    }
+
+    /// The checkpoints do not vouch for what is there.
+    pub(super) const fn is_seal(self) -> bool {
+        matches!(self, Self::CheckpointMismatch | Self::SealBroken)
     }
 
     /// A signature is bad.
@@ -111,6 +129,8 @@ impl Code {
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) code: &'static str,
+    /// It is a problem of the sort that [`Code::is_tampering`] tells.
+    pub(super) tampering: bool,
     pub(super) file: String,
     pub(super) place: String,
     pub(super) detail: String,
@@ -151,8 +171,13 @@ impl Findings {
         detail: impl Into<String>,
     ) {
         self.codes.insert(code);
-        let finding =
-            Finding { code: code.name(), file: file.into(), place: place.into(), detail: detail.into() };
+        let finding = Finding {
+            code: code.name(),
+            tampering: code.is_tampering(),
+            file: file.into(),
+            place: place.into(),
+            detail: detail.into(),
+        };
         Self::push(&mut self.problems, &mut self.left_out, finding);
     }
 
@@ -163,7 +188,8 @@ impl Findings {
         place: impl Into<String>,
         detail: impl Into<String>,
     ) {
-        let finding = Finding { code, file: file.into(), place: place.into(), detail: detail.into() };
+        let finding =
+            Finding { code, tampering: false, file: file.into(), place: place.into(), detail: detail.into() };
         Self::push(&mut self.notes, &mut self.left_out, finding);
     }
 

@@ -3,17 +3,17 @@
 use std::fmt::Write;
 
 use aegis_event::{Cause, Printable};
-use aegis_export::Ending;
+use aegis_export::{Ending, Id, Policy};
 use serde_json::{Value, json};
 
 use super::books::{Boot, BootKey};
-use super::check::{Checked, Report};
+use super::check::{Checked, Report, RingSeals};
 use super::line::losses;
 use super::problem::{Code, Finding};
-use crate::hex;
+use crate::{hex, time};
 
 /// Name in which the agent's self-test is denied things (`firmware/aegis`, `kernel::selftest`).
-const SELF_TEST: &[u8] = b"aegis-selftest";
+pub(super) const SELF_TEST: &[u8] = b"aegis-selftest";
 
 /// Escaped for a terminal when it is not plain text.
 fn text(bytes: &[u8]) -> String {
@@ -37,6 +37,22 @@ fn chain(report: &Report) -> &'static str {
         "unchecked"
     } else if findings.any(Code::is_hole) {
         "gaps"
+    } else {
+        "good"
+    }
+}
+
+/// What the checkpoints are worth, over all rings.
+fn seals(report: &Report) -> &'static str {
+    let findings = &report.findings;
+    if findings.any(Code::is_seal) {
+        "broken"
+    } else if findings.any(|code| code == Code::SealRestarted) {
+        "restarted"
+    } else if findings.any(|code| matches!(code, Code::CheckpointMissing | Code::NotSealed)) {
+        "missing"
+    } else if report.seals.is_empty() {
+        "none"
     } else {
         "good"
     }
@@ -82,12 +98,14 @@ pub(super) fn json(report: &Report) -> Value {
         "key_pinned": report.key_pinned(),
         "signatures": signatures(report),
         "chain": chain(report),
+        "seals": seals(report),
         "empty": empty(report),
         "files": report.files.iter().map(file_json).collect::<Vec<_>>(),
         "events": { "total": books.total, "undecoded": books.undecoded, "by_kind": by_kind },
         "denials": denials,
         "other_denials": books.other_denials,
         "losses": losses(&books.losses()),
+        "sealing": report.seals.iter().filter_map(|(ring, seals)| sealing_json(ring, seals)).collect::<Vec<_>>(),
         "boots": books.boots.iter().map(|(key, boot)| boot_json(key, boot)).collect::<Vec<_>>(),
         "problems": report.findings.problems.iter().map(finding_json).collect::<Vec<_>>(),
         "notes": report.findings.notes.iter().map(finding_json).collect::<Vec<_>>(),
@@ -95,7 +113,8 @@ pub(super) fn json(report: &Report) -> Value {
     })
 }
 
-fn file_json(file: &Checked) -> Value {
+/// One file, as a program reads it.
+pub(super) fn file_json(file: &Checked) -> Value {
     let mut value = json!({
         "file": file.name,
         "device": hex::encode(&file.device),
@@ -120,8 +139,45 @@ fn file_json(file: &Checked) -> Value {
             "clock": sealed.created.clock,
             "clock_trusted": sealed.created.clock_trusted,
         });
+        let policies = &sealed.policies;
+        value["policies"] = json!({
+            "in_force": policies.in_force.as_ref().map(policy_json),
+            "accepted": policies.accepted,
+            "last_accepted": policies.as_slice().iter().map(policy_json).collect::<Vec<_>>(),
+        });
     }
     value
+}
+
+fn policy_json(policy: &Policy) -> Value {
+    json!({ "epoch": policy.epoch, "sequence": policy.sequence, "hash": hex::encode(&policy.hash) })
+}
+
+/// How far a ring is sealed; none when it is not.
+fn sealing_json((device, ring): &(Id, Id), seals: &RingSeals) -> Option<Value> {
+    let last = seals.last.as_ref()?.checkpoint;
+    let (first_lost, last_lost) = last.books.overwritten_range;
+    Some(json!({
+        "device": hex::encode(device),
+        "ring": hex::encode(ring),
+        "from_certificate": seals.from_certificate,
+        "first_epoch": seals.first_epoch,
+        "last_epoch": last.epoch,
+        "epochs": seals.epochs,
+        "roots_compared": seals.roots,
+        "sealed_up_to": last.sequence,
+        "boot_id": hex::encode(&last.boot),
+        "boottime_ns": last.boottime,
+        "period_seconds": last.period,
+        "next_key": hex::encode(&last.next_key),
+        "retained": last.retained,
+        "exported": last.books.exported,
+        "overwritten": last.books.overwritten,
+        "overwritten_last_range": if last.books.overwritten == 0 { Value::Null } else { json!([first_lost, last_lost]) },
+        "cuts": last.books.cuts,
+        "cut_at": last.books.cut_at,
+        "damaged": last.books.damaged,
+    }))
 }
 
 fn boot_json(key: &BootKey, boot: &Boot) -> Value {
@@ -166,6 +222,10 @@ fn write_person(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out, "signatures  {}", signatures(report))?;
     writeln!(out, "chain       {}", chain(report))?;
+    writeln!(out, "seals       {}", seals(report))?;
+    for ((_, ring), seals) in &report.seals {
+        write_seals(out, ring, seals)?;
+    }
     if report.key_pinned() {
         writeln!(out, "key         pinned")?;
     } else {
@@ -241,10 +301,37 @@ fn write_file(out: &mut String, file: &Checked) -> std::fmt::Result {
                 ", {}, made at {}{trust} by aegis {version}",
                 sealed.ending,
                 utc(sealed.created.clock)
-            )
+            )?;
+            let Some(policy) = &sealed.policies.in_force else { return Ok(()) };
+            let (epoch, sequence, hash) = (policy.epoch, policy.sequence, hex::encode(&policy.hash[..8]));
+            writeln!(out, "  policy    epoch {epoch}, sequence {sequence}, file {hash}… in force when it was made")
         }
         None => writeln!(out, ", no manifest"),
     }
+}
+
+fn write_seals(out: &mut String, ring: &Id, seals: &RingSeals) -> std::fmt::Result {
+    let Some(last) = seals.last.as_ref().map(|last| last.checkpoint) else { return Ok(()) };
+    write!(out, "  ring {}: epochs {} to {}", hex::encode(&ring[..4]), seals.first_epoch, last.epoch)?;
+    writeln!(
+        out,
+        " ({}), up to sequence {}{}",
+        seals.epochs,
+        last.sequence,
+        if seals.from_certificate { ", from the device's certificate on" } else { "" }
+    )?;
+    let (books, range) = (&last.books, last.books.overwritten_range);
+    if books.overwritten > 0 {
+        let (first, end) = range;
+        writeln!(out, "    {} overwritten before they were exported, lately {first} to {end}", books.overwritten)?;
+    }
+    if books.cuts > 0 {
+        writeln!(out, "    {} run(s) ended without a seal, the last one behind sequence {}", books.cuts, books.cut_at)?;
+    }
+    if books.damaged > 0 {
+        writeln!(out, "    {} given up for damage", books.damaged)?;
+    }
+    Ok(())
 }
 
 fn write_boot(out: &mut String, key: &BootKey, boot: &Boot) -> std::fmt::Result {
@@ -289,20 +376,9 @@ fn located(finding: &Finding) -> String {
     format!("{file}{colon}{}: {}", finding.place, finding.detail)
 }
 
-/// Seconds since 1970 as `YYYY-MM-DD HH:MM:SS UTC` (civil-from-days, Howard Hinnant's algorithm).
+/// Seconds since 1970 as `YYYY-MM-DD HH:MM:SS UTC`; what is beyond the year 9999 as it is.
 fn utc(clock: u64) -> String {
-    let (days, seconds) = (clock / 86_400, clock % 86_400);
-    // Days since 0000-03-01, in eras of 400 years.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    format!("{} UTC", time::show(clock).trim_end_matches('Z').replace('T', " "))
 }
 
 #[cfg(test)]

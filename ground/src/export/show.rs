@@ -1,12 +1,14 @@
 //! `aegisctl export show`: the events of one export, after it was verified.
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
 
 use aegis_event::{Event, Printable};
 use aegis_export::Segment;
-use aegis_export::read::{Item, ReadError, open_item, peek_item};
+use aegis_export::read::{Item, ReadError, peek_item};
 
-use super::check::{Report, verify};
+use super::check::{Checked, Report, verify};
+use super::evidence::{Evidence, Record, Sink, refusal};
 use super::line::Line;
 use super::source::{buffer, open, unreadable};
 use super::{Format, ShowArgs, pinned_keys};
@@ -26,15 +28,8 @@ pub(super) fn run(args: &ShowArgs) -> Outcome {
         );
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match show(&report, args.format, args.unverified, &mut out) {
-        Ok(()) => Ok(if tampered { Status::Refused } else { Status::Good }),
-        Err(Stop::Failure(failure)) => Err(failure),
-        // Who reads has enough.
-        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
-            Ok(if tampered { Status::Refused } else { Status::Good })
-        }
-        Err(Stop::Output(error)) => Err(Failure::usage(format!("stdout: {}", plain(&error)))),
-    }
+    show(&report, args.format, args.unverified, &mut out)?;
+    Ok(if tampered { Status::Refused } else { Status::Good })
 }
 
 /// Shows the events of the first file of a report; of one that does not verify only if `unverified`, and labelled.
@@ -43,98 +38,119 @@ pub(super) fn show(
     format: Format,
     unverified: bool,
     out: &mut impl Write,
-) -> Result<(), Stop> {
-    let tampered = report.findings.tampering();
-    if tampered && !unverified {
-        return Err(Stop::Failure(refusal(report)));
+) -> Result<(), Failure> {
+    let mut printer = Printer::new(out, format);
+    if !report.findings.tampering() {
+        Evidence::of(report)?.read("showing", &mut printer)?;
+    } else if unverified {
+        for file in report.files.iter().take(1) {
+            if print_unverified(file, &mut printer)?.is_break() {
+                return Ok(());
+            }
+        }
+    } else {
+        let refused = refusal(report);
+        return Err(Failure::refused(format!("{}; it is not shown without --unverified", refused.message())));
     }
-    print(format, report, tampered, out)?;
-    Ok(out.flush()?)
+    printer.flush()
 }
 
-/// Why showing stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Failure(Failure),
-    Output(std::io::Error),
+/// Events as lines, for people or for programs: one event is one line, and the same line whichever command prints it.
+pub(super) struct Printer<'w, W: Write> {
+    out: &'w mut W,
+    format: Format,
 }
 
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::Output(error)
+impl<'w, W: Write> Printer<'w, W> {
+    pub(super) fn new(out: &'w mut W, format: Format) -> Self {
+        Self { out, format }
+    }
+
+    /// Prints a line. `Break` when nobody reads any more (`| head`), which is no error.
+    pub(super) fn print(&mut self, line: std::fmt::Arguments<'_>) -> Result<ControlFlow<()>, Failure> {
+        match self.out.write_fmt(line).and_then(|()| self.out.write_all(b"\n")) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(error) => broken(&error),
+        }
+    }
+
+    /// Prints the beginning of a line. That nobody reads it is said by what prints the rest.
+    pub(super) fn part(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+        self.out.write_fmt(text).or_else(|error| broken(&error).map(|_| ()))
+    }
+
+    /// Prints an event.
+    pub(super) fn event(&mut self, record: &Record<'_>) -> Result<ControlFlow<()>, Failure> {
+        match (self.format, &record.event) {
+            (Format::Json, _) => self.print(format_args!("{}", Line::of(record))),
+            (Format::Text, Ok(event)) => self.print(format_args!("{:>8} {event}", record.sequence)),
+            (Format::Text, Err(error)) => {
+                self.print(format_args!("{:>8} {error}: {}", record.sequence, hex::encode(record.bytes)))
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().or_else(|error| broken(&error).map(|_| ()))
     }
 }
 
-fn refusal(report: &Report) -> Failure {
-    let first = report.findings.problems.first().map_or_else(String::new, |problem| {
-        format!("{}: {}: {} ({})", problem.file, problem.place, problem.detail, problem.code)
-    });
-    Failure::refused(format!("{first}; it is not shown without --unverified"))
+impl<W: Write> Sink for Printer<'_, W> {
+    fn take(&mut self, record: &Record<'_>) -> Result<ControlFlow<()>, Failure> {
+        self.event(record)
+    }
 }
 
-fn print(format: Format, report: &Report, unverified: bool, out: &mut impl Write) -> Result<(), Stop> {
-    let Some(file) = report.files.first() else { return Ok(()) };
+/// What a failed write to stdout means.
+fn broken(error: &std::io::Error) -> Result<ControlFlow<()>, Failure> {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        _ => Err(Failure::usage(format!("stdout: {}", plain(error)))),
+    }
+}
+
+fn print_unverified<W: Write>(
+    file: &Checked,
+    printer: &mut Printer<'_, W>,
+) -> Result<ControlFlow<()>, Failure> {
     let mut buffer = buffer();
-    let mut reader = open(&file.path, &mut buffer).map_err(Stop::Failure)?;
+    let mut reader = open(&file.path, &mut buffer)?;
     loop {
         let bytes = match reader.next_item() {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(()),
-            Err(ReadError::Io(error)) => return Err(Stop::Failure(unreadable(&file.path, &error.0))),
-            Err(ReadError::Item(_)) if unverified => return Ok(()),
-            Err(ReadError::Item(_)) => return Err(changed(&file.name)),
+            Ok(None) | Err(ReadError::Item(_)) => return Ok(ControlFlow::Continue(())),
+            Err(ReadError::Io(error)) => return Err(unreadable(&file.path, &error.0)),
         };
-        // Verified again: the file may have changed since it was.
-        let item = match &file.key {
-            Some(key) if !unverified => open_item(bytes, key),
-            _ => peek_item(bytes),
-        };
-        match item {
-            Ok(Item::Segment(segment)) => print_segment(format, &segment, unverified, out)?,
-            Ok(Item::Manifest(_)) => {}
-            Err(_) if unverified => {}
-            Err(_) => return Err(changed(&file.name)),
+        if let Ok(Item::Segment(segment)) = peek_item(bytes)
+            && print_segment(&segment, printer)?.is_break()
+        {
+            return Ok(ControlFlow::Break(()));
         }
     }
 }
 
-fn changed(name: &str) -> Stop {
-    Stop::Failure(Failure::refused(format!("{name}: it changed while it was read")))
-}
-
-fn print_segment(
-    format: Format,
+fn print_segment<W: Write>(
     segment: &Segment<'_>,
-    unverified: bool,
-    out: &mut impl Write,
-) -> std::io::Result<()> {
+    printer: &mut Printer<'_, W>,
+) -> Result<ControlFlow<()>, Failure> {
     for (sequence, bytes) in segment.events.clone() {
         let event = Event::decode(bytes);
-        match format {
-            Format::Text => {
-                let label = if unverified { "UNVERIFIED " } else { "" };
-                match event {
-                    Ok(event) => writeln!(out, "{label}{sequence:>8} {event}")?,
-                    Err(error) => writeln!(out, "{label}{sequence:>8} {error}: {}", hex::encode(bytes))?,
-                }
+        let printed = match (printer.format, event) {
+            (Format::Text, Ok(event)) => printer.print(format_args!("UNVERIFIED {sequence:>8} {event}"))?,
+            (Format::Text, Err(error)) => {
+                printer.print(format_args!("UNVERIFIED {sequence:>8} {error}: {}", hex::encode(bytes)))?
             }
-            Format::Json => {
+            (Format::Json, event) => {
                 let mut line = Line::default();
-                line.put("sequence", sequence);
-                line.put("boot_id", hex::encode(&segment.boot));
-                match event {
-                    Ok(event) => line.event(&event),
-                    Err(error) => {
-                        line.put("error", error.to_string());
-                        line.put("event_hex", hex::encode(bytes));
-                    }
-                }
-                if unverified {
-                    line.put("unverified", true);
-                }
-                writeln!(out, "{line}")?;
+                line.place(&segment.device, &segment.ring, &segment.boot, sequence);
+                line.decoded(event, bytes);
+                line.put("unverified", true);
+                printer.print(format_args!("{line}"))?
             }
+        };
+        if printed.is_break() {
+            return Ok(printed);
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }

@@ -84,6 +84,8 @@ pub(super) struct Survey {
     /// before.
     pub(super) first: u64,
     pub(super) last: u64,
+    /// Epoch of its first checkpoint; 0 when it has none.
+    pub(super) epoch: u64,
     pub(super) manifest: Option<Claims>,
     pub(super) bytes: u64,
 }
@@ -101,6 +103,7 @@ pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure
     let mut reader = open(path, buffer)?;
     let mut segment: Option<(Id, Id, u64, u64)> = None;
     let mut found = None;
+    let mut epoch = None;
     let mut items = 0;
     loop {
         let bytes = match reader.next_item() {
@@ -126,16 +129,18 @@ pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure
                 // The last one counts; that nothing may follow it is checked later.
                 found = Some((manifest.device, manifest.ring, first, last, claims));
             }
-            Err(_) => {}
+            Ok(Item::Checkpoint(checkpoint)) => epoch = epoch.or(Some(checkpoint.epoch)),
+            Ok(Item::Certificate(_)) | Err(_) => {}
         }
     }
+    let epoch = epoch.unwrap_or(0);
     let bytes = reader.offset();
     match (found, segment) {
         (Some((device, ring, first, last, claims)), _) => {
-            Ok(Survey { device, ring, first, last, manifest: Some(claims), bytes })
+            Ok(Survey { device, ring, first, last, epoch, manifest: Some(claims), bytes })
         }
         (None, Some((device, ring, first, last))) => {
-            Ok(Survey { device, ring, first, last, manifest: None, bytes })
+            Ok(Survey { device, ring, first, last, epoch, manifest: None, bytes })
         }
         (None, None) if items == 0 => {
             Err(Failure::refused(format!("{}: empty file: not an export", path.display())))

@@ -40,7 +40,8 @@ pub(crate) enum Command {
     /// Say what a policy decides on one access, and by which rule
     #[command(after_help = "\
 Example:
-  aegisctl policy explain policy-bundles/demo.toml --workload demo --path /etc/shadow --operation open-read")]
+  aegisctl policy explain policy-bundles/demo.toml --workload demo \\
+      --path /etc/shadow --operation open-read")]
     Explain {
         /// Policy source (TOML) or compiled policy
         file: PathBuf,

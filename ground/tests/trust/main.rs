@@ -1,11 +1,18 @@
-//! Keys, policy and bundles through the command line, as a person or a script has them.
+//! Keys, policy, bundles, tokens and sticks through the command line, as a person or a script has them.
 
+mod ceremony;
+mod compare;
+mod ed25519;
+mod glass;
 mod hostile;
+mod rotation;
+mod sticks;
+mod stranger;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use aegis_bundle::{Context, Root, TrustState, open};
 
@@ -23,15 +30,54 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// Exit code, stdout, stderr.
+    /// Exit code, stdout, stderr. Words are split at blanks.
     fn run(&self, line: &str) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_aegisctl"))
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .output()
-            .expect("aegisctl runs");
+        // Without a terminal, whoever runs the tests from one.
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(env!("CARGO_BIN_EXE_aegisctl")).args(line.split_whitespace());
+        self.finish(&mut command)
+    }
+
+    fn finish(&self, command: &mut Command) -> (i32, String, String) {
+        let command = command.current_dir(self.0.path()).env_remove("AEGIS_PASSPHRASE").stdin(Stdio::null());
+        let Output { status, stdout, stderr } = command.output().expect("it runs");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         (status.code().expect("an exit code"), text(stdout), text(stderr))
+    }
+
+    /// What it prints; it must end well.
+    fn good(&self, line: &str) -> String {
+        let (exit, out, err) = self.run(line);
+        assert_eq!(exit, 0, "{line}: {err}{out}");
+        out
+    }
+
+    /// The one line of a refusal; it must end so.
+    fn refused(&self, exit: i32, line: &str) -> String {
+        let (found, out, err) = self.run(line);
+        assert_eq!((found, out.as_str(), err.lines().count()), (exit, "", 1), "{line}: {err}");
+        err
+    }
+
+    /// The JSON object that it prints, however it ends.
+    fn json(&self, line: &str) -> (i32, serde_json::Value) {
+        let (exit, out, err) = self.run(&format!("{line} --json"));
+        (exit, serde_json::from_str(&out).unwrap_or_else(|why| panic!("{line}: {why}: {out}{err}")))
+    }
+
+    /// The id of a key by its .pub.
+    fn id(&self, public: &str) -> String {
+        self.json(&format!("keys show {public}")).1["id"].as_str().expect("an id").to_owned()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("below the desk")).expect("made");
+        fs::write(path, bytes).expect("written");
     }
 
     fn build(&self, name: &str, more: &str) -> (i32, String, String) {
@@ -57,22 +103,45 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("ground is in the repository")
 }
 
+/// A new device, of which nothing is known.
+fn context(root: &Root) -> Context<'_> {
+    Context {
+        root,
+        device: None,
+        architecture: None,
+        agent: None,
+        groups: None,
+        kernel: None,
+        state: TrustState::default(),
+        insist: false,
+    }
+}
+
 #[test]
 fn keys_are_private_and_never_overwritten() {
     let desk = Desk::new();
-    for name in ["root.key", "policy.key"] {
+    for name in ["root.key", "policy.key", "break-glass.key"] {
         let mode = fs::metadata(desk.path("keys").join(name)).expect("made").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let before = fs::read(desk.path("keys/root.key")).expect("made");
-    let (exit, _, err) = desk.run("keys init --plain --out keys");
-    assert_eq!((exit, err.as_str()), (2, "aegisctl: keys/root.key: exists; keys are never overwritten\n"));
+    let err = desk.refused(2, "keys init --plain --out keys");
+    assert_eq!(err, "aegisctl: keys/root.key: exists; keys are never overwritten\n");
     assert_eq!(fs::read(desk.path("keys/root.key")).expect("still there"), before);
     let (exit, out, _) = desk.run("keys show keys/policy.key");
     let secret = String::from_utf8(fs::read(desk.path("keys/policy.key")).expect("made")).expect("text");
     let secret = secret.lines().find_map(|line| line.strip_prefix("secret: ")).expect("a secret");
     assert!(exit == 0 && !out.contains(secret));
-    assert_eq!(fs::read_dir(desk.path("keys")).expect("made").count(), 3, "no temporary file is left");
+    let names =
+        ["root", "policy", "break-glass"].map(|role| [format!("{role}.key"), format!("{role}.key.pub")]);
+    let mut expected: Vec<String> = names.into_iter().flatten().collect();
+    expected.extend(["root.cbor".to_owned(), "ceremony.txt".to_owned()]);
+    expected.sort();
+    let there =
+        fs::read_dir(desk.path("keys")).expect("made").map(|entry| entry.expect("readable").file_name());
+    let mut there: Vec<String> = there.map(|name| name.into_string().expect("UTF-8")).collect();
+    there.sort();
+    assert_eq!(there, expected, "no temporary file is left");
 }
 
 #[test]
@@ -88,9 +157,7 @@ fn bundles_are_accepted_or_refused_by_name() {
     // The device's own state, as a device would have written it.
     let root = Root::open(&fs::read(desk.path("keys/root.cbor")).expect("made")).expect("good");
     let bytes = fs::read(desk.path("a.aegis")).expect("made");
-    let context =
-        Context { root: &root, device: None, architecture: None, agent: None, state: TrustState::default() };
-    let state = open(&bytes, &context).expect("good").state;
+    let state = open(&bytes, &context(&root)).expect("good").state;
     fs::write(desk.path("state"), state.encode()).expect("written");
     assert_eq!(desk.verify("a.aegis --state state"), (0, "unchanged".to_owned()));
     desk.build("older.aegis", "--sequence 3");
@@ -130,7 +197,7 @@ fn errors_are_one_line_that_names_file_place_and_mend() {
         ("policy compile bad.toml --out x", 1, "bad.toml:4: unknown key \"ruel\" (did you mean \"rule\"?)"),
         ("policy lint latin.toml", 1, "latin.toml:2: not UTF-8 text; a policy source is TOML"),
         ("policy lint none.toml", 2, "none.toml: can't open it: no such file or directory"),
-        ("keys show bad.toml", 1, "bad.toml: neither a secret key file nor root metadata"),
+        ("keys show bad.toml", 1, "bad.toml: neither a key file nor root metadata"),
         ("bundle verify bad.toml --root bad.toml", 2, "bad.toml: root metadata: "),
         ("bundle verify bad.toml --root keys/root.cbor --device 00", 2, "16 are needed (32 hex digits)"),
         ("bundle inspect bad.toml", 1, "bad.toml: header: shorter than a bundle's header; name a file that"),
@@ -182,36 +249,66 @@ fn policies_that_ship_are_good_and_explained() {
 }
 
 #[test]
-fn ed25519_answers_by_exit_code() {
+fn a_bundle_says_whom_it_is_for() {
     let desk = Desk::new();
-    let public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
-    let signature = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
-    let verify = |public: &str, message: &str, signature: &str| {
-        desk.run(&format!("ed25519 verify --public {public} --message {message} --signature {signature}")).0
-    };
-    assert_eq!(verify(public, "72", signature), 0);
-    assert_eq!(verify(public, "73", signature), 1);
-    assert_eq!(verify(public, "72", &signature[2..]), 1);
-    // Small order: the identity verifies anything in careless code.
-    let identity = format!("01{}", "00".repeat(31));
-    assert_eq!(verify(&identity, "72", &format!("{identity}{}", "00".repeat(32))), 1);
+    let btf = [&[0x9f, 0xeb, 1, 0][..], &[0; 60]].concat();
+    desk.write("btf", &btf);
+    let kernel =
+        aegis_bundle::hash(&btf).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let groups = "--group turbine-hall --group north";
+    assert_eq!(desk.build("a.aegis", &format!("--sequence 1 {groups} --kernel btf --allow-marker")).0, 0);
+    let (_, said) = desk.json("bundle inspect a.aegis");
+    assert_eq!(said["groups"], serde_json::json!(["north", "turbine-hall"]));
+    assert_eq!((&said["kernels"][0], &said["marker"]), (&kernel.clone().into(), &true.into()));
+    for (line, expected) in [
+        ("", (0, "accepted")),
+        ("--group north --kernel btf", (0, "accepted")),
+        ("--group south --group north", (0, "accepted")),
+        ("--group south", (1, "wrong-group")),
+        (&format!("--kernel {kernel}"), (0, "accepted")),
+        (&format!("--kernel {}", "00".repeat(32)), (1, "wrong-kernel")),
+    ] {
+        assert_eq!(desk.verify(&format!("a.aegis {line}")), (expected.0, expected.1.to_owned()), "{line}");
+    }
+    desk.build("b.aegis", "--sequence 1");
+    assert_eq!(desk.json("bundle inspect b.aegis").1["marker"], false);
+    for (more, expected) in [
+        ("--group North", "a-z"),
+        ("--kernel keys/root.cbor", "not BTF"),
+        ("--kernel none", "neither a file nor a hash"),
+        ("--epoch 2 --root keys/root.cbor", "its epoch is 1"),
+    ] {
+        let (code, _, err) = desk.build("x.aegis", &format!("--sequence 1 {more}"));
+        assert!(code == 2 && err.contains(expected) && err.lines().count() == 1, "{more}: {err}");
+    }
 }
 
-/// A signer that shares no code with ours, written from `docs/formats/bundle.md`.
+/// No example of any help is broken into two lines, and none is wider than a terminal.
 #[test]
-fn a_stranger_can_sign() {
+fn help_fits_a_terminal() {
     let desk = Desk::new();
-    let demo = repository().join("policy-bundles/demo.toml");
-    assert_eq!(desk.run(&format!("policy compile {} --out demo.policy", demo.display())).0, 0);
-    let key = fs::read_to_string(desk.path("keys/policy.key")).expect("made");
-    let seed = key.lines().find_map(|line| line.strip_prefix("secret: ")).expect("a secret");
-    // Debian's, which `make deps` gives the two libraries; not whatever else is first in PATH.
-    let status = Command::new("/usr/bin/python3")
-        .arg(repository().join("ground/tests/trust/signer.py"))
-        .args([seed, "demo.policy", &demo.display().to_string(), "9", "stranger.aegis"])
-        .current_dir(desk.0.path())
-        .status()
-        .expect("python3 runs");
-    assert!(status.success());
-    assert_eq!(desk.verify("stranger.aegis"), (0, "accepted".to_owned()));
+    let mut pages = vec![String::new()];
+    let mut seen = 0;
+    while let Some(page) = pages.pop() {
+        let help = desk.good(&format!("{page} --help"));
+        seen += 1;
+        let commands =
+            help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or("");
+        for line in commands.lines() {
+            let name = line.split_whitespace().next().unwrap_or("help");
+            // A description that goes on in the next line is further to the right.
+            if name != "help" && line.starts_with("  ") && !line.starts_with("   ") {
+                pages.push(format!("{page} {name}"));
+            }
+        }
+        let Some(examples) = help.split("Example").nth(1) else { continue };
+        let mut goes_on = true;
+        for line in examples.split("\n\n").next().unwrap_or_default().lines() {
+            let begins = line.starts_with("  aegisctl ");
+            assert!(goes_on || begins, "{page}: broken into two lines: {line}");
+            assert!(line.chars().count() <= 100, "{page}: {line}");
+            goes_on = line.ends_with('\\');
+        }
+    }
+    assert!(seen > 25, "{seen} pages");
 }

@@ -1,87 +1,195 @@
-//! What is in force: a bundle's policy into the kernel, proven; and the last good one, or the baseline, at every boot.
+//! What is in force: a bundle's policy into the kernel, proven; what is to be in force, at every boot and after every
+//! decision; and the alarm when it is older than it was signed to be.
 
-use aegis_bundle::open;
+use std::sync::{Mutex, PoisonError};
+
+use aegis_bundle::{Bundle, What};
 use aegis_event::{Body, Event, Mode, ModeReason};
 
-use crate::kernel;
-use crate::limits;
+use super::taken::Taken;
+use crate::kernel::{self, KernelError, KernelState};
 use crate::outcome::Failure;
-use crate::storage::device::{Identity, boottime};
-use crate::storage::{BASELINE, DATA, atomic, trust};
+use crate::storage::device::boottime;
+use crate::storage::disk::Disk;
+use crate::storage::facts;
+use crate::storage::trust::{self, Standing, Trust};
 
-/// What is in force now.
-pub(super) struct Put {
-    /// The mode it asks for.
-    pub(super) wanted: aegis_policy::Mode,
-    /// It is the baseline because what was in force before is gone: the reason code.
-    pub(super) lost: Option<&'static str>,
+/// The code of a policy in force that is older than it was signed to be.
+pub(super) const STALE: &str = "policy-stale";
+/// The code of a policy that is to be in force and is not in the kernel.
+pub(super) const NOT_IN_FORCE: &str = "not-in-force";
+/// Where a report comes from that nobody offered anything for.
+pub(super) const OWN: &str = "own storage";
+
+/// The kernel, as decisions about policies need it. Tests have another one.
+pub(crate) trait Kernel {
+    /// SHA-256 of the bundle that it decides by; zeros before any.
+    fn in_force(&self) -> Result<[u8; 32], KernelError>;
+
+    /// Puts a bundle's policy in force and proves it. On an error the old one is in force still.
+    fn enforce(&self, bundle: &Bundle<'_>) -> Result<Enforced, KernelError>;
 }
 
-/// The last good policy, or the baseline.
-pub(super) fn put_last_good(identity: &Identity) -> Result<Put, Failure> {
-    let root = trust::root()?;
-    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
-    let mut gone = None;
-    if before.damaged {
-        let detail = "both copies of the trust state are damaged: starting as a new device";
-        gone = Some(lost("trust-state-lost", [0; 32], detail));
-    } else if before.state.sequence > 0 {
-        let context = trust::context(&root, identity.id(), before.state);
-        let bytes = before.bundle().unwrap_or_default();
-        match open(&bytes, &context) {
-            Ok(bundle) => return Ok(Put { wanted: put(&bundle)?, lost: None }),
-            Err(_) if bytes.is_empty() => {
-                gone =
-                    Some(lost("policy-lost", before.state.bundle, "the policy in force is in neither slot"));
-            }
-            Err(refusal) => gone = Some(lost("policy-lost", before.state.bundle, refusal.code())),
+/// A policy that is in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Enforced {
+    /// For a person: what it covers.
+    pub(crate) detail: String,
+    /// It asks for denials, they could have been proven here, and were not: why.
+    pub(crate) unproven: Option<String>,
+}
+
+/// The probes.
+pub(crate) struct Probes;
+
+impl Kernel for Probes {
+    fn in_force(&self) -> Result<[u8; 32], KernelError> {
+        KernelState::open().map(|state| state.policy().hash)
+    }
+
+    fn enforce(&self, bundle: &Bundle<'_>) -> Result<Enforced, KernelError> {
+        let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+        let offer = kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash };
+        let applied = kernel::apply(&offer)?;
+        for missing in &applied.unresolved {
+            log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
         }
-    }
-    let bytes = atomic::read_bounded(BASELINE.as_ref(), limits::BUNDLE_BYTES)
-        .map_err(|error| Failure::error(format!("{BASELINE}: {error}")))?;
-    // The baseline is as trusted as the read-only root it is in; what was accepted before does not outrank it here,
-    // and it is not remembered, so a stick still has to bring something at least as new as what was accepted.
-    let bundle = open(&bytes, &trust::context(&root, identity.id(), aegis_bundle::TrustState::default()))
-        .map_err(|refusal| {
-            Failure::error(format!("{BASELINE}: {} (the image is not sound)", refusal.code()))
-        })?;
-    Ok(Put { wanted: put(&bundle)?, lost: gone })
-}
-
-fn put(bundle: &aegis_bundle::Accepted<'_>) -> Result<aegis_policy::Mode, Failure> {
-    enforce(bundle).map(|_| bundle.policy.mode()).map_err(|error| Failure::error(format!("policy: {error}")))
-}
-
-/// Reports that what was in force is gone; returns the code.
-fn lost(code: &'static str, hash: [u8; 32], detail: &str) -> &'static str {
-    log::error!("{code}: {detail}");
-    note(Body::Policy { code, epoch: 0, sequence: 0, hash: &hash, detail });
-    code
-}
-
-/// Puts a bundle's policy into the kernel and proves what is in force. Says, for a person, what it could not cover.
-pub(crate) fn enforce(bundle: &aegis_bundle::Accepted<'_>) -> Result<String, kernel::KernelError> {
-    let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-    let applied =
-        kernel::apply(&kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash })?;
-    for missing in &applied.unresolved {
-        log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
-    }
-    // The policy is in force from here on. A test that can't be made proves nothing: the mode says so, the policy stays.
-    let proof =
-        kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| kernel::selftest::Proof {
-            mode: Mode::AuditOnly,
-            reason: ModeReason::SelfTestFailed,
-            detail: error.to_string(),
+        // In force from here on. A test that can't be made proves nothing: the mode says so.
+        let proof = kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| {
+            let (mode, reason) = (Mode::AuditOnly, ModeReason::SelfTestFailed);
+            kernel::selftest::Proof { mode, reason, detail: error.to_string() }
         });
-    if proof.detail.is_empty() {
-        log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
-    } else {
-        log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
+        if proof.detail.is_empty() {
+            log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
+        } else {
+            log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
+        }
+        note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
+        // What was proven, also behind broken glass; a kernel that can't deny at all proves nothing against a policy.
+        let (_, proven) = KernelState::open()?.proven_mode();
+        let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
+            && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
+        let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
+        Ok(Enforced {
+            detail: format!("{rules} rules, {entries} entries, {missing} paths not found"),
+            unproven: failed.then_some(proof.detail),
+        })
     }
-    note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
-    let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
-    Ok(format!("{rules} rules, {entries} entries, {missing} paths not found"))
+}
+
+/// What is to be in force now: the trust state is brought up to the chain of root metadata first.
+///
+/// # Errors
+/// An image that is not sound.
+pub(super) fn due(trust: &mut Trust<impl Disk>) -> Result<Standing, Failure> {
+    let unseated = trust.settle().unwrap_or_else(|error| {
+        log::error!("own storage: {error} (what is revoked stays out of force all the same)");
+        Vec::new()
+    });
+    let mut standing = trust.standing()?;
+    standing.faults.splice(..0, unseated);
+    Ok(standing)
+}
+
+/// Says what should be in force and is not.
+pub(super) fn report(standing: &Standing) {
+    for fault in &standing.faults {
+        let (code, what, why) = (fault.code, fault.source.name(), &fault.detail);
+        log::error!("{code}: {what}, epoch {} sequence {}: {why}", fault.epoch, fault.sequence);
+        Taken::from(fault).report(OWN);
+    }
+}
+
+/// Says what is lost of trust itself; returns the codes.
+pub(super) fn report_losses(trust: &Trust) -> Vec<&'static str> {
+    let mut codes = Vec::new();
+    let mut say = |taken: Taken| {
+        log::error!("{}: {}", taken.code, taken.detail);
+        taken.report(OWN);
+        codes.push(taken.code);
+    };
+    if trust.is_damaged() {
+        let detail = "both copies of the trust state are damaged: starting as a new device";
+        say(Taken::refused(What::Bundle, "trust-state-lost", None, detail));
+    }
+    if let Some(why) = trust.root_lost() {
+        let (epoch, sequence) = (trust.root().epoch, trust.root().version);
+        let detail = format!("{why}; a stick that brings the chain again mends it");
+        say(Taken { epoch, sequence, ..Taken::refused(What::Root, "root-lost", None, detail) });
+    }
+    codes
+}
+
+/// True when something else than what is to be in force is. A policy whose file was lost stays while it runs.
+pub(super) fn is_overdue(kernel: &impl Kernel, standing: &Standing) -> Result<bool, KernelError> {
+    let running = kernel.in_force()?;
+    let lost = standing.faults.iter().any(|fault| fault.code == trust::LOST && fault.hash == running);
+    Ok(!lost && aegis_bundle::hash(&standing.bytes) != running)
+}
+
+/// Puts in force what is to be. Returns the mode that it asks for.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn put(
+    trust: &Trust<impl Disk>,
+    kernel: &impl Kernel,
+    standing: &Standing,
+) -> Result<aegis_policy::Mode, Failure> {
+    let bundle = trust
+        .open_kept(&standing.bytes, standing.source)
+        .map_err(|refusal| Failure::error(format!("{}: {refusal}", standing.source.name())))?;
+    kernel.enforce(&bundle).map_err(|error| Failure::error(format!("policy: {error}")))?;
+    Ok(bundle.policy.mode())
+}
+
+/// After a trial that failed: what the trust state names is in force again.
+pub(super) fn put_back(trust: &Trust<impl Disk>, kernel: &impl Kernel) {
+    let done = trust.standing().and_then(|standing| put(trust, kernel, &standing));
+    if let Err(failure) = done {
+        log::error!("policy: the old one could not be put back: {failure}");
+    }
+}
+
+/// A policy that is older than it was signed to be. It stays in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stale {
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    /// Unix seconds.
+    pub(super) expires: u64,
+}
+
+/// What the kernel decides by, if that is stale at `now` (Unix seconds).
+pub(super) fn stale(trust: &Trust<impl Disk>, kernel: &impl Kernel, now: u64) -> Option<Stale> {
+    let (source, bytes) = trust.named(&kernel.in_force().ok()?)?;
+    let bundle = trust.open_kept(&bytes, source).ok()?;
+    let expires = bundle.manifest.expires.filter(|_| bundle.is_stale(now))?;
+    Some(Stale { epoch: bundle.manifest.epoch, sequence: bundle.manifest.sequence, expires })
+}
+
+/// Raises the alarm when the policy in force is stale: once a process, whatever a stick brings.
+pub(crate) fn alarm_if_stale(trust: &Trust) {
+    static SAID: Mutex<Option<Stale>> = Mutex::new(None);
+    let now = facts::now(trust.state());
+    let Some(stale) = stale(trust, &Probes, now) else { return };
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).replace(stale) == Some(stale) {
+        return;
+    }
+    let Stale { epoch, sequence, expires } = stale;
+    log::warn!(
+        "{STALE}: epoch {epoch} sequence {sequence} expired at {expires}, it is {now} at least (Unix seconds); it stays \
+         in force (bring a newer one)"
+    );
+    note(Body::PolicyStale { epoch, sequence, expires, now });
+}
+
+/// True when the manifest of what the kernel decides by lets the marker file break the glass.
+pub(crate) fn allows_marker(trust: &Trust) -> bool {
+    let running = Probes.in_force().ok().and_then(|hash| trust.named(&hash));
+    running.is_some_and(|(source, bytes)| {
+        trust.open_kept(&bytes, source).is_ok_and(|bundle| bundle.manifest.marker)
+    })
 }
 
 /// Sends an event of this command; what can't be sent is said on the console.

@@ -2,14 +2,16 @@
 
 use aegis_event::{Mode, ModeReason};
 
-use super::in_force;
+use super::break_glass;
+use super::in_force::{self, Probes};
 use crate::kernel::{self, KernelState};
 use crate::outcome::{Failure, Outcome};
+use crate::storage::DATA;
 use crate::storage::device::{Identity, hex};
-use crate::storage::trust;
+use crate::storage::trust::{self, Source, Trust};
 
-/// Exit 0 when what the policy asks for is proven to be in force, 1 when less than that is (audit only), 2 when the
-/// probes are not in the kernel.
+/// Exit 0 when what the policy asks for is proven to be in force, 1 when less than that is (audit only, or another policy
+/// than was in force before), 2 when the probes are not in the kernel.
 pub(crate) fn run() -> Outcome {
     let identity =
         Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
@@ -20,15 +22,33 @@ pub(crate) fn run() -> Outcome {
     for hook in loaded.hooks.iter().filter(|hook| !hook.reason.is_empty()) {
         log::warn!("hook {}: {}", hook.hook.name, hook.reason);
     }
-    trust::sweep();
-    let put = in_force::put_last_good(&identity)?;
-    judge(put.wanted)?;
-    match put.lost {
-        Some(code) => Err(Failure::refused(format!(
-            "{code}: the baseline is in force until a stick brings the policy again"
-        ))),
-        None => Ok(()),
+    let (wanted, faults) = put_last_good()?;
+    break_glass::heed_marker();
+    judge(wanted)?;
+    if faults.is_empty() {
+        return Ok(());
     }
+    Err(Failure::refused(format!(
+        "{}: less is in force than was (see `aegis policy status`); a stick brings it again",
+        faults.join(", ")
+    )))
+}
+
+/// The last good policy, or what stands in for it. Returns the mode that it asks for, and the codes of what is not as it was.
+fn put_last_good() -> Result<(aegis_policy::Mode, Vec<&'static str>), Failure> {
+    let _one = trust::lock().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let mut trust = Trust::open()?;
+    trust.sweep();
+    let mut codes = in_force::report_losses(&trust);
+    let standing = in_force::due(&mut trust)?;
+    in_force::report(&standing);
+    codes.extend(
+        standing.faults.iter().filter(|fault| fault.source == Source::Bundle).map(|fault| fault.code),
+    );
+    log::info!("policy: from the {}", standing.source.name());
+    let wanted = in_force::put(&trust, &Probes, &standing)?;
+    in_force::alarm_if_stale(&trust);
+    Ok((wanted, codes))
 }
 
 fn judge(wanted: aegis_policy::Mode) -> Outcome {

@@ -1,84 +1,70 @@
-//! `aegis policy`: one bundle from bytes to force, or a refusal with its reason. Every answer is an event.
+//! `aegis policy`: one bundle from bytes to force, or a refusal with its reason; and back. Every answer is an event.
+#![expect(clippy::needless_pass_by_value, reason = "errors, for map_err")]
 
+use std::io;
 use std::path::Path;
 
-use aegis_bundle::{Answer, Root, open};
-use aegis_event::Body;
+use aegis_bundle::{Answer, Bundle, TrustState, What, limits as bounds};
 use serde_json::json;
 
-use super::in_force;
-use crate::kernel;
+use super::in_force::{self, Kernel, Probes};
+pub(crate) use super::taken::Taken;
+use crate::kernel::KernelError;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::storage::device::{Identity, hex};
-use crate::storage::{DATA, atomic, trust};
+use crate::storage::disk::Disk;
+use crate::storage::facts::{self, Facts};
+use crate::storage::trust::{self, NONE, Source, Trust, manifest_hash};
+use crate::storage::{DATA, atomic};
 
-/// What became of a bundle that was offered.
-#[derive(Clone, Debug)]
-pub(crate) struct Taken {
-    pub(crate) answer: Answer,
-    /// Reason code.
-    pub(crate) code: &'static str,
-    /// SHA-256 of the file; none when it could not be read.
-    pub(crate) hash: Option<[u8; 32]>,
-    /// Of the bundle; 0 when they were not known.
-    pub(crate) epoch: u64,
-    pub(crate) sequence: u64,
-    /// For a person.
-    pub(crate) detail: String,
-}
+/// In the detail of what is in force and was not confirmed by own storage.
+pub(super) const UNSURE: &str = "not sure to outlive a power cut";
 
-impl Taken {
-    /// A refusal of something that is no bundle, or whose epoch and sequence are not known.
-    pub(crate) fn refused(code: &'static str, hash: Option<[u8; 32]>, detail: impl Into<String>) -> Self {
-        Self { answer: Answer::Refused, code, hash, epoch: 0, sequence: 0, detail: detail.into() }
-    }
+/// A reason code, and the detail.
+type Refused = (&'static str, String);
 
-    /// Tells the agent, by way of the kernel ring buffer.
-    pub(crate) fn report(&self, origin: &str) {
-        let detail =
-            if self.detail.is_empty() { origin.to_owned() } else { format!("{origin}: {}", self.detail) };
-        let body = Body::Policy {
-            code: self.code,
-            epoch: self.epoch,
-            sequence: self.sequence,
-            hash: &self.hash.unwrap_or_default(),
-            detail: cut(&detail, aegis_event::limits::DETAIL_BYTES),
-        };
-        in_force::note(body);
-    }
-}
-
-/// The longest front of `text` that has at most `limit` bytes.
-fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}
-
-/// `aegis policy apply FILE`.
-pub(crate) fn apply(file: &Path) -> Outcome {
-    let identity =
-        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
-    let root = trust::root()?;
+/// `aegis policy apply FILE`: a person insists, a bundle that is held back is tried once more.
+pub(crate) fn apply(file: &Path, wanted: Option<[u8; 32]>) -> Outcome {
     let bytes = read(file)?;
-    let taken = take(&bytes, &file.display().to_string(), &root, &identity)?;
-    say(&summary(&taken, file))?;
-    match taken.answer {
-        Answer::Refused => Err(Failure::refused(format!("{}: refused: {}", file.display(), taken.code))),
-        _ => Ok(()),
-    }
+    let origin = file.display().to_string();
+    let hash = aegis_bundle::hash(&bytes);
+    let taken = if wanted.is_some_and(|wanted| wanted != hash) {
+        let taken =
+            Taken::refused(What::Bundle, "hash-mismatch", Some(hash), "not the file that was asked for");
+        taken.report(&origin);
+        taken
+    } else {
+        let identity = Identity::open_or_create().map_err(no_key)?;
+        take(&bytes, &origin, &identity, true)?
+    };
+    answer(&taken, &origin)
 }
 
-/// `aegis policy verify FILE`: the same decision, and nothing changes.
+/// `aegis policy rollback`: back to the policy before the one in force, which is held back from then on.
+pub(crate) fn rollback() -> Outcome {
+    let _one = trust::lock().map_err(storage_failure)?;
+    let mut trust = Trust::open()?;
+    let taken = roll_back(&mut trust, &Probes);
+    taken.report("rollback");
+    in_force::alarm_if_stale(&trust);
+    answer(&taken, "rollback")
+}
+
+/// `aegis policy verify FILE`: the same decision as of a stick's bundle, and nothing changes.
 pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
     // A device that has no key yet is not given one by being asked.
-    let identity = Identity::open().map_err(|error| Failure::error(format!("device key: {error}")))?;
-    let root = trust::root()?;
-    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let identity = Identity::open().map_err(no_key)?;
+    let trust = Trust::open()?;
+    let facts = Facts::read(identity.map(|identity| identity.id()));
     let bytes = read(file)?;
-    let device = identity.map(|identity| identity.id());
-    let result = open(&bytes, &trust::context(&root, device, before.state));
+    let result = trust.offered(&bytes, &facts, false);
     let (accepted, code, detail) = match &result {
-        Ok(bundle) => (true, bundle.code(), String::new()),
+        Ok(accepted) => {
+            let stale = accepted.bundle.is_stale(facts::now(trust.state()));
+            let detail = if stale { "policy-stale: it expired, and would raise the alarm" } else { "" };
+            (true, accepted.code(), detail.to_owned())
+        }
         Err(refusal) => (false, refusal.code(), refusal.to_string()),
     };
     say(&if as_json {
@@ -89,102 +75,187 @@ pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
     if accepted { Ok(()) } else { Err(Failure::refused(format!("{}: refused: {detail}", file.display()))) }
 }
 
+fn no_key(error: io::Error) -> Failure {
+    Failure::error(format!("device key: {error}"))
+}
+
+fn storage_failure(error: io::Error) -> Failure {
+    Failure::error(format!("{DATA}: {error}"))
+}
+
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     atomic::read_bounded(file, limits::BUNDLE_BYTES)
         .map_err(|error| Failure::error(format!("{}: {error}", file.display())))
 }
 
-fn summary(taken: &Taken, file: &Path) -> String {
-    format!(
-        "{}: {} epoch {} sequence {} sha256 {}",
-        file.display(),
-        taken.code,
-        taken.epoch,
-        taken.sequence,
-        hex(&taken.hash.unwrap_or_default())
-    )
+/// Prints what became of it.
+fn answer(taken: &Taken, origin: &str) -> Outcome {
+    let Taken { code, epoch, sequence, detail, .. } = taken;
+    let hash = hex(&taken.hash.unwrap_or_default());
+    say(&format!("{origin}: {code} epoch {epoch} sequence {sequence} sha256 {hash}"))?;
+    match taken.answer {
+        Answer::Refused if detail.is_empty() => Err(Failure::refused(format!("{origin}: refused: {code}"))),
+        Answer::Refused => Err(Failure::refused(format!("{origin}: refused: {code}: {detail}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Decides about a bundle and, when it is let in, puts it in force. Whatever fails leaves the running policy in force.
-pub(crate) fn take(bytes: &[u8], origin: &str, root: &Root, identity: &Identity) -> Result<Taken, Failure> {
-    let storage = |error| Failure::error(format!("{DATA}: {error}"));
-    let _one = trust::lock().map_err(storage)?;
-    let before = trust::remembered().map_err(storage)?;
+/// `insist`: a person does, so one that is held back is tried once more.
+///
+/// # Errors
+/// Own storage's; an image that is not sound.
+pub(crate) fn take(bytes: &[u8], origin: &str, identity: &Identity, insist: bool) -> Result<Taken, Failure> {
+    let _one = trust::lock().map_err(storage_failure)?;
+    let mut trust = Trust::open()?;
+    let facts = Facts::of(identity);
+    let taken = decide(&mut trust, &Probes, &facts, bytes, insist);
+    taken.report(origin);
+    in_force::alarm_if_stale(&trust);
+    Ok(taken)
+}
+
+/// The decision, without a word about it.
+pub(super) fn decide(
+    trust: &mut Trust<impl Disk>,
+    kernel: &impl Kernel,
+    facts: &Facts,
+    bytes: &[u8],
+    insist: bool,
+) -> Taken {
     let hash = Some(aegis_bundle::hash(bytes));
-    let taken = match open(bytes, &trust::context(root, identity.id(), before.state)) {
+    let refused = |code, detail| Taken::refused(What::Bundle, code, hash, detail);
+    match trust.offered(bytes, facts, insist) {
         Err(refusal) => Taken {
             epoch: refusal.epoch,
             sequence: refusal.sequence,
-            ..Taken::refused(refusal.code(), hash, "")
+            ..refused(refusal.code(), String::new())
         },
-        Ok(bundle) => {
-            let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-            let taken = if bundle.unchanged && is_in_force(&before) {
-                Taken { answer: Answer::Unchanged, ..Taken::refused(bundle.code(), hash, "") }
+        Ok(accepted) => {
+            let (epoch, sequence) = (accepted.bundle.manifest.epoch, accepted.bundle.manifest.sequence);
+            let taken = if accepted.unchanged && is_in_force(trust, kernel, &accepted.bundle.manifest_hash) {
+                Taken { answer: Answer::Unchanged, ..refused(accepted.code(), String::new()) }
             } else {
-                match put_in_force(bytes, &before, root, identity) {
-                    Ok(detail) => {
-                        Taken { answer: Answer::Accepted, ..Taken::refused("accepted", hash, detail) }
-                    }
-                    Err((code, detail)) => Taken::refused(code, hash, detail),
+                match put_in_force(trust, kernel, facts, bytes, insist) {
+                    Ok(detail) => Taken { answer: Answer::Accepted, ..refused("accepted", detail) },
+                    Err((code, detail)) => refused(code, detail),
                 }
             };
             Taken { epoch, sequence, ..taken }
         }
-    };
-    taken.report(origin);
-    Ok(taken)
+    }
 }
 
-/// What is remembered is what the kernel decides by, and is there for the next boot: not so after a slot was lost.
-fn is_in_force(before: &trust::Remembered) -> bool {
-    before.bundle().is_some()
-        && kernel::KernelState::open().is_ok_and(|state| state.policy().hash == before.state.bundle)
+/// The bundle with this manifest is what the kernel decides by, and is there for the next boot: not so after a slot was
+/// lost, or a rollback.
+fn is_in_force(trust: &Trust<impl Disk>, kernel: &impl Kernel, manifest: &[u8; 32]) -> bool {
+    let Ok(running) = kernel.in_force() else { return false };
+    running == trust.state().bundle
+        && matches!(trust.named(&running), Some((Source::Bundle, bytes)) if manifest_hash(&bytes) == Some(*manifest))
 }
 
-/// Own copy, kernel, proof, commit. On failure: a reason code, and the detail.
+/// Own copy, trial counted, kernel, proof, commit.
 fn put_in_force(
+    trust: &mut Trust<impl Disk>,
+    kernel: &impl Kernel,
+    facts: &Facts,
     bytes: &[u8],
-    before: &trust::Remembered,
-    root: &Root,
-    identity: &Identity,
-) -> Result<String, (&'static str, String)> {
-    let storage = |error: std::io::Error| ("storage", format!("{DATA}: {error}"));
+    insist: bool,
+) -> Result<String, Refused> {
+    // Without probes nothing is tried.
+    kernel.in_force().map_err(refused_by_kernel)?;
     // What goes into the kernel is the copy that will be there after a power cut, verified as such.
-    let kept = before.keep(bytes).map_err(storage)?;
-    let bundle = open(&kept, &trust::context(root, identity.id(), before.state))
+    let kept = trust.keep(bytes).map_err(refused_by_storage)?;
+    let accepted = trust
+        .offered(&kept, facts, insist)
         .map_err(|refusal| ("storage", format!("own copy: {}", refusal.code())))?;
-    // A bundle that was lost and is offered again is remembered by the file it now is.
-    let state = aegis_bundle::TrustState {
-        generation: before.state.generation.saturating_add(1),
-        bundle: bundle.hash,
-        ..bundle.state
-    };
-    let commit = before.prepare(&state).map_err(storage)?;
-    let detail = in_force::enforce(&bundle).map_err(|error| (error.code(), error.to_string()))?;
-    if let Err(error) = commit.publish() {
-        // The next boot would have the old policy: so shall this one.
-        if let Err(failure) = in_force::put_last_good(identity) {
-            log::error!("policy: the old one could not be put back: {failure}");
-        }
-        // Unless the new name is there and only its flush failed: then what is remembered is the new one.
-        let renamed =
-            trust::remembered().is_ok_and(|now| now.state.bundle == bundle.hash && is_in_force(&now));
-        if !renamed {
-            return Err(storage(error));
-        }
-        log::error!("policy: in force, but not sure to outlive a power cut: {DATA}: {error}");
-    }
-    Ok(detail)
+    let before = *trust.state();
+    // A bundle whose file is lost is none to go back to.
+    let previous = if trust.has_bundle() { accepted.state.previous } else { before.previous };
+    let previous = if previous == accepted.bundle.hash { NONE } else { previous };
+    let state = TrustState { previous, ..accepted.state };
+
+    let tries = trust.begin_trial(accepted.bundle.manifest_hash).map_err(refused_by_storage)?;
+    flip(trust, kernel, &accepted.bundle, state).map_err(|(code, detail)| {
+        let last = if tries >= bounds::TRIES { ", held back from now on" } else { "" };
+        (code, format!("{detail} (trial {tries} of {}{last})", bounds::TRIES))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_details_are_cut_between_characters() {
-        assert_eq!(cut("abc", 5), "abc");
-        assert_eq!(cut("aéé", 4), "aé");
+/// Puts a kept bundle in force and commits the state that names it; or leaves both as they were.
+fn flip(
+    trust: &mut Trust<impl Disk>,
+    kernel: &impl Kernel,
+    bundle: &Bundle<'_>,
+    state: TrustState,
+) -> Result<String, Refused> {
+    let commit = trust.prepare(state).map_err(refused_by_storage)?;
+    let enforced = match kernel.enforce(bundle) {
+        Ok(enforced) => enforced,
+        Err(error) => {
+            trust.abandon(commit);
+            return Err(refused_by_kernel(error));
+        }
+    };
+    if let Some(why) = enforced.unproven {
+        trust.abandon(commit);
+        in_force::put_back(trust, kernel);
+        return Err(("self-test-failed", why));
     }
+    if let Err(error) = trust.commit(commit) {
+        // What is in place now is what the next boot has: so shall this one.
+        if trust.state().bundle != bundle.hash {
+            in_force::put_back(trust, kernel);
+            return Err(refused_by_storage(error));
+        }
+        log::error!("policy: in force, but {UNSURE}: {DATA}: {error}");
+        return Ok(format!("{}; {UNSURE}: {error}", enforced.detail));
+    }
+    Ok(enforced.detail)
+}
+
+/// Back to the policy before the one in force. The one that is left is held back until a person insists.
+pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> Taken {
+    let before = *trust.state();
+    let hash = (before.previous != NONE).then_some(before.previous);
+    let refused = |code, detail: String| Taken::refused(What::Bundle, code, hash, detail);
+    let bytes = match trust.previous() {
+        None => return refused("no-previous", "there is none to roll back to".into()),
+        Some(Ok(bytes)) => bytes,
+        Some(Err(fault)) => {
+            let (epoch, sequence) = (fault.epoch, fault.sequence);
+            return Taken { epoch, sequence, ..refused(fault.code, fault.detail) };
+        }
+    };
+    let bundle = match trust.open_kept(&bytes, Source::Previous) {
+        Ok(bundle) => bundle,
+        Err(refusal) => return refused(refusal.code(), refusal.to_string()),
+    };
+    // One whose file is lost is most likely the highest that was accepted.
+    let left = trust.named(&before.bundle).and_then(|(_, bytes)| manifest_hash(&bytes));
+    let state = TrustState {
+        bundle: bundle.hash,
+        previous: NONE,
+        tried: left.unwrap_or(before.manifest),
+        tries: bounds::TRIES,
+        ..before
+    };
+    let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+    let taken = match kernel
+        .in_force()
+        .map_err(refused_by_kernel)
+        .and_then(|_| flip(trust, kernel, &bundle, state))
+    {
+        Ok(detail) => Taken { answer: Answer::Accepted, ..refused("rolled-back", detail) },
+        Err((code, detail)) => refused(code, detail),
+    };
+    Taken { epoch, sequence, ..taken }
+}
+
+fn refused_by_storage(error: io::Error) -> Refused {
+    ("storage", format!("{DATA}: {error}"))
+}
+
+fn refused_by_kernel(error: KernelError) -> Refused {
+    (error.code(), error.to_string())
 }

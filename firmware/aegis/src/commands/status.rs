@@ -33,6 +33,14 @@ pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
     }
 }
 
+/// The status as JSON, and whether the agent is in good order; after its end, what it left behind.
+pub(crate) fn json() -> Result<(String, bool), Failure> {
+    let status =
+        ask(Duration::ZERO).map_err(|error| Failure::refused(format!("no status from the agent: {error}")))?;
+    let good = status.is_ready() || status.is_stopped();
+    Ok((status.to_json(&crate::kernel::hooks_report()).to_string(), good))
+}
+
 /// Asks until the agent is ready or the time is up; then takes what it left behind.
 fn ask(wait: Duration) -> io::Result<Status> {
     let end = Instant::now() + wait;
@@ -61,7 +69,11 @@ fn text(status: &Status) -> String {
     let reason = status.reason().map_or("unknown", ModeReason::name);
     let policy = &status.policy;
     let lost: u64 = status.lost.iter().sum();
-    [
+    let glass = match status.broken_seconds() {
+        0 => String::new(),
+        seconds => format!("GLASS IS BROKEN: nothing is denied for another {seconds} s\n"),
+    };
+    let lines = [
         format!("mode      {mode} ({reason})"),
         format!(
             "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not found",
@@ -83,6 +95,6 @@ fn text(status: &Status) -> String {
             status.rss_kib,
             status.rss_mapped_kib
         ),
-    ]
-    .join("\n")
+    ];
+    glass + &lines.join("\n")
 }

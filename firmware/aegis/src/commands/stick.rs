@@ -1,197 +1,335 @@
-//! `aegis stick DIR`: the best acceptable bundle of a mounted stick, and a receipt for everything that was offered.
+//! `aegis stick take`: what a stick brings, in the order of trust, and what it carries home.
+//!
+//! 1. Read-only: the chain of root metadata, which revokes; the best acceptable bundle; the break-glass token. Every answer
+//!    is signed as it is given, and kept in memory.
+//! 2. Read-write: receipts, then evidence.
+//!
+//! Whatever becomes of the stick on the way, own storage has the old state or the new one, and the host goes on.
+
+mod answers;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use aegis_bundle::{Answer, Receipt, Root, encode_receipt, limits as bounds, open};
-use aegis_event::Mode;
+use aegis_event::Body;
+use aegis_ring::Reader;
+use aegis_stick::FileSystem;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::policy::{self, Taken};
-use crate::kernel::KernelState;
+use self::answers::Answers;
+use super::{break_glass, export, in_force, status};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
-use crate::storage::device::{self, Identity, hex};
-use crate::storage::{DATA, atomic, trust};
+use crate::run::control;
+use crate::stick::device::{self, Device};
+use crate::stick::directory::Directory;
+use crate::stick::mount::{self, Mounted};
+use crate::stick::receipts::Receipts;
+use crate::stick::{DIRECTORY, OUT, privileges, seen};
+use crate::storage::cursor::Cursor;
+use crate::storage::device::Identity;
+use crate::storage::partition::RingDevice;
+use crate::storage::{RUN, atomic, lock};
 
-const DIRECTORY: &str = "aegis";
-const OUT: &str = "out";
-const SUFFIX: &str = "aegis";
+const STATUS: &str = "status.json";
 
-/// A bundle file of the stick. Its bytes are read when it is looked at, one file at a time.
-struct Offered {
-    path: PathBuf,
-    /// Epoch and sequence, when it would be let in now.
-    rank: Option<(u64, u64)>,
+/// What `aegis stick take` was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// The stick; the first that is there when none is named.
+    pub(crate) device: Option<PathBuf>,
+    /// How long to wait for one to be there.
+    pub(crate) wait: Duration,
+    /// Leave receipts, and no evidence: the boot is not kept waiting.
+    pub(crate) no_export: bool,
+    /// Take nothing: the rest of the evidence and the last status, at the end.
+    pub(crate) last: bool,
 }
 
-impl Offered {
-    /// The file's name, safe to show.
-    fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        aegis_event::Printable(name.as_encoded_bytes()).to_string()
-    }
+/// A stick that is there.
+struct Stick {
+    device: Device,
+    kind: FileSystem,
 }
 
-/// Exit 0 when the stick held nothing, or what is in force now is the best of it; 1 when it held bundles and none was let
-/// in.
-pub(crate) fn run(mount: &Path) -> Outcome {
-    let identity =
-        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
-    let root = trust::root()?;
-    let directory = mount.join(DIRECTORY);
-    let mut offered =
-        look(&directory).map_err(|error| Failure::error(format!("{}: {error}", directory.display())))?;
-    let before = trust::remembered().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
-    let context = trust::context(&root, identity.id(), before.state);
-    for bundle in &mut offered {
-        let Ok(bytes) = atomic::read_bounded(&bundle.path, limits::BUNDLE_BYTES) else { continue };
-        let manifest = open(&bytes, &context).map(|bundle| bundle.manifest);
-        bundle.rank = manifest.ok().map(|manifest| (manifest.epoch, manifest.sequence));
+/// Takes a stick. Exit 0 when there is none, when it brought nothing, or when what is in force is the best that it brought;
+/// 1 when something it brought is refused, or it can't be read or written to.
+pub(crate) fn take(options: &Options) -> Outcome {
+    // Who started this does not leave it behind.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let _one = one_take()?;
+    let Some(stick) = choose(options)? else { return Ok(()) };
+    let Stick { device, kind } = &stick;
+    log::info!("stick {}: {kind}", device.name);
+    privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
+    mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
+    let result = if options.last { stick.carry_out_last() } else { stick.take(!options.no_export) };
+    if result.is_ok() {
+        log::info!("stick {}: done; it can be pulled", device.name);
     }
-    // Best first; what can't be let in last.
-    offered.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.path.cmp(&b.path)));
-    // A stick that can't be written to still brings policy.
-    let receipts = Receipts::open(mount)
-        .inspect_err(|error| log::error!("stick: no receipts: {}: {error}", mount.display()))
-        .ok();
-    answer_all(&offered, &root, &identity, |taken| {
-        let Some(receipts) = &receipts else { return };
-        match receipts.write(taken, &identity) {
-            Ok(path) => log::info!("stick: receipt {}", path.display()),
-            Err(error) => log::error!("stick: receipt: {error}"),
-        }
-    })
+    result
 }
 
-fn answer_all(
-    offered: &[Offered],
-    root: &Root,
-    identity: &Identity,
-    receipt: impl Fn(Option<&Taken>),
-) -> Outcome {
-    if offered.is_empty() {
-        log::info!("stick: no bundle");
-        receipt(None);
-        return Ok(());
-    }
-    let (mut good, mut refused) = (false, Vec::new());
-    for bundle in offered {
-        let name = bundle.name();
-        let taken = match atomic::read_bounded(&bundle.path, limits::BUNDLE_BYTES) {
-            // A better one of this stick is in force: this one was fine, and is not news.
-            Ok(bytes) if good && bundle.rank.is_some() => {
-                let (epoch, sequence) = bundle.rank.unwrap_or_default();
-                let hash = Some(aegis_bundle::hash(&bytes));
-                let taken = Taken { epoch, sequence, ..Taken::refused("superseded", hash, "") };
-                taken.report(&name);
-                taken
+/// One take at a time, whoever began it.
+fn one_take() -> Result<std::fs::File, Failure> {
+    const NAME: &str = "stick.lock";
+    let end = Instant::now() + Duration::from_secs(limits::TAKE_WAIT_SECONDS);
+    loop {
+        match lock::take_now(NAME) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(100));
             }
-            Ok(bytes) => policy::take(&bytes, &name, root, identity)?,
-            Err(error) => {
-                let long = error.kind() == io::ErrorKind::FileTooLarge;
-                let code = if long { "too-large" } else { "unreadable" };
-                let taken = Taken::refused(code, None, error.to_string());
-                taken.report(&name);
-                taken
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Failure::error("another stick is being taken (wait for it, or pull it)"));
             }
+            other => return other.map_err(|error| Failure::error(format!("{RUN}/{NAME}: {error}"))),
+        }
+    }
+}
+
+/// The stick that is named, or the first that is there.
+fn choose(options: &Options) -> Result<Option<Stick>, Failure> {
+    if let Some(node) = &options.device {
+        let failed = |error: io::Error| Failure::error(format!("{}: {error}", node.display()));
+        let device = device::at(node).map_err(failed)?;
+        // Also when it is none, or can't be read: it is looked at once.
+        remember(&device);
+        let kind = device.recognise().map_err(|error| fault(&device, "unreadable", &error))?;
+        if !device.is_there() {
+            return Err(fault(&device, "pulled", &"gone before it was looked at"));
+        }
+        if kind.is_none() {
+            log::info!("{}: not a stick of ours (no file system labelled AEGIS)", device.name);
+        }
+        return Ok(kind.map(|kind| Stick { device, kind }));
+    }
+    let end = Instant::now() + options.wait;
+    loop {
+        let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
+        for device in there {
+            if let Ok(Some(kind)) = device.recognise() {
+                remember(&device);
+                return Ok(Some(Stick { device, kind }));
+            }
+        }
+        if Instant::now() >= end {
+            log::info!("no stick");
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The watcher does not take this plug again.
+fn remember(device: &Device) {
+    let there = device::scan().unwrap_or_default();
+    if let Err(error) = seen::remember(device.plug, &there) {
+        log::warn!("{RUN}: {error} (the stick may be taken twice)");
+    }
+}
+
+/// Reports an event of a stick.
+fn say(code: &str, detail: &str) {
+    let detail = &detail[..detail.floor_char_boundary(aegis_event::limits::DETAIL_BYTES)];
+    in_force::note(Body::Stick { code, detail });
+}
+
+/// What ends a take, as an event and an exit code. Whatever fails of a stick that is gone failed because it was pulled.
+fn fault(device: &Device, code: &str, error: &dyn core::fmt::Display) -> Failure {
+    let code = if device.is_there() { code } else { "pulled" };
+    let detail = format!("{}: {error}", device.name);
+    say(code, &detail);
+    Failure::refused(format!("stick {detail} ({code})"))
+}
+
+impl Stick {
+    /// Takes what it brings, then writes receipts, and evidence if that is wanted.
+    fn take(&self, with_export: bool) -> Outcome {
+        say("seen", &format!("{}: {}", self.device.name, self.kind));
+        let identity =
+            Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+        let receipts = Receipts::new(&identity, ring().and_then(|ring| ring.head))
+            .map_err(|error| Failure::error(format!("boot id: {error}")))?;
+        let mut answers = Answers::new(self, &identity, receipts);
+        let intake = self.read_all(&mut answers);
+        // By the policy that is in force now.
+        break_glass::heed_marker();
+        // What was decided is answered, also when the rest could not be. A stick of which nothing can be read is left alone.
+        if answers.is_empty() {
+            intake?;
+            return Ok(());
+        }
+        if !self.device.is_there() {
+            return Err(intake.err().unwrap_or_else(|| fault(&self.device, "pulled", &"it is gone")));
+        }
+        let written = self.write(|out| {
+            let count =
+                answers.write(out).map_err(|error| self.fault("unwritable", &format!("receipt: {error}")))?;
+            log::info!("stick {}: {count} receipts", self.device.name);
+            if with_export { self.export(out) } else { Ok(()) }
+        });
+        intake?;
+        written?;
+        answers.outcome()
+    }
+
+    /// The end of a session: the rest of the evidence, and the agent's last status.
+    fn carry_out_last(&self) -> Outcome {
+        self.write(|out| {
+            let exported = export::run(out, None, None);
+            let status = status::json().and_then(|(status, healthy)| {
+                let path = atomic::replace(out, STATUS, format!("{status}\n").as_bytes(), 0o644);
+                path.map_err(|error| self.fault("unwritable", &format!("{STATUS}: {error}")))?;
+                if healthy { Ok(()) } else { Err(Failure::refused("the agent could not seal its ring")) }
+            });
+            exported.and(status)
+        })
+    }
+
+    fn fault(&self, code: &str, error: &dyn core::fmt::Display) -> Failure {
+        fault(&self.device, code, error)
+    }
+
+    /// Phase 1. Nothing of the stick is open any more when it returns.
+    fn read_all(&self, answers: &mut Answers<'_, '_>) -> Outcome {
+        let mounted = Mounted::to_read(&self.device, self.kind).map_err(|error| self.unmountable(&error))?;
+        let directory = match Directory::open(mounted.path(), DIRECTORY) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Err(self.fault("no-directory", &format!("there is no {DIRECTORY:?} on it"))),
+            // A file, or a link to wherever.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {
+                return Err(self.fault("no-directory", &format!("{DIRECTORY:?} on it is no directory")));
+            }
+            Err(error) => return Err(self.fault("unreadable", &format!("{DIRECTORY}: {error}"))),
         };
-        log::info!("stick: {name}: {}", taken.code);
-        receipt(Some(&taken));
-        if taken.answer == Answer::Refused {
-            refused.push(format!("{name}: {}", taken.code));
-        } else {
-            good = true;
+        let result = self.read_directory(&directory, answers);
+        drop(directory);
+        // A file system that does not let go is no reason to forget what was decided.
+        if let Err(error) = mounted.end() {
+            log::warn!("stick {}: cannot unmount: {error}", self.device.name);
         }
-    }
-    if good { Ok(()) } else { Err(Failure::refused(format!("refused: {}", refused.join(", ")))) }
-}
-
-/// The bundles of a stick: files `*.aegis` right in its directory. Both the entries passed over and the bundles looked at
-/// are bounded; what is left out is said.
-fn look(directory: &Path) -> io::Result<Vec<Offered>> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut offered = Vec::new();
-    for (number, entry) in entries.enumerate() {
-        if number >= limits::STICK_ENTRIES || offered.len() >= limits::STICK_BUNDLES {
-            log::warn!(
-                "stick: only {} bundles among {} entries are looked at (remove old files)",
-                limits::STICK_BUNDLES,
-                limits::STICK_ENTRIES
-            );
-            break;
-        }
-        let path = entry?.path();
-        // Desktop systems leave `._NAME` files beside the real ones.
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|suffix| suffix == SUFFIX) {
-            offered.push(Offered { path, rank: None });
-        }
-    }
-    Ok(offered)
-}
-
-/// Where receipts go.
-struct Receipts {
-    directory: PathBuf,
-    boot_id: [u8; 16],
-}
-
-impl Receipts {
-    fn open(mount: &Path) -> io::Result<Self> {
-        let directory = mount.join(DIRECTORY).join(OUT);
-        std::fs::create_dir_all(&directory)?;
-        atomic::sweep(&directory);
-        Ok(Self { directory, boot_id: device::boot_id()? })
+        result
     }
 
-    fn write(&self, taken: Option<&Taken>, identity: &Identity) -> io::Result<PathBuf> {
-        let in_force = KernelState::open().map_err(io::Error::other)?;
-        let policy = in_force.policy();
-        let receipt = Receipt {
-            public_key: identity.public(),
-            seen: taken.and_then(|taken| taken.hash),
-            answer: taken.map_or(Answer::None, |taken| taken.answer),
-            code: taken.map_or("", |taken| taken.code),
-            epoch: policy.epoch,
-            sequence: policy.sequence,
-            mode: Mode::from_number(in_force.mode().0).unwrap_or(Mode::AuditOnly),
-            ring_head: None,
-            boot_id: self.boot_id,
-            boot_time: device::boottime(),
-            clock: device::wall_clock(),
-            clock_trusted: false,
+    fn read_directory(&self, directory: &Directory, answers: &mut Answers<'_, '_>) -> Outcome {
+        let found =
+            directory.names().map_err(|error| self.fault("unreadable", &format!("{DIRECTORY}: {error}")))?;
+        if found.more {
+            let most = limits::STICK_ENTRIES;
+            let detail =
+                format!("{}: only the first {most} entries of {DIRECTORY} are looked at", self.device.name);
+            log::warn!("stick {detail} (remove old files)");
+            say("too-many-entries", &detail);
+        }
+        answers.roots(directory)?;
+        answers.bundles(directory, &found.names)?;
+        answers.token(directory)?;
+        if answers.is_empty() {
+            log::info!("stick {}: it brings nothing", self.device.name);
+            answers.sign(None)?;
+        }
+        Ok(())
+    }
+
+    fn unmountable(&self, error: &io::Error) -> Failure {
+        if error.raw_os_error() == Some(libc::ENODEV) && self.device.is_there() {
+            return self.fault("unsupported", &format!("this kernel has no {}", self.kind));
+        }
+        self.fault("unreadable", &format!("cannot mount: {error}"))
+    }
+
+    /// Phase 2: `then` gets the directory that devices write to. No link of the stick's is followed on the way to it.
+    fn write(&self, then: impl FnOnce(&Path) -> Outcome) -> Outcome {
+        let mounted = match Mounted::to_write(&self.device, self.kind) {
+            Ok(mounted) => mounted,
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                let detail =
+                    format!("{}: it can't be written to: no receipts, no evidence", self.device.name);
+                log::warn!("stick {detail}");
+                say("read-only", &detail);
+                return Ok(());
+            }
+            Err(error) => return Err(self.unmountable(&error)),
         };
-        let mut bytes = [0; bounds::RECEIPT_BYTES];
-        let length = encode_receipt(&receipt, identity.secret(), &mut bytes)
-            .map_err(|error| io::Error::other(error.code()))?;
-        // Boot and time in the name: a stick that comes back keeps its older receipts.
-        let name = format!("receipt-{}-{}.cbor", hex(&self.boot_id[..4]), receipt.boot_time / 1000);
-        atomic::replace(&self.directory, &name, &bytes[..length], 0o644)
+        let unwritable = |error: io::Error| self.fault("unwritable", &format!("{DIRECTORY}/{OUT}: {error}"));
+        let made = Directory::open(mounted.path(), DIRECTORY).and_then(|directory| match directory {
+            Some(directory) => directory.make(OUT).map(drop),
+            None => Err(io::ErrorKind::NotFound.into()),
+        });
+        made.map_err(unwritable)?;
+        let out = mounted.path().join(DIRECTORY).join(OUT);
+        atomic::sweep(&out);
+        let result = then(&out);
+        // Whatever came of it, it is written back. Of several faults the first is said.
+        let synced = mounted.sync();
+        let ended = mounted.end();
+        result?;
+        synced.and(ended).map_err(unwritable)
+    }
+
+    /// What was not exported yet, if there is anything.
+    fn export(&self, out: &Path) -> Outcome {
+        settle();
+        match ring() {
+            Some(ring) if ring.has_more() => export::run(out, None, None).map_err(|failure| {
+                if self.device.is_there() { failure } else { self.fault("pulled", &failure) }
+            }),
+            Some(_) => Ok(()),
+            None => {
+                log::info!("stick {}: no evidence: there is no ring to read yet", self.device.name);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The ring, as far as it is on disk.
+struct Ring {
+    id: [u8; 16],
+    /// None in an empty one.
+    head: Option<[u8; 32]>,
+    next_sequence: u64,
+}
+
+impl Ring {
+    /// There are events that were not exported.
+    fn has_more(&self) -> bool {
+        // A cursor that can't be read is for the export to say.
+        Cursor::load(&self.id).map_or(true, |cursor| cursor.next.max(1) < self.next_sequence)
+    }
+}
+
+/// `None` when there is none that can be read: a new device's is not formatted before its agent runs.
+fn ring() -> Option<Ring> {
+    let mut scratch = vec![0; limits::COMMIT_BYTES];
+    let device = RingDevice::open(None, false).ok()?;
+    let reader = Reader::open(device, &mut scratch).ok()?;
+    let next_sequence = reader.next_sequence();
+    Some(Ring { id: reader.ring_id(), head: (next_sequence > 1).then(|| reader.head()), next_sequence })
+}
+
+/// Waits, for a moment, until what was just reported is on disk, so that it goes out with this stick already.
+fn settle() {
+    let end = Instant::now() + Duration::from_millis(limits::FLUSH_MILLIS);
+    while let Ok(status) = control::ask_status() {
+        if status.in_flight() == 0 || Instant::now() >= end {
+            std::thread::sleep(Duration::from_millis(2 * limits::COMMIT_AT_MILLIS));
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn only_visible_bundles_are_looked_at_and_not_too_many() {
-        let stick = tempfile::tempdir().unwrap();
-        for number in 0..limits::STICK_BUNDLES + 3 {
-            std::fs::write(stick.path().join(format!("{number}.aegis")), b"").unwrap();
-        }
-        assert_eq!(look(stick.path()).unwrap().len(), limits::STICK_BUNDLES);
-        let stick = tempfile::tempdir().unwrap();
-        for name in ["._a.aegis", "a.aegis", "a.txt", "aegis"] {
-            std::fs::write(stick.path().join(name), b"").unwrap();
-        }
-        let found = look(stick.path()).unwrap();
-        assert_eq!(found.iter().map(Offered::name).collect::<Vec<_>>(), ["a.aegis"]);
-        assert!(look(&stick.path().join("nothing")).unwrap().is_empty());
+    fn what_is_exported_begins_after_what_was() {
+        let ring = |next_sequence| Ring { id: [7; 16], head: None, next_sequence };
+        // No cursor of this ring: the beginning.
+        assert!(!ring(1).has_more());
+        assert!(ring(2).has_more());
     }
 }

@@ -21,6 +21,10 @@ pub(crate) enum KernelError {
     Policy(aegis_policy::PolicyError),
     /// The kernel's maps do not hold what was just written.
     ReadBack { expected: usize, found: usize },
+    /// The glass is not broken until a time that is past, or more than a day away.
+    GlassTime,
+    /// The kernel does not hold the end of the break that was just written.
+    GlassReadBack,
     /// Not a workload name.
     WorkloadName,
     /// All workload slots are taken by cgroups that exist.
@@ -43,7 +47,8 @@ impl KernelError {
             Self::Missing { .. } => "kernel-feature-missing",
             Self::Load { .. } => "probes-refused",
             Self::Policy(error) => error.code(),
-            Self::ReadBack { .. } => "read-back-differs",
+            Self::ReadBack { .. } | Self::GlassReadBack => "read-back-differs",
+            Self::GlassTime => "break-glass-time",
             Self::WorkloadName => "bad-workload-name",
             Self::NoSlot => "workloads-full",
             Self::NotConfined { .. } => "not-confined",
@@ -72,6 +77,14 @@ impl fmt::Display for KernelError {
             Self::Policy(error) => write!(f, "{error}"),
             Self::ReadBack { expected, found } => {
                 write!(f, "the kernel holds {found} of {expected} rule entries just written")
+            }
+            Self::GlassTime => write!(
+                f,
+                "the glass can be broken for at most {} s from now, and not for a time that is over",
+                crate::limits::GLASS_SECONDS
+            ),
+            Self::GlassReadBack => {
+                f.write_str("the kernel does not hold the end of the break that was just written")
             }
             Self::WorkloadName => {
                 f.write_str("not a workload name: 1 to 63 letters, digits, `.`, `_`, `-`, not `.` or `..`")

@@ -4,6 +4,7 @@
 //! - [`apply()`]: a policy into the idle rule set, then one store that swaps the sets.
 //! - [`workload`]: cgroups in and out of the probes' sight.
 //! - [`selftest`]: a real denial, before anybody says `enforcing`.
+//! - [`break_glass`]: nothing is denied for a time; the kernel ends it.
 //! - [`send_note`]: an event of a short-lived command, through the kernel ring buffer.
 //! - [`KernelState`], [`EventSource`]: what the long-lived agent reads; they work without capabilities once open.
 //!
@@ -12,6 +13,7 @@
 mod apply;
 mod error;
 mod events;
+mod glass;
 mod load;
 mod lock;
 mod note;
@@ -23,10 +25,11 @@ pub(crate) mod workload;
 pub(crate) use apply::{Offer, apply};
 pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
+pub(crate) use glass::{break_glass, mend_glass};
 pub(crate) use load::{hooks_report, load};
 pub(crate) use note::send_note;
 pub(crate) use state::{KernelState, PolicyInForce};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
-pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v2";
-const _: () = assert!(aegis_probes::abi::ABI_VERSION == 2, "name the directory after the ABI");
+pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v3";
+const _: () = assert!(aegis_probes::abi::ABI_VERSION == 3, "name the directory after the ABI");

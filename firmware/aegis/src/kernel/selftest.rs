@@ -2,6 +2,9 @@
 //!
 //! This process moves into a cgroup of its own (slot 0, rule set entry 0), where the policy in force denies three
 //! things to it, tries them, and moves back. What it tries inside shows in the evidence as workload `aegis-selftest`.
+//!
+//! Its own denials are real while the glass is broken too (`probes/bpf/rules.bpf.h:unless_broken`): what it proves is what
+//! will be in force once the glass is whole, and needs nobody to prove it again.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -18,12 +21,13 @@ use super::load::pinned_hooks;
 use super::lock::Lock;
 use super::state::{KernelState, RuleNames, SELF_TEST_RULE, WorkloadNames, Writer};
 use super::workload::{cgroup_id, cgroups, enter, own_cgroup};
+use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
 
 const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
 const NAME: &[u8] = b"aegis-selftest";
 const SLOT: u32 = 0;
-const RULESET: u32 = 0;
+const RULESET: u32 = abi::RULESET_SELFTEST;
 /// Run when nothing denies it. Its interpreter need not exist: the denial comes before it is looked for.
 const SCRIPT: &[u8] = b"#!/bin/true\n";
 
@@ -38,16 +42,30 @@ pub(crate) struct Proof {
     pub(crate) detail: String,
 }
 
+impl Proof {
+    /// What is in force while the glass is broken, whatever was proven.
+    fn behind_broken_glass(self) -> Self {
+        let Self { mode, reason, detail } = self;
+        let separator = if detail.is_empty() { "" } else { ": " };
+        Self {
+            mode: Mode::AuditOnly,
+            reason: ModeReason::BrokenGlass,
+            detail: format!("when the glass is whole again: {mode} ({reason}){separator}{detail}"),
+        }
+    }
+}
+
 /// Proves what is in force and says so in the kernel's control page. `policy` is the mode that the policy in force asks
-/// for. Errors are for what kept the test from being made; the mode is then `audit-only`.
+/// for. While the glass is broken the page says what was proven, for afterwards, and the answer what is in force now.
+/// Errors are for what kept the test from being made; the mode is then `audit-only`.
 pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
     // Until it is proven it is not so.
     control.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
     let hooks = pinned_hooks();
-    let proof = |mode, reason, detail| Ok(Proof { mode, reason, detail });
-    let result = if !super::load::lsm_is_active() {
+    let proof = |mode, reason, detail| Proof { mode, reason, detail };
+    let proof = if !super::load::lsm_is_active() {
         let detail = "`bpf` is not in the kernel's LSM list (boot with lsm=…,bpf)".to_owned();
         proof(Mode::AuditOnly, ModeReason::LsmBpfMissing, detail)
     } else if let Some(broken) = hooks.iter().find(|status| !status.is_whole()) {
@@ -64,10 +82,8 @@ pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
             }
         }
     };
-    if let Ok(proof) = &result {
-        control.set_mode(proof.mode, proof.reason);
-    }
-    result
+    control.set_mode(proof.mode, proof.reason);
+    Ok(if boottime() < control.broken_until() { proof.behind_broken_glass() } else { proof })
 }
 
 /// The files of the test.
@@ -231,4 +247,28 @@ fn execute(path: &Path) -> Outcome {
 
 fn is_noexec(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_broken_glass_nothing_is_called_enforcing_and_nothing_is_kept_quiet() {
+        let proof = |mode, reason, detail: &str| Proof { mode, reason, detail: detail.to_owned() };
+        for (proof, detail) in [
+            (
+                proof(Mode::Enforcing, ModeReason::SelfTestPassed, ""),
+                "when the glass is whole again: enforcing (self-test-passed)",
+            ),
+            (
+                proof(Mode::AuditOnly, ModeReason::HookMissing, "file_open: no"),
+                "when the glass is whole again: audit-only (hook-missing): file_open: no",
+            ),
+        ] {
+            let now = proof.behind_broken_glass();
+            assert_eq!((now.mode, now.reason), (Mode::AuditOnly, ModeReason::BrokenGlass));
+            assert_eq!(now.detail, detail);
+        }
+    }
 }

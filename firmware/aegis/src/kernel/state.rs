@@ -12,6 +12,7 @@ use aegis_probes::abi::{self, Control, Counters, RuleName};
 
 use super::sys::{Map, Shared};
 use super::{KernelError, PINS};
+use crate::storage::device::boottime;
 
 /// A workload's name out of a shared page, on the stack.
 pub(crate) type Name = heapless::Vec<u8, { abi::WORKLOAD_NAME_MAX }>;
@@ -120,9 +121,35 @@ impl KernelState {
         }
     }
 
-    /// Numbers of [`Mode`] and [`ModeReason`], as the last self-test set them.
+    /// Numbers of [`Mode`] and [`ModeReason`] that say what is in force now.
     pub(crate) fn mode(&self) -> (u8, u8) {
+        self.mode_at(boottime())
+    }
+
+    /// As [`KernelState::mode`] at `now` (`CLOCK_BOOTTIME`, ns): what was proven, unless the glass is broken then.
+    pub(crate) fn mode_at(&self, now: u64) -> (u8, u8) {
+        if now < self.broken_until() {
+            (Mode::AuditOnly.number(), ModeReason::BrokenGlass.number())
+        } else {
+            self.proven_mode()
+        }
+    }
+
+    /// Numbers of [`Mode`] and [`ModeReason`], as the last self-test set them: in force while the glass is whole. The
+    /// self-test's denials are real while it is broken, so a proof made then holds afterwards.
+    pub(crate) fn proven_mode(&self) -> (u8, u8) {
         (self.control[0].mode.load(Relaxed) as u8, self.control[0].reason.load(Relaxed) as u8)
+    }
+
+    /// Until when (`CLOCK_BOOTTIME`, ns) nothing is denied. 0: the glass was not broken since the probes were loaded; in
+    /// the past: when the last break ended.
+    pub(crate) fn broken_until(&self) -> u64 {
+        self.control[0].broken_until.load(Acquire)
+    }
+
+    /// Decisions of all slots that would have been denials, had the glass been whole.
+    pub(crate) fn total_passed(&self) -> u64 {
+        self.sum(|counters| &counters.passed)
     }
 }
 
@@ -174,6 +201,15 @@ impl Writer {
         control.loaded_at.store(loaded_at, Relaxed);
         self.set_mode(Mode::AuditOnly, reason);
         control.abi_version.store(abi::ABI_VERSION, Release);
+    }
+
+    pub(super) fn broken_until(&self) -> u64 {
+        self.control[0].broken_until.load(Acquire)
+    }
+
+    /// Until when nothing is denied: one aligned store, seen whole by every decision after it.
+    pub(super) fn set_broken_until(&self, until: u64) {
+        self.control[0].broken_until.store(until, Release);
     }
 
     pub(super) fn set_mode(&self, mode: Mode, reason: ModeReason) {

@@ -15,7 +15,7 @@ use super::shared::CAUSES;
 use crate::limits::WORKLOADS;
 use crate::storage::RUN;
 
-const BYTES: usize = 8 * (2 + CAUSES + WORKLOADS);
+const BYTES: usize = 8 * (4 + CAUSES + WORKLOADS);
 
 /// What is on disk of this boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub(crate) struct Books {
     pub(crate) acked: u64,
     /// Counted events flushed.
     pub(crate) taken: u64,
+    /// End of the last break of the glass of which an event says that it is over, `CLOCK_BOOTTIME` ns; 0 if none does.
+    pub(crate) mended: u64,
+    /// Would-be denials that passed, by such events together.
+    pub(crate) passed: u64,
     /// Events reported as lost by the agent, by cause number; the kernel's own are in `reported`.
     pub(crate) lost: [u64; CAUSES],
     /// Losses of the kernel ring buffer reported so far, by workload slot.
@@ -32,7 +36,7 @@ pub(crate) struct Books {
 
 impl Default for Books {
     fn default() -> Self {
-        Self { acked: 0, taken: 0, lost: [0; CAUSES], reported: [0; WORKLOADS] }
+        Self { acked: 0, taken: 0, mended: 0, passed: 0, lost: [0; CAUSES], reported: [0; WORKLOADS] }
     }
 }
 
@@ -47,6 +51,8 @@ pub(crate) enum Entry {
     KernelLoss(usize, u64),
     /// The agent lost events.
     AgentLoss(Cause, u64),
+    /// The break of the glass that ended then is over, and so many would-be denials passed.
+    Mended { until: u64, passed: u64 },
 }
 
 impl Entry {
@@ -57,6 +63,7 @@ impl Entry {
                 slot(workload).map_or(Self::Nothing, |slot| Self::KernelLoss(slot, count))
             }
             Body::Loss { cause, count, .. } => Self::AgentLoss(cause, count),
+            Body::GlassMended { until, passed, .. } => Self::Mended { until, passed },
             _ if event.kind().is_counted() => Self::Counted,
             _ => Self::Nothing,
         }
@@ -78,11 +85,15 @@ impl Books {
                 let lost = &mut self.lost[usize::from(cause.number())];
                 *lost = lost.saturating_add(count);
             }
+            Entry::Mended { until, passed } => {
+                self.mended = until;
+                self.passed = self.passed.saturating_add(passed);
+            }
         }
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
-        [self.acked, self.taken].into_iter().chain(self.lost).chain(self.reported)
+        [self.acked, self.taken, self.mended, self.passed].into_iter().chain(self.lost).chain(self.reported)
     }
 
     fn to_bytes(&self) -> [u8; BYTES] {
@@ -101,6 +112,8 @@ impl Books {
         Self {
             acked: next(),
             taken: next(),
+            mended: next(),
+            passed: next(),
             lost: core::array::from_fn(|_| next()),
             reported: core::array::from_fn(|_| next()),
         }
@@ -138,11 +151,26 @@ mod tests {
     #[test]
     fn books_come_back_as_they_went() {
         let mut books = Books { acked: 5, ..Books::default() };
-        for entry in [Entry::Counted, Entry::KernelLoss(255, 7), Entry::AgentLoss(Cause::AgentKilled, 9)] {
+        for entry in [
+            Entry::Counted,
+            Entry::KernelLoss(255, 7),
+            Entry::AgentLoss(Cause::AgentKilled, 9),
+            Entry::Mended { until: 40, passed: 3 },
+            Entry::Mended { until: 60, passed: 2 },
+        ] {
             books.add(entry);
         }
         books.add(Entry::KernelLoss(WORKLOADS, 1)); // out of range: ignored, not a panic
         assert_eq!(Books::from_bytes(&books.to_bytes()), books);
         assert_eq!((books.taken, books.reported[255], books.lost[3]), (1, 7, 9));
+        assert_eq!((books.mended, books.passed), (60, 5));
+    }
+
+    #[test]
+    fn the_end_of_a_break_is_booked_from_its_event() {
+        let (mode, reason) = (aegis_event::Mode::Enforcing, aegis_event::ModeReason::SelfTestPassed);
+        let body = Body::GlassMended { until: 60, passed: 2, mode, reason };
+        let event = Event { time: 61, subject: None, body };
+        assert_eq!(Entry::of(&event, |_| None), Entry::Mended { until: 60, passed: 2 });
     }
 }

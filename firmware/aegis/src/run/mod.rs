@@ -3,6 +3,7 @@
 mod books;
 mod confine;
 pub(crate) mod control;
+mod glass;
 mod queue;
 mod reader;
 mod shared;

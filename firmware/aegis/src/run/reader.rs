@@ -1,14 +1,17 @@
-//! The reader: kernel ring buffer -> event -> queue. Allocates nothing once the agent is ready.
+//! The reader: kernel ring buffer -> event -> queue. Allocates nothing once the agent is ready; a word on the console while
+//! the glass is broken costs a few allocations a minute.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use aegis_event::{Accounts, Body, Cause, Event, Verdict};
+use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use super::books::{Books, Entry};
+use super::glass::{Glass, Look};
 use super::queue::{In, Slot};
 use super::shared::{Phase, Shared};
 use super::signals::Signals;
@@ -35,6 +38,7 @@ pub(crate) struct Reader<'r> {
     pub(crate) books: Books,
     /// An agent ran before in this boot and may have died with events in hand. None when none did, or when it is settled.
     pub(crate) missing: Option<Missing>,
+    pub(crate) glass: Glass,
     pub(crate) trace: bool,
 }
 
@@ -82,6 +86,7 @@ impl Reader<'_> {
                     self.look_for_missing();
                 }
             }
+            let glass = self.look_at_glass();
             let made = heap::allocations_of_this_thread();
             let since = *allocations.get_or_insert(made);
             self.shared.reader_allocations.store(made - since, Relaxed);
@@ -89,9 +94,11 @@ impl Reader<'_> {
                 break;
             }
             if drained {
-                // With nothing to settle, sleep until there is an event: an idle agent does not wake.
+                // With nothing to settle, sleep until there is an event: an idle agent does not wake. (Breaking the glass
+                // is told by one.)
                 let settled = self.missing.is_none() && !unlooked;
-                self.wait(if settled { None } else { Some(LOSS_INTERVAL) });
+                let losses = if settled { None } else { Some(LOSS_INTERVAL) };
+                self.wait([losses, glass].into_iter().flatten().min());
             }
         }
         self.shared.set_phase(Phase::Stopping);
@@ -139,8 +146,12 @@ impl Reader<'_> {
         }
     }
 
+    /// Sleeps until there is an event or a signal, or for so long; less than the 24 days that epoll can.
     fn wait(&self, timeout: Option<Duration>) {
-        let timeout = timeout.map(|limit| Timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) });
+        let timeout = timeout.map(|limit| Timespec {
+            tv_sec: limit.as_secs().cast_signed(),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        });
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 2];
         // An error here is a signal; the loop looks at signals next.
@@ -191,6 +202,41 @@ impl Reader<'_> {
         }
     }
 
+    /// Says what is new of the glass; returns how long there is nothing to look for, none while it is whole.
+    fn look_at_glass(&mut self) -> Option<Duration> {
+        let until = self.state.broken_until();
+        if until == self.books.mended {
+            return None; // Never broken, or over and said: no clock is read.
+        }
+        let now = boottime();
+        match self.glass.look(until, self.books.mended, now) {
+            Look::Nothing => {}
+            Look::Broken { seconds } => {
+                let given = is_writable(&rustix::stdio::stderr());
+                if given {
+                    log::warn!("GLASS IS BROKEN: nothing is denied for another {seconds} s");
+                }
+                self.glass.warned(until, now, given);
+            }
+            Look::Mended { until } => self.say_mended(until),
+        }
+        self.glass.pause(until, now)
+    }
+
+    /// Writes that the break that ended then is over: once, since it is booked with the event.
+    fn say_mended(&mut self, until: u64) {
+        let passed = self.state.total_passed().saturating_sub(self.books.passed);
+        let (mode, reason) = self.state.proven_mode();
+        let mode = Mode::from_number(mode).unwrap_or(Mode::AuditOnly);
+        let reason = ModeReason::from_number(reason).unwrap_or(ModeReason::SelfTestFailed);
+        let entry = Entry::Mended { until, passed };
+        self.books.add(entry);
+        self.say(Body::GlassMended { until, passed, mode, reason }, entry);
+        if is_writable(&rustix::stdio::stderr()) {
+            log::warn!("the glass is whole again: {passed} would-be denials passed; now {mode} ({reason})");
+        }
+    }
+
     fn accounts(&self) -> Accounts {
         accounts(self.state, self.shared)
     }
@@ -226,6 +272,7 @@ impl Reader<'_> {
             // Never still to the end: what no look could explain.
             self.book_missing(missing.lowest);
         }
+        self.look_at_glass();
         let accounts = self.accounts();
         self.say(Body::Accounts(accounts), Entry::Nothing);
         let signal = self.signals.last();
@@ -241,16 +288,19 @@ pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
     Accounts { seen: state.total_seen(), written, lost }
 }
 
+/// A line would go out at once: neither a terminal that is stopped nor a full pipe.
+fn is_writable(out: &impl AsFd) -> bool {
+    let mut ready = [PollFd::new(out, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0) && ready[0].revents().contains(PollFlags::OUT)
+}
+
 /// One line on stdout; built on the stack, cut if it does not fit. A console that is stopped or slow must not hold up
 /// evidence: a line that would wait is left out, and the next one that fits says how many were.
 fn print(event: &Event<'_>) {
     static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
     let out = rustix::stdio::stdout();
-    let mut ready = [PollFd::new(&out, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let writable = poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0)
-        && ready[0].revents().contains(PollFlags::OUT);
-    if !writable {
+    if !is_writable(&out) {
         LEFT_OUT.fetch_add(1, Relaxed);
         return;
     }

@@ -15,6 +15,7 @@ use aegis_ring::Ring;
 use rustix::event::epoll;
 
 use super::books::{Books, BooksFile, Entry};
+use super::glass::Glass;
 use super::queue::{Events, In};
 use super::reader::{Missing, Reader, accounts};
 use super::shared::{Phase, Shared};
@@ -94,6 +95,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         poll,
         books: opened.books,
         missing,
+        glass: Glass::default(),
         trace: options.trace,
     };
     reader.say(Body::Start { version: env!("CARGO_PKG_VERSION"), clean: opened.clean }, Entry::Nothing);
@@ -273,16 +275,19 @@ fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) -> Status {
     let books = accounts(state, shared);
     let heap = heap::in_use();
     let load = |number: &core::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-    let (mode, reason) = state.mode();
+    let at = boottime();
+    let (mode, reason) = state.mode_at(at);
     let [rss_kib, rss_mapped_kib] = outputs.resident_kib();
     Status {
         phase: shared.phase(),
-        at: boottime(),
+        at,
         mode,
         reason,
+        broken_until: state.broken_until(),
         policy: state.policy(),
         events: shared.by_kind(),
         denied: shared.denied(),
+        passed: state.total_passed(),
         seen: books.seen,
         written: books.written,
         lost: books.lost,

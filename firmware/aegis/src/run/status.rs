@@ -4,6 +4,7 @@ use aegis_event::{Cause, Kind, Mode, ModeReason};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::glass::seconds_left;
 use super::shared::{CAUSES, KINDS, Phase};
 use crate::kernel::PolicyInForce;
 
@@ -16,10 +17,14 @@ pub(crate) struct Status {
     /// [`Mode`] and [`ModeReason`] numbers.
     pub(crate) mode: u8,
     pub(crate) reason: u8,
+    /// Until when nothing is denied, `CLOCK_BOOTTIME` ns; 0, or past: the glass is whole.
+    pub(crate) broken_until: u64,
     pub(crate) policy: PolicyInForce,
     /// By position in [`Kind::ALL`].
     pub(crate) events: [u64; KINDS],
     pub(crate) denied: u64,
+    /// Decisions of the kernel that would have been denials, had the glass been whole.
+    pub(crate) passed: u64,
     /// Events the kernel made; those the agent handed to the ring; lost, by [`Cause`] number.
     pub(crate) seen: u64,
     pub(crate) written: u64,
@@ -74,6 +79,11 @@ impl Status {
         ModeReason::from_number(self.reason)
     }
 
+    /// For how many seconds more nothing is denied, at the time of this status; 0: the glass is whole.
+    pub(crate) const fn broken_seconds(&self) -> u64 {
+        seconds_left(self.broken_until, self.at)
+    }
+
     /// Events in the kernel ring buffer, not yet taken: seen less written less lost.
     pub(crate) fn in_flight(&self) -> u64 {
         let lost = self.lost.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
@@ -92,6 +102,12 @@ impl Status {
             "at_ns": self.at,
             "mode": self.mode().map_or("unknown", Mode::name),
             "reason": self.reason().map_or("unknown", ModeReason::name),
+            "glass": {
+                "broken": self.broken_seconds() > 0,
+                "seconds_left": self.broken_seconds(),
+                "until_ns": self.broken_until,
+                "passed": self.passed,
+            },
             "policy": {
                 "epoch": self.policy.epoch,
                 "sequence": self.policy.sequence,

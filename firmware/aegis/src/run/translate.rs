@@ -29,7 +29,12 @@ pub(crate) fn translate<T>(
             comm: record.comm(),
         },
     };
-    let decision = Decision { verdict: record.verdict, policy: head.policy, rule: record.rule };
+    let decision = Decision {
+        verdict: record.verdict,
+        policy: head.policy,
+        rule: record.rule,
+        glass_broken: record.glass_broken,
+    };
     let body = body(record.raw, decision);
     Some(then(&Event { time: head.time, subject: Some(subject), body }))
 }

@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// How the name of a file begins and ends that is not published yet.
+pub(super) const TEMPORARY: (&str, &str) = (".aegis-", ".tmp");
+
 /// A file that is not there until [`Pending::publish`] has made it durable. Dropped before that, it leaves nothing.
 pub(crate) struct Pending {
     file: File,
@@ -15,7 +18,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Begins a file beside where it will be published, with these permission bits.
     pub(crate) fn begin(directory: &Path, mode: u32) -> io::Result<Self> {
-        let temporary = directory.join(format!(".aegis-{}.tmp", std::process::id()));
+        let temporary = directory.join(format!("{}{}{}", TEMPORARY.0, std::process::id(), TEMPORARY.1));
         let file = match create(&temporary, mode) {
             // Left by a process of the same number that lost power before the rename: never valid.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -31,11 +34,6 @@ impl Pending {
     pub(crate) fn cut(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.seek(io::SeekFrom::Start(length)).map(drop)
-    }
-
-    /// Makes what was written so far durable, still under no name.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
     }
 
     /// Makes what was written durable under `name`, in the same directory, replacing what was there.
@@ -54,12 +52,16 @@ impl Pending {
 pub(crate) fn sweep(directory: &Path) {
     const MOST: usize = 64;
     let Ok(entries) = fs::read_dir(directory) else { return };
-    let left_over = |name: &[u8]| name.starts_with(b".aegis-") && name.ends_with(b".tmp");
-    for entry in entries.flatten().filter(|entry| left_over(entry.file_name().as_encoded_bytes())).take(MOST)
-    {
+    let left_over = |entry: &fs::DirEntry| is_left_over(entry.file_name().as_encoded_bytes());
+    for entry in entries.flatten().filter(left_over).take(MOST) {
         // One that can't be removed is in nobody's way.
         let _ = fs::remove_file(entry.path());
     }
+}
+
+/// True when this is the name of a file that was not published.
+pub(super) fn is_left_over(name: &[u8]) -> bool {
+    name.starts_with(TEMPORARY.0.as_bytes()) && name.ends_with(TEMPORARY.1.as_bytes())
 }
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
@@ -108,6 +110,11 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    read_bounded_file(&file, limit)
+}
+
+/// Reads an open file that must be regular, of at most `limit` bytes.
+pub(super) fn read_bounded_file(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -1,17 +1,24 @@
 //! Own storage under `/data/aegis` and the files of a stick: every write is old state or new state.
 
 pub(crate) mod atomic;
+mod copies;
 pub(crate) mod cursor;
 pub(crate) mod device;
+pub(crate) mod disk;
+pub(crate) mod facts;
+mod groups;
+pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod partition;
+mod roots;
+#[cfg(test)]
+pub(crate) mod simulated;
+mod slots;
 pub(crate) mod trust;
 
 /// Own storage on the data partition.
 pub(crate) const DATA: &str = "/data/aegis";
 /// Runtime state, gone at power off.
 pub(crate) const RUN: &str = "/run/aegis";
-/// The trust anchor in the verified root file system.
-pub(crate) const ROOT_METADATA: &str = "/etc/aegis/root.cbor";
-/// The policy of a device that was given none.
-pub(crate) const BASELINE: &str = "/etc/aegis/baseline.aegis";
+/// What the verified root file system holds of ours: trust anchor, baseline, groups, build time.
+pub(crate) const IMAGE: &str = "/etc/aegis";

@@ -25,7 +25,7 @@ pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
 }
 
 /// A device of sysfs that hangs on a USB bus: `…/usb1/1-1/…`.
-fn on_usb(device: &Path) -> bool {
+pub(crate) fn on_usb(device: &Path) -> bool {
     device.iter().any(|part| {
         part.as_encoded_bytes()
             .strip_prefix(b"usb")

@@ -1,157 +1,389 @@
-//! What the device trusts and remembers: root metadata, trust state in two copies, two slots for the policy in force.
+//! What the device trusts and remembers: the chain of root metadata, the trust state, the bundles that it names.
 //!
-//! A bundle is first written whole to the slot that the trust state does not name, then put in force, then named by a
-//! new trust state: that write is the commit. Power may fail between any two of these; the next boot takes the slot
-//! that the trust state names.
+//! A bundle is first kept whole in a slot that the trust state does not name, then counted as tried, then put in force,
+//! then named by a new trust state: that write is the commit. Root metadata counts from the moment that it is kept.
+//! Power may fail between any two of these; the next boot decides by what the trust state names and the chain lets in.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::{Context, Root, TrustState, limits as bounds};
+use aegis_bundle::{Accepted, Bundle, Reason, Refusal, Root, RootError, TrustState, limits as bounds};
 
-use super::atomic::Pending;
-use super::{DATA, ROOT_METADATA, atomic, lock};
+use super::copies::{Commit, Copies};
+use super::disk::{Data, Disk};
+use super::facts::Facts;
+use super::roots::Chain;
+use super::{DATA, IMAGE, atomic, disk, lock, slots};
 use crate::limits;
 use crate::outcome::Failure;
 
-const COPIES: [&str; 2] = ["trust.a", "trust.b"];
-const SLOTS: [&str; 2] = ["slot.a", "slot.b"];
-const BUNDLE: &str = "bundle.aegis";
+/// The trust anchor, in the verified root file system.
+const ANCHOR: &str = "root.cbor";
+/// The policy of a device that was given none, beside it.
+const BASELINE: &str = "baseline.aegis";
+/// No bundle, no manifest.
+pub(crate) const NONE: [u8; 32] = [0; 32];
+/// The code of a bundle that is not there any more, or not what it was.
+pub(crate) const LOST: &str = "policy-lost";
+/// The code of a bundle that the root in force takes out of force.
+pub(crate) const REVOKED: &str = "policy-revoked";
 
-/// The trust anchor, from the read-only root file system.
-pub(crate) fn root() -> Result<Root, Failure> {
-    let path = Path::new(ROOT_METADATA);
-    let bytes = atomic::read_bounded(path, bounds::ROOT_BYTES as u64)
-        .map_err(|error| Failure::error(format!("{ROOT_METADATA}: {error}")))?;
-    Root::open(&bytes).map_err(|error| {
-        Failure::error(format!("{ROOT_METADATA}: {} (the image is not sound)", error.code()))
-    })
-}
-
-/// What was accepted before.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Remembered {
-    /// The newest good copy; a new device's when there is none.
-    pub(crate) state: TrustState,
-    /// There were copies, and none was good.
-    pub(crate) damaged: bool,
-    /// Which copy the next write replaces.
-    next: usize,
-}
-
-/// Reads both copies of the trust state. A copy that can't be read is as good as a damaged one, as long as the other
-/// is good: that is what two are for.
-pub(crate) fn remembered() -> io::Result<Remembered> {
-    let read =
-        |name: &str| match atomic::read_bounded(&Path::new(DATA).join(name), bounds::STATE_BYTES as u64) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            // Too long, or no regular file: not a copy.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) =>
-            {
-                Ok(vec![0])
-            }
-            Err(error) => Err(error),
-        };
-    let (copies, unreadable) = match (read(COPIES[0]), read(COPIES[1])) {
-        (Ok(a), Ok(b)) => ([a, b], None),
-        (Ok(a), Err(error)) => ([a, vec![0]], Some(error)),
-        (Err(error), Ok(b)) => ([vec![0], b], Some(error)),
-        (Err(error), Err(_)) => return Err(error),
-    };
-    if let Some(error) = unreadable
-        && TrustState::pick(&copies[0], &copies[1]).is_none()
-    {
-        // One unreadable, the other no good: not a new device, and not for us to guess.
-        return Err(error);
-    }
-    let Some(state) = TrustState::pick(&copies[0], &copies[1]) else {
-        let damaged = copies.iter().any(|copy| !copy.is_empty());
-        return Ok(Remembered { damaged, ..Remembered::default() });
-    };
-    // The copy that is not the one picked.
-    let next = usize::from(TrustState::decode(&copies[0]) == Some(state));
-    Ok(Remembered { state, damaged: false, next })
-}
-
-impl Remembered {
-    /// Writes the new state beside the older copy, durably: all that can run out of space is done here.
-    /// [`Commit::publish`] puts it in that copy's place.
-    pub(crate) fn prepare(&self, state: &TrustState) -> io::Result<Commit> {
-        let mut pending = Pending::begin(Path::new(DATA), 0o600)?;
-        pending.write_all(&state.encode())?;
-        pending.sync()?;
-        Ok(Commit { pending, copy: COPIES[self.next] })
-    }
-
-    /// The bundle that the trust state names, from whichever slot holds it.
-    pub(crate) fn bundle(&self) -> Option<Vec<u8>> {
-        self.slot_in_force().map(|(_, bundle)| bundle)
-    }
-
-    /// Which slot holds the bundle that the trust state names, and the bundle.
-    fn slot_in_force(&self) -> Option<(usize, Vec<u8>)> {
-        SLOTS.iter().enumerate().find_map(|(slot, name)| {
-            let bytes = atomic::read_bounded(&slot_path(name).join(BUNDLE), limits::BUNDLE_BYTES).ok()?;
-            (aegis_bundle::hash(&bytes) == self.state.bundle).then_some((slot, bytes))
-        })
-    }
-
-    /// Keeps a copy of a bundle in the slot that is not the one in force; returns what was read back from it.
-    pub(crate) fn keep(&self, bundle: &[u8]) -> io::Result<Vec<u8>> {
-        let first_is_in_force = self.slot_in_force().is_some_and(|(slot, _)| slot == 0);
-        let directory = slot_path(SLOTS[usize::from(first_is_in_force)]);
-        atomic::make_private_directory(&directory)?;
-        let path = atomic::replace(&directory, BUNDLE, bundle, 0o600)?;
-        atomic::read_bounded(&path, limits::BUNDLE_BYTES)
-    }
-}
-
-/// A trust state that is written and not yet in place.
-pub(crate) struct Commit {
-    pending: Pending,
-    copy: &'static str,
-}
-
-impl Commit {
-    /// The commit: one rename, made durable.
-    pub(crate) fn publish(self) -> io::Result<()> {
-        self.pending.publish(self.copy).map(drop)
-    }
-}
-
-/// One policy at a time: held from what is remembered to what will be. Ends when dropped.
+/// One decision at a time: held from what is remembered to what will be. Ends when dropped.
 pub(crate) fn lock() -> io::Result<File> {
     lock::wait_for("policy.lock")
 }
 
-/// Removes what a power cut left half written.
-pub(crate) fn sweep() {
-    atomic::sweep(Path::new(DATA));
-    for slot in SLOTS {
-        atomic::sweep(&slot_path(slot));
+/// What the device trusts and remembers. Who changes it holds [`lock`].
+pub(crate) struct Trust<D = Data> {
+    disk: D,
+    /// Where the anchor and the baseline are.
+    image: PathBuf,
+    anchor: Vec<u8>,
+    chain: Chain,
+    copies: Copies,
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The bundle that was put in force last.
+    Bundle,
+    /// The one before it.
+    Previous,
+    /// The image.
+    Baseline,
+}
+
+impl Source {
+    /// The word in JSON and for people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Previous => "previous",
+            Self::Baseline => "baseline",
+        }
     }
 }
 
-fn slot_path(slot: &str) -> PathBuf {
-    Path::new(DATA).join(slot)
+/// The policy that is to be in force.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) source: Source,
+    /// The bundle file; it opens.
+    pub(crate) bytes: Vec<u8>,
+    /// What should have been in its place, and why it is not.
+    pub(crate) faults: Vec<Fault>,
 }
 
-/// What this device is, to a bundle's selectors.
-pub(crate) fn context(root: &Root, device: impl Into<Option<[u8; 16]>>, state: TrustState) -> Context<'_> {
-    Context {
-        root,
-        device: device.into(),
-        architecture: Some(std::env::consts::ARCH),
-        agent: Some(version()),
-        state,
+/// A bundle that does not count any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// [`LOST`] or [`REVOKED`].
+    pub(crate) code: &'static str,
+    /// What it was.
+    pub(crate) source: Source,
+    /// SHA-256 of its file.
+    pub(crate) hash: [u8; 32],
+    /// As far as they are known.
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    /// Why.
+    pub(crate) detail: String,
+}
+
+/// What became of a bundle that was accepted before.
+enum Kept {
+    Good(Vec<u8>),
+    /// The root in force takes it out of force.
+    Revoked(Fault),
+    /// It is not there, or not what it was.
+    Lost(Fault),
+}
+
+impl Trust {
+    /// Reads everything, and trusts nothing of it that the image's anchor does not vouch for.
+    ///
+    /// # Errors
+    /// An image that is not sound; own storage that can't be read.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        Self::open_on(Data::own(), Path::new(IMAGE))
     }
 }
 
-/// The agent's version, as manifests compare it.
-fn version() -> [u16; 3] {
-    let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap_or(0));
-    core::array::from_fn(|_| parts.next().unwrap_or(0))
+impl<D: Disk> Trust<D> {
+    /// As [`Trust::open`], of another disk and another image.
+    pub(crate) fn open_on(disk: D, image: &Path) -> Result<Self, Failure> {
+        let path = image.join(ANCHOR);
+        let failed = |what: String| Failure::error(format!("{}: {what}", path.display()));
+        let anchor = atomic::read_bounded(&path, bounds::ROOT_BYTES as u64)
+            .map_err(|error| failed(error.to_string()))?;
+        let chain = Chain::walk(&disk, &anchor)
+            .map_err(|error| failed(format!("{} (the image is not sound)", error.code())))?;
+        let copies = Copies::read(&disk).map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+        Ok(Self { disk, image: image.to_owned(), anchor, chain, copies })
+    }
+
+    /// The root metadata in force.
+    pub(crate) fn root(&self) -> &Root {
+        self.chain.newest()
+    }
+
+    /// Version of the image's root metadata.
+    pub(crate) fn anchor_version(&self) -> u64 {
+        self.chain.anchor().version
+    }
+
+    /// What is remembered.
+    pub(crate) fn state(&self) -> &TrustState {
+        &self.copies.state
+    }
+
+    /// There were copies of the trust state, and none was good: this is a new device's.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.copies.damaged
+    }
+
+    /// Why the chain of root metadata ends before the version that was accepted once; `None` when it does not.
+    pub(crate) fn root_lost(&self) -> Option<String> {
+        let (found, known) = (self.root().version, self.state().root_version);
+        (found < known).then(|| {
+            let why = self.chain.end().unwrap_or("the next one is not there");
+            format!("root metadata ends at version {found}, version {known} was accepted: {why}")
+        })
+    }
+
+    /// Decides whether an offered bundle is let in.
+    ///
+    /// # Errors
+    /// See [`aegis_bundle::open`].
+    pub(crate) fn offered<'a>(
+        &self,
+        bytes: &'a [u8],
+        facts: &Facts,
+        insist: bool,
+    ) -> Result<Accepted<'a>, Refusal> {
+        let groups: Vec<&str> = facts.groups.iter().map(String::as_str).collect();
+        aegis_bundle::open(bytes, &facts.context(self.root(), &groups, *self.state(), insist))
+    }
+
+    /// Opens a bundle that is kept, or the baseline's.
+    ///
+    /// # Errors
+    /// See [`aegis_bundle::open_kept`].
+    pub(crate) fn open_kept<'a>(&self, bytes: &'a [u8], source: Source) -> Result<Bundle<'a>, Refusal> {
+        match source {
+            // As trusted as the read-only root that it is in: whatever was revoked since, there is nothing behind it.
+            Source::Baseline => aegis_bundle::open_kept(bytes, self.chain.anchor(), self.chain.anchor()),
+            Source::Bundle | Source::Previous => self.chain.open_kept(bytes),
+        }
+    }
+
+    /// The kept bundle of this SHA-256, or the baseline.
+    pub(crate) fn named(&self, hash: &[u8; 32]) -> Option<(Source, Vec<u8>)> {
+        if let Some(bytes) = slots::find(&self.disk, hash) {
+            let source = if *hash == self.state().bundle { Source::Bundle } else { Source::Previous };
+            return Some((source, bytes));
+        }
+        let bytes = self.baseline().ok()?;
+        (aegis_bundle::hash(&bytes) == *hash).then_some((Source::Baseline, bytes))
+    }
+
+    fn baseline(&self) -> Result<Vec<u8>, Failure> {
+        let path = self.image.join(BASELINE);
+        atomic::read_bounded(&path, limits::BUNDLE_BYTES)
+            .map_err(|error| Failure::error(format!("{}: {error}", path.display())))
+    }
+
+    /// What became of the bundle in force, or of the one before it; `None` when there is none.
+    fn kept(&self, source: Source) -> Option<Kept> {
+        let hash = match source {
+            Source::Bundle => self.state().bundle,
+            Source::Previous => self.state().previous,
+            Source::Baseline => NONE,
+        };
+        if hash == NONE {
+            return None;
+        }
+        let fault =
+            |code, detail: &str| Fault { code, source, hash, epoch: 0, sequence: 0, detail: detail.into() };
+        let Some(bytes) = slots::find(&self.disk, &hash) else {
+            return Some(Kept::Lost(fault(LOST, "it is in no slot")));
+        };
+        let refusal = self.chain.open_kept(&bytes).err();
+        Some(match refusal {
+            None => Kept::Good(bytes),
+            Some(refusal) if matches!(refusal.reason, Reason::Revoked | Reason::RevokedKey) => {
+                Kept::Revoked(claimed(&bytes, fault(REVOKED, refusal.code())))
+            }
+            Some(refusal) => Kept::Lost(claimed(&bytes, fault(LOST, refusal.code()))),
+        })
+    }
+
+    /// The bundle before the one in force, to roll back to; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why it is not to be rolled back to.
+    pub(crate) fn previous(&self) -> Option<Result<Vec<u8>, Fault>> {
+        Some(match self.kept(Source::Previous)? {
+            Kept::Good(bytes) => Ok(bytes),
+            Kept::Revoked(fault) | Kept::Lost(fault) => Err(fault),
+        })
+    }
+
+    /// The policy that is to be in force: of the bundle that the trust state names, else of the one before it, else the
+    /// baseline.
+    ///
+    /// # Errors
+    /// A baseline that does not open: the image is not sound.
+    pub(crate) fn standing(&self) -> Result<Standing, Failure> {
+        let mut faults = Vec::new();
+        for source in [Source::Bundle, Source::Previous] {
+            match self.kept(source) {
+                Some(Kept::Good(bytes)) => return Ok(Standing { source, bytes, faults }),
+                Some(Kept::Revoked(fault) | Kept::Lost(fault)) => faults.push(fault),
+                // The one before it counts in place of a bundle only.
+                None => break,
+            }
+        }
+        let bytes = self.baseline()?;
+        self.open_kept(&bytes, Source::Baseline).map_err(|refusal| {
+            let path = self.image.join(BASELINE);
+            Failure::error(format!("{}: {} (the image is not sound)", path.display(), refusal.code()))
+        })?;
+        Ok(Standing { source: Source::Baseline, bytes, faults })
+    }
+
+    /// Brings the trust state up to the chain: its version, and no bundle that it revokes. Returns what was unseated.
+    ///
+    /// # Errors
+    /// Own storage's; what is in force by [`Trust::standing`] does not depend on it.
+    pub(crate) fn settle(&mut self) -> io::Result<Vec<Fault>> {
+        // Damage is said at every start until a bundle is accepted.
+        if self.is_damaged() {
+            return Ok(Vec::new());
+        }
+        let before = *self.state();
+        let mut state = before;
+        // A new device has nothing to remember as long as all it trusts is its image's.
+        if before.generation > 0 || self.root().version > self.anchor_version() {
+            state.root_version = before.root_version.max(self.root().version);
+        }
+        let (bundle, previous) = (self.kept(Source::Bundle), self.kept(Source::Previous));
+        let mut unseated = Vec::new();
+        if let Some(Kept::Revoked(fault)) = bundle {
+            let good = matches!(previous, Some(Kept::Good(_)));
+            state.bundle = if good { before.previous } else { NONE };
+            state.previous = NONE;
+            unseated.push(fault);
+        }
+        if let Some(Kept::Revoked(fault)) = previous {
+            state.previous = NONE;
+            unseated.push(fault);
+        }
+        if state != before {
+            let commit = self.prepare(state)?;
+            self.commit(commit)?;
+        }
+        Ok(unseated)
+    }
+
+    /// Keeps a copy of an offered bundle beside the one in force and the one before it; returns what was read back.
+    pub(crate) fn keep(&self, bundle: &[u8]) -> io::Result<Vec<u8>> {
+        slots::keep(&self.disk, bundle, [&self.state().bundle, &self.state().previous])
+    }
+
+    /// True when the bundle in force is still where it was kept.
+    pub(crate) fn has_bundle(&self) -> bool {
+        slots::find(&self.disk, &self.state().bundle).is_some()
+    }
+
+    /// Counts a trial of the bundle with this manifest, durably, before it begins. Returns how many that makes.
+    pub(crate) fn begin_trial(&mut self, manifest: [u8; 32]) -> io::Result<u8> {
+        let before = *self.state();
+        let tries = if before.tried == manifest { before.tries.saturating_add(1) } else { 1 };
+        let commit = self.prepare(TrustState { tried: manifest, tries, ..before })?;
+        self.commit(commit)?;
+        Ok(tries)
+    }
+
+    /// Writes the next trust state, durably, not yet in place: all that can run out of space is done here. Its generation
+    /// is set here.
+    pub(crate) fn prepare(&self, state: TrustState) -> io::Result<Commit> {
+        self.copies.prepare(&self.disk, state)
+    }
+
+    /// The commit. On an error, [`Trust::state`] says what is in place.
+    pub(crate) fn commit(&mut self, commit: Commit) -> io::Result<()> {
+        self.copies.publish(&self.disk, commit)
+    }
+
+    /// Leaves the trust state as it is.
+    pub(crate) fn abandon(&self, commit: Commit) {
+        commit.abandon(&self.disk);
+    }
+
+    /// Remembers the sequence of a break-glass token, durably, before it is heeded.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when it, or a higher one, was taken before; own storage's errors: it is not to be heeded then.
+    pub(crate) fn take_token(&mut self, sequence: u64) -> io::Result<()> {
+        if sequence <= self.state().token_sequence {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the token was taken before"));
+        }
+        let commit = self.prepare(TrustState { token_sequence: sequence, ..*self.state() })?;
+        self.commit(commit)
+    }
+
+    /// Decides whether offered root metadata is the next of the chain.
+    ///
+    /// # Errors
+    /// See [`Root::next`].
+    pub(crate) fn next_root(&self, bytes: &[u8]) -> Result<Root, RootError> {
+        self.chain.newest().next(bytes)
+    }
+
+    /// SHA-256 of the file of the root metadata in force.
+    pub(crate) fn root_hash(&self) -> [u8; 32] {
+        self.chain.hash()
+    }
+
+    /// True when no more root metadata can be taken on top of the image's.
+    pub(crate) fn is_chain_full(&self) -> bool {
+        self.chain.is_full()
+    }
+
+    /// Keeps root metadata that [`Trust::next_root`] let in, durably, and walks the chain again: it is in force then.
+    pub(crate) fn keep_root(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.root().version;
+        let kept = self.chain.keep(&self.disk, bytes);
+        self.chain = Chain::walk(&self.disk, &self.anchor).map_err(|error| io::Error::other(error.code()))?;
+        kept?;
+        if self.root().version > before {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, self.chain.end().unwrap_or("not kept").to_owned()))
+    }
+
+    /// Removes what a power cut left half written, and root metadata that the image has overtaken.
+    pub(crate) fn sweep(&self) {
+        disk::sweep(&self.disk, "");
+        slots::sweep(&self.disk);
+        self.chain.sweep(&self.disk);
+    }
+}
+
+/// The fault of a bundle whose file is the one that was accepted: with the epoch and sequence that it says.
+fn claimed(bytes: &[u8], fault: Fault) -> Fault {
+    let manifest =
+        aegis_bundle::split(bytes).and_then(|sections| aegis_bundle::Manifest::decode(sections.manifest));
+    match manifest {
+        Ok(manifest) => Fault { epoch: manifest.epoch, sequence: manifest.sequence, ..fault },
+        Err(_) => fault,
+    }
+}
+
+/// SHA-256 of the manifest of a bundle file: what order and revocation go by; `None` when it is no bundle.
+pub(crate) fn manifest_hash(bytes: &[u8]) -> Option<[u8; 32]> {
+    aegis_bundle::split(bytes).ok().map(|sections| aegis_bundle::hash(sections.manifest))
 }

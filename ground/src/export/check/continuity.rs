@@ -111,6 +111,7 @@ impl Checker {
             self.empty(pass, manifest);
         }
         self.gaps(pass, manifest);
+        self.seal_manifest(pass, manifest);
         if manifest.ending == Ending::Unreadable {
             let detail = format!("the device could not read its ring from sequence {} on", manifest.resume());
             self.findings.problem(Code::RingDamaged, pass.name, place, detail);
@@ -122,8 +123,11 @@ impl Checker {
             created: manifest.created,
             version: manifest.version.to_owned(),
             gaps: manifest.gaps.as_slice().to_vec(),
+            requested: manifest.requested_first,
+            begin: manifest.begin(),
             resume: manifest.resume(),
             end: manifest.end(),
+            policies: manifest.policies,
         });
     }
 

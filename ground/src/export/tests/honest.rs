@@ -290,7 +290,7 @@ fn show_gives_every_event_and_refuses_what_does_not_verify() {
             protocol: 6,
             port: 443,
             address: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
-            decision: Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-net" },
+            decision: Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-net", glass_broken: false },
         },
     );
     ring.close(1, 2, 2, 0);
@@ -338,6 +338,7 @@ fn a_receipt_pins_the_key() {
     let key = device();
     let receipt = aegis_bundle::Receipt {
         public_key: *key.pk,
+        what: aegis_bundle::What::Nothing,
         seen: None,
         answer: aegis_bundle::Answer::None,
         code: "",
@@ -349,6 +350,7 @@ fn a_receipt_pins_the_key() {
         boot_time: 1,
         clock: 1,
         clock_trusted: false,
+        root_version: 1,
     };
     let mut bytes = [0; aegis_bundle::limits::RECEIPT_BYTES];
     let length = aegis_bundle::encode_receipt(&receipt, &key.sk, &mut bytes).expect("fits");

@@ -2,6 +2,7 @@
 
 mod honest;
 mod hostile;
+mod sealed;
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,7 @@ impl Ring {
         for n in 0..opens {
             let file = File { device: 1, inode: n as u64, path: b"/srv/secret", truncated: false };
             let decision = if n % 2 == 1 {
-                Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets" }
+                Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets", glass_broken: false }
             } else {
                 Decision::allowed(4)
             };
@@ -69,7 +70,7 @@ impl Ring {
     fn denied(&mut self, boot: u8, workload: &[u8], rule: &[u8]) {
         let process = Process { pid: 7, tgid: 7, ppid: 1, uid: 0, comm: b"worker" };
         let file = File { device: 1, inode: 1, path: b"/srv/secret", truncated: false };
-        let decision = Decision { verdict: Verdict::Denied, policy: 4, rule };
+        let decision = Decision { verdict: Verdict::Denied, policy: 4, rule, glass_broken: false };
         let event = Event {
             time: 1_500_000_000,
             subject: Some(Subject { workload, cgroup: 1, process }),

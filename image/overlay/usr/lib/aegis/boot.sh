@@ -1,7 +1,6 @@
 # Shared by the scripts of /etc/init.d. Sourced, never run.
 
 STATE=/run/aegis        # markers of this boot
-STICK=/media/stick
 
 # stderr is the console, also where stdout is taken.
 say() { echo "aegis: $*" >&2; }
@@ -38,13 +37,6 @@ partition() {
         return 0
     done
     return 1
-}
-
-# stick: the USB device whose file system has the label AEGIS.
-stick() {
-    found=$(findfs LABEL=AEGIS 2>/dev/null) || return 1
-    on_usb "${found##*/}" || return 1
-    echo "$found"
 }
 
 # disk SERIAL: the disk with this serial number.

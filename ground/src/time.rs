@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use toml::value::{Datetime, Offset};
 
 /// Unix seconds, now.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -15,7 +15,7 @@ pub(super) fn now() -> u64 {
 const LATEST: u64 = 4_102_444_800;
 
 /// `2027-06-30`, `2027-06-30T12:00:00Z` or Unix seconds; before 2100.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let seconds = moment(text)?;
     if seconds < LATEST { Ok(seconds) } else { Err("not before 2100".to_owned()) }
 }
@@ -42,7 +42,7 @@ fn moment(text: &str) -> Result<u64, String> {
 }
 
 /// `2027-06-30T12:00:00Z`; years beyond 9999 as bare seconds.
-pub(super) fn show(seconds: u64) -> String {
+pub(crate) fn show(seconds: u64) -> String {
     let Ok(total) = i64::try_from(seconds) else { return format!("{seconds}") };
     // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
     let z = total / 86_400 + 719_468;
@@ -59,6 +59,22 @@ pub(super) fn show(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// `90 s`, `1 h 30 min`, `2 d 4 h`: at most two units, none of them zero.
+pub(crate) fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (size, name) in units {
+        if left >= size && parts.len() < 2 {
+            parts.push(format!("{} {name}", left / size));
+            left %= size;
+        } else if !parts.is_empty() {
+            break;
+        }
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
 /// Days since 1970-01-01 (the same source, `days_from_civil`); years from 0 on.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -70,7 +86,24 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, show};
+    use super::{parse, show, span};
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (61, "1 min 1 s"),
+            (3600, "1 h"),
+            (3601, "1 h"),
+            (5400, "1 h 30 min"),
+            (86_400, "1 d"),
+            (187_200, "2 d 4 h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
 
     #[test]
     fn moments_are_read_and_shown() {

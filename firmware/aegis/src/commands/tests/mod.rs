@@ -1,0 +1,6 @@
+//! Decisions about bundles, root metadata and tokens, on a disk that loses power and a kernel that is not there.
+
+mod cuts;
+mod decisions;
+mod roots;
+mod world;

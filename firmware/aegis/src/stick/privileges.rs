@@ -1,0 +1,37 @@
+//! What the processes that wait for people keep: what mounting a stick and putting a policy in force take, and no more.
+
+use std::io;
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs,
+};
+
+/// Mounting, maps of the kernel, and files whose owner on the stick is anybody.
+const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH);
+
+/// Gives up all other capabilities, for children too, and the right to gain any by exec. Per thread: call it before any
+/// other thread exists.
+pub(crate) fn keep_few() -> io::Result<()> {
+    for capability in (CapabilitySet::all() - KEPT).iter() {
+        // EINVAL: this kernel does not know the capability. One that is gone can't be removed again: who started this may
+        // have given it up.
+        match capability_is_in_bounding_set(capability) {
+            Ok(true) => remove_capability_from_bounding_set(capability)?,
+            Ok(false) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let now = rustix::thread::capabilities(None)?;
+    let kept = now.permitted & KEPT;
+    set_capabilities(
+        None,
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
+    )?;
+    set_no_new_privs(true)?;
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! A disk for tests that loses power at any step, and then shows every state that a real one may come up with.
+//!
+//! What a step does is seen at once and is durable only when it was flushed: contents by `sync`, names by
+//! `sync_directory`. After a cut, each name that was not flushed may have changed or not, one without the other, and each
+//! file whose contents were not flushed may be empty, torn, full of other bytes, or whole.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+
+use super::disk::Disk;
+
+/// A file, whatever its names.
+type Inode = usize;
+
+/// What names lead where.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    files: BTreeMap<String, Inode>,
+    directories: BTreeSet<String>,
+}
+
+/// A change of the names in one directory.
+#[derive(Clone, Debug)]
+enum Change {
+    Link { path: String, inode: Inode },
+    Rename { from: String, to: String, inode: Inode },
+    Remove { path: String },
+    Directory { path: String },
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    seen: Names,
+    durable: Names,
+    /// Not flushed, in order.
+    changes: Vec<Change>,
+    /// By inode: as they are read, and as they are durable.
+    contents: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Steps that were asked for.
+    steps: usize,
+    /// From this step on nothing is done any more: the power is gone.
+    cut: Option<usize>,
+    /// This one step fails.
+    failing: Option<usize>,
+}
+
+/// The disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Simulated(RefCell<State>);
+
+/// What [`Simulated::cut_everywhere`] went through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cuts {
+    /// Steps at which the power was cut, and the end.
+    pub(crate) points: usize,
+    /// Disks that were looked at afterwards.
+    pub(crate) disks: usize,
+}
+
+impl fmt::Display for Cuts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cut points, {} disks", self.points, self.disks)
+    }
+}
+
+impl std::ops::AddAssign for Cuts {
+    fn add_assign(&mut self, other: Self) {
+        self.points += other.points;
+        self.disks += other.disks;
+    }
+}
+
+impl Simulated {
+    /// Everything that was done is durable.
+    pub(crate) fn flush(&mut self) {
+        let state = self.0.get_mut();
+        state.durable = state.seen.clone();
+        state.changes.clear();
+        for (seen, durable) in &mut state.contents {
+            durable.clone_from(seen);
+        }
+    }
+
+    /// Runs `operation` on copies of this disk: whole; and with the power cut at each of its steps. `check` gets each disk
+    /// that may be left, and whether the operation had returned that it was done.
+    pub(crate) fn cut_everywhere(
+        &self,
+        operation: impl Fn(&Self) -> io::Result<()>,
+        check: impl Fn(Self, bool),
+    ) -> Cuts {
+        let whole = self.begin(None, None);
+        operation(&whole).expect("it succeeds with the power on");
+        let steps = whole.steps();
+        let mut cuts = Cuts::default();
+        for cut in 0..=steps {
+            let disk = self.begin(Some(cut), None);
+            let done = operation(&disk).is_ok();
+            assert!(done || cut < steps, "fails without a cut");
+            cuts.points += 1;
+            for left in disk.survivors() {
+                cuts.disks += 1;
+                check(left, done);
+            }
+        }
+        cuts
+    }
+
+    /// Runs `operation` with each of its steps failing in turn; `check` gets the disk, the step and what came of it.
+    pub(crate) fn fail_everywhere<T>(
+        &self,
+        operation: impl Fn(&Self) -> T,
+        check: impl Fn(Self, usize, T),
+    ) -> usize {
+        let whole = self.begin(None, None);
+        operation(&whole);
+        let steps = whole.steps();
+        for failing in 0..steps {
+            let disk = self.begin(None, Some(failing));
+            let outcome = operation(&disk);
+            disk.0.borrow_mut().failing = None;
+            check(disk, failing, outcome);
+        }
+        steps
+    }
+
+    fn begin(&self, cut: Option<usize>, failing: Option<usize>) -> Self {
+        let disk = self.clone();
+        let mut state = disk.0.borrow_mut();
+        (state.steps, state.cut, state.failing) = (0, cut, failing);
+        drop(state);
+        disk
+    }
+
+    fn steps(&self) -> usize {
+        self.0.borrow().steps
+    }
+
+    /// Every disk that may be there when the power comes back.
+    fn survivors(&self) -> Vec<Self> {
+        let state = self.0.borrow();
+        assert!(state.changes.len() <= 10, "too many names that are not flushed: {:?}", state.changes);
+        let mut disks = Vec::new();
+        for kept in 0..1usize << state.changes.len() {
+            let mut names = state.durable.clone();
+            for (number, change) in state.changes.iter().enumerate() {
+                if kept >> number & 1 == 1 {
+                    change.apply(&mut names);
+                }
+            }
+            // A directory that is not there has nothing in it.
+            let there = |path: &String| {
+                path.rsplit_once('/').is_none_or(|(parent, _)| names.directories.contains(parent))
+            };
+            let files: BTreeMap<String, Inode> = names
+                .files
+                .iter()
+                .filter(|(path, _)| there(path))
+                .map(|(path, inode)| (path.clone(), *inode))
+                .collect();
+            names.files = files;
+            let mut left = vec![state.contents.clone()];
+            for inode in names.files.values().copied().collect::<BTreeSet<_>>() {
+                left = left.into_iter().flat_map(|contents| variants(&contents, inode)).collect();
+            }
+            for contents in left {
+                let contents = contents.into_iter().map(|(seen, _)| (seen.clone(), seen)).collect();
+                let state =
+                    State { seen: names.clone(), durable: names.clone(), contents, ..State::default() };
+                disks.push(Self(RefCell::new(state)));
+            }
+        }
+        disks
+    }
+
+    /// Takes a step; an error when the power is gone, or this one fails.
+    fn step(&self) -> io::Result<std::cell::RefMut<'_, State>> {
+        let mut state = self.0.borrow_mut();
+        let step = state.steps;
+        state.steps += 1;
+        if state.cut.is_some_and(|cut| step >= cut) {
+            return Err(io::Error::other("the power is gone"));
+        }
+        if state.failing == Some(step) {
+            return Err(io::Error::other("the disk failed"));
+        }
+        Ok(state)
+    }
+}
+
+type Contents = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What may be left of a file: what was durable, and when there is more than that: nothing, half, other bytes, all.
+fn variants(contents: &Contents, inode: Inode) -> Vec<Contents> {
+    let (seen, durable) = &contents[inode];
+    let mut left = vec![durable.clone()];
+    if seen != durable {
+        let other = seen.iter().map(|byte| !byte).collect();
+        left.extend([Vec::new(), seen[..seen.len() / 2].to_vec(), other, seen.clone()]);
+        left.dedup();
+    }
+    let with = |bytes| {
+        let mut contents = contents.clone();
+        contents[inode].0 = bytes;
+        contents
+    };
+    left.into_iter().map(with).collect()
+}
+
+impl Change {
+    fn directory(&self) -> &str {
+        let (Self::Link { path, .. }
+        | Self::Remove { path }
+        | Self::Directory { path }
+        | Self::Rename { to: path, .. }) = self;
+        path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Self::Link { path, inode } => drop(names.files.insert(path.clone(), *inode)),
+            Self::Rename { from, to, inode } => {
+                names.files.remove(from);
+                names.files.insert(to.clone(), *inode);
+            }
+            Self::Remove { path } => drop(names.files.remove(path)),
+            Self::Directory { path } => drop(names.directories.insert(path.clone())),
+        }
+    }
+}
+
+impl State {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.seen);
+        self.changes.push(change);
+    }
+
+    fn has_directory(&self, path: &str) -> io::Result<()> {
+        let there = path.is_empty() || self.seen.directories.contains(path);
+        if there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn inode(&self, path: &str) -> io::Result<Inode> {
+        self.seen.files.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for Simulated {
+    type File = Inode;
+
+    fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let state = self.0.borrow();
+        let (bytes, _) = &state.contents[state.inode(path)?];
+        if bytes.len() as u64 > limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes.clone())
+    }
+
+    fn list(&self, directory: &str, most: usize) -> io::Result<Vec<String>> {
+        let state = self.0.borrow();
+        let within = |path: &String| match path.rsplit_once('/') {
+            Some((parent, name)) => (parent == directory).then(|| name.to_owned()),
+            None => directory.is_empty().then(|| path.clone()),
+        };
+        Ok(state.seen.files.keys().filter_map(within).take(most).collect())
+    }
+
+    fn make_directory(&self, path: &str) -> io::Result<()> {
+        let mut state = self.step()?;
+        if !state.seen.directories.contains(path) {
+            state.change(Change::Directory { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn create(&self, path: &str) -> io::Result<Inode> {
+        let mut state = self.step()?;
+        state.has_directory(path.rsplit_once('/').map_or("", |(directory, _)| directory))?;
+        if state.seen.files.contains_key(path) {
+            state.change(Change::Remove { path: path.to_owned() });
+        }
+        let inode = state.contents.len();
+        state.contents.push((Vec::new(), Vec::new()));
+        state.change(Change::Link { path: path.to_owned(), inode });
+        Ok(inode)
+    }
+
+    fn write(&self, file: &mut Inode, bytes: &[u8]) -> io::Result<()> {
+        self.step()?.contents[*file].0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&self, file: &Inode) -> io::Result<()> {
+        let mut state = self.step()?;
+        let (seen, durable) = &mut state.contents[*file];
+        durable.clone_from(seen);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.step()?;
+        let inode = state.inode(from)?;
+        state.change(Change::Rename { from: from.to_owned(), to: to.to_owned(), inode });
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut state = self.step()?;
+        state.inode(path)?;
+        state.change(Change::Remove { path: path.to_owned() });
+        Ok(())
+    }
+
+    fn sync_directory(&self, path: &str) -> io::Result<()> {
+        let mut state = self.step()?;
+        state.has_directory(path)?;
+        let State { durable, changes, .. } = &mut *state;
+        changes.retain(|change| {
+            let flushed = change.directory() == path;
+            if flushed {
+                change.apply(durable);
+            }
+            !flushed
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk;
+    use super::*;
+
+    type Operation<'o> = &'o dyn Fn(&Simulated) -> io::Result<()>;
+
+    /// The disk itself must be able to say no: each way of writing a file that is not safe leaves neither old nor new
+    /// somewhere, and the right one does nowhere.
+    #[test]
+    fn what_is_not_flushed_is_lost_somewhere() {
+        let mut before = Simulated::default();
+        disk::replace(&before, "state", b"old").expect("the power is on");
+        before.flush();
+        let in_place = |disk: &Simulated| {
+            let mut file = disk.create("state")?;
+            disk.write(&mut file, b"new")?;
+            disk.sync(&file)?;
+            disk.sync_directory("")
+        };
+        let without_sync = |disk: &Simulated| {
+            let mut file = disk.create("beside")?;
+            disk.write(&mut file, b"new")?;
+            disk.rename("beside", "state")?;
+            disk.sync_directory("")
+        };
+        let without_directory = |disk: &Simulated| {
+            let mut file = disk.create("beside")?;
+            disk.write(&mut file, b"new")?;
+            disk.sync(&file)?;
+            disk.rename("beside", "state")
+        };
+        let right = |disk: &Simulated| disk::replace(disk, "state", b"new");
+        let cases: [(Operation<'_>, bool); 4] =
+            [(&in_place, false), (&without_sync, false), (&without_directory, false), (&right, true)];
+        for (number, (operation, safe)) in cases.into_iter().enumerate() {
+            let good = std::cell::Cell::new(true);
+            before.cut_everywhere(operation, |disk, done| {
+                let found = disk.read("state", 9).unwrap_or_default();
+                if !(found == b"new" || found == b"old" && !done) {
+                    good.set(false);
+                }
+            });
+            assert_eq!(good.get(), safe, "case {number}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Checkpoints against each other and against the events: is the chain of sealing keys whole, and does it vouch for what
+//! the files hold?
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aegis_export::seal::{Break, Certificate, Chain, Checkpoint};
+use aegis_export::{Hash, Id, Leaves, Manifest, Merkle, Sealed, Segment, leaf};
+use sha2::{Digest, Sha256};
+
+use super::{Checker, Pass};
+use crate::export::limits;
+use crate::export::problem::Code;
+use crate::hex;
+
+/// What is known of a ring's seals, over all its files.
+#[derive(Debug, Default)]
+pub(in crate::export) struct RingSeals {
+    /// The last checkpoint, and where the chain goes on.
+    pub(in crate::export) last: Option<Last>,
+    pub(in crate::export) first_epoch: u64,
+    /// Epochs whose checkpoints verified, each once.
+    pub(in crate::export) epochs: u64,
+    /// Merkle roots that were recomputed and compared.
+    pub(in crate::export) roots: u64,
+    /// The chain was followed from a certificate by the device's key.
+    pub(in crate::export) from_certificate: bool,
+    /// The beginnings of the hashes of the last checkpoints, one an epoch, the last one at the back: what a file that has
+    /// them again is held against.
+    hashes: VecDeque<[u8; 16]>,
+    /// A certificate says that this ring is sealed.
+    certified: bool,
+    /// The last file with new events, if it has no checkpoint; and how many events.
+    bare: Option<(String, u64)>,
+    trees: Trees,
+}
+
+impl RingSeals {
+    /// Takes the next checkpoint in.
+    fn push(&mut self, checkpoint: &Checkpoint, record: &[u8]) {
+        let last = Last { checkpoint: *checkpoint, chain: Chain::behind(checkpoint, record) };
+        let goes_on = self.last.is_some_and(|last| last.chain.next_epoch == checkpoint.epoch);
+        if !goes_on {
+            self.hashes.clear();
+        }
+        if self.epochs == 0 {
+            self.first_epoch = checkpoint.epoch;
+        }
+        self.epochs += 1;
+        self.last = Some(last);
+        self.hashes.push_back(beginning(&last.chain.previous));
+        if self.hashes.len() > limits::EPOCHS {
+            self.hashes.pop_front();
+        }
+    }
+
+    /// Whether the checkpoint of an epoch that was taken in before is this one; none when that is not remembered.
+    fn same(&self, epoch: u64, hash: &Hash) -> Option<bool> {
+        let back = usize::try_from(self.last?.checkpoint.epoch.checked_sub(epoch)?).ok()?;
+        let index = self.hashes.len().checked_sub(back + 1)?;
+        Some(self.hashes[index] == beginning(hash))
+    }
+}
+
+fn beginning(hash: &Hash) -> [u8; 16] {
+    std::array::from_fn(|n| hash[n])
+}
+
+/// A checkpoint that verified.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::export) struct Last {
+    pub(in crate::export) checkpoint: Checkpoint,
+    chain: Chain,
+}
+
+/// The seals of one file while it is read.
+#[derive(Debug, Default)]
+pub(super) struct FileSeals {
+    /// What earlier files said of its ring.
+    pub(super) ring: RingSeals,
+    /// Certificates of the file: its first item, and others where a chain began anew.
+    certificates: Vec<(Certificate, Vec<u8>)>,
+    chain: Option<Chain>,
+    /// What the manifest has to say.
+    sealed: Option<Sealed>,
+    /// Sequence and head of a checkpoint that stands where no event of the file has said them: at its beginning, or in a hole.
+    ahead: Option<(u64, Hash)>,
+}
+
+/// Merkle trees over the events as they come.
+#[derive(Debug, Default)]
+struct Trees {
+    /// The ring's segment of the last events, the first sequence in it, its events.
+    place: Option<u64>,
+    first: u64,
+    events: Merkle,
+    /// All events of that segment came by.
+    whole: bool,
+    /// The sequence that goes on from here.
+    next: u64,
+    /// The segments closed since the last checkpoint.
+    closed: Merkle,
+    closed_first: u64,
+    /// None of them is unknown.
+    closed_whole: bool,
+}
+
+impl FileSeals {
+    /// Of a file of a ring of which this is known.
+    pub(super) fn of(ring: RingSeals) -> Self {
+        Self { ring, ..Self::default() }
+    }
+
+    /// An event that [`Checker::seal_segment`] wants.
+    pub(super) fn event(&mut self, head: &Hash) {
+        self.ring.trees.events.push(head);
+    }
+}
+
+impl Trees {
+    /// Gets ready for events. False when they do not go on from here: then they are not taken, or begin anew.
+    fn begin(&mut self, segment: &Segment<'_>) -> bool {
+        if segment.first != self.next {
+            if segment.last() < self.next {
+                return false;
+            }
+            // Behind a hole, or inside what came by already: nothing is known of this segment as a whole.
+            *self = Self { whole: segment.first == 1, ..Self::default() };
+            (self.place, self.first) = (segment.place, segment.first);
+        } else if segment.place != self.place {
+            match segment.place {
+                Some(place) => self.close_up_to(place),
+                None => (self.whole, self.closed_whole) = (false, false),
+            }
+            (self.place, self.first) = (segment.place, segment.first);
+        }
+        self.next = segment.last() + 1;
+        segment.place.is_some()
+    }
+
+    /// Closes the segment at hand and those without events up to before `place`.
+    fn close_up_to(&mut self, place: u64) {
+        let Some(mut number) = self.place.filter(|number| *number < place) else {
+            // Backwards: the numbers are not to be trusted.
+            (self.whole, self.closed_whole) = (self.place == Some(place) && self.whole, false);
+            return;
+        };
+        let leaves = self.leaves();
+        self.closed_whole &= self.whole && place - number <= limits::EMPTY_SEGMENTS;
+        if self.closed_whole {
+            self.closed.push(&leaf(number, self.first, &leaves));
+            self.events.clear();
+            let empty = self.leaves();
+            number += 1;
+            while number < place {
+                self.closed.push(&leaf(number, self.next, &empty));
+                number += 1;
+            }
+        }
+        self.events.clear();
+        self.whole = true;
+        (self.place, self.first) = (Some(place), self.next);
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves { events: self.events.leaves(), root: self.events.root() }
+    }
+
+    /// Holds a checkpoint against the trees. How many roots agreed, or what does not.
+    fn take(&mut self, checkpoint: &Checkpoint) -> Result<u64, &'static str> {
+        let agreed = self.compare(checkpoint);
+        let segment = checkpoint.open.segment;
+        self.closed.clear();
+        self.closed_first = segment;
+        self.closed_whole = self.place == Some(segment) && self.next == checkpoint.sequence + 1;
+        agreed
+    }
+
+    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<u64, &'static str> {
+        let (open, closed) = (&checkpoint.open, &checkpoint.closed);
+        let mut agreed = 0;
+        if self.next == checkpoint.sequence + 1 && self.place.is_some() {
+            if self.place < Some(open.segment) {
+                self.close_up_to(open.segment);
+            }
+            if self.place != Some(open.segment) {
+                return Err("its open segment is not the one that the events are in");
+            }
+            if self.whole {
+                if (open.first, open.leaves) != (self.first, self.leaves()) {
+                    return Err("the Merkle root of its open segment is not that of the events");
+                }
+                agreed += 1;
+            }
+            if self.closed_whole && self.closed_first == closed.first && closed.root.is_some() {
+                if (closed.count, closed.root) != (self.closed.leaves(), Some(self.closed.root())) {
+                    return Err("the Merkle root of its closed segments is not that of the events");
+                }
+                agreed += 1;
+            }
+        } else if open.leaves.events == 0 {
+            // Where the files begin, or behind a hole: a segment that is known from its first event on.
+            *self = Self { whole: true, ..Self::default() };
+            (self.place, self.first) = (Some(open.segment), open.first);
+            self.next = checkpoint.sequence + 1;
+        }
+        Ok(agreed)
+    }
+}
+
+impl Checker {
+    /// Before the events of a segment: true when they are to be pushed into the trees.
+    pub(super) fn seal_segment(&mut self, pass: &mut Pass<'_>, segment: &Segment<'_>) -> bool {
+        if let Some((sequence, head)) = pass.seals.ahead.take() {
+            let detail = if segment.first <= sequence {
+                format!("a checkpoint before sequence {} seals {sequence}", segment.first)
+            } else if segment.first == sequence + 1 && segment.previous != head {
+                format!("the head after sequence {sequence} is not the one that was sealed")
+            } else {
+                String::new()
+            };
+            if !detail.is_empty() {
+                self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+            }
+        }
+        pass.seals.ring.trees.begin(segment)
+    }
+
+    pub(super) fn certificate(&mut self, pass: &mut Pass<'_>, certificate: &Certificate, bytes: &[u8]) {
+        if certificate.ring != pass.survey.ring {
+            let detail = format!("certificate for ring {}", hex::encode(&certificate.ring));
+            return self.findings.problem(Code::WrongRing, pass.name, pass.place.clone(), detail);
+        }
+        pass.seals.ring.certified = true;
+        // More than one only where chains began anew; a device that has more than these is in trouble anyway.
+        if pass.seals.certificates.len() < limits::CERTIFICATES {
+            pass.seals.certificates.push((*certificate, bytes.to_vec()));
+        }
+    }
+
+    pub(super) fn checkpoint(&mut self, pass: &mut Pass<'_>, checkpoint: &Checkpoint, bytes: &[u8]) {
+        if checkpoint.ring != pass.survey.ring {
+            let detail = format!("checkpoint of ring {}", hex::encode(&checkpoint.ring));
+            return self.findings.problem(Code::WrongRing, pass.name, pass.place.clone(), detail);
+        }
+        let hash: Hash = Sha256::digest(bytes).into();
+        pass.seals.sealed = Some(Sealed {
+            checkpoints: pass.seals.sealed.map_or(0, |sealed| sealed.checkpoints) + 1,
+            epoch: checkpoint.epoch,
+            hash,
+            next_key: checkpoint.next_key,
+        });
+        self.follow(pass, checkpoint, bytes);
+        self.position(pass, checkpoint);
+        let ring = &mut pass.seals.ring;
+        let before = ring.last;
+        if before.is_none_or(|last| last.checkpoint.epoch < checkpoint.epoch) {
+            ring.push(checkpoint, bytes);
+            match ring.trees.take(checkpoint) {
+                Ok(agreed) => ring.roots += agreed,
+                Err(detail) => {
+                    let detail = format!("epoch {}: {detail}", checkpoint.epoch);
+                    self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+                }
+            }
+            if let Some(Last { checkpoint: before, .. }) = before {
+                self.since(pass, &before, checkpoint);
+            }
+        } else if ring.same(checkpoint.epoch, &hash) == Some(false) {
+            let detail = format!("two exports have different checkpoints for epoch {}", checkpoint.epoch);
+            self.findings.problem(Code::HistoryDiffers, pass.name, pass.place.clone(), detail);
+        }
+    }
+
+    /// Is it the next one of its chain?
+    fn follow(&mut self, pass: &mut Pass<'_>, checkpoint: &Checkpoint, bytes: &[u8]) {
+        let epoch = checkpoint.epoch;
+        let known = pass.seals.ring.last.map(|last| last.chain);
+        // Within a file it follows the one before; the first one follows what earlier files ended with, if it goes on there.
+        let before = pass.seals.chain.or(known.filter(|known| known.next_epoch <= epoch));
+        let mut certificates = pass.seals.certificates.iter();
+        let certificate = certificates.find(|(certificate, _)| (certificate.epoch, certificate.key) == (epoch, checkpoint.key));
+        let begin = certificate.map(|(certificate, record)| {
+            let follows = Chain::begin(certificate, record).follow(checkpoint, bytes).is_ok();
+            (follows, certificate.previous.is_some())
+        });
+        let place = pass.place.clone();
+        let found = before.map(|mut chain| chain.follow(checkpoint, bytes));
+        if begin.is_some_and(|(follows, _)| follows) {
+            pass.seals.ring.from_certificate = true;
+        }
+        match (found, begin) {
+            (Some(Ok(())), _) | (None, Some((true, false))) => {}
+            (Some(Err(Break::Key | Break::Previous)), Some((true, _))) | (None, Some((true, true))) => {
+                let detail = format!(
+                    "from epoch {epoch} on the ring is sealed by a new chain of keys: the device had lost its sealing \
+                     state, or someone put another in its place"
+                );
+                self.findings.problem(Code::SealRestarted, pass.name, place, detail);
+            }
+            (Some(Err(Break::Missing { from })), _) => {
+                let detail = match epoch - from {
+                    1 => format!("the checkpoint of epoch {from} is missing"),
+                    count => {
+                        format!("the checkpoints of epochs {from} to {} are missing ({count})", epoch - 1)
+                    }
+                };
+                self.findings.problem(Code::CheckpointMissing, pass.name, place, detail);
+            }
+            (Some(Err(why)), _) => {
+                let detail = format!("checkpoint of epoch {epoch}: {why}");
+                self.findings.problem(Code::SealBroken, pass.name, place, detail);
+            }
+            (None, _) if known.is_none() => {
+                let detail =
+                    format!("the first checkpoint is of epoch {epoch}: what it follows is not in the files given");
+                self.findings.note("seals-begin-later", pass.name, place, detail);
+            }
+            (None, _) => {}
+        }
+        pass.seals.chain = Some(Chain::behind(checkpoint, bytes));
+    }
+
+    /// Does it stand where it says, and is the head there the one it has?
+    fn position(&mut self, pass: &mut Pass<'_>, checkpoint: &Checkpoint) {
+        let sequence = checkpoint.sequence;
+        let begin = pass.survey.first;
+        let (at, head) = match (pass.at, pass.known) {
+            (Some((last, head)), _) => (last, Some(head)),
+            (None, Some(known)) if known.last.checked_add(1) == Some(begin) => (known.last, known.head),
+            (None, _) => (begin.saturating_sub(1), None),
+        };
+        // In a hole that the manifest has to explain, or at the beginning: what comes next says more.
+        if sequence > at || pass.at.is_none() {
+            pass.seals.ahead = Some((sequence, checkpoint.head));
+        }
+        let detail = if sequence < at {
+            format!("epoch {}: it seals sequence {sequence}, and stands behind {at}", checkpoint.epoch)
+        } else if sequence == at && head.is_some_and(|head| head != checkpoint.head) {
+            format!("epoch {}: the head after sequence {sequence} is not the one that was sealed", checkpoint.epoch)
+        } else {
+            return;
+        };
+        self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+    }
+
+    /// What two checkpoints in a row say about the time between them.
+    fn since(&mut self, pass: &Pass<'_>, before: &Checkpoint, now: &Checkpoint) {
+        let (was, is) = (&before.books, &now.books);
+        let back = now.sequence < before.sequence
+            || is.overwritten < was.overwritten
+            || is.exported < was.exported
+            || is.cuts < was.cuts
+            || now.retained < before.retained;
+        if back {
+            let detail = format!("epoch {}: sequence or losses are lower than an epoch before", now.epoch);
+            self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+        }
+        if before.boot != now.boot {
+            return;
+        }
+        let nanoseconds = now.boottime.saturating_sub(before.boottime);
+        let promised = u64::from(before.period) * 1_000_000_000;
+        // Twice: a busy device, a slow disk and a change of the period are no alarm.
+        if before.period > 0 && nanoseconds > promised.saturating_mul(2) {
+            let detail = format!(
+                "epoch {} took {} s, and {} s at most were promised: nothing was sealed meanwhile",
+                now.epoch,
+                nanoseconds / 1_000_000_000,
+                before.period
+            );
+            self.findings.note("checkpoint-late", pass.name, pass.place.clone(), detail);
+        }
+    }
+
+    /// The manifest against the checkpoints of its file.
+    pub(super) fn seal_manifest(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
+        if manifest.sealed != pass.seals.sealed {
+            let say = |sealed: Option<Sealed>| {
+                sealed.map_or_else(
+                    || "none".to_owned(),
+                    |sealed| format!("{} up to epoch {}", sealed.checkpoints, sealed.epoch),
+                )
+            };
+            let detail =
+                format!("promises checkpoints: {}; found: {}", say(manifest.sealed), say(pass.seals.sealed));
+            self.findings.problem(Code::ManifestMismatch, pass.name, pass.place.clone(), detail);
+        }
+        let Some((sequence, head)) = pass.seals.ahead else { return };
+        let detail = if sequence >= manifest.resume() {
+            format!("the last checkpoint seals sequence {sequence}, and the export ends before it")
+        } else if manifest.events == 0
+            && manifest.begin() == sequence + 1
+            && manifest.before.is_some_and(|before| before != head)
+        {
+            format!("the head after sequence {sequence} is not the one that was sealed")
+        } else {
+            return;
+        };
+        self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+    }
+
+    /// When a file was read: a ring that is sealed and a file that goes on without a seal don't go together.
+    pub(super) fn seal_file(&mut self, pass: &mut Pass<'_>) {
+        let known = self.rings.get(&(pass.survey.device, pass.survey.ring)).map_or(0, |known| known.last);
+        let last = pass.at.map_or(0, |(last, _)| last);
+        if pass.seals.sealed.is_some() {
+            pass.seals.ring.bare = None;
+        } else if last > known {
+            let count = pass.events.min(last - known);
+            pass.seals.ring.bare = Some((pass.name.to_owned(), count));
+        }
+    }
+
+    /// Events that no checkpoint vouches for.
+    pub(super) fn seal_finish(&mut self) {
+        for seals in self.seals.values() {
+            if let Some((file, count)) = &seals.bare
+                && (seals.certified || seals.last.is_some())
+            {
+                let detail = format!("{count} new events and no checkpoint, although the ring is sealed");
+                self.findings.problem(Code::NotSealed, file, "manifest", detail);
+            }
+        }
+        for (key, seals) in &self.seals {
+            let Some(Last { checkpoint, .. }) = &seals.last else { continue };
+            let known = self.rings.get(key).map_or(0, |known| known.last);
+            if known > checkpoint.sequence {
+                let count = known - checkpoint.sequence;
+                let detail = format!(
+                    "{count} event{} after the last checkpoint (epoch {}): the next export brings the seal",
+                    if count == 1 { "" } else { "s" },
+                    checkpoint.epoch
+                );
+                let place = format!("ring {}, from sequence {}", hex::encode(&key.1), checkpoint.sequence + 1);
+                self.findings.note("not-sealed-yet", "", place, detail);
+            }
+        }
+    }
+}
+
+/// The seals of all rings.
+pub(in crate::export) type AllSeals = BTreeMap<(Id, Id), RingSeals>;

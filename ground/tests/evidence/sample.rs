@@ -1,0 +1,325 @@
+//! Exports to try things on: one with an event of every kind, and ones of any size that are made while they are written.
+
+use std::io::Write;
+use std::path::Path;
+
+use aegis_cose::{KeyPair, Seed};
+use aegis_event::{
+    Accounts, Body, Cause, Decision, Event, File, Kind, Mode, ModeReason, Process, Subject, Verdict,
+};
+use aegis_export::{
+    Created, Exporter, Fault, Frame, Frames, Hash, Id, Request, first_head, limits, next_head,
+};
+
+/// A device by number: its key and its ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Device(pub(crate) u8);
+
+impl Device {
+    pub(crate) fn key(self) -> KeyPair {
+        KeyPair::from_seed(Seed::new([self.0; 32]))
+    }
+
+    fn ring(self) -> Id {
+        [0xa0 | self.0; 16]
+    }
+
+    /// Exports what `frames` gives; `boot` is the one that the export is made in.
+    pub(crate) fn export(self, frames: impl Frames, request: Request, created: Created, out: &mut impl Write) {
+        let key = self.key();
+        let mut scratch = vec![0; limits::PAYLOAD_BYTES];
+        let mut item = vec![0; limits::ITEM_BYTES];
+        let mut exporter = Exporter::new(&key.sk, frames, request, created, "0.1.0", &mut scratch)
+            .unwrap_or_else(|error| panic!("{error}"));
+        while let Some(length) = exporter.next_item(&mut item).unwrap_or_else(|error| panic!("{error}")) {
+            out.write_all(&item[..length]).expect("the export's file");
+        }
+    }
+
+    pub(crate) fn export_to(self, path: &Path, ring: &Ring, request: Request, created: Created) {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));
+        self.export(ring.clone(), request, created, &mut file);
+        file.flush().expect("the export's file");
+    }
+}
+
+/// Made in this boot, when it had lasted 1000 s, at 2027-01-15 08:00 by the clock.
+pub(crate) fn created(boot: u8) -> Created {
+    Created {
+        boot: [boot; 16],
+        boottime: 1_000_000_000_000,
+        clock: 1_800_000_000,
+        clock_trusted: false,
+    }
+}
+
+/// What the ring of a device holds, as a list.
+#[derive(Clone)]
+pub(crate) struct Ring {
+    id: Id,
+    frames: Vec<(Id, Hash, Hash, Vec<u8>)>,
+    /// So many at the beginning are gone.
+    pub(crate) overwritten: usize,
+    pub(crate) damaged: Vec<usize>,
+    at: usize,
+}
+
+impl Ring {
+    pub(crate) fn new(device: Device) -> Self {
+        Self { id: device.ring(), frames: Vec::new(), overwritten: 0, damaged: Vec::new(), at: 0 }
+    }
+
+    pub(crate) fn push(&mut self, boot: u8, event: &Event<'_>) {
+        let mut bytes = [0; limits::EVENT_BYTES];
+        let length = event.encode(&mut bytes).expect("it fits");
+        self.push_bytes(boot, &bytes[..length]);
+    }
+
+    pub(crate) fn push_bytes(&mut self, boot: u8, bytes: &[u8]) {
+        let previous = self.frames.last().map_or_else(|| first_head(&self.id), |frame| frame.2);
+        let head = next_head(&previous, self.frames.len() as u64 + 1, bytes);
+        self.frames.push(([boot; 16], previous, head, bytes.to_vec()));
+    }
+
+    /// The sequence that the next event will have.
+    pub(crate) fn next(&self) -> u64 {
+        self.frames.len() as u64 + 1
+    }
+
+    pub(crate) fn truncate(&mut self, events: usize) {
+        self.frames.truncate(events);
+    }
+
+    /// A boot with `opens` opens, a second apart; every second one is denied.
+    pub(crate) fn boot(&mut self, boot: u8, opens: u64) {
+        let own = |time, body| Event { time, subject: None, body };
+        self.push(boot, &own(1, Body::Start { version: "0.1.0", clean: true }));
+        for n in 1..=opens {
+            let decision =
+                if n % 2 == 0 { decision(Verdict::Denied, b"no-secrets") } else { Decision::allowed(4) };
+            let body = Body::Open { file: file(b"/srv/data", n), flags: 0, decision };
+            self.push(boot, &Event { time: n * 1_000_000_000, subject: Some(subject()), body });
+        }
+        let books = Accounts { seen: opens, written: opens, ..Accounts::default() };
+        self.push(boot, &own(opens * 1_000_000_000 + 1, Body::Accounts(books)));
+        self.push(boot, &own(opens * 1_000_000_000 + 2, Body::Stop { signal: 15 }));
+    }
+}
+
+impl Frames for Ring {
+    type Error = Fault;
+
+    fn ring(&self) -> Id {
+        self.id
+    }
+
+    fn first_sequence(&self) -> u64 {
+        self.overwritten as u64 + 1
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.frames.len() as u64 + 1
+    }
+
+    fn seek(&mut self, sequence: u64) -> Result<(), Fault> {
+        self.at = usize::try_from(sequence).expect("small") - 1;
+        Ok(())
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Fault> {
+        if self.damaged.contains(&self.at) {
+            return Err(Fault::Damaged);
+        }
+        let sequence = self.at as u64 + 1;
+        self.at += 1;
+        Ok(self.frames.get(self.at - 1).map(|(boot, previous, head, event)| Frame {
+            sequence,
+            boot: *boot,
+            previous: *previous,
+            head: *head,
+            event,
+        }))
+    }
+
+    fn skip(&mut self) -> Result<Option<u64>, Fault> {
+        self.at += 1;
+        Ok((self.at < self.frames.len()).then_some(self.at as u64 + 1))
+    }
+
+    fn fault(error: &Fault) -> Fault {
+        *error
+    }
+}
+
+fn subject() -> Subject<'static> {
+    subject_of(b"agent-7", b"worker")
+}
+
+fn subject_of(workload: &'static [u8], comm: &'static [u8]) -> Subject<'static> {
+    let process = Process { pid: 101, tgid: 100, ppid: 1, uid: 1000, comm };
+    Subject { workload, cgroup: 1 << 63, process }
+}
+
+fn file(path: &[u8], inode: u64) -> File<'_> {
+    File { device: 8 << 20 | 1, inode, path, truncated: false }
+}
+
+fn decision(verdict: Verdict, rule: &[u8]) -> Decision<'_> {
+    Decision { verdict, policy: 4, rule, glass_broken: false }
+}
+
+/// Path, program name and arguments as somebody would choose them who wants to break what reads them.
+pub(crate) const HOSTILE_PATH: &[u8] =
+    b"/tmp/<script>alert(1)</script>&\"'\\\t\n\r\x1b[31m\xff\xfe\xe2\x80\xae/]]>'); DROP TABLE events;--";
+pub(crate) const HOSTILE_COMM: &[u8] = b"\"',<b>\n\\N\t\x7f\xc3";
+
+/// A ring with an event of every kind, in two boots. In the first one things happen, the second one goes on.
+pub(crate) fn every_kind(device: Device) -> Ring {
+    let mut ring = Ring::new(device);
+    let hash = &[0xab; 32];
+    let (enforcing, passed) = (Mode::Enforcing, ModeReason::SelfTestPassed);
+    let denied = decision(Verdict::Denied, b"no-secrets");
+    let broken = Decision { glass_broken: true, ..decision(Verdict::Audited, b"no-secrets") };
+    let open = |path, flags, decision| Body::Open { file: file(path, u64::MAX), flags, decision };
+    let connect = |family, port, address, decision| Body::Connect {
+        family,
+        protocol: 6,
+        port,
+        address,
+        decision,
+    };
+    let own = [
+        Body::Start { version: "0.1.0", clean: false },
+        Body::Root { code: "accepted", version: 2, epoch: 1, hash, detail: "root 2" },
+        Body::Policy { code: "accepted", epoch: 1, sequence: 4, hash, detail: "site.aegis" },
+        Body::ModeChange { mode: enforcing, reason: passed, epoch: 1, sequence: 4 },
+        Body::Stick { code: "mounted", detail: "vfat <AEGIS>" },
+    ];
+    let seen = [
+        Body::Fork { child_pid: 102, child_tgid: 102 },
+        Body::Exec { file: file(b"/usr/bin/env", 7), argv: b"env\0-i\0\xff a\0", argv_truncated: true },
+        Body::Exec { file: file(b"/usr/bin/true", 8), argv: b"", argv_truncated: false },
+        open(b"/etc/hostname", 0, Decision::allowed(4)),
+        open(HOSTILE_PATH, 0o2001, denied),
+        open(b"/srv/secret", 2, broken),
+        open(b"", 0, decision(Verdict::Audited, b"watch")),
+        Body::ExecCheck { file: file(b"/bin/nc", 9), decision: denied },
+        connect(2, 443, &[10, 0, 0, 7], Decision::allowed(4)),
+        connect(10, 53, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], Decision::allowed(4)),
+        Body::Exit { status: 3, signal: 0 },
+        Body::Exit { status: 0, signal: 9 },
+    ];
+    let late = [
+        Body::BreakGlass { code: "accepted", sequence: 1, until: 900_000_000_000, reason: "fire", hash },
+        Body::PolicyStale { epoch: 1, sequence: 4, expires: 1_700_000_000, now: 1_800_000_000 },
+        Body::GlassMended { until: 900_000_000_000, passed: 1, mode: enforcing, reason: passed },
+        Body::Loss { workload: b"agent-7", cause: Cause::KernelRingFull, count: 12 },
+        Body::Loss { workload: b"", cause: Cause::BadRecord, count: 1 },
+    ];
+    let mut time = 0;
+    let mut next = || {
+        time += 20_000_000_001;
+        time
+    };
+    for body in own {
+        ring.push(1, &Event { time: next(), subject: None, body });
+    }
+    for (index, body) in seen.into_iter().enumerate() {
+        let subject =
+            if index == 4 { subject_of(b"agent <i>\xf0", HOSTILE_COMM) } else { subject_of(b"agent-7", b"sh") };
+        ring.push(1, &Event { time: next(), subject: Some(subject), body });
+    }
+    // What probes see has a subject; readers must not rely on it.
+    ring.push(1, &Event { time: next(), subject: None, body: open(b"/nobody", 0, denied) });
+    ring.push(1, &Event { time: next(), subject: None, body: Body::Exit { status: 0, signal: 0 } });
+    for body in late {
+        ring.push(1, &Event { time: next(), subject: None, body });
+    }
+    // Kinds below 48 are counted: four notes of commands, what was seen, two more notes.
+    let counted = 4 + 12 + 2 + 2;
+    let mut books = Accounts { seen: counted + 13, written: counted, ..Accounts::default() };
+    (books.lost[0], books.lost[1]) = (12, 1);
+    ring.push(1, &Event { time: next(), subject: None, body: Body::Accounts(books) });
+    ring.push(1, &Event { time: next(), subject: None, body: Body::Stop { signal: 15 } });
+    for kind in Kind::ALL {
+        let known = ring.frames.iter().any(|frame| {
+            Event::decode(&frame.3).is_ok_and(|event| event.kind() == *kind)
+        });
+        assert!(known, "{kind} is missing in the sample: add it");
+    }
+    ring.boot(2, 4);
+    ring
+}
+
+/// A ring of any size that takes no room: each event is made when it is read.
+pub(crate) struct Endless {
+    ring: Id,
+    events: u64,
+    at: u64,
+    head: Hash,
+    buffer: [u8; limits::EVENT_BYTES],
+}
+
+impl Endless {
+    pub(crate) fn new(device: Device, events: u64) -> Self {
+        let ring = device.ring();
+        Self { ring, events, at: 0, head: first_head(&ring), buffer: [0; limits::EVENT_BYTES] }
+    }
+}
+
+impl Frames for Endless {
+    type Error = Fault;
+
+    fn ring(&self) -> Id {
+        self.ring
+    }
+
+    fn first_sequence(&self) -> u64 {
+        1
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.events + 1
+    }
+
+    fn seek(&mut self, sequence: u64) -> Result<(), Fault> {
+        assert_eq!(sequence, 1, "it is read from its beginning");
+        (self.at, self.head) = (0, first_head(&self.ring));
+        Ok(())
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Fault> {
+        if self.at == self.events {
+            return Ok(None);
+        }
+        self.at += 1;
+        let n = self.at;
+        let path = format!("/srv/data/{:03}/file-{n:012}-{:0>64}", n % 997, n % 7919);
+        let process = Process { pid: (n % 4096) as u32, tgid: 1, ppid: 1, uid: 1000, comm: b"worker" };
+        let workload: &[u8] = [&b"agent-1"[..], b"agent-2", b"agent-3"][(n % 3) as usize];
+        let rule = format!("rule-{}", n % 50);
+        let decision = match n % 10 {
+            0 => decision(Verdict::Denied, rule.as_bytes()),
+            1 => decision(Verdict::Audited, rule.as_bytes()),
+            _ => Decision::allowed(4),
+        };
+        let event = Event {
+            time: n * 1_000_000,
+            subject: Some(Subject { workload, cgroup: 77, process }),
+            body: Body::Open { file: file(path.as_bytes(), n), flags: 0, decision },
+        };
+        let length = event.encode(&mut self.buffer).expect("it fits");
+        let previous = self.head;
+        let event = &self.buffer[..length];
+        self.head = next_head(&previous, n, event);
+        Ok(Some(Frame { sequence: n, boot: [1; 16], previous, head: self.head, event }))
+    }
+
+    fn skip(&mut self) -> Result<Option<u64>, Fault> {
+        Ok(None)
+    }
+
+    fn fault(error: &Fault) -> Fault {
+        *error
+    }
+}

@@ -1,0 +1,57 @@
+//! What a key is for.
+
+use aegis_bundle::{Role, Root};
+
+/// What a key is for. Device keys are not among them: they never leave their device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyRole {
+    /// Signs root metadata.
+    Root,
+    /// Signs bundles.
+    Policy,
+    /// Signs break-glass tokens.
+    BreakGlass,
+}
+
+impl KeyRole {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Root, Self::Policy, Self::BreakGlass];
+
+    /// The word in key files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Policy => "policy",
+            Self::BreakGlass => "break-glass",
+        }
+    }
+
+    /// The role with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// What it signs, for people.
+    pub const fn signs(self) -> &'static str {
+        match self {
+            Self::Root => "root metadata",
+            Self::Policy => "bundles",
+            Self::BreakGlass => "break-glass tokens",
+        }
+    }
+
+    /// Keys and threshold of the role in root metadata; `None` when nobody has it.
+    pub const fn of(self, root: &Root) -> Option<&Role> {
+        match self {
+            Self::Root => Some(&root.root),
+            Self::Policy => Some(&root.policy),
+            Self::BreakGlass => root.break_glass.as_ref(),
+        }
+    }
+}
+
+impl std::fmt::Display for KeyRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,235 @@
+//! QEMU's command line, and its start.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use crate::console;
+use crate::error::Error;
+use crate::machine::{Machine, Prepared};
+use crate::plug::{FIRST_DRIVE, StickId};
+use crate::tool;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// QEMU 7.2's emulated `cmpxchg16b` was seen to hand back flags that held half of RAX: a double fault in the guest's
+/// allocator. The kernel does without it.
+const EMULATED_CPU: &str = "max,-cx16";
+
+/// `ACCEL`: software emulation unless the user says otherwise; KVM may exist and hang.
+pub(crate) fn accelerator() -> Result<[&'static str; 4], Error> {
+    match std::env::var("ACCEL").as_deref() {
+        Err(_) | Ok("" | "tcg") => Ok(["-accel", "tcg", "-cpu", EMULATED_CPU]),
+        Ok("kvm") => Ok(["-accel", "kvm", "-cpu", "host"]),
+        Ok(other) => {
+            Err(Error::usage(format!("ACCEL={other}: unknown accelerator; mend: tcg (default) or kvm")))
+        }
+    }
+}
+
+/// A value inside one of QEMU's comma-separated options.
+fn escaped(prefix: &str, path: &Path, suffix: &str) -> OsString {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let mut bytes = prefix.as_bytes().to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        bytes.push(*byte);
+        if *byte == b',' {
+            bytes.push(b',');
+        }
+    }
+    bytes.extend(suffix.as_bytes());
+    OsString::from_vec(bytes)
+}
+
+/// QEMU's arguments. Read-only disks are locked shared, so that several guests may have one image.
+fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Error> {
+    let mut all: Vec<OsString> = Vec::new();
+    all.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from));
+    all.extend(["-machine", "q35", "-smp", "2"].map(OsString::from));
+    all.extend(accelerator()?.map(OsString::from));
+    all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
+    all.extend(["-kernel".into(), prepared.image.kernel.clone().into_os_string()]);
+    if let Some(initramfs) = &prepared.image.initramfs {
+        all.extend(["-initrd".into(), initramfs.clone().into_os_string()]);
+    }
+    all.extend(["-append".into(), prepared.command_line.clone().into()]);
+    if let Some(seconds) = machine.clock {
+        // By the guest's own time: of the host's clock QEMU 7.2 holds the offset in 32 bits.
+        all.extend(["-rtc".into(), format!("base={},clock=vm", civil(seconds)).into()]);
+    }
+    // Both are socket pairs that QEMU inherits: the monitor on its stdin, the console on its stdout.
+    all.extend(
+        ["-chardev", "socket,id=monitor,fd=0", "-mon", "chardev=monitor,mode=control"].map(OsString::from),
+    );
+    all.extend(["-chardev", "socket,id=console,fd=1", "-serial", "chardev:console"].map(OsString::from));
+    all.extend(["-device", "virtio-rng-pci"].map(OsString::from));
+
+    // A flush of the guest is an fsync here; what it flushed is with the host when QEMU is killed.
+    let disks = [
+        ("system", Some(&prepared.image.system), "on"),
+        ("ring", Some(&prepared.ring), "off"),
+        ("data", Some(&prepared.data), "off"),
+        ("workload", prepared.workload.as_ref(), "on"),
+    ];
+    for (name, path, read_only) in disks {
+        let Some(path) = path else { continue };
+        let options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
+        all.extend(["-drive".into(), escaped("file=", path, &options)]);
+        all.extend(["-device".into(), format!("virtio-blk-pci,drive={name},serial=aegis-{name}").into()]);
+    }
+    all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
+    if let Some(stick) = &prepared.stick {
+        let mut options = format!(",if=none,format=raw,cache=writeback,id={FIRST_DRIVE}");
+        if stick.read_only {
+            options.push_str(",readonly=on");
+        }
+        for (way, speed) in [("read", stick.throttle.read), ("write", stick.throttle.write)] {
+            if speed != 0 {
+                let _ = write!(options, ",throttling.bps-{way}={speed}");
+            }
+        }
+        all.extend(["-drive".into(), escaped("file=", &stick.image, &options)]);
+        let device = StickId(0).device();
+        let device = format!("usb-storage,bus=usb.0,drive={FIRST_DRIVE},removable=on,id={device}");
+        all.extend(["-device".into(), device.into()]);
+    }
+
+    all.extend(["-device", "virtio-serial-pci"].map(OsString::from));
+    for name in ["stdout", "stderr", "exit"] {
+        let path = machine.out.join(name);
+        all.extend(["-chardev".into(), escaped(&format!("file,id={name},path="), &path, "")]);
+        all.extend(["-device".into(), format!("virtserialport,chardev={name},name=aegis.{name}").into()]);
+    }
+    Ok(all)
+}
+
+/// A time as QEMU's `-rtc` wants it, UTC. Days to date: H. Hinnant, "chrono-compatible low-level date algorithms".
+fn civil(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March, eras of 400 years in the year 0.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// A QEMU that was started, and our ends of its lines.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    /// The thread that started it lives until this is dropped.
+    pub(crate) thread: Sender<()>,
+    pub(crate) lines: Receiver<String>,
+    pub(crate) console: UnixStream,
+    pub(crate) monitor: UnixStream,
+}
+
+/// Starts QEMU. A thread of its own starts it and reads its console to the end: where there is `setpriv`, the
+/// kernel kills QEMU when that thread dies, so a killed harness leaves no guest behind.
+pub(crate) fn start(machine: &Machine, prepared: &Prepared) -> Result<Started, Error> {
+    let log_path = machine.out.join("console.log");
+    let log = File::create(&log_path).map_err(|error| Error::io("create", &log_path, &error))?;
+    let own_words = prepared.folder.path().join("qemu.log");
+    let words = File::create(&own_words).map_err(|error| Error::io("create", &own_words, &error))?;
+
+    let found = tool::command(QEMU).arg("--version").stdout(Stdio::null()).status();
+    found.map_err(|error| tool::spawn_error(QEMU, &error))?;
+    let mut command = if Path::new("/usr/bin/setpriv").exists() {
+        let mut command = tool::command("/usr/bin/setpriv");
+        command.args(["--pdeathsig", "KILL", QEMU]);
+        command
+    } else {
+        tool::command(QEMU)
+    };
+    command.args(arguments(machine, prepared)?);
+    let pair = || UnixStream::pair().map_err(|error| Error::Host(format!("a socket pair: {error}")));
+    let ((monitor, its_monitor), (console, its_console)) = (pair()?, pair()?);
+    let output = console.try_clone().map_err(|error| Error::Host(format!("the console: {error}")))?;
+    // Its own process group: Ctrl-C is ours to answer.
+    command
+        .stdin(OwnedFd::from(its_monitor))
+        .stdout(OwnedFd::from(its_console))
+        .stderr(words)
+        .process_group(0);
+
+    let (thread, over) = channel();
+    let (child, lines) = spawn(command, output, log, over)?;
+    Ok(Started { child, thread, lines, console, monitor })
+}
+
+/// `over` holds the thread until its other end is dropped.
+fn spawn(
+    mut command: Command,
+    output: impl Read + Send + 'static,
+    log: File,
+    over: Receiver<()>,
+) -> Result<(Child, Receiver<String>), Error> {
+    let (child_to, child_from) = channel();
+    let (line_to, lines) = channel();
+    thread::spawn(move || {
+        let spawned = command.spawn();
+        // It holds QEMU's ends of the lines: the console ends when QEMU alone has them.
+        drop(command);
+        let child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = child_to.send(Err(error));
+                return;
+            }
+        };
+        if let Err(unsent) = child_to.send(Ok(child)) {
+            if let Ok(mut child) = unsent.0 {
+                let _ = child.kill();
+            }
+            return;
+        }
+        // Nobody listening any more is no reason to stop reading: the guest would wait for its console.
+        console::copy(output, log, |line| drop(line_to.send(line)));
+        drop(line_to);
+        // The console ends before QEMU does, which is still flushing its disks: our end would be its death.
+        let _ = over.recv();
+    });
+    let child =
+        child_from.recv().map_err(|_| Error::Host(format!("{QEMU}: the thread that starts it ended")))?;
+    Ok((child.map_err(|error| tool::spawn_error(QEMU, &error))?, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_the_path() {
+        let option = escaped("file=", Path::new("/a,b"), ",id=x");
+        assert_eq!(option, OsString::from("file=/a,,b,id=x"));
+    }
+
+    #[test]
+    fn times_are_dates() {
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_868_800, "2000-03-01T00:00:00"),
+            (1_709_164_800, "2024-02-29T00:00:00"),
+            (1_798_761_599, "2026-12-31T23:59:59"),
+            (1_798_761_600, "2027-01-01T00:00:00"),
+            (limits::CLOCK_MAX, "2099-12-31T23:59:59"),
+        ] {
+            assert_eq!(civil(seconds), date);
+        }
+    }
+}
