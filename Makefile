@@ -53,6 +53,10 @@ cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device
 fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 	@tests/fuzz/run $(SECONDS)
 
+bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequential-storage; recovery and verification
+	@cargo run --quiet --release --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build -- --dir target/bench-ring/data
+	@RUSTFLAGS='--cfg sha2_backend="soft"' cargo run --quiet --release --no-default-features --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build-soft -- --dir target/bench-ring/data --only-verify
+
 lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
@@ -63,4 +67,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image run test cuts fuzz lint fmt clean
+.PHONY: help deps always agent tools keys policy image run test cuts bench-ring fuzz lint fmt clean

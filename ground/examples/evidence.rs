@@ -62,8 +62,14 @@ fn week(directory: &Path) -> std::io::Result<()> {
         let mut life = Life::new(number);
         life.boot(50 * HOUR);
         let half = life.ring.clone();
-        let first = Created { boot: [1; 16], boottime: 50 * HOUR, clock: MONDAY + 50 * 3_600, clock_trusted: true };
-        Device(number).export_to(&directory.join(format!("device-{number}-wednesday.cbor")), &half, Request::from(1), first);
+        let first =
+            Created { boot: [1; 16], boottime: 50 * HOUR, clock: MONDAY + 50 * 3_600, clock_trusted: true };
+        Device(number).export_to(
+            &directory.join(format!("device-{number}-wednesday.cbor")),
+            &half,
+            Request::from(1),
+            first,
+        );
         life.boot(20 * HOUR);
         life.boot(70 * HOUR);
         if number == 2 {
@@ -72,7 +78,12 @@ fn week(directory: &Path) -> std::io::Result<()> {
         let clock = if number == 3 { 12_345 } else { MONDAY + 150 * 3_600 };
         let last = Created { boot: [3; 16], boottime: 70 * HOUR, clock, clock_trusted: false };
         let from = Request::from(half.next() + u64::from(number == 1));
-        Device(number).export_to(&directory.join(format!("device-{number}-sunday.cbor")), &life.ring, from, last);
+        Device(number).export_to(
+            &directory.join(format!("device-{number}-sunday.cbor")),
+            &life.ring,
+            from,
+            last,
+        );
     }
     Ok(())
 }
@@ -99,12 +110,17 @@ impl Life {
         self.boots += 1;
         let hash = &[0x5e; 32];
         self.push(SECOND, None, Body::Start { version: "0.1.0", clean: self.boots > 1 });
-        self.push(2 * SECOND, None, Body::Policy { code: "accepted", epoch: 1, sequence: 4, hash, detail: "slot.a" });
+        self.push(
+            2 * SECOND,
+            None,
+            Body::Policy { code: "accepted", epoch: 1, sequence: 4, hash, detail: "slot.a" },
+        );
         let (mode, reason) = (Mode::Enforcing, ModeReason::SelfTestPassed);
         self.push(3 * SECOND, None, Body::ModeChange { mode, reason, epoch: 1, sequence: 4 });
         let process = Process { pid: 90, tgid: 90, ppid: 1, uid: 0, comm: b"aegis" };
         let tester = Subject { workload: b"aegis-selftest", cgroup: 9, process };
-        let denied = Decision { verdict: Verdict::Denied, policy: 4, rule: b"aegis-selftest", glass_broken: false };
+        let denied =
+            Decision { verdict: Verdict::Denied, policy: 4, rule: b"aegis-selftest", glass_broken: false };
         let file = File { device: 1, inode: 3, path: b"/run/aegis/selftest", truncated: false };
         self.push(3 * SECOND, Some(tester), Body::Open { file, flags: 0, decision: denied });
         let mut counted = 3;
@@ -125,7 +141,7 @@ impl Life {
             if burst && self.dice.roll(3) == 0 {
                 let count = 1 + self.dice.roll(900);
                 lost += count;
-                let workload: &[u8] = if count % 2 == 0 { b"agent-7" } else { b"agent-web" };
+                let workload: &[u8] = if count.is_multiple_of(2) { b"agent-7" } else { b"agent-web" };
                 self.push(time, None, Body::Loss { workload, cause: Cause::KernelRingFull, count });
             }
             if let Some((from, to)) = broken
@@ -151,11 +167,16 @@ impl Life {
 
     /// Something that a workload does.
     fn act(&mut self, time: u64, glass_broken: bool, burst: bool) {
-        let workloads: [(&[u8], &[u8]); 4] =
-            [(b"agent-7", b"python3"), (b"agent-web", b"nginx"), (b"batch", b"sh"), (b"agent <b>\xff", b"\x1b[31m")];
+        let workloads: [(&[u8], &[u8]); 4] = [
+            (b"agent-7", b"python3"),
+            (b"agent-web", b"nginx"),
+            (b"batch", b"sh"),
+            (b"agent <b>\xff", b"\x1b[31m"),
+        ];
         let (workload, comm) = workloads[(self.dice.roll(20) as usize / 6).min(3)];
         let pid = 1_000 + self.dice.roll(60) as u32;
-        let subject = Subject { workload, cgroup: 77, process: Process { pid, tgid: pid, ppid: 1, uid: 1_000, comm } };
+        let subject =
+            Subject { workload, cgroup: 77, process: Process { pid, tgid: pid, ppid: 1, uid: 1_000, comm } };
         let paths: [&[u8]; 9] = [
             b"/srv/model/weights.bin",
             b"/etc/ssl/certs/ca-certificates.crt",

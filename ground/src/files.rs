@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -33,10 +33,19 @@ pub(crate) fn read_front(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> 
 
 fn read_into(path: &Path, limit: usize, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let fail = |what: &dyn std::fmt::Display| Failure::usage(format!("{}: {what}", path.display()));
+    if waits_for_a_writer(path) {
+        return Err(fail(&"a named pipe, which may never end; name a file"));
+    }
     let file = File::open(path).map_err(|error| fail(&format!("can't open it: {}", plain(&error))))?;
     let read = file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(bytes);
     read.map_err(|error| fail(&format!("can't read it: {}", plain(&error))))?;
     Ok(())
+}
+
+/// A named pipe in a directory. One that is open already, as `<(command)` gives it, has its writer.
+fn waits_for_a_writer(path: &Path) -> bool {
+    let open = path.starts_with("/dev/fd") || path.starts_with("/proc");
+    !open && path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn too_long(path: &Path, limit: usize) -> Failure {
@@ -177,9 +186,24 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::{read, read_front, read_secret, write};
 
     /// Not looked at before, when somebody else may be quicker: refused by the one step that gives the name.
+    #[test]
+    fn a_named_pipe_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).expect("a link");
+        for path in [&pipe, &link] {
+            assert!(
+                read(path, 10).is_err() && read_secret(path, 10).is_err() && read_front(path, 10).is_err()
+            );
+        }
+    }
+
     #[test]
     fn a_name_that_is_taken_is_not_given_again() {
         let folder = tempfile::tempdir().expect("a temporary directory");

@@ -96,9 +96,12 @@ fn a_token_by_stick_opens_for_its_time_and_once() {
     assert_eq!(states, ["shadow denied", "shadow open", "shadow denied"], "{out}");
     let codes: Vec<_> = run.kind("break-glass").iter().map(|event| event["code"].clone()).collect();
     assert_eq!(codes, ["wrong-boot", "accepted", "unchanged", "replay"], "{codes:?}");
-    assert!(run.kind("break-glass")[1]["detail"].as_str().is_some_and(|text| text.contains("pump 4 is stuck")));
+    assert!(
+        run.kind("break-glass")[1]["detail"].as_str().is_some_and(|text| text.contains("pump 4 is stuck"))
+    );
     assert_eq!(run.kind("glass-mended").len(), 1);
-    let let_through = run.with(&[("kind", "open".into()), ("rule", "no-shadow".into()), ("glass_broken", true.into())]);
+    let let_through =
+        run.with(&[("kind", "open".into()), ("rule", "no-shadow".into()), ("glass_broken", true.into())]);
     assert!(!let_through.is_empty() && let_through.iter().all(|event| event["verdict"] == "audited"));
     assert_eq!(run.mode(), Some("enforcing"), "again, by itself");
     assert_eq!(run.lost(), 0);

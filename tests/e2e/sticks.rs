@@ -42,7 +42,9 @@ fn a_stick_pulled_at_any_moment_leaves_a_good_state() {
     let bundle = bench.bundle("policy.aegis", &policy, 5);
     let filler = bench.at("filler");
     std::fs::write(&filler, vec![0x5a; 4 << 20]).expect("written");
-    let script = format!("i=0; while [ $i -lt 3000 ]; do : </etc/hosts; i=$((i + 1)); done; echo begun\n{UNTIL_DENIED}\nsleep 4");
+    let script = format!(
+        "i=0; while [ $i -lt 3000 ]; do : </etc/hosts; i=$((i + 1)); done; echo begun\n{UNTIL_DENIED}\nsleep 4"
+    );
     let (_slot, mut vm) = Bench::start(bench.demo(&script).no_stick());
     assert!(vm.wait_stdout("begun").expect("watched"));
 

@@ -11,7 +11,8 @@ const HOSTS: Rule<'static> =
     Rule { name: "no-hosts", action: "deny", operations: &["open"], paths: &["/etc/hosts"] };
 
 /// Says which of the two files it may read.
-const WHAT_IS_DENIED: &str = "cat /etc/hosts >/dev/null; echo hosts $?; cat /etc/shadow >/dev/null; echo shadow $?";
+const WHAT_IS_DENIED: &str =
+    "cat /etc/hosts >/dev/null; echo hosts $?; cat /etc/shadow >/dev/null; echo shadow $?";
 
 /// The office's key folder of a scenario: the development root and what follows it.
 struct Office<'b> {
@@ -64,7 +65,15 @@ impl Office<'_> {
         shown["fingerprint"].as_str().expect("a fingerprint").to_owned()
     }
 
-    fn bundle(&self, name: &str, policy: &Path, epoch: u64, sequence: u64, key: &Path, more: &[&str]) -> PathBuf {
+    fn bundle(
+        &self,
+        name: &str,
+        policy: &Path,
+        epoch: u64,
+        sequence: u64,
+        key: &Path,
+        more: &[&str],
+    ) -> PathBuf {
         let path = self.bench.at(name);
         let mut command = Bench::aegisctl();
         command.args(["bundle", "build", "--policy"]).arg(policy).arg("--key").arg(key);
@@ -91,7 +100,8 @@ fn keys_are_rotated_and_revoked_by_stick() {
     let (old_key, root_key) = (Office::development("policy.key"), Office::development("root.key"));
     let first_root = Office::development("root.cbor");
     let new_key = office.key("policy", "policy-2");
-    let (shadow, hosts) = (bench.policy("shadow", "enforce", &[SHADOW]), bench.policy("hosts", "enforce", &[HOSTS]));
+    let (shadow, hosts) =
+        (bench.policy("shadow", "enforce", &[SHADOW]), bench.policy("hosts", "enforce", &[HOSTS]));
     let demo = || bench.demo(WHAT_IS_DENIED).state(&device);
 
     // 1. Under the first root.
@@ -111,16 +121,33 @@ fn keys_are_rotated_and_revoked_by_stick() {
     assert_eq!((run.out_text().as_str(), run.number("/policy/sequence")), ("hosts 0\nshadow 1\n", 100));
     assert_eq!(run.receipts.len(), 2, "one for the root, one for the bundle");
     let run = Bench::run(demo());
-    assert_eq!((run.out_text().as_str(), run.mode()), ("hosts 0\nshadow 1\n", Some("enforcing")), "still in force");
+    assert_eq!(
+        (run.out_text().as_str(), run.mode()),
+        ("hosts 0\nshadow 1\n", Some("enforcing")),
+        "still in force"
+    );
 
     // 3. Root metadata that the root in force does not vouch for, and one that leaves a version out.
     let stranger = bench.at("strangers");
     let mut command = Bench::aegisctl();
     command.args(["keys", "init", "--plain", "--out"]).arg(&stranger);
     Bench::good(command);
-    let foreign = office.next("rotate", &[&stranger.join("root.cbor")], "s2.cbor", &[&stranger.join("root.key")], &["--raise-epoch"]);
-    let foreign = office.next("rotate", &[&stranger.join("root.cbor"), &foreign], "s3.cbor", &[&stranger.join("root.key")], &["--raise-epoch"]);
-    let run = Bench::run(demo().stick_file("roots/3.cbor", &foreign).stick_file("roots/5.cbor", &second_root));
+    let foreign = office.next(
+        "rotate",
+        &[&stranger.join("root.cbor")],
+        "s2.cbor",
+        &[&stranger.join("root.key")],
+        &["--raise-epoch"],
+    );
+    let foreign = office.next(
+        "rotate",
+        &[&stranger.join("root.cbor"), &foreign],
+        "s3.cbor",
+        &[&stranger.join("root.key")],
+        &["--raise-epoch"],
+    );
+    let run =
+        Bench::run(demo().stick_file("roots/3.cbor", &foreign).stick_file("roots/5.cbor", &second_root));
     assert_eq!(codes(&run, "root"), ["not-vouched"]);
     assert_eq!(run.out_text(), "hosts 0\nshadow 1\n");
 
@@ -131,7 +158,11 @@ fn keys_are_rotated_and_revoked_by_stick() {
     let run = Bench::run(demo().stick_file("roots/3.cbor", &third_root).stick_file("late.aegis", &too_late));
     assert_eq!(codes(&run, "root"), ["accepted"]);
     assert!(codes(&run, "policy").contains(&"revoked-key".to_owned()), "{:?}", run.kind("policy"));
-    assert_eq!((run.out_text().as_str(), run.mode()), ("hosts 0\nshadow 0\n", Some("audit-only")), "the baseline");
+    assert_eq!(
+        (run.out_text().as_str(), run.mode()),
+        ("hosts 0\nshadow 0\n", Some("audit-only")),
+        "the baseline"
+    );
 
     // 5. The new key: accepted, and not below what was accepted before.
     let low = office.bundle("low.aegis", &hosts, 1, 99, &new_key, &[]);
@@ -155,7 +186,11 @@ fn keys_are_rotated_and_revoked_by_stick() {
     assert_eq!((run.out_text().as_str(), run.number("/policy/sequence")), ("hosts 0\nshadow 1\n", 1));
     assert_eq!(run.number("/policy/epoch"), 2);
     let run = Bench::run(demo());
-    assert_eq!((run.out_text().as_str(), run.mode()), ("hosts 0\nshadow 1\n", Some("enforcing")), "and stays");
+    assert_eq!(
+        (run.out_text().as_str(), run.mode()),
+        ("hosts 0\nshadow 1\n", Some("enforcing")),
+        "and stays"
+    );
 }
 
 /// A new device catches up with all rotations from one stick, in one go.
@@ -168,7 +203,8 @@ fn a_new_device_walks_the_whole_chain() {
     let mut chain = vec![Office::development("root.cbor")];
     for version in 2..=5 {
         let before: Vec<&Path> = chain.iter().map(PathBuf::as_path).collect();
-        let next = office.next("rotate", &before, &format!("{version}.cbor"), &[&root_key], &["--raise-epoch"]);
+        let next =
+            office.next("rotate", &before, &format!("{version}.cbor"), &[&root_key], &["--raise-epoch"]);
         chain.push(next);
     }
     let policy = bench.policy("shadow", "enforce", &[SHADOW]);
@@ -214,7 +250,8 @@ fn a_bundle_for_others_is_refused() {
 fn a_rollback_is_to_the_policy_before_and_holds() {
     let bench = Bench::new();
     let device = bench.at("device");
-    let (shadow, hosts) = (bench.policy("shadow", "enforce", &[SHADOW]), bench.policy("hosts", "enforce", &[HOSTS]));
+    let (shadow, hosts) =
+        (bench.policy("shadow", "enforce", &[SHADOW]), bench.policy("hosts", "enforce", &[HOSTS]));
     bench.bundle("one.aegis", &shadow, 10);
     bench.bundle("two.aegis", &hosts, 11);
     Bench::run(bench.demo("true").stick_file("one.aegis", bench.at("one.aegis")).state(&device));
@@ -234,7 +271,9 @@ fn a_rollback_is_to_the_policy_before_and_holds() {
     assert!(run.out_text().starts_with("hosts 0\nshadow 1\n"), "{}", run.out_text());
     // Something newer is taken.
     bench.bundle("three.aegis", &hosts, 12);
-    let run = Bench::run(bench.demo(WHAT_IS_DENIED).stick_file("three.aegis", bench.at("three.aegis")).state(&device));
+    let run = Bench::run(
+        bench.demo(WHAT_IS_DENIED).stick_file("three.aegis", bench.at("three.aegis")).state(&device),
+    );
     assert_eq!(run.out_text(), "hosts 1\nshadow 0\n");
 }
 

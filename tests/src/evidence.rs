@@ -58,7 +58,9 @@ impl Evidence {
         let mut all: Vec<PathBuf> = std::fs::read_dir(&run.out)
             .expect("the outputs are there")
             .map(|entry| entry.expect("readable").path())
-            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"export-")))
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"export-"))
+            })
             .collect();
         if all.is_empty() {
             all.push(newest);

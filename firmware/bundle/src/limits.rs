@@ -20,6 +20,8 @@ pub const GROUPS: usize = 16;
 pub const GROUP_BYTES: usize = 32;
 /// Most kernels that a manifest selects.
 pub const KERNELS: usize = 4;
+/// No manifest is made later than this, Unix seconds (2100-01-01): devices remember the highest time that was ever signed.
+pub const CREATED_BEFORE: u64 = 4_102_444_800;
 /// Longest comment, bytes.
 pub const COMMENT_BYTES: usize = 500;
 /// Most keys of one role in root metadata.
@@ -35,8 +37,8 @@ pub const ROOT_CHAIN: usize = 256;
 /// Most rotations that one stick brings.
 pub const ROOT_STEPS: usize = 64;
 /// Longest copy of the trust state, bytes.
-pub const STATE_BYTES: usize = 256;
-/// How often a bundle is tried that does not get through its trial, over reboots.
+pub const STATE_BYTES: usize = 384;
+/// How many trials may fail, over reboots, before bundles wait for a person or for something newer.
 pub const TRIES: u8 = 3;
 /// Longest break-glass token, bytes.
 pub const TOKEN_BYTES: usize = 2048;

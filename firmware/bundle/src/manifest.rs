@@ -7,7 +7,7 @@ use minicbor::encode::Write;
 
 use crate::cbor::{ANY, Canonical, Reader, Written};
 use crate::limits::{
-    ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, DEVICES, GROUP_BYTES, GROUPS, KERNELS,
+    ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, CREATED_BEFORE, DEVICES, GROUP_BYTES, GROUPS, KERNELS,
 };
 use crate::refusal::Reason;
 
@@ -129,6 +129,7 @@ impl<'a> Manifest<'a> {
             && kernels
             && self.epoch > 0
             && self.sequence > 0
+            && self.created < CREATED_BEFORE
             && self.expires.is_none_or(|expires| expires > self.created)
             && self.comment.len() <= COMMENT_BYTES
             && !self.comment.chars().any(char::is_control)

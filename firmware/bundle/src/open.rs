@@ -186,6 +186,9 @@ fn remember(before: &TrustState, bundle: &Bundle<'_>, root: &Root) -> TrustState
         previous: if again { before.previous } else { before.bundle },
         tried: [0; 32],
         tries: 0,
+        tried_epoch: 0,
+        tried_sequence: 0,
+        left: [0; 32],
         root_version: before.root_version.max(root.version),
         ..before.next()
     }
@@ -245,7 +248,7 @@ fn check_order(manifest: &Manifest<'_>, hash: &[u8; 32], context: &Context<'_>) 
     if manifest.epoch < context.root.epoch || offered < have {
         return Err(Reason::Rollback);
     }
-    if state.holds_back(hash) && !context.insist {
+    if state.holds_back(hash, manifest.epoch, manifest.sequence) && !context.insist {
         return Err(Reason::HeldBack);
     }
     match (offered == have, state.manifest == *hash) {

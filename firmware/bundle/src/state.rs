@@ -28,6 +28,9 @@ mod key {
     pub(super) const TRIES: u8 = 10;
     pub(super) const ROOT: u8 = 11;
     pub(super) const TOKEN: u8 = 12;
+    pub(super) const TRIED_EPOCH: u8 = 13;
+    pub(super) const TRIED_SEQUENCE: u8 = 14;
+    pub(super) const LEFT: u8 = 15;
 }
 
 /// What a device remembers. The default is a new device's: it accepts any sequence of its root's epoch.
@@ -47,10 +50,16 @@ pub struct TrustState {
     pub bundle: [u8; 32],
     /// SHA-256 of the bundle file that was in force before; zeros when there is none to roll back to.
     pub previous: [u8; 32],
-    /// SHA-256 of the manifest that is on trial, failed its trials or was rolled back from; zeros for none.
+    /// SHA-256 of the manifest that is on trial, or was last and failed; zeros for none.
     pub tried: [u8; 32],
-    /// How often that one was tried.
+    /// How many trials failed since one succeeded, or since something newer was tried.
     pub tries: u8,
+    /// Epoch of the newest bundle that was tried since one succeeded.
+    pub tried_epoch: u64,
+    /// Its sequence.
+    pub tried_sequence: u64,
+    /// SHA-256 of the manifest that a person rolled back from; zeros for none.
+    pub left: [u8; 32],
     /// Highest version of root metadata that was accepted; 0 when it is still the image's.
     pub root_version: u64,
     /// Highest sequence of a break-glass token that was accepted; 0 for none.
@@ -93,9 +102,22 @@ impl TrustState {
         Self { generation: self.generation.saturating_add(1), ..self }
     }
 
-    /// True when this manifest is not to be tried again without a person who insists.
-    pub fn holds_back(&self, manifest: &[u8; 32]) -> bool {
-        self.tries >= crate::limits::TRIES && self.tried == *manifest
+    /// True when a bundle with this manifest is not to be tried again without a person who insists: a person left it, or
+    /// trials failed as often as may be and nothing newer came.
+    pub fn holds_back(&self, manifest: &[u8; 32], epoch: u64, sequence: u64) -> bool {
+        let newer = (epoch, sequence) > (self.tried_epoch, self.tried_sequence);
+        (self.left == *manifest && self.left != [0; 32]) || (self.tries >= crate::limits::TRIES && !newer)
+    }
+
+    /// This state with one more trial, of a bundle with this manifest. Several bundles that fail share one count, so that
+    /// they can't take turns.
+    #[must_use]
+    pub fn trying(self, manifest: [u8; 32], epoch: u64, sequence: u64) -> Self {
+        let newest = (self.tried_epoch, self.tried_sequence);
+        let newer = (epoch, sequence) > newest;
+        let tries = if newer { 1 } else { self.tries.saturating_add(1) };
+        let (tried_epoch, tried_sequence) = newest.max((epoch, sequence));
+        Self { tried: manifest, tries, tried_epoch, tried_sequence, ..self }
     }
 }
 
@@ -105,7 +127,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         return Err(Unread::Value);
     }
     let mut input = Reader::new(outer.bytes(STATE_BYTES)?);
-    input.map(12)?;
+    input.map(15)?;
     if input.u64_at(key::FORMAT)? != FORMAT {
         return Err(Unread::Value);
     }
@@ -122,6 +144,10 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
     let tries = input.u8_at(key::TRIES)?;
     let root_version = input.u64_at(key::ROOT)?;
     let token_sequence = input.u64_at(key::TOKEN)?;
+    let tried_epoch = input.u64_at(key::TRIED_EPOCH)?;
+    let tried_sequence = input.u64_at(key::TRIED_SEQUENCE)?;
+    input.key(key::LEFT)?;
+    let left = input.fixed()?;
     Ok(TrustState {
         generation,
         epoch,
@@ -132,6 +158,9 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         previous,
         tried,
         tries,
+        tried_epoch,
+        tried_sequence,
+        left,
         root_version,
         token_sequence,
     })
@@ -151,7 +180,7 @@ impl Canonical for Copied {
 
 impl Canonical for TrustState {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(12)?;
+        out.map(15)?;
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::GENERATION)?.u64(self.generation)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
@@ -164,6 +193,9 @@ impl Canonical for TrustState {
         out.u8(key::TRIES)?.u8(self.tries)?;
         out.u8(key::ROOT)?.u64(self.root_version)?;
         out.u8(key::TOKEN)?.u64(self.token_sequence)?;
+        out.u8(key::TRIED_EPOCH)?.u64(self.tried_epoch)?;
+        out.u8(key::TRIED_SEQUENCE)?.u64(self.tried_sequence)?;
+        out.u8(key::LEFT)?.bytes(&self.left)?;
         Ok(())
     }
 }

@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         self.exactly(MAP, entries)
     }
 
+    /// A map of at most this many entries.
+    pub(crate) fn map_up_to(&mut self, most: usize) -> Result<usize> {
+        self.bounded(MAP, most)
+    }
+
     /// The next map key.
     pub(crate) fn key(&mut self, number: u8) -> Result<()> {
         self.exactly(UINT, u64::from(number))

@@ -1,14 +1,17 @@
 //! Ring to signed items: a state machine that fills one buffer at a time.
 
 use aegis_cose::{Domain, SecretKey, device_id, sign1};
+use aegis_event::{Body, Event, Kind};
+use aegis_seal::Checkpoint;
 use sha2::{Digest, Sha256};
 
 use crate::chain::{Hash, Id, first_head, next_head};
 use crate::error::{Damage, ExportError};
-use crate::frames::{Fault, Frame, Frames};
+use crate::frames::{Entry, Fault, Frame, Frames};
 use crate::gaps::Gaps;
 use crate::limits;
-use crate::manifest::{Created, Ending, Manifest};
+use crate::manifest::{Created, Ending, Manifest, Sealed};
+use crate::policies::{Policies, Policy};
 use crate::segment::{Builder, Events, Segment};
 
 /// What to export.
@@ -30,15 +33,28 @@ impl Request {
     }
 }
 
-/// The last frame read and not yet in a segment.
+/// The last entry read and not yet in an item; its bytes are in `entry`.
 #[derive(Clone, Copy)]
-struct Pending {
+enum Pending {
+    Event(Next),
+    /// A sealing record of this length.
+    Record(usize),
+}
+
+/// An event that is next.
+#[derive(Clone, Copy)]
+struct Next {
     boot: Id,
+    place: Option<u64>,
     sequence: u64,
     previous: Hash,
     head: Hash,
     length: usize,
 }
+
+/// Room for an event or a record.
+const ENTRY_BYTES: usize =
+    if limits::EVENT_BYTES > limits::RECORD_BYTES { limits::EVENT_BYTES } else { limits::RECORD_BYTES };
 
 /// What the items so far add up to.
 #[derive(Clone)]
@@ -50,16 +66,20 @@ struct Tally {
     after: Option<Hash>,
     bytes: u64,
     items: Sha256,
+    policies: Policies,
+    sealed: Option<Sealed>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    Certificate,
     Segments,
     Manifest,
     Done,
 }
 
-/// Produces an export item by item: zero or more segments, then the manifest.
+/// Produces an export item by item: the certificate if there is one, segments and checkpoints as the ring has them, then the
+/// manifest.
 ///
 /// Each item is to be written to the file before the next one is asked for. When the stick refuses an item,
 /// [`Exporter::take_back`] forgets it (the caller cuts the file to what it was before) and
@@ -80,8 +100,12 @@ pub struct Exporter<'a, F: Frames> {
     /// Sequence and chain head that the next frame must continue.
     expected: u64,
     head: Option<Hash>,
-    event: [u8; limits::EVENT_BYTES],
+    entry: [u8; ENTRY_BYTES],
     pending: Option<Pending>,
+    /// There is nothing more to read.
+    over: bool,
+    certificate: &'a [u8],
+    first_epoch: u64,
     before: Option<Hash>,
     gaps: Gaps,
     tally: Tally,
@@ -119,8 +143,17 @@ impl<'a, F: Frames> Exporter<'a, F> {
             return Err(ExportError::AheadOfRing { asked: request.first, next });
         }
         let public_key = *key.public_key();
-        let tally =
-            Tally { first: 0, last: 0, events: 0, segments: 0, after: None, bytes: 0, items: Sha256::new() };
+        let tally = Tally {
+            first: 0,
+            last: 0,
+            events: 0,
+            segments: 0,
+            after: None,
+            bytes: 0,
+            items: Sha256::new(),
+            policies: Policies::new(),
+            sealed: None,
+        };
         let mut exporter = Self {
             key,
             device: device_id(&public_key),
@@ -135,13 +168,16 @@ impl<'a, F: Frames> Exporter<'a, F> {
             next,
             expected,
             head: None,
-            event: [0; limits::EVENT_BYTES],
+            entry: [0; ENTRY_BYTES],
             pending: None,
+            over: false,
+            certificate: &[],
+            first_epoch: 0,
             before: None,
             gaps: Gaps::new(),
             tally,
             undo: None,
-            stage: Stage::Segments,
+            stage: Stage::Certificate,
             ending: Ending::Complete,
             damage: None,
         };
@@ -149,7 +185,29 @@ impl<'a, F: Frames> Exporter<'a, F> {
         Ok(exporter)
     }
 
-    /// Finds the head of the chain where the export begins, and goes there.
+    /// The certificate of the ring's chain of checkpoints, to begin the export with. Call it before the first item.
+    #[must_use]
+    pub const fn with_certificate(mut self, record: &'a [u8]) -> Self {
+        self.certificate = record;
+        self
+    }
+
+    /// The policy in force now. Call it before the first item.
+    #[must_use]
+    pub const fn with_policy(mut self, in_force: Policy) -> Self {
+        self.tally.policies.in_force = Some(in_force);
+        self
+    }
+
+    /// Checkpoints of earlier epochs were exported before: leave them out. Those that stand before the first event wanted
+    /// come again otherwise, which does no harm. Call it before the first item.
+    #[must_use]
+    pub const fn with_first_epoch(mut self, epoch: u64) -> Self {
+        self.first_epoch = epoch;
+        self
+    }
+
+    /// Finds the head of the chain where the export begins, and goes there: before the checkpoints behind the event before.
     fn start(&mut self) {
         if self.expected == 1 {
             self.head = Some(first_head(&self.ring));
@@ -158,9 +216,18 @@ impl<'a, F: Frames> Exporter<'a, F> {
             self.head = self.head_of(self.expected - 1);
         }
         self.before = self.head;
-        if self.expected < self.end()
-            && let Err(error) = self.frames.seek(self.expected)
-        {
+        let begun = self.expected > self.retained && self.head.is_some();
+        let found = if begun {
+            Ok(())
+        } else if self.expected == self.retained {
+            self.frames.rewind()
+        } else if self.expected < self.end() {
+            self.frames.seek(self.expected)
+        } else {
+            self.over = true;
+            Ok(())
+        };
+        if let Err(error) = found {
             self.failed(error);
         }
     }
@@ -217,9 +284,24 @@ impl<'a, F: Frames> Exporter<'a, F> {
             return Err(ExportError::NoRoom);
         }
         self.undo = None;
+        if self.stage == Stage::Certificate {
+            self.stage = Stage::Segments;
+            if !self.certificate.is_empty() && self.certificate.len() <= self.room() {
+                out[..self.certificate.len()].copy_from_slice(self.certificate);
+                self.undo = Some(self.tally.clone());
+                self.tally.add(&out[..self.certificate.len()]);
+                return Ok(Some(self.certificate.len()));
+            }
+        }
         if self.stage == Stage::Segments {
-            if let Some(length) = self.segment(out)? {
-                return Ok(Some(length));
+            self.fetch();
+            let item = match self.pending {
+                Some(Pending::Event(next)) => self.segment(next, out)?,
+                Some(Pending::Record(length)) => self.record(length, out),
+                None => None,
+            };
+            if item.is_some() {
+                return Ok(item);
             }
             self.stage = Stage::Manifest;
         }
@@ -247,13 +329,18 @@ impl<'a, F: Frames> Exporter<'a, F> {
         if self.stage == Stage::Done {
             return Ok(None);
         }
+        self.cut_short();
+        self.stage = Stage::Manifest;
+        self.seal(out).map(Some)
+    }
+
+    /// No more items: that leaves events behind, or it doesn't.
+    fn cut_short(&mut self) {
         if matches!(self.ending, Ending::Full | Ending::Complete) {
             let begin = self.request.first.max(self.retained);
             let reached = if self.tally.events > 0 { self.tally.last + 1 } else { begin };
             self.ending = if reached < self.end() { Ending::Full } else { Ending::Complete };
         }
-        self.stage = Stage::Manifest;
-        self.seal(out).map(Some)
     }
 
     /// What the export holds so far; final after the manifest was given out. [`Manifest::resume`] is the cursor for
@@ -281,6 +368,8 @@ impl<'a, F: Frames> Exporter<'a, F> {
             version: self.version,
             gaps,
             items: tally.items.clone().finalize().into(),
+            policies: tally.policies,
+            sealed: tally.sealed,
         }
     }
 
@@ -297,73 +386,112 @@ impl<'a, F: Frames> Exporter<'a, F> {
         Ok(length)
     }
 
-    /// Reads one frame ahead into `event`; false at the end of what was asked for or of what can be read.
-    fn fetch(&mut self) -> bool {
-        // Each turn ends, or passes a damaged place, of which there are at most [`limits::GAPS`] with sequences;
-        // the ring's own segments bound those without.
-        while self.pending.is_none() && self.damage.is_none() && self.expected < self.end() {
-            match self.frames.next_frame() {
+    /// Reads one entry ahead into `entry`, if there is one of what was asked for that can be read.
+    fn fetch(&mut self) {
+        // Each turn ends, or passes a damaged place, of which there are at most [`limits::GAPS`] with sequences, or a
+        // record; the ring's own bounds are those of the rest.
+        while self.pending.is_none() && self.damage.is_none() && !self.over {
+            // Behind the last event there may be checkpoints. If they can't be read the events are complete all the same.
+            let behind = self.expected >= self.end();
+            match self.frames.next_entry() {
+                Err(_) | Ok(None | Some(Entry::Event { .. })) if behind => self.over = true,
                 Err(error) => self.failed(error),
-                Ok(Some(frame))
+                Ok(Some(Entry::Event { frame, segment }))
                     if frame.sequence == self.expected
                         && self.head.is_none_or(|head| head == frame.previous)
                         && (1..=limits::EVENT_BYTES).contains(&frame.event.len())
                         && next_head(&frame.previous, frame.sequence, frame.event) == frame.head =>
                 {
                     let Frame { boot, sequence, previous, head, event } = frame;
-                    self.event[..event.len()].copy_from_slice(event);
-                    self.pending = Some(Pending { boot, sequence, previous, head, length: event.len() });
+                    self.entry[..event.len()].copy_from_slice(event);
+                    let place = segment;
+                    let next = Next { boot, place, sequence, previous, head, length: event.len() };
+                    self.pending = Some(Pending::Event(next));
                     self.head = Some(head);
                     self.expected = sequence + 1;
+                }
+                Ok(Some(Entry::Record { certificate, bytes })) => {
+                    // A record that nobody can read is no evidence; that it is missing shows at the next one.
+                    let wanted = if certificate {
+                        bytes != self.certificate
+                    } else {
+                        Checkpoint::peek(bytes).is_ok_and(|checkpoint| checkpoint.epoch >= self.first_epoch)
+                    };
+                    if wanted && (1..=limits::RECORD_BYTES).contains(&bytes.len()) {
+                        self.entry[..bytes.len()].copy_from_slice(bytes);
+                        self.pending = Some(Pending::Record(bytes.len()));
+                    }
                 }
                 Ok(_) => self.stop(Ending::Unreadable, Damage::After(self.expected - 1)),
             }
         }
-        self.pending.is_some()
     }
 
-    fn segment(&mut self, out: &mut [u8]) -> Result<Option<usize>, ExportError> {
-        if !self.fetch() {
-            return Ok(None);
+    /// Bytes that an item can have, the manifest's aside.
+    fn room(&self) -> usize {
+        let used = self.tally.bytes.saturating_add(limits::MANIFEST_BYTES as u64);
+        usize::try_from(self.request.bytes.saturating_sub(used)).unwrap_or(usize::MAX)
+    }
+
+    /// The sealing record that is pending, as it is.
+    fn record(&mut self, length: usize, out: &mut [u8]) -> Option<usize> {
+        if length > self.room() {
+            self.cut_short();
+            return None;
         }
-        let overhead = (limits::MANIFEST_BYTES + limits::COSE_BYTES) as u64;
-        let room = self.request.bytes.saturating_sub(self.tally.bytes).saturating_sub(overhead);
-        let room = usize::try_from(room).unwrap_or(usize::MAX).min(limits::PAYLOAD_BYTES);
+        self.undo = Some(self.tally.clone());
+        let bytes = &self.entry[..length];
+        out[..length].copy_from_slice(bytes);
+        if let Ok(checkpoint) = Checkpoint::peek(bytes) {
+            self.tally.sealed = Some(Sealed {
+                checkpoints: self.tally.sealed.map_or(0, |sealed| sealed.checkpoints) + 1,
+                epoch: checkpoint.epoch,
+                hash: Sha256::digest(bytes).into(),
+                next_key: checkpoint.next_key,
+            });
+        }
+        self.tally.add(&out[..length]);
+        self.pending = None;
+        Some(length)
+    }
+
+    /// A segment that begins with the event that is pending.
+    fn segment(&mut self, begin: Next, out: &mut [u8]) -> Result<Option<usize>, ExportError> {
+        let room = self.room().saturating_sub(limits::COSE_BYTES).min(limits::PAYLOAD_BYTES);
         if room < limits::SEGMENT_FRAME_BYTES + limits::EVENT_BYTES {
             self.ending = Ending::Full;
             return Ok(None);
         }
-        let Some(Pending { boot, sequence: first, previous, .. }) = self.pending else { return Ok(None) };
+        let undo = self.tally.clone();
+        let Next { boot, place, sequence: first, previous, .. } = begin;
         // Lent out, so that frames can be fetched while the segment is built in it.
         let scratch = core::mem::take(&mut self.scratch);
         let mut builder = Builder::new(&mut scratch[..room]);
-        let mut end = None;
-        while self.fetch()
-            && let Some(pending) = self.pending
-        {
-            let follows = pending.sequence == first + builder.count() as u64;
-            if !follows || pending.boot != boot || !builder.push(&self.event[..pending.length]) {
+        let mut end = begin.previous;
+        loop {
+            self.fetch();
+            let Some(Pending::Event(next)) = self.pending else { break };
+            let follows = next.sequence == first + builder.count() as u64;
+            let event = &self.entry[..next.length];
+            if !follows || (next.boot, next.place) != (boot, place) || !builder.push(event) {
                 break;
             }
-            end = Some(pending);
+            if let Some(policy) = accepted(event) {
+                self.tally.policies.accept(policy);
+            }
+            end = next.head;
             self.pending = None;
         }
-        let length = match end {
-            Some(Pending { head, .. }) => {
-                let count = builder.count() as u64;
-                let (device, ring) = (self.device, self.ring);
-                let segment = Segment { device, ring, boot, first, previous, events: Events::NONE, head };
-                builder
-                    .finish(&segment)
-                    .map_err(ExportError::from)
-                    .and_then(|payload| Ok(sign1(payload, Domain::Export, self.key, out)?))
-                    .map(|length| Some((length, count, head)))
-            }
-            None => Ok(None),
-        };
+        let count = builder.count() as u64;
+        let (device, ring, events) = (self.device, self.ring, Events::NONE);
+        let segment = Segment { device, ring, boot, first, previous, events, head: end, place };
+        let length = builder
+            .finish(&segment)
+            .map_err(ExportError::from)
+            .and_then(|payload| Ok(sign1(payload, Domain::Export, self.key, out)?));
         self.scratch = scratch;
-        let Some((length, count, head)) = length? else { return Ok(None) };
-        self.undo = Some(self.tally.clone());
+        let length = length?;
+        self.undo = Some(undo);
         let tally = &mut self.tally;
         if tally.events == 0 {
             tally.first = first;
@@ -372,9 +500,32 @@ impl<'a, F: Frames> Exporter<'a, F> {
         tally.last = first + (count - 1);
         tally.events += count;
         tally.segments += 1;
-        tally.after = Some(head);
-        tally.bytes += length as u64;
-        tally.items.update(&out[..length]);
+        tally.after = Some(end);
+        tally.add(&out[..length]);
         Ok(Some(length))
+    }
+}
+
+impl Tally {
+    /// Takes an item in.
+    fn add(&mut self, item: &[u8]) {
+        self.bytes += item.len() as u64;
+        self.items.update(item);
+    }
+}
+
+/// The policy that an event says was accepted.
+fn accepted(event: &[u8]) -> Option<Policy> {
+    /// Map head aside, what every policy event begins with: key 0, its kind.
+    const KIND: [u8; 3] = [0, 0x18, Kind::Policy as u8];
+    // Most events are none; those are not decoded.
+    if event.get(1..4) != Some(&KIND) {
+        return None;
+    }
+    match Event::decode(event).ok()?.body {
+        Body::Policy { code: "accepted", epoch, sequence, hash, .. } => {
+            Some(Policy { epoch, sequence, hash: *hash })
+        }
+        _ => None,
     }
 }

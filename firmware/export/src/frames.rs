@@ -1,5 +1,7 @@
 //! Where events come from: what the exporter needs of a ring.
 
+use aegis_ring::{Record, kind};
+
 use crate::chain::{Hash, Id};
 
 /// One event as the ring holds it.
@@ -15,6 +17,25 @@ pub struct Frame<'a> {
     pub head: Hash,
     /// The event's bytes.
     pub event: &'a [u8],
+}
+
+/// What a ring holds: an event, or a sealing record between events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// An event.
+    Event {
+        /// The event.
+        frame: Frame<'a>,
+        /// Number of the ring's segment that holds it, where there is such a thing.
+        segment: Option<u64>,
+    },
+    /// A sealing record: a checkpoint, or the certificate of a chain of them.
+    Record {
+        /// It is a certificate.
+        certificate: bool,
+        /// What was signed, signature and all.
+        bytes: &'a [u8],
+    },
 }
 
 /// What an error of a ring means for the export.
@@ -43,6 +64,15 @@ pub trait Frames {
     fn seek(&mut self, sequence: u64) -> Result<(), Self::Error>;
     /// The next event; none at the end.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Self::Error>;
+    /// The next event or sealing record; none at the end. By default there are no records.
+    fn next_entry(&mut self) -> Result<Option<Entry<'_>>, Self::Error> {
+        Ok(self.next_frame()?.map(|frame| Entry::Event { frame, segment: None }))
+    }
+    /// Goes to the beginning, before the records that come before the oldest event.
+    fn rewind(&mut self) -> Result<(), Self::Error> {
+        let (first, next) = (self.first_sequence(), self.next_sequence());
+        if first < next { self.seek(first) } else { Ok(()) }
+    }
     /// Goes past a damaged place. Returns the first sequence there; none when nothing follows.
     fn skip(&mut self) -> Result<Option<u64>, Self::Error>;
     /// What an error means.
@@ -69,14 +99,24 @@ impl<D: aegis_ring::Device> Frames for aegis_ring::Reader<'_, D> {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Self::Error> {
-        let frame = self.next()?;
-        Ok(frame.map(|aegis_ring::Frame { sequence, boot_id, previous, head, payload }| Frame {
-            sequence,
-            boot: boot_id,
-            previous,
-            head,
-            event: payload,
+        Ok(self.next()?.map(frame))
+    }
+
+    fn next_entry(&mut self) -> Result<Option<Entry<'_>>, Self::Error> {
+        let entry = self.next_of(&[kind::CHECKPOINT, kind::CERTIFICATE])?;
+        Ok(entry.map(|entry| match entry {
+            aegis_ring::Entry::Event(event) => {
+                Entry::Event { segment: Some(event.segment), frame: frame(event) }
+            }
+            aegis_ring::Entry::Mark(mark) => Entry::Record {
+                certificate: mark.kind == kind::CERTIFICATE,
+                bytes: Record::decode(mark.kind, mark.payload).map_or(&[], |record| record.bytes),
+            },
         }))
+    }
+
+    fn rewind(&mut self) -> Result<(), Self::Error> {
+        self.rewind()
     }
 
     fn skip(&mut self) -> Result<Option<u64>, Self::Error> {
@@ -90,4 +130,9 @@ impl<D: aegis_ring::Device> Frames for aegis_ring::Reader<'_, D> {
             _ => Fault::Unreadable,
         }
     }
+}
+
+fn frame(frame: aegis_ring::Frame<'_>) -> Frame<'_> {
+    let aegis_ring::Frame { sequence, boot_id, previous, head, payload, .. } = frame;
+    Frame { sequence, boot: boot_id, previous, head, event: payload }
 }

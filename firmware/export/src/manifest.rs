@@ -8,12 +8,15 @@ use crate::cbor::{CborError, Reader};
 use crate::chain::{Hash, Id};
 use crate::gaps::Gaps;
 use crate::limits;
+use crate::policies::{Policies, Policy};
 use crate::segment::FORMAT;
 
 /// `type` of a manifest (key 0).
 pub(crate) const TYPE: &str = "manifest";
-/// Entries of a manifest's map.
-pub(crate) const ENTRIES: u64 = 20;
+/// Entries of a manifest's map, by format.
+pub(crate) const fn entries(format: u64) -> u64 {
+    if format == 1 { 20 } else { 22 }
+}
 
 /// Why an export ends where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,19 @@ pub struct Created {
     pub clock_trusted: bool,
 }
 
+/// How far the checkpoints of an export reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Checkpoints in the export, 1 or more.
+    pub checkpoints: u64,
+    /// Epoch of the last one.
+    pub epoch: u64,
+    /// SHA-256 of the last one, byte for byte.
+    pub hash: Hash,
+    /// Public key of the epoch after it.
+    pub next_key: [u8; 32],
+}
+
 /// What an export holds (`docs/formats/export.cddl`, `manifest`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manifest<'a> {
@@ -111,6 +127,10 @@ pub struct Manifest<'a> {
     pub gaps: Gaps,
     /// SHA-256 over all items before this one, byte for byte.
     pub items: Hash,
+    /// The policies that decided about these events; empty in format 1.
+    pub policies: Policies,
+    /// How far the checkpoints reach; none when there are none.
+    pub sealed: Option<Sealed>,
 }
 
 impl Manifest<'_> {
@@ -162,6 +182,7 @@ impl Manifest<'_> {
             && resume <= self.end().max(begin)
             && self.events.checked_add(self.gaps.total()) == Some(resume - begin)
             && self.next >= 1
+            && self.sealed.is_none_or(|sealed| sealed.checkpoints >= 1)
             && self.device == device_id(&self.public_key)
     }
 
@@ -178,7 +199,7 @@ impl Manifest<'_> {
             Ok(())
         }
         let mut encoder = Encoder::new(Cursor::new(out));
-        encoder.map(ENTRIES)?;
+        encoder.map(entries(FORMAT))?;
         encoder.u8(0)?.str(TYPE)?.u8(1)?.u64(FORMAT)?;
         encoder.u8(2)?.bytes(&self.device)?.u8(3)?.bytes(&self.ring)?.u8(4)?.bytes(&self.public_key)?;
         encoder.u8(5)?.u64(self.requested_first)?.u8(6)?.u64(self.requested_last)?;
@@ -197,12 +218,63 @@ impl Manifest<'_> {
             encoder.array(2)?.u64(*first)?.u64(*last)?;
         }
         encoder.u8(19)?.bytes(&self.items)?;
+        encoder.u8(20)?.array(3)?;
+        match &self.policies.in_force {
+            Some(in_force) => policy(&mut encoder, in_force)?,
+            None => drop(encoder.null()?),
+        }
+        encoder.u64(self.policies.accepted)?.array(self.policies.as_slice().len() as u64)?;
+        for accepted in self.policies.as_slice() {
+            policy(&mut encoder, accepted)?;
+        }
+        encoder.u8(21)?;
+        match &self.sealed {
+            Some(sealed) => {
+                encoder.array(4)?.u64(sealed.checkpoints)?.u64(sealed.epoch)?;
+                encoder.bytes(&sealed.hash)?.bytes(&sealed.next_key)?;
+            }
+            None => drop(encoder.null()?),
+        }
         Ok(encoder.writer().position())
     }
 }
 
+fn policy(
+    encoder: &mut Encoder<Cursor<&mut [u8]>>,
+    policy: &Policy,
+) -> Result<(), minicbor::encode::Error<EndOfSlice>> {
+    encoder.array(3)?.u64(policy.epoch)?.u64(policy.sequence)?.bytes(&policy.hash)?;
+    Ok(())
+}
+
+/// Reads keys 20 and 21.
+fn read_sealed(reader: &mut Reader<'_>) -> Result<(Policies, Option<Sealed>), CborError> {
+    fn policy(reader: &mut Reader<'_>) -> Result<Policy, CborError> {
+        reader.array(3)?;
+        Ok(Policy { epoch: reader.uint()?, sequence: reader.uint()?, hash: reader.fixed()? })
+    }
+    reader.key(20)?;
+    reader.array(3)?;
+    let in_force = if reader.null()? { None } else { Some(policy(reader)?) };
+    let accepted = reader.uint()?;
+    let mut list = [Policy::default(); limits::POLICIES];
+    let count = reader.array_up_to(limits::POLICIES)?;
+    for place in &mut list[..count] {
+        *place = policy(reader)?;
+    }
+    let policies = Policies::read(in_force, accepted, &list[..count]).ok_or(CborError::Unexpected)?;
+    reader.key(21)?;
+    if reader.null()? {
+        return Ok((policies, None));
+    }
+    reader.array(4)?;
+    let (checkpoints, epoch) = (reader.uint()?, reader.uint()?);
+    let sealed = Sealed { checkpoints, epoch, hash: reader.fixed()?, next_key: reader.fixed()? };
+    Ok((policies, Some(sealed)))
+}
+
 /// Reads a manifest's entries after `type` and `format`.
-pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Manifest<'a>, CborError> {
+pub(crate) fn read<'a>(reader: &mut Reader<'a>, format: u64) -> Result<Manifest<'a>, CborError> {
     fn hash(reader: &mut Reader<'_>) -> Result<Option<Hash>, CborError> {
         if reader.null()? { Ok(None) } else { reader.fixed().map(Some) }
     }
@@ -250,6 +322,7 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Manifest<'a>, CborErro
     }
     reader.key(19)?;
     let items = reader.fixed()?;
+    let (policies, sealed) = if format == 1 { (Policies::new(), None) } else { read_sealed(reader)? };
     let manifest = Manifest {
         device,
         public_key,
@@ -269,6 +342,8 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Manifest<'a>, CborErro
         version,
         gaps,
         items,
+        policies,
+        sealed,
     };
     if manifest.consistent() { Ok(manifest) } else { Err(CborError::Unexpected) }
 }
@@ -301,6 +376,8 @@ mod tests {
             version: "1",
             gaps,
             items: [5; 32],
+            policies: Policies::new(),
+            sealed: None,
         }
     }
 
@@ -308,12 +385,54 @@ mod tests {
         let mut bytes = [0; limits::MANIFEST_BYTES];
         let length = manifest.write(&mut bytes).expect("fits");
         let mut reader = Reader::new(&bytes[..length]);
-        reader.map(ENTRIES).expect("map");
+        reader.map(entries(FORMAT)).expect("map");
         reader.key(0).expect("key");
         assert_eq!(reader.text(8), Ok(TYPE));
         reader.key(1).expect("key");
         assert_eq!(reader.uint(), Ok(FORMAT));
-        read(&mut reader).is_ok_and(|read| read == *manifest)
+        read(&mut reader, FORMAT).is_ok_and(|read| read == *manifest)
+    }
+
+    fn sealed(checkpoints: u64, epoch: u64) -> Sealed {
+        Sealed { checkpoints, epoch, hash: [6; 32], next_key: [7; 32] }
+    }
+
+    fn policies() -> Policies {
+        let mut policies = Policies::new();
+        for sequence in 0..2 * limits::POLICIES as u64 {
+            let policy = Policy { epoch: u64::MAX, sequence: u64::MAX - sequence, hash: [8; 32] };
+            policies.in_force = Some(policy);
+            policies.accept(policy);
+        }
+        policies
+    }
+
+    #[test]
+    fn the_longest_manifest_fits() {
+        const HIGH: u64 = u64::MAX - 100;
+        let version = core::str::from_utf8(&[b'v'; limits::VERSION_BYTES]).expect("ASCII");
+        let mut accepted = policies();
+        accepted.accepted = u64::MAX;
+        let list: [(u64, u64); limits::GAPS] =
+            core::array::from_fn(|n| (HIGH + 3 * n as u64, HIGH + 3 * n as u64 + 1));
+        let largest = Manifest {
+            requested_first: HIGH,
+            requested_last: u64::MAX,
+            first: u64::MAX,
+            last: u64::MAX,
+            events: u64::MAX,
+            segments: u64::MAX,
+            retained: u64::MAX,
+            next: u64::MAX,
+            created: Created { boot: [9; 16], boottime: u64::MAX, clock: u64::MAX, clock_trusted: true },
+            version,
+            gaps: gaps(&list),
+            policies: accepted,
+            sealed: Some(sealed(u64::MAX, u64::MAX)),
+            ..manifest()
+        };
+        let length = largest.write(&mut [0; limits::MANIFEST_BYTES]).expect("fits");
+        assert!(length + limits::COSE_BYTES <= limits::MANIFEST_BYTES, "{length} bytes");
     }
 
     fn gaps(list: &[(u64, u64)]) -> Gaps {
@@ -346,6 +465,9 @@ mod tests {
             ("from before what the ring had", |m| m.retained = 4, false),
             ("of another device", |m| m.device[0] ^= 1, false),
             ("heads not known", |m| m.before = None, false),
+            ("a checkpoint", |m| m.sealed = Some(sealed(1, 0)), true),
+            ("seals without checkpoints", |m| m.sealed = Some(sealed(0, 9)), false),
+            ("policies", |m| m.policies = policies(), true),
             ("the largest numbers", |m| (m.requested_last, m.next, m.last) = (0, u64::MAX, u64::MAX), false),
         ];
         for (name, change, good) in cases {

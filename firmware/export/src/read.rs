@@ -1,6 +1,7 @@
 //! Signed items to segments and manifest. Bounds before parsing, signature before meaning, strict decoding.
 
 use aegis_cose::{CoseError, Domain, PublicKey, Sign1, device_id, open_sign1};
+use aegis_seal::{Certificate, Checkpoint, RecordError};
 use embedded_io::Read;
 
 use crate::cbor::{CborError, Reader};
@@ -17,14 +18,21 @@ pub enum Item<'a> {
     Segment(Segment<'a>),
     /// The last item.
     Manifest(Manifest<'a>),
+    /// A checkpoint, whole by the key that it names itself. Whether that key is the right one is for
+    /// [`Chain::follow`](aegis_seal::Chain::follow) to say.
+    Checkpoint(Checkpoint),
+    /// The certificate of a chain of checkpoints, by the device's key.
+    Certificate(Certificate),
 }
 
 impl Item<'_> {
     /// The device that the item says it is from.
-    pub const fn device(&self) -> &[u8; 16] {
+    pub fn device(&self) -> [u8; 16] {
         match self {
-            Self::Segment(segment) => &segment.device,
-            Self::Manifest(manifest) => &manifest.device,
+            Self::Segment(segment) => segment.device,
+            Self::Manifest(manifest) => manifest.device,
+            Self::Checkpoint(checkpoint) => checkpoint.device,
+            Self::Certificate(certificate) => certificate.device(),
         }
     }
 }
@@ -38,7 +46,7 @@ pub enum ItemError {
     NotAnItem,
     /// The signature does not verify, or is by another key.
     Signature(CoseError),
-    /// Signed, but neither a segment nor a manifest of format 1 in its one encoding.
+    /// Signed, but nothing that an export has, in its one encoding.
     Payload,
     /// Signed by one device, but says it is from another.
     Device,
@@ -64,7 +72,7 @@ impl core::fmt::Display for ItemError {
             Self::NotAnItem => "not an item of an export",
             Self::Signature(CoseError::UnknownKey) => "signed by another key than this device's",
             Self::Signature(_) => "the signature does not verify",
-            Self::Payload => "signed, but not a segment or manifest this version knows",
+            Self::Payload => "signed, but no item of an export that this version knows",
             Self::Device => "signed by one device but says it is from another",
         })
     }
@@ -75,10 +83,20 @@ impl core::error::Error for ItemError {}
 /// Verifies the one item that `bytes` is, and reads it.
 ///
 /// # Errors
-/// See [`ItemError`]. Nothing of the payload is looked at before its signature is known to be good.
+/// See [`ItemError`]. Nothing of the payload is looked at before its signature is known to be good, its type excepted: a
+/// checkpoint is signed by a sealing key, everything else by the device's.
 pub fn open_item<'a>(bytes: &'a [u8], key: &PublicKey) -> Result<Item<'a>, ItemError> {
     if bytes.len() > limits::ITEM_BYTES {
         return Err(ItemError::NotAnItem);
+    }
+    let record = match sealing_type(single(bytes)?) {
+        None => None,
+        Some(true) => Some(Certificate::open(bytes, key).map(Item::Certificate)),
+        Some(false) => Some(Checkpoint::open(bytes).map(Item::Checkpoint)),
+    };
+    if let Some(record) = record {
+        let item = record.map_err(record_error)?;
+        return if item.device() == device_id(key) { Ok(item) } else { Err(ItemError::Device) };
     }
     let payload = open_sign1(bytes, Domain::Export, key).map_err(|error| match error {
         CoseError::Truncated => ItemError::Truncated,
@@ -86,7 +104,7 @@ pub fn open_item<'a>(bytes: &'a [u8], key: &PublicKey) -> Result<Item<'a>, ItemE
         other => ItemError::Signature(other),
     })?;
     let item = read_payload(payload)?;
-    if *item.device() == device_id(key) { Ok(item) } else { Err(ItemError::Device) }
+    if item.device() == device_id(key) { Ok(item) } else { Err(ItemError::Device) }
 }
 
 /// Reads the one item that `bytes` is **without checking its signature**: to find out whose key to check it with.
@@ -97,34 +115,66 @@ pub fn peek_item(bytes: &[u8]) -> Result<Item<'_>, ItemError> {
     if bytes.len() > limits::ITEM_BYTES {
         return Err(ItemError::NotAnItem);
     }
+    let payload = single(bytes)?;
+    match sealing_type(payload) {
+        None => read_payload(payload),
+        Some(true) => Certificate::peek(bytes).map(Item::Certificate).map_err(record_error),
+        Some(false) => Checkpoint::peek(bytes).map(Item::Checkpoint).map_err(record_error),
+    }
+}
+
+/// The payload of the one message that `bytes` is, **unverified**.
+fn single(bytes: &[u8]) -> Result<&[u8], ItemError> {
     let (message, rest) = Sign1::take(bytes).map_err(|error| match error {
         CoseError::Truncated => ItemError::Truncated,
         _ => ItemError::NotAnItem,
     })?;
-    if rest.is_empty() { read_payload(message.unverified_payload()) } else { Err(ItemError::NotAnItem) }
+    if rest.is_empty() { Ok(message.unverified_payload()) } else { Err(ItemError::NotAnItem) }
 }
+
+/// Whether a payload calls itself a certificate; none when it is no sealing record.
+fn sealing_type(payload: &[u8]) -> Option<bool> {
+    let mut reader = Reader::new(payload);
+    reader.map_up_to(TYPE_ENTRIES).ok()?;
+    reader.key(0).ok()?;
+    match reader.text(TYPE_BYTES).ok()? {
+        aegis_seal::CERTIFICATE => Some(true),
+        aegis_seal::CHECKPOINT => Some(false),
+        _ => None,
+    }
+}
+
+fn record_error(error: RecordError) -> ItemError {
+    match error {
+        RecordError::NotARecord => ItemError::NotAnItem,
+        RecordError::Signature(error) => ItemError::Signature(error),
+        RecordError::Payload => ItemError::Payload,
+        RecordError::Device => ItemError::Device,
+    }
+}
+
+/// Longest `type` there is.
+const TYPE_BYTES: usize = 11;
+/// Most entries that an item's map can have.
+const TYPE_ENTRIES: usize = 32;
 
 fn read_payload(payload: &[u8]) -> Result<Item<'_>, ItemError> {
     fn read(payload: &[u8]) -> Result<Item<'_>, CborError> {
-        /// Longest `type` there is.
-        const TYPE_BYTES: usize = 8;
         let mut reader = Reader::new(payload);
-        let mut entries = reader.clone();
-        // Which of the two it is decides how many entries there must be.
-        let is_segment = entries.map(segment::ENTRIES).is_ok();
-        reader.map(if is_segment { segment::ENTRIES } else { manifest::ENTRIES })?;
+        let entries = reader.map_up_to(TYPE_ENTRIES)? as u64;
         reader.key(0)?;
-        if reader.text(TYPE_BYTES)? != if is_segment { segment::TYPE } else { manifest::TYPE } {
-            return Err(CborError::Unexpected);
-        }
+        let kind = reader.text(TYPE_BYTES)?;
         reader.key(1)?;
-        if reader.uint()? != FORMAT {
-            return Err(CborError::Unexpected);
-        }
-        let item = if is_segment {
-            Item::Segment(segment::read(&mut reader, payload)?)
-        } else {
-            Item::Manifest(manifest::read(&mut reader)?)
+        let format = reader.uint()?;
+        // Type and format decide how many entries there must be.
+        let item = match kind {
+            segment::TYPE if (1..=FORMAT).contains(&format) && entries == segment::entries(format) => {
+                Item::Segment(segment::read(&mut reader, payload, format)?)
+            }
+            manifest::TYPE if (1..=FORMAT).contains(&format) && entries == manifest::entries(format) => {
+                Item::Manifest(manifest::read(&mut reader, format)?)
+            }
+            _ => return Err(CborError::Unexpected),
         };
         reader.end()?;
         Ok(item)

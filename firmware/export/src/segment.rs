@@ -9,8 +9,8 @@ use crate::limits;
 
 /// `type` of a segment (key 0).
 pub(crate) const TYPE: &str = "segment";
-/// The one format there is (key 1 of both items).
-pub const FORMAT: u64 = 1;
+/// The format that is written (key 1 of segments and manifests). Format 1, which had no seals, is read too.
+pub const FORMAT: u64 = 2;
 
 /// Events of one boot, in sequence order (`docs/formats/export.cddl`, `segment`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Segment<'a> {
     pub events: Events<'a>,
     /// Head of the chain after the last event, as the device wrote it: see [`Segment::chain`].
     pub head: Hash,
+    /// Number of the ring's segment that these events are in; none in format 1, and where there is no such thing.
+    pub place: Option<u64>,
 }
 
 impl Segment<'_> {
@@ -81,7 +83,11 @@ impl<'a> Iterator for Events<'a> {
 impl ExactSizeIterator for Events<'_> {}
 
 /// Reads a segment's entries after `type` and `format`.
-pub(crate) fn read<'a>(reader: &mut Reader<'a>, payload: &'a [u8]) -> Result<Segment<'a>, CborError> {
+pub(crate) fn read<'a>(
+    reader: &mut Reader<'a>,
+    payload: &'a [u8],
+    format: u64,
+) -> Result<Segment<'a>, CborError> {
     reader.key(2)?;
     let device = reader.fixed()?;
     reader.key(3)?;
@@ -106,15 +112,25 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>, payload: &'a [u8]) -> Result<Seg
     let items = &payload[begin..reader.position()];
     reader.key(8)?;
     let head = reader.fixed()?;
-    Ok(Segment { device, ring, boot, first, previous, events: Events { items, next: first, count }, head })
+    let place = if format == 1 {
+        None
+    } else {
+        reader.key(9)?;
+        if reader.null()? { None } else { Some(reader.uint()?) }
+    };
+    let events = Events { items, next: first, count };
+    Ok(Segment { device, ring, boot, first, previous, events, head, place })
 }
 
-/// Entries of a segment's map.
-pub(crate) const ENTRIES: u64 = 9;
+/// Entries of a segment's map, by format.
+pub(crate) const fn entries(format: u64) -> u64 {
+    if format == 1 { 9 } else { 10 }
+}
+
 /// Most bytes before the first event.
 const PREFIX_BYTES: usize = 115;
-/// Bytes after the last event: key 8 and a 32-byte string.
-const SUFFIX_BYTES: usize = 35;
+/// Most bytes after the last event: key 8 and a 32-byte string, key 9 and a number.
+const SUFFIX_BYTES: usize = 45;
 /// Bytes of the length in front of an event, at most.
 pub(crate) const EVENT_LENGTH_BYTES: usize = 3;
 
@@ -161,7 +177,7 @@ impl<'b> Builder<'b> {
     ) -> Result<&'b [u8], minicbor::encode::Error<EndOfSlice>> {
         let mut prefix = [0; PREFIX_BYTES];
         let mut encoder = Encoder::new(Cursor::new(&mut prefix[..]));
-        encoder.map(ENTRIES)?;
+        encoder.map(entries(FORMAT))?;
         encoder.u8(0)?.str(TYPE)?.u8(1)?.u64(FORMAT)?;
         encoder.u8(2)?.bytes(&segment.device)?.u8(3)?.bytes(&segment.ring)?.u8(4)?.bytes(&segment.boot)?;
         encoder.u8(5)?.u64(segment.first)?.u8(6)?.bytes(&segment.previous)?;
@@ -170,7 +186,11 @@ impl<'b> Builder<'b> {
         let begin = PREFIX_BYTES - length;
         self.buffer[begin..PREFIX_BYTES].copy_from_slice(&prefix[..length]);
         let mut encoder = Encoder::new(Cursor::new(&mut self.buffer[self.at..]));
-        encoder.u8(8)?.bytes(&segment.head)?;
+        encoder.u8(8)?.bytes(&segment.head)?.u8(9)?;
+        match segment.place {
+            Some(number) => encoder.u64(number)?,
+            None => encoder.null()?,
+        };
         let end = self.at + encoder.writer().position();
         Ok(&self.buffer[begin..end])
     }

@@ -105,6 +105,7 @@ fn export(disk: Vec<u8>, request: Request) -> Outcome {
                 let gaps = manifest.gaps.as_slice().to_vec();
                 last = Some((gaps, manifest.ending, manifest.resume(), manifest.retained));
             }
+            other => panic!("{other:?} of a ring that is not sealed"),
         }
     }
     let (gaps, ending, resume, retained) = last.expect("a manifest");

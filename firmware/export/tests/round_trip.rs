@@ -56,6 +56,7 @@ fn read(items: &[Vec<u8>], mut check: impl FnMut(&Manifest<'_>)) -> Read {
                 }
                 check(&manifest);
             }
+            other => panic!("{other:?} of a ring that is not sealed"),
         }
     }
     read
@@ -282,7 +283,7 @@ proptest! {
         overwritten in 0usize..50,
         first in 0u64..80,
         last in 0u64..80,
-        bytes in prop_oneof![Just(u64::MAX), 1024u64..20_000],
+        bytes in prop_oneof![Just(u64::MAX), limits::MANIFEST_BYTES as u64..20_000],
         damaged in prop_oneof![Just(Vec::new()), prop::collection::vec(0usize..360, 0..8)],
     ) {
         let mut ring = MemoryRing::with_boots(&boots);

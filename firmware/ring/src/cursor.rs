@@ -34,7 +34,7 @@ pub(crate) enum Step {
     /// An event that continues the chain; its payload is in the window.
     Event(Event),
     /// A mark: seal, checkpoint, or one of a later version.
-    Mark,
+    Mark(Mark),
     /// No frame at this device offset: the end, or damage.
     End(u64),
     /// A whole frame at this device offset that does not continue the chain.
@@ -47,6 +47,16 @@ pub(crate) struct Event {
     pub(crate) sequence: u64,
     pub(crate) boot_id: [u8; 16],
     pub(crate) previous: [u8; 32],
+    pub(crate) head: [u8; 32],
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+}
+
+/// A mark passed. Its payload is in the window, at this device offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) kind: u8,
+    pub(crate) sequence: u64,
     pub(crate) head: [u8; 32],
     pub(crate) offset: u64,
     pub(crate) length: usize,
@@ -136,7 +146,8 @@ impl Cursor {
             if header.sequence.checked_add(1) != Some(self.sequence) || header.head != self.head {
                 return Step::Broken(self.start + position);
             }
-            Step::Mark
+            let Header { kind, sequence, head, length, .. } = *header;
+            Step::Mark(Mark { kind, sequence, head, offset, length })
         };
         self.sealed = header.kind == kind::SEAL;
         self.commit = header.commit;

@@ -40,6 +40,13 @@ pub enum Error<E> {
         /// The sequence after the last one.
         next_sequence: u64,
     },
+    /// The ring is full of events that were not exported, and is configured to stop. Export, then tell the ring.
+    Full {
+        /// The first sequence that the next segment would overwrite.
+        sequence: u64,
+    },
+    /// The sealing record is longer than [`RECORD_BYTES`](crate::limits::RECORD_BYTES).
+    RecordTooLong,
     /// Sequences or segment numbers are used up. Not in a lifetime, unless the ring was forged.
     Exhausted,
 }
@@ -58,6 +65,8 @@ impl<E> Error<E> {
             Self::PayloadTooLong => "ring-payload-too-long",
             Self::Overwritten { .. } => "ring-overwritten",
             Self::Beyond { .. } => "ring-beyond-end",
+            Self::Full { .. } => "ring-full",
+            Self::RecordTooLong => "ring-record-too-long",
             Self::Exhausted => "ring-exhausted",
         }
     }
@@ -82,6 +91,13 @@ impl<E: Display> Display for Error<E> {
             Self::Beyond { next_sequence } => {
                 write!(f, "not written yet: the next sequence is {next_sequence}")
             }
+            Self::Full { sequence } => {
+                write!(
+                    f,
+                    "full: from sequence {sequence} on nothing was exported (export, or let it overwrite)"
+                )
+            }
+            Self::RecordTooLong => f.write_str("sealing record is too long"),
             Self::Exhausted => f.write_str("sequence numbers are used up"),
         }
     }

@@ -26,8 +26,14 @@ pub mod kind {
     pub const EVENT: u8 = 1;
     /// The ring was closed in order; empty payload.
     pub const SEAL: u8 = 2;
-    /// A signed checkpoint of the chain. Reserved: not written yet.
+    /// A signed checkpoint of the chain: a sealing record (`checkpoint.rs`).
     pub const CHECKPOINT: u8 = 3;
+    /// A gap record: [`Gap`](crate::Gap).
+    pub const GAP: u8 = 4;
+    /// Everything up to a sequence was exported; u64, little-endian.
+    pub const EXPORTED: u8 = 5;
+    /// The certificate of a first sealing key: a sealing record.
+    pub const CERTIFICATE: u8 = 6;
     /// The last number a mark can have.
     pub const MARK_LAST: u8 = 15;
 }

@@ -27,10 +27,17 @@
 //!  40   16  boot id
 //!  56   u64 sequence of the first event that can be in it
 //!  64   32  head of the chain before it
-//!  96       zero; room for a Merkle root and a sealing epoch
+//!  96   u64 events in the segment before
+//! 104   32  their Merkle root; zero when it is not known
+//! 136   7×u64 books: exported, overwritten, first and last of the latest range of them, cuts, cut at, damaged
+//! 192   u64 next epoch to be sealed
+//! 200   32  SHA-256 of the last sealing record; zero when there is none
+//! 232   u64 segment that was being written according to that record
+//! 240       zero
 //! 508   u32 CRC-32C of bytes 0 to 507
 //! ```
 
+use crate::books::Books;
 use crate::bytes::{array, put, u32_at, u64_at};
 use crate::crc::crc32c;
 use crate::limits::{
@@ -43,6 +50,8 @@ pub const VERSION: u32 = 1;
 
 pub(crate) const SUPERBLOCK_MAGIC: [u8; 8] = *b"AEGISRNG";
 const SEGMENT_MAGIC: [u8; 8] = *b"AEGISSEG";
+const BOOKS_AT: usize = 136;
+const SEALING_AT: usize = BOOKS_AT + Books::BYTES;
 const CRC_AT: usize = SECTOR_BYTES - 4;
 
 pub(crate) type Sector = [u8; SECTOR_BYTES];
@@ -77,10 +86,10 @@ impl Geometry {
         fits.then_some(Self { ring_id, bytes, segment_bytes, segments })
     }
 
-    /// The segment size for a ring of `bytes`: about a thousandth of it, a power of two from 64 KiB to 64 MiB.
-    /// So a recovery reads at most some 16,000 headers and 64 MiB.
+    /// The segment size for a ring of `bytes`: about a 256th of it, a power of two from 64 KiB to 64 MiB. Larger ones
+    /// cost fewer flushes, smaller ones give up less at a wrap and at every start of a writer.
     pub fn default_segment_bytes(bytes: u64) -> u32 {
-        let target = bytes.min(RING_BYTES_MAX) / 1024;
+        let target = bytes.min(RING_BYTES_MAX) / 256;
         let size =
             target.next_power_of_two().clamp(u64::from(SEGMENT_BYTES_MIN), u64::from(SEGMENT_BYTES_MAX));
         size as u32
@@ -148,10 +157,35 @@ pub(crate) struct SegmentHeader {
     pub(crate) boot_id: [u8; 16],
     pub(crate) first_sequence: u64,
     pub(crate) previous: [u8; 32],
+    /// The events of the segment before, if they are known.
+    pub(crate) before: Option<Leaves>,
+    pub(crate) books: Books,
+    pub(crate) sealing: Option<Sealing>,
+}
+
+/// How many events a segment has, and their Merkle root: a leaf is the head of the chain after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaves {
+    /// Events.
+    pub events: u64,
+    /// Root over them.
+    pub root: [u8; 32],
+}
+
+/// How far a ring is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// The epoch that is to be sealed next.
+    pub next_epoch: u64,
+    /// SHA-256 of the last sealing record: checkpoint or certificate.
+    pub hash: [u8; 32],
+    /// The segment that was being written according to that record.
+    pub segment: u64,
 }
 
 /// What the first sector of a place holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, and there is no heap")]
 pub(crate) enum Place {
     /// All zero: not used since format.
     Unused,
@@ -171,20 +205,42 @@ impl SegmentHeader {
         put(&mut sector, 40, &self.boot_id);
         put(&mut sector, 56, &self.first_sequence.to_le_bytes());
         put(&mut sector, 64, &self.previous);
+        if let Some(before) = &self.before {
+            put(&mut sector, 96, &before.events.to_le_bytes());
+            put(&mut sector, 104, &before.root);
+        }
+        self.books.encode(&mut sector, BOOKS_AT);
+        if let Some(sealing) = &self.sealing {
+            put(&mut sector, SEALING_AT, &sealing.next_epoch.to_le_bytes());
+            put(&mut sector, SEALING_AT + 8, &sealing.hash);
+            put(&mut sector, SEALING_AT + 40, &sealing.segment.to_le_bytes());
+        }
         finish(sector)
     }
 
     fn decode(geometry: &Geometry, sector: &Sector) -> Option<Self> {
         check(sector, SEGMENT_MAGIC)?;
+        let before = Leaves { events: u64_at(sector, 96), root: array(sector, 104) };
+        let sealing = Sealing {
+            next_epoch: u64_at(sector, SEALING_AT),
+            hash: array(sector, SEALING_AT + 8),
+            segment: u64_at(sector, SEALING_AT + 40),
+        };
         let header = Self {
             number: u64_at(sector, 32),
             boot_id: array(sector, 40),
             first_sequence: u64_at(sector, 56),
             previous: array(sector, 64),
+            before: (before.root != [0; 32]).then_some(before),
+            books: Books::decode(sector, BOOKS_AT)?,
+            sealing: (sealing.hash != [0; 32]).then_some(sealing),
         };
         let ours = array(sector, 16) == geometry.ring_id
             && header.number <= NUMBER_MAX
-            && (1..=NUMBER_MAX).contains(&header.first_sequence);
+            && (1..=NUMBER_MAX).contains(&header.first_sequence)
+            && before.events <= geometry.segment_events()
+            && sealing.next_epoch <= NUMBER_MAX
+            && sealing.segment <= NUMBER_MAX;
         ours.then_some(header)
     }
 }

@@ -23,7 +23,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod books;
 mod bytes;
+mod checkpoint;
 mod crc;
 mod cursor;
 mod error;
@@ -32,14 +34,24 @@ mod frame;
 mod io;
 mod layout;
 pub mod limits;
+mod merkle;
 mod reader;
+mod recover;
 mod ring;
 mod survey;
+mod sync;
+mod verify;
 
+pub use books::{Books, Cause, Gap, Level};
+pub use checkpoint::{CheckpointError, Closed, LEAF_BYTES, Record, Sealer, Summary, leaf};
 pub use error::Error;
 pub use format::{FormatOptions, format};
 pub use frame::{chain_next, chain_start, kind};
 pub use io::Device;
-pub use layout::{Geometry, VERSION};
-pub use reader::{Frame, Reader};
-pub use ring::{Recovery, Ring, Stats};
+pub use layout::{Geometry, Leaves, Sealing, VERSION};
+pub use merkle::Merkle;
+pub use reader::{Entry, Frame, Mark, Reader};
+pub use recover::Recovery;
+pub use ring::{Full, Options, Ring, Stats};
+pub use sync::{Pace, SyncMode};
+pub use verify::{Verified, verify};

@@ -31,3 +31,15 @@ pub const BUFFER_BYTES_MIN: usize = 4096;
 
 /// Highest segment number and sequence that are believed; it keeps all arithmetic far from overflow.
 pub const NUMBER_MAX: u64 = 1 << 62;
+
+/// Longest sealing record: checkpoint or certificate.
+pub const RECORD_BYTES: usize = PAYLOAD_BYTES - RECORD_PREFIX_BYTES;
+/// What the ring keeps of a sealing record in front of it: next epoch, segment.
+pub const RECORD_PREFIX_BYTES: usize = 16;
+
+/// Percent of the capacity that events not exported may take before the level is high.
+pub const LEVEL_HIGH: u8 = 70;
+/// Percent of the capacity that events not exported may take before the level is critical.
+pub const LEVEL_CRITICAL: u8 = 90;
+/// Percent that a level must be fallen below to be left.
+pub const LEVEL_BACK: u8 = 5;

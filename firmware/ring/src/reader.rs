@@ -1,12 +1,13 @@
 //! The reader: frames in order, with the chain verified.
 
-use crate::cursor::{Cursor, Event, Step};
+use crate::books::Books;
+use crate::cursor::{self, Cursor, Event, Step};
 use crate::error::Error;
 use crate::frame::chain_start;
 use crate::io::{Device, Window, flush};
-use crate::layout::{Geometry, Place, SegmentHeader};
+use crate::layout::{Geometry, Place, Sealing, SegmentHeader};
 use crate::limits::BUFFER_BYTES_MIN;
-use crate::survey::{Tail, first_sequence, header, place, superblocks, survey, tail};
+use crate::survey::{Tail, first_sequence, header, place, segment_of, superblocks, survey, tail};
 
 /// One event as the ring holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,43 @@ pub struct Frame<'a> {
     pub sequence: u64,
     /// The boot it was written in.
     pub boot_id: [u8; 16],
+    /// The segment that holds it.
+    pub segment: u64,
     /// Head of the chain before it.
     pub previous: [u8; 32],
     /// Head of the chain after it; verified.
     pub head: [u8; 32],
     /// The event's bytes.
     pub payload: &'a [u8],
+}
+
+/// A mark as the ring holds it: a note of the ring's own between the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'a> {
+    /// What it is: [`kind`](crate::kind). A later version may write more of them.
+    pub kind: u8,
+    /// Sequence of the event before it, or before the end of the hole that it stands in.
+    pub sequence: u64,
+    /// Head of the chain after that event.
+    pub head: [u8; 32],
+    /// The mark's bytes.
+    pub payload: &'a [u8],
+}
+
+/// Event or mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// An event.
+    Event(Frame<'a>),
+    /// A mark.
+    Mark(Mark<'a>),
+}
+
+/// Where an entry is, its payload still in the window.
+#[derive(Clone, Copy)]
+enum Found {
+    Event(u64, Event),
+    Mark(cursor::Mark),
 }
 
 /// Reads a ring as it stood when it was opened or last [refreshed](Reader::refresh). A [`Ring`](crate::Ring) may
@@ -57,16 +89,7 @@ impl<'b, D: Device> Reader<'b, D> {
         let window = Window::new(scratch);
         let mut reader = Self { device, window, geometry, first_sequence: 1, end: None, at: At::End };
         reader.refresh()?;
-        reader.at = match &reader.end {
-            Some(end) => {
-                let oldest = geometry.oldest(end.cursor.segment);
-                match header(&mut reader.device, &geometry, oldest)? {
-                    Some(header) => At::Segment(Cursor::new(&geometry, &header)),
-                    None => At::Headless(oldest),
-                }
-            }
-            None => At::End,
-        };
+        reader.rewind()?;
         Ok(reader)
     }
 
@@ -80,7 +103,7 @@ impl<'b, D: Device> Reader<'b, D> {
             // A ring with damaged headers and no good one is not empty.
             return found.damaged.map_or(Ok(()), |offset| Err(Error::Corrupted { offset }));
         };
-        let mut end = tail(&mut self.device, &mut self.window, &self.geometry, &newest)?;
+        let mut end = tail(&mut self.device, &mut self.window, &self.geometry, &newest, None)?;
         self.window.forget();
         flush(&mut self.device)?;
         if found.damaged.is_some() && end.damaged.is_none() && self.header_lost_after(&newest)? {
@@ -131,17 +154,71 @@ impl<'b, D: Device> Reader<'b, D> {
         self.end.as_ref().is_some_and(|end| end.cursor.sealed && end.damaged.is_none())
     }
 
+    /// What left the ring in time and what did not, as of its end.
+    pub fn books(&self) -> Books {
+        self.end.as_ref().map_or_else(Books::default, |end| end.books)
+    }
+
+    /// The last sealing record.
+    pub fn sealing(&self) -> Option<Sealing> {
+        self.end.as_ref().and_then(|end| end.sealing)
+    }
+
     /// The next event; `None` at the end.
     ///
     /// [`Error::Corrupted`] where something does not hold: again at every further call, until
     /// [`seek`](Self::seek) or [`skip`](Self::skip) goes elsewhere. After [`Error::Overwritten`] seek too.
     #[expect(clippy::should_implement_trait, reason = "a lending iterator that can fail is no Iterator")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, Error<D::Error>> {
-        let Some(Event { sequence, boot_id, previous, head, offset, length }) = self.advance()? else {
-            return Ok(None);
+        let Some(Found::Event(segment, event)) = self.find(|_| false)? else { return Ok(None) };
+        Ok(Some(self.frame(segment, event)))
+    }
+
+    /// The next event, or mark of one of these kinds; `None` at the end. As [`next`](Self::next), which passes over all
+    /// marks.
+    pub fn next_of(&mut self, kinds: &[u8]) -> Result<Option<Entry<'_>>, Error<D::Error>> {
+        let found = self.find(|kind| kinds.contains(&kind))?;
+        Ok(found.map(|found| self.entry(found)))
+    }
+
+    /// The next event or mark, whatever its kind; `None` at the end.
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, Error<D::Error>> {
+        let found = self.find(|_| true)?;
+        Ok(found.map(|found| self.entry(found)))
+    }
+
+    fn find(&mut self, wanted: impl Fn(u8) -> bool) -> Result<Option<Found>, Error<D::Error>> {
+        loop {
+            match self.advance()? {
+                Some(Found::Mark(mark)) if !wanted(mark.kind) => {}
+                found => return Ok(found),
+            }
+        }
+    }
+
+    fn entry(&self, found: Found) -> Entry<'_> {
+        match found {
+            Found::Event(segment, event) => Entry::Event(self.frame(segment, event)),
+            Found::Mark(cursor::Mark { kind, sequence, head, offset, length }) => {
+                Entry::Mark(Mark { kind, sequence, head, payload: self.window.cached(offset, length) })
+            }
+        }
+    }
+
+    fn frame(&self, segment: u64, event: Event) -> Frame<'_> {
+        let Event { sequence, boot_id, previous, head, offset, length } = event;
+        Frame { sequence, boot_id, segment, previous, head, payload: self.window.cached(offset, length) }
+    }
+
+    /// Goes before the oldest entry: marks before the oldest event are met too.
+    pub fn rewind(&mut self) -> Result<(), Error<D::Error>> {
+        let Some(end) = &self.end else { return Ok(()) };
+        let oldest = self.geometry.oldest(end.cursor.segment);
+        self.at = match header(&mut self.device, &self.geometry, oldest)? {
+            Some(header) => At::Segment(Cursor::new(&self.geometry, &header)),
+            None => At::Headless(oldest),
         };
-        let payload = self.window.cached(offset, length);
-        Ok(Some(Frame { sequence, boot_id, previous, head, payload }))
+        Ok(())
     }
 
     /// Goes to the event with this sequence, so that [`next`](Self::next) returns it. `next_sequence` is a place
@@ -158,13 +235,13 @@ impl<'b, D: Device> Reader<'b, D> {
         }
         let newest = end.cursor.segment;
         let oldest = self.geometry.oldest(newest);
-        let Some(header) = self.segment_of(sequence, oldest, newest)? else {
+        let Some(header) = segment_of(&mut self.device, &self.geometry, sequence, oldest, newest)? else {
             return Err(self
                 .overtaken(oldest)?
                 .unwrap_or(Error::Overwritten { first_sequence: self.first_sequence }));
         };
         self.at = At::Segment(Cursor::new(&self.geometry, &header));
-        // Only ever forward: each turn passes an event, and there are fewer than `next_sequence`.
+        // Only ever forward: each turn passes a frame.
         loop {
             if let At::Segment(cursor) = &self.at
                 && cursor.sequence >= sequence
@@ -202,8 +279,8 @@ impl<'b, D: Device> Reader<'b, D> {
         Ok(None)
     }
 
-    /// Passes frames and segments up to and with the next event.
-    fn advance(&mut self) -> Result<Option<Event>, Error<D::Error>> {
+    /// Passes segments, and the next frame.
+    fn advance(&mut self) -> Result<Option<Found>, Error<D::Error>> {
         loop {
             let Some(end) = &self.end else { return Ok(None) };
             let newest = end.cursor.segment;
@@ -224,8 +301,8 @@ impl<'b, D: Device> Reader<'b, D> {
             }
             let number = cursor.segment;
             match cursor.step(&mut self.device, &mut self.window)? {
-                Step::Event(event) => return Ok(Some(event)),
-                Step::Mark => {}
+                Step::Event(event) => return Ok(Some(Found::Event(number, event))),
+                Step::Mark(mark) => return Ok(Some(Found::Mark(mark))),
                 Step::End(offset) if number < newest => {
                     let (sequence, head) = (cursor.sequence, cursor.head);
                     self.enter(number + 1, Some((sequence, head, offset)))?;
@@ -274,35 +351,5 @@ impl<'b, D: Device> Reader<'b, D> {
         let after = (newest.number + 1) % self.geometry.segments;
         Ok(place(&mut self.device, &self.geometry, after)? == Place::Damaged
             && place(&mut self.device, &self.geometry, after)? == Place::Damaged)
-    }
-
-    /// The last segment whose first sequence is not above `sequence`.
-    fn segment_of(
-        &mut self,
-        sequence: u64,
-        oldest: u64,
-        newest: u64,
-    ) -> Result<Option<SegmentHeader>, Error<D::Error>> {
-        let mut found = None;
-        let (mut low, mut high) = (oldest, newest + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            // A damaged header says nothing: take the next good one in the upper half.
-            let mut good = None;
-            for number in middle..high {
-                good = header(&mut self.device, &self.geometry, number)?;
-                if good.is_some() {
-                    break;
-                }
-            }
-            match good {
-                Some(header) if header.first_sequence <= sequence => {
-                    low = header.number + 1;
-                    found = Some(header);
-                }
-                _ => high = middle,
-            }
-        }
-        Ok(found)
     }
 }

@@ -1,35 +1,52 @@
-//! The writer: recovery, append, group commit, seal.
+//! The writer: append, group commit, seal.
 
+use crate::books::{Books, Cause, Gap, Level};
+use crate::checkpoint::Span;
 use crate::crc::Seed;
 use crate::error::Error;
-use crate::frame::{Header, chain_next, chain_start, kind};
-use crate::io::{Device, Window, flush, write_at};
-use crate::layout::{Geometry, Place, SegmentHeader};
+use crate::frame::{Header, chain_next, kind};
+use crate::io::{Device, flush, write_at};
+use crate::layout::{Geometry, Leaves, Sealing, SegmentHeader};
 use crate::limits::{BUFFER_BYTES_MIN, FRAME_HEADER_BYTES, NUMBER_MAX, PAYLOAD_BYTES, SECTOR_BYTES};
-use crate::survey::{first_sequence, place, superblocks, survey, tail};
+use crate::merkle::Merkle;
+use crate::recover::{Recovered, Recovery, recover};
+use crate::survey::{first_sequence, segment_of, superblocks};
+use crate::sync::SyncMode;
 
-/// What [`Ring::open`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// The last run sealed the ring. False on a new ring.
-    pub clean: bool,
-    /// Nothing was ever written.
-    pub fresh: bool,
-    /// First sequence that can be read; equal to `next_sequence` when none can.
-    pub first_sequence: u64,
-    /// Sequence of the last event recovered; 0 when there is none.
-    pub last_sequence: u64,
-    /// Sequence that the next event will get: `last_sequence + 1`, or higher when committed frames behind the
-    /// last one were damaged. So no sequence is ever given twice, and the loss shows as a hole.
-    pub next_sequence: u64,
-    /// Head of the chain after the last event recovered.
-    pub head: [u8; 32],
-    /// Boot that wrote the newest segment.
-    pub last_boot: Option<[u8; 16]>,
-    /// Device offset of committed bytes found damaged. Only the newest segment and the headers are looked at.
-    pub damaged: Option<u64>,
-    /// Device offset of a superblock that was damaged and is now whole.
-    pub repaired: Option<u64>,
+/// What to do when the next segment would overwrite events that were not exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// Overwrite them, count them, and write a gap record.
+    #[default]
+    Overwrite,
+    /// Take nothing more until they are exported: [`Error::Full`].
+    Stop,
+}
+
+impl Full {
+    /// The name that configuration and documents use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overwrite => "overwrite",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The choice with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Overwrite, Self::Stop].into_iter().find(|full| full.name() == name)
+    }
+}
+
+/// How to write a ring. The default is what [`Ring::open`] takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// When what was committed is flushed. The ring has no clock: [`Pace`](crate::Pace) says when to commit.
+    pub sync: SyncMode,
+    /// What to do when it is full.
+    pub full: Full,
+    /// Every sequence up to this one is known to have been exported. The ring remembers the highest it was told.
+    pub exported: u64,
 }
 
 /// Figures of a ring.
@@ -45,14 +62,27 @@ pub struct Stats {
     pub capacity_bytes: u64,
     /// Of those, bytes in use or given up at the end of segments.
     pub used_bytes: u64,
+    /// Of those, bytes in segments that hold events not exported.
+    pub unexported_bytes: u64,
     /// First sequence that can be read; equal to the next one when none can.
     pub first_sequence: u64,
     /// Events appended since open.
     pub appended: u64,
-    /// Commits since open.
+    /// Flushes since open.
     pub commits: u64,
-    /// Bytes committed since open.
+    /// Bytes written since open.
     pub written_bytes: u64,
+}
+
+impl Stats {
+    /// How much of the ring events take that were not exported, percent, rounded down.
+    pub const fn unexported_percent(&self) -> u8 {
+        match (self.unexported_bytes as u128 * 100).checked_div(self.capacity_bytes as u128) {
+            Some(percent) if percent < 100 => percent as u8,
+            Some(_) => 100,
+            None => 0,
+        }
+    }
 }
 
 /// A ring that is open for writing. One at a time on a device; readers may run beside it.
@@ -62,12 +92,17 @@ pub struct Ring<'b, D> {
     buffer: &'b mut [u8],
     geometry: Geometry,
     boot_id: [u8; 16],
+    options: Options,
     recovery: Recovery,
     segment: u64,
     seed: Seed,
-    /// Bytes of the segment that are committed; 0 when its header is not out yet.
+    /// Bytes of the segment that are flushed: where the current commit starts; 0 when its header is not out yet.
     committed: usize,
+    /// Where in the segment the buffer goes: `committed`, and more only when commits are not flushed.
+    base: usize,
     pending: usize,
+    /// Of those, bytes that the device has, not flushed.
+    written: usize,
     frames: usize,
     /// Of the last event appended, or of the hole before the first one.
     sequence: u64,
@@ -75,18 +110,47 @@ pub struct Ring<'b, D> {
     acked: u64,
     /// The last frame appended is a seal, or was found so and nothing was appended since.
     sealed: bool,
+    /// The first sequence in the segment, and its events so far.
+    first: u64,
+    tree: Merkle,
+    /// The events of the segment before.
+    before: Option<Leaves>,
+    /// Segments closed since the last sealing record; none before the first one.
+    span: Option<Span>,
+    sealing: Option<Sealing>,
+    books: Books,
+    /// Gap records that the segment begins with.
+    gaps: [Option<Gap>; 2],
+    /// First sequence that can be read, and that can be read when this segment's header is out.
+    retained: u64,
+    upcoming: u64,
+    /// The first segment with an event that was not exported; figures only.
+    unexported_from: u64,
+    level: Level,
     stats: Stats,
+    #[cfg(feature = "unchained")]
+    unchained: bool,
 }
 
 impl<'b, D: Device> Ring<'b, D> {
+    /// Opens with the default [`Options`]: see [`open_with`](Self::open_with).
+    pub fn open(device: D, boot_id: [u8; 16], buffer: &'b mut [u8]) -> Result<Self, Error<D::Error>> {
+        Self::open_with(device, boot_id, buffer, Options::default())
+    }
+
     /// Recovers the longest valid prefix; what is appended goes to a new segment. Nothing is written before the
     /// first commit, a superblock's repair excepted.
     ///
     /// `boot_id` must differ between two opens with a power cut in between. `buffer` bounds what one commit can
     /// hold; at least [`BUFFER_BYTES_MIN`] bytes.
     ///
-    /// Work is bounded: one sector of each segment, and the newest segment at most three times.
-    pub fn open(mut device: D, boot_id: [u8; 16], buffer: &'b mut [u8]) -> Result<Self, Error<D::Error>> {
+    /// Work is bounded: one sector of each segment, three times at most, and so the newest segment.
+    pub fn open_with(
+        mut device: D,
+        boot_id: [u8; 16],
+        buffer: &'b mut [u8],
+        options: Options,
+    ) -> Result<Self, Error<D::Error>> {
         if buffer.len() < BUFFER_BYTES_MIN {
             return Err(Error::BufferTooSmall);
         }
@@ -95,7 +159,8 @@ impl<'b, D: Device> Ring<'b, D> {
         if let Some(offset) = superblocks.damaged {
             write_at(&mut device, offset, &superblocks.chosen.encode())?;
         }
-        let (mut recovery, segment) = recover(&mut device, &geometry, buffer)?;
+        let Recovered { mut recovery, segment, before, span, upcoming } =
+            recover(&mut device, &geometry, buffer)?;
         recovery.repaired = superblocks.damaged;
         // A killed writer leaves frames that are in the cache only. They count as recovered, so they must not
         // vanish behind a new segment that refers to them.
@@ -106,39 +171,49 @@ impl<'b, D: Device> Ring<'b, D> {
         let stats = Stats {
             segments: geometry.segments,
             capacity_bytes: geometry.capacity_bytes(),
-            first_sequence: recovery.first_sequence,
             ..Stats::default()
         };
-        Ok(Self {
+        let sequence = recovery.next_sequence - 1;
+        let mut books = recovery.books;
+        books.exported = books.exported.max(options.exported.min(sequence));
+        let mut ring = Self {
             device,
             buffer,
             geometry,
             boot_id,
+            options,
             recovery,
             segment,
             seed: Seed::new(&geometry.ring_id, segment, &boot_id),
             committed: 0,
+            base: 0,
             pending: 0,
+            written: 0,
             frames: 0,
-            sequence: recovery.next_sequence - 1,
+            sequence,
             head: recovery.head,
-            acked: recovery.next_sequence - 1,
+            acked: sequence,
             sealed: recovery.clean,
+            first: recovery.next_sequence,
+            tree: Merkle::new(),
+            before,
+            span,
+            sealing: recovery.sealing,
+            books,
+            gaps: recovery.gaps(),
+            retained: recovery.first_sequence,
+            upcoming,
+            unexported_from: 0,
+            level: Level::Normal,
             stats,
-        })
+            #[cfg(feature = "unchained")]
+            unchained: false,
+        };
+        ring.find_unexported();
+        Ok(ring)
     }
 
-    /// What was found at open.
-    pub const fn recovery(&self) -> Recovery {
-        self.recovery
-    }
-
-    /// The ring's shape and id.
-    pub const fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// Appends an event to the buffer and returns its sequence; durable after the next [`commit`](Self::commit).
+    /// Appends an event to the buffer and returns its sequence; durable after the next [`flush`](Self::flush).
     ///
     /// When the buffer or the segment has no room left it commits first: that is the only time it touches the
     /// device. If that fails the event was not taken, what was pending still is, and the call can be repeated.
@@ -151,52 +226,126 @@ impl<'b, D: Device> Ring<'b, D> {
         }
         self.make_room(FRAME_HEADER_BYTES + payload.len())?;
         let sequence = self.sequence + 1;
-        let head = chain_next(&self.head, sequence, payload);
-        self.put(kind::EVENT, sequence, head, payload);
         self.sequence = sequence;
-        self.head = head;
-        self.sealed = false;
+        self.link(payload);
+        self.put(kind::EVENT, payload);
         self.stats.appended += 1;
         Ok(sequence)
+    }
+
+    /// From now on what is appended is not chained: for a benchmark of what the chain costs. No reader takes it.
+    #[cfg(feature = "unchained")]
+    pub fn unchain(&mut self) {
+        self.unchained = true;
+    }
+
+    /// Ties the event that has the sequence now to all before it.
+    fn link(&mut self, payload: &[u8]) {
+        #[cfg(feature = "unchained")]
+        if self.unchained {
+            return;
+        }
+        self.head = chain_next(&self.head, self.sequence, payload);
+        self.tree.push(&self.head);
+    }
+
+    /// Writes what is pending, flushes it if the [`SyncMode`] says so, and returns the last sequence that is durable.
+    pub fn commit(&mut self) -> Result<u64, Error<D::Error>> {
+        if self.options.sync.flushes() {
+            return self.flush();
+        }
+        if self.pending > self.written {
+            self.write()?;
+            // Whole sectors are done with. The last one is written again with what follows: within one commit, which
+            // ends with its flush, frames stand one behind the other.
+            let whole = self.pending / SECTOR_BYTES * SECTOR_BYTES;
+            self.buffer.copy_within(whole..self.pending, 0);
+            self.base += whole;
+            self.pending -= whole;
+            self.written = self.pending;
+            self.frames = 0;
+        }
+        Ok(self.acked)
     }
 
     /// Writes what is pending, flushes, and returns the last sequence that is durable now.
     ///
     /// After an error nothing more is acked, and what was pending is kept. A device may drop what it failed to
     /// flush and call the next flush good, so the next call writes all of it again, to the same place: those
-    /// sectors were never acked, and the same frames come first in them.
-    pub fn commit(&mut self) -> Result<u64, Error<D::Error>> {
-        if self.pending == 0 {
+    /// sectors were never acked, and the same frames come first in them. With [`SyncMode::None`] that holds only for what
+    /// is still in the buffer.
+    pub fn flush(&mut self) -> Result<u64, Error<D::Error>> {
+        if self.pending == 0 && self.base == self.committed {
             return Ok(self.acked);
         }
-        let end = self.pending.next_multiple_of(SECTOR_BYTES);
-        self.buffer[self.pending..end].fill(0);
-        let starts_segment = self.committed == 0;
-        let offset = self.geometry.segment_offset(self.segment) + self.committed as u64;
-        write_at(&mut self.device, offset, &self.buffer[..end])?;
+        if self.pending > 0 {
+            self.write()?;
+        }
         flush(&mut self.device)?;
-        self.committed += end;
+        self.committed = self.base + self.pending.next_multiple_of(SECTOR_BYTES);
+        self.base = self.committed;
         self.pending = 0;
+        self.written = 0;
         self.frames = 0;
         self.acked = self.sequence;
         self.stats.commits += 1;
-        self.stats.written_bytes += end as u64;
-        if starts_segment && let Ok(first) = self.find_first() {
-            // A figure only: the commit stands even if this read fails.
-            self.stats.first_sequence = first;
-        }
         Ok(self.acked)
     }
 
-    /// Commits what is pending and marks the ring as closed in order. Does nothing if it is marked already.
+    /// Makes what is pending durable and marks the ring as closed in order. Does nothing if it is marked already.
     /// Appending goes on as before and unmarks it.
     pub fn seal(&mut self) -> Result<u64, Error<D::Error>> {
         if !self.sealed {
-            self.make_room(FRAME_HEADER_BYTES)?;
-            self.put(kind::SEAL, self.sequence, self.head, &[]);
-            self.sealed = true;
+            self.make_room_up_to(FRAME_HEADER_BYTES, self.geometry.segment_bytes as usize)?;
+            self.put(kind::SEAL, &[]);
         }
-        self.commit()
+        self.flush()
+    }
+
+    /// Every sequence up to this one was exported: it may be overwritten. Goes out with the next commit. Less than what
+    /// the ring was told before is no news.
+    pub fn set_exported(&mut self, sequence: u64) -> Result<(), Error<D::Error>> {
+        let sequence = sequence.min(self.sequence);
+        if sequence <= self.books.exported {
+            return Ok(());
+        }
+        // Known even if there is no room to write it yet: the next header has it.
+        self.books.exported = sequence;
+        self.find_unexported();
+        match self.make_room(FRAME_HEADER_BYTES + 8) {
+            Ok(()) => self.put(kind::EXPORTED, &sequence.to_le_bytes()),
+            Err(Error::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The level of events not exported, if it is not the one that was last given.
+    pub fn level_changed(&mut self) -> Option<Level> {
+        let level = self.level.at(self.stats().unexported_percent());
+        let changed = level != self.level;
+        self.level = level;
+        changed.then_some(level)
+    }
+
+    /// What was found at open.
+    pub const fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
+    /// The ring's shape and id.
+    pub const fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What left the ring in time and what did not, as of now.
+    pub const fn books(&self) -> Books {
+        self.books
+    }
+
+    /// The last sealing record appended or recovered.
+    pub const fn sealing(&self) -> Option<Sealing> {
+        self.sealing
     }
 
     /// The last sequence that is durable; 0 when none is.
@@ -227,11 +376,19 @@ impl<'b, D: Device> Ring<'b, D> {
     /// Figures as of now.
     pub fn stats(&self) -> Stats {
         let size = u64::from(self.geometry.segment_bytes);
-        let whole = self.segment - self.geometry.oldest(self.segment);
+        let oldest = self.geometry.oldest(self.segment);
+        let bytes_from = |segment: u64| self.segment.saturating_sub(segment) * size + self.base as u64;
+        let unexported = if self.books.exported >= self.sequence {
+            0
+        } else {
+            bytes_from(self.unexported_from.max(oldest))
+        };
         Stats {
             segment: self.segment,
             wraps: self.segment / self.geometry.segments,
-            used_bytes: whole * size + self.committed as u64,
+            used_bytes: bytes_from(oldest),
+            unexported_bytes: unexported,
+            first_sequence: self.retained,
             ..self.stats
         }
     }
@@ -246,100 +403,160 @@ impl<'b, D: Device> Ring<'b, D> {
         self.device
     }
 
+    pub(crate) const fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    pub(crate) const fn segment(&self) -> u64 {
+        self.segment
+    }
+
+    pub(crate) const fn segment_first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn open_leaves(&self) -> Leaves {
+        Leaves { events: self.tree.leaves(), root: self.tree.root() }
+    }
+
+    pub(crate) const fn retained(&self) -> u64 {
+        self.retained
+    }
+
+    pub(crate) const fn span(&self) -> Option<&Span> {
+        self.span.as_ref()
+    }
+
+    /// The segments closed from this one on.
+    pub(crate) fn span_from(&mut self, first: u64) -> Result<Span, Error<D::Error>> {
+        if first >= self.segment {
+            return Ok(Span::from(first));
+        }
+        Span::read(&mut self.device, &self.geometry, first, self.segment, self.before.as_ref())
+    }
+
+    pub(crate) fn sealed_as(&mut self, sealing: Sealing, span: Span) {
+        (self.sealing, self.span) = (Some(sealing), Some(span));
+    }
+
     /// Makes room for a frame of `bytes` in the buffer and the segment, and puts the segment's header before its
     /// first frame.
-    fn make_room(&mut self, bytes: usize) -> Result<(), Error<D::Error>> {
-        if !self.fits(bytes) {
+    pub(crate) fn make_room(&mut self, bytes: usize) -> Result<(), Error<D::Error>> {
+        // A ring that stops can still be sealed where it stopped.
+        let reserve = if self.options.full == Full::Stop { 2 * SECTOR_BYTES } else { 0 };
+        self.make_room_up_to(bytes, self.geometry.segment_bytes as usize - reserve)
+    }
+
+    fn make_room_up_to(&mut self, bytes: usize, limit: usize) -> Result<(), Error<D::Error>> {
+        if !self.fits(bytes, limit) {
             self.commit()?;
-            if !self.fits(bytes) {
-                if self.segment >= NUMBER_MAX {
-                    return Err(Error::Exhausted);
-                }
-                self.segment += 1;
-                self.seed = Seed::new(&self.geometry.ring_id, self.segment, &self.boot_id);
-                self.committed = 0;
+            if !self.fits(bytes, limit) {
+                self.next_segment()?;
             }
         }
-        if self.committed == 0 && self.pending == 0 {
-            let header = SegmentHeader {
-                number: self.segment,
-                boot_id: self.boot_id,
-                first_sequence: self.sequence + 1,
-                previous: self.head,
-            };
-            self.buffer[..SECTOR_BYTES].copy_from_slice(&header.encode(&self.geometry.ring_id));
-            self.pending = SECTOR_BYTES;
+        if self.base == 0 && self.pending == 0 { self.begin_segment() } else { Ok(()) }
+    }
+
+    fn fits(&self, bytes: usize, limit: usize) -> bool {
+        let begins = self.base == 0 && self.pending == 0;
+        // One gap record more than there are: whether something is overwritten shows when the segment begins.
+        let gaps = self.gaps.iter().flatten().count() + 1;
+        let header = if begins { SECTOR_BYTES + gaps * (FRAME_HEADER_BYTES + Gap::BYTES) } else { 0 };
+        let end = self.pending + header + bytes;
+        end <= self.buffer.len() / SECTOR_BYTES * SECTOR_BYTES && self.base + end <= limit
+    }
+
+    /// Closes the segment and goes to the next one. All of it is durable before anything of the next one is written.
+    fn next_segment(&mut self) -> Result<(), Error<D::Error>> {
+        if self.segment >= NUMBER_MAX {
+            return Err(Error::Exhausted);
+        }
+        self.flush()?;
+        let kept = self.geometry.oldest(self.segment + 1)..=self.segment;
+        let upcoming = first_sequence(&mut self.device, &self.geometry, kept, self.sequence + 1)?;
+        self.may_overwrite(upcoming)?;
+        self.upcoming = upcoming;
+        let leaves = self.open_leaves();
+        if let Some(span) = &mut self.span {
+            span.push(self.segment, self.first, Some(&leaves));
+        }
+        self.before = Some(leaves);
+        self.tree.clear();
+        self.first = self.sequence + 1;
+        self.segment += 1;
+        self.seed = Seed::new(&self.geometry.ring_id, self.segment, &self.boot_id);
+        self.committed = 0;
+        self.base = 0;
+        Ok(())
+    }
+
+    /// What was not exported and is lost when `upcoming` is the first sequence left, if the configuration allows it.
+    fn may_overwrite(&self, upcoming: u64) -> Result<Option<(u64, u64)>, Error<D::Error>> {
+        match (self.books.unexported(self.retained, upcoming), self.options.full) {
+            (Some((sequence, _)), Full::Stop) => Err(Error::Full { sequence }),
+            (lost, _) => Ok(lost),
+        }
+    }
+
+    /// Puts the header of a segment into the buffer, and gap records behind it.
+    fn begin_segment(&mut self) -> Result<(), Error<D::Error>> {
+        let lost = self.may_overwrite(self.upcoming)?;
+        if let Some(range) = lost {
+            self.books.overwrite(range);
+        }
+        let header = SegmentHeader {
+            number: self.segment,
+            boot_id: self.boot_id,
+            first_sequence: self.sequence + 1,
+            previous: self.head,
+            before: self.before,
+            books: self.books,
+            sealing: self.sealing,
+        };
+        self.buffer[..SECTOR_BYTES].copy_from_slice(&header.encode(&self.geometry.ring_id));
+        self.pending = SECTOR_BYTES;
+        let total = self.books.overwritten;
+        let lost =
+            lost.map(|(first, last)| Gap { cause: Cause::Overwritten, first, last, total, boot_id: [0; 16] });
+        for gap in core::mem::take(&mut self.gaps).into_iter().chain([lost]).flatten() {
+            self.put(kind::GAP, &gap.encode());
         }
         Ok(())
     }
 
-    fn fits(&self, bytes: usize) -> bool {
-        let header = if self.committed == 0 && self.pending == 0 { SECTOR_BYTES } else { 0 };
-        let end = self.pending + header + bytes;
-        end <= self.buffer.len() / SECTOR_BYTES * SECTOR_BYTES
-            && self.committed + end <= self.geometry.segment_bytes as usize
-    }
-
-    fn put(&mut self, kind: u8, sequence: u64, head: [u8; 32], payload: &[u8]) {
+    /// Puts a frame into the buffer, where there is room for it. Sequence and head are those of the last event.
+    pub(crate) fn put(&mut self, kind: u8, payload: &[u8]) {
         let start = self.committed.max(SECTOR_BYTES) / SECTOR_BYTES;
+        let (sequence, head) = (self.sequence, self.head);
         let frame = Header { kind, length: payload.len(), sequence, commit: start as u32, head };
         self.pending += frame.encode(&self.seed, payload, &mut self.buffer[self.pending..]);
         self.frames += 1;
+        self.sealed = kind == kind::SEAL;
     }
 
-    fn find_first(&mut self) -> Result<u64, Error<D::Error>> {
-        let kept = self.geometry.oldest(self.segment)..=self.segment;
-        first_sequence(&mut self.device, &self.geometry, kept, self.sequence + 1)
-    }
-}
-
-/// Reads what is there. Returns it with the number of the next segment to write.
-fn recover<D: Device>(
-    device: &mut D,
-    geometry: &Geometry,
-    buffer: &mut [u8],
-) -> Result<(Recovery, u64), Error<D::Error>> {
-    let survey = survey(device, geometry)?;
-    let Some(newest) = survey.newest else {
-        if let Some(offset) = survey.damaged {
-            return Err(Error::Corrupted { offset });
+    /// Writes what is in the buffer, padded to a sector.
+    fn write(&mut self) -> Result<(), Error<D::Error>> {
+        let end = self.pending.next_multiple_of(SECTOR_BYTES);
+        self.buffer[self.pending..end].fill(0);
+        let offset = self.geometry.segment_offset(self.segment) + self.base as u64;
+        write_at(&mut self.device, offset, &self.buffer[..end])?;
+        self.stats.written_bytes += end as u64;
+        if self.base == 0 {
+            self.retained = self.upcoming;
         }
-        let fresh = Recovery {
-            clean: false,
-            fresh: true,
-            first_sequence: 1,
-            last_sequence: 0,
-            next_sequence: 1,
-            head: chain_start(&geometry.ring_id),
-            last_boot: None,
-            damaged: None,
-            repaired: None,
-        };
-        return Ok((fresh, 0));
-    };
-    let tail = tail(device, &mut Window::new(buffer), geometry, &newest)?;
-    let last_sequence = tail.cursor.sequence - 1;
-    let mut last_given = tail.damaged.map_or(last_sequence, |(_, highest)| highest.max(last_sequence));
-    // Damaged headers in the places after the newest may have been newer segments: leave them as they are, and
-    // leave out as many sequences as they could have held.
-    let mut segment = newest.number + 1;
-    while segment < newest.number + geometry.segments
-        && place(device, geometry, segment % geometry.segments)? == Place::Damaged
-    {
-        segment += 1;
-        last_given = last_given.saturating_add(geometry.segment_events());
+        Ok(())
     }
-    let kept = geometry.oldest(segment - 1)..=newest.number;
-    let recovery = Recovery {
-        clean: tail.cursor.sealed && tail.damaged.is_none() && segment == newest.number + 1,
-        fresh: false,
-        first_sequence: first_sequence(device, geometry, kept, last_given + 1)?,
-        last_sequence,
-        next_sequence: last_given + 1,
-        head: tail.cursor.head,
-        last_boot: Some(newest.boot_id),
-        damaged: tail.damaged.map(|(offset, _)| offset).or(survey.damaged),
-        repaired: None,
-    };
-    Ok((recovery, segment))
+
+    /// Looks where the events begin that were not exported. A figure only: if the device fails, the old one stays.
+    fn find_unexported(&mut self) {
+        let (oldest, newest) = (self.geometry.oldest(self.segment), self.segment.saturating_sub(1));
+        let wanted = self.books.exported + 1;
+        if wanted >= self.first || self.segment == 0 {
+            self.unexported_from = self.segment;
+        } else if let Ok(found) =
+            segment_of(&mut self.device, &self.geometry, wanted, oldest.min(newest), newest)
+        {
+            self.unexported_from = found.map_or(oldest, |header| header.number);
+        }
+    }
 }

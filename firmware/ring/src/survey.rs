@@ -2,11 +2,15 @@
 
 use embedded_io::SeekFrom;
 
+use crate::books::Books;
+use crate::checkpoint::Record;
 use crate::cursor::{Cursor, Step};
 use crate::error::Error;
+use crate::frame::kind;
 use crate::io::{Device, Window, read_sector};
-use crate::layout::{Geometry, Place, SUPERBLOCK_MAGIC, SegmentHeader, Superblock};
-use crate::limits::BLOCK_BYTES;
+use crate::layout::{Geometry, Place, SUPERBLOCK_MAGIC, Sealing, SegmentHeader, Superblock};
+use crate::limits::{BLOCK_BYTES, NUMBER_MAX};
+use crate::merkle::Merkle;
 
 /// The superblocks of a device.
 pub(crate) struct Superblocks {
@@ -119,39 +123,104 @@ pub(crate) fn first_sequence<D: Device>(
     Ok(otherwise)
 }
 
+/// The last segment from `oldest` to `newest` whose first sequence is not above `sequence`.
+pub(crate) fn segment_of<D: Device>(
+    device: &mut D,
+    geometry: &Geometry,
+    sequence: u64,
+    oldest: u64,
+    newest: u64,
+) -> Result<Option<SegmentHeader>, Error<D::Error>> {
+    let mut found = None;
+    let (mut low, mut high) = (oldest, newest + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        // A damaged header says nothing: take the next good one in the upper half.
+        let mut good = None;
+        for number in middle..high {
+            good = header(device, geometry, number)?;
+            if good.is_some() {
+                break;
+            }
+        }
+        match good {
+            Some(header) if header.first_sequence <= sequence => {
+                low = header.number + 1;
+                found = Some(header);
+            }
+            _ => high = middle,
+        }
+    }
+    Ok(found)
+}
+
 /// Where the newest segment's frames end.
 pub(crate) struct Tail {
     /// At the end of the valid prefix.
     pub(crate) cursor: Cursor,
     /// Committed frames behind the prefix were damaged: the place, and the highest sequence seen behind it.
     pub(crate) damaged: Option<(u64, u64)>,
+    /// What left the ring in time and what did not, marks of this segment included.
+    pub(crate) books: Books,
+    /// How far it is sealed, marks of this segment included.
+    pub(crate) sealing: Option<Sealing>,
 }
 
-/// Reads the segment to the end of its valid prefix.
+impl Tail {
+    /// Takes in a mark whose payload this is.
+    fn mark(&mut self, kind: u8, payload: &[u8]) {
+        match kind {
+            kind::EXPORTED => {
+                if let Ok(bytes) = payload.try_into() {
+                    let exported = u64::from_le_bytes(bytes).min(NUMBER_MAX);
+                    self.books.exported = self.books.exported.max(exported);
+                }
+            }
+            kind::CERTIFICATE | kind::CHECKPOINT => {
+                if let Some(record) = Record::decode(kind, payload) {
+                    self.sealing = Some(record.sealing());
+                }
+            }
+            // The header's books have what the gap records say.
+            _ => {}
+        }
+    }
+}
+
+/// Reads the segment to the end of its valid prefix; `tree` takes its events.
 pub(crate) fn tail<D: Device>(
     device: &mut D,
     window: &mut Window<'_>,
     geometry: &Geometry,
     header: &SegmentHeader,
+    mut tree: Option<&mut Merkle>,
 ) -> Result<Tail, Error<D::Error>> {
     window.forget();
-    let mut cursor = Cursor::new(geometry, header);
+    let cursor = Cursor::new(geometry, header);
+    let mut tail = Tail { cursor, damaged: None, books: header.books, sealing: header.sealing };
     loop {
-        match cursor.step(device, window)? {
-            Step::Event(_) | Step::Mark => {}
-            Step::End(offset) => {
-                let Some(highest) = cursor.later(device, window)? else {
-                    return Ok(Tail { cursor, damaged: None });
-                };
-                // Somebody may be appending: then what was not there is there by now.
-                window.forget();
-                if !matches!(cursor.step(device, window)?, Step::Event(_) | Step::Mark) {
-                    return Ok(Tail { cursor, damaged: Some((offset, highest)) });
+        let mut step = tail.cursor.step(device, window)?;
+        if let Step::End(offset) = step {
+            let Some(highest) = tail.cursor.later(device, window)? else { return Ok(tail) };
+            // Somebody may be appending: then what was not there is there by now.
+            window.forget();
+            step = tail.cursor.step(device, window)?;
+            if !matches!(step, Step::Event(_) | Step::Mark(_)) {
+                tail.damaged = Some((offset, highest));
+                return Ok(tail);
+            }
+        }
+        match step {
+            Step::Event(event) => {
+                if let Some(tree) = &mut tree {
+                    tree.push(&event.head);
                 }
             }
-            Step::Broken(offset) => {
-                let highest = cursor.later(device, window)?.unwrap_or(0).max(cursor.sequence);
-                return Ok(Tail { cursor, damaged: Some((offset, highest)) });
+            Step::Mark(mark) => tail.mark(mark.kind, window.cached(mark.offset, mark.length)),
+            Step::End(offset) | Step::Broken(offset) => {
+                let highest = tail.cursor.later(device, window)?.unwrap_or(0).max(tail.cursor.sequence);
+                tail.damaged = Some((offset, highest));
+                return Ok(tail);
             }
         }
     }

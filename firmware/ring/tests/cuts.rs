@@ -5,8 +5,8 @@
 
 mod common;
 
-use aegis_ring::{Error, FormatOptions, Reader, Ring, format};
-use common::{Device, MIB, Op, Platter, RING_ID, Random, boot, payload, read_from};
+use aegis_ring::{CheckpointError, Error, FormatOptions, Options, Reader, Ring, Sealer, SyncMode, format};
+use common::{Device, MIB, Notary, Op, Platter, RING_ID, Random, Stamp, boot, payload, read_from, verified};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
@@ -16,6 +16,9 @@ fn number(name: &str, otherwise: u64) -> u64 {
 struct Mark {
     ops: usize,
     acked: u64,
+    /// The epoch that is next after the last checkpoint that was acked, and what the sealer had stored by then.
+    sealed: u64,
+    stored: Option<Stamp>,
 }
 
 /// One run of a writer on a disk: what it wrote and what it was told.
@@ -27,30 +30,54 @@ struct Run {
     first: u64,
 }
 
-/// Appends, commits, fails and retries for a while. `lengths[n]` is the payload length of sequence `n + 1`.
-fn run(image: Vec<u8>, number: u64, lengths: &mut Vec<usize>, random: &mut Random) -> Run {
+/// Appends, commits, seals, fails and retries for a while. `lengths[n]` is the payload length of sequence `n + 1`.
+fn run(
+    image: Vec<u8>,
+    number: u64,
+    lengths: &mut Vec<usize>,
+    notary: &mut Notary,
+    random: &mut Random,
+) -> Run {
     let device = Device::new(image);
     let size = 4096 << random.below(4);
-    let start = || Ring::open(device.clone(), boot(number), vec![0; size].leak());
-    let mut ring = start().expect("opens after any cut");
+    let failing = random.chance(50);
+    // Without flushes, what a failed flush loses is lost: the two don't go together.
+    let sync = if failing || random.chance(70) { SyncMode::WINDOW } else { SyncMode::None };
+    let options = Options { sync, ..Options::default() };
+    let start = |notary: &Notary| {
+        let mut ring = Ring::open_with(device.clone(), boot(number), vec![0; size].leak(), options)
+            .expect("opens after any cut");
+        notary.redo(&mut ring).expect("nothing is written yet");
+        ring
+    };
+    let mut ring = start(notary);
     assert_eq!(ring.recovery().damaged, None);
     assert_eq!(ring.recovery().next_sequence, lengths.len() as u64 + 1);
     {
         let mut disk = device.disk.borrow_mut();
         disk.random = Some(random.clone());
-        disk.failing = if random.chance(50) { 10 } else { 0 };
+        disk.failing = if failing { 10 } else { 0 };
     }
-    let mut marks = vec![Mark { ops: 0, acked: ring.acked() }];
+    let mut sealed = ring.recovery().sealing.map_or(0, |sealing| sealing.next_epoch);
+    let mut marks = Vec::new();
+    let mark = |ring: &Ring<'_, Device>, sealed: u64, notary: &Notary| Mark {
+        ops: device.ops(),
+        acked: ring.acked(),
+        sealed,
+        stored: notary.stored.clone(),
+    };
+    marks.push(Mark { ops: 0, ..mark(&ring, sealed, notary) });
     let longest = [60, 300, 1024][random.below(3)];
-    let failing = device.disk.borrow().failing > 0;
     for _ in 0..30 {
         if !failing && random.chance(5) {
             // The agent is killed and starts again in the same boot: what it wrote is there, flushed or not.
-            ring = start().expect("opens");
+            ring = start(notary);
             let recovered = ring.recovery().next_sequence - 1;
             assert!(recovered >= marks.last().expect("one").acked);
             lengths.truncate(recovered as usize);
-            marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+            sealed = ring.recovery().sealing.map_or(0, |sealing| sealing.next_epoch);
+            assert!(sealed >= marks.last().expect("one").sealed);
+            marks.push(mark(&ring, sealed, notary));
         }
         for _ in 0..=random.below(20) {
             let length = random.below(longest + 1);
@@ -63,13 +90,25 @@ fn run(image: Vec<u8>, number: u64, lengths: &mut Vec<usize>, random: &mut Rando
                 }
                 Err(error) => assert!(matches!(error, Error::Device(_))),
             }
-            marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+            marks.push(mark(&ring, sealed, notary));
         }
-        let done = if random.chance(10) { ring.seal() } else { ring.commit() };
-        if let Ok(acked) = done {
-            assert_eq!(acked, lengths.len() as u64);
+        if random.chance(5) {
+            // It may be told so with something still pending.
+            let _ = ring.set_exported(random.next() % ring.next_sequence());
         }
-        marks.push(Mark { ops: device.ops(), acked: ring.acked() });
+        match random.below(10) {
+            0 => drop(ring.seal().map(|acked| assert_eq!(acked, lengths.len() as u64))),
+            1 => match ring.checkpoint(&mut Watched { notary, marks: &mut marks, device: &device }) {
+                Ok(next) => sealed = next,
+                Err(error) => assert!(matches!(error, CheckpointError::Ring(Error::Device(_)))),
+            },
+            _ => drop(ring.commit()),
+        }
+        // A checkpoint that was pending is acked with everything else.
+        if ring.pending_bytes() == 0 && ring.acked() + 1 == ring.next_sequence() {
+            sealed = ring.sealing().map_or(0, |sealing| sealing.next_epoch);
+        }
+        marks.push(mark(&ring, sealed, notary));
     }
     let ops = device.disk.borrow().log.clone();
     device.disk.borrow_mut().failing = 0;
@@ -79,19 +118,56 @@ fn run(image: Vec<u8>, number: u64, lengths: &mut Vec<usize>, random: &mut Rando
     Run { ops, marks, submitted: lengths.len() as u64, first }
 }
 
+/// Takes down when the sealer's own disk had what.
+struct Watched<'a> {
+    notary: &'a mut Notary,
+    marks: &'a mut Vec<Mark>,
+    device: &'a Device,
+}
+
+impl Sealer for Watched<'_> {
+    type Error = &'static str;
+
+    fn seal(&mut self, summary: &aegis_ring::Summary, out: &mut [u8]) -> Result<(u64, usize), &'static str> {
+        let sealed = self.notary.seal(summary, out)?;
+        let Mark { sealed: before, .. } = *self.marks.last().expect("one");
+        self.marks.push(Mark {
+            ops: self.device.ops(),
+            acked: summary.sequence,
+            sealed: before,
+            stored: self.notary.stored.clone(),
+        });
+        Ok(sealed)
+    }
+}
+
 /// Checks the ring on a disk that lost power. Returns the last sequence recovered.
-fn check(image: Vec<u8>, acked: u64, run: &Run, lengths: &[usize], whole: bool) -> u64 {
+fn check(image: Vec<u8>, mark: &Mark, run: &Run, lengths: &[usize], whole: bool) -> u64 {
+    let acked = mark.acked;
     let device = Device::new(image);
-    let ring = Ring::open(device.clone(), boot(u64::MAX), vec![0; 4096].leak()).expect("opens after any cut");
+    let mut ring =
+        Ring::open(device.clone(), boot(u64::MAX), vec![0; 4096].leak()).expect("opens after any cut");
     let recovery = ring.recovery();
     assert_eq!(recovery.damaged, None, "a cut was taken for damage");
     assert_eq!(recovery.next_sequence, recovery.last_sequence + 1);
     assert!(recovery.last_sequence >= acked, "acked {acked}, recovered {}", recovery.last_sequence);
     assert!(recovery.last_sequence <= run.submitted);
     assert!(recovery.first_sequence <= run.first, "gave up more than a wrap does");
+    // What went out of reach was exported or is counted; nothing is counted that can be read.
+    let (books, gone) = (recovery.books, recovery.first_sequence - 1);
+    assert!(
+        books.overwritten <= gone && books.overwritten + books.exported >= gone,
+        "{books:?}, {gone} gone"
+    );
+
+    // Checkpoints: what was acked is there; what the sealer stored is there or can be put there; none comes twice.
+    let stored = mark.stored.as_ref().map_or(0, |stamp| stamp.next_epoch);
+    let found = recovery.sealing.map_or(0, |sealing| sealing.next_epoch);
+    assert!(found >= mark.sealed, "checkpoint {} was acked, the last one there is {found}", mark.sealed);
+    assert!(found <= stored && found + 1 >= stored, "the sealer is at {stored}, the ring at {found}");
 
     let from = if whole { 0 } else { recovery.first_sequence.max(acked.saturating_sub(5)) };
-    let (frames, error) = read_from(device, from).expect("reads after any cut");
+    let (frames, error) = read_from(device.clone(), from).expect("reads after any cut");
     assert_eq!(error, None);
     let mut expected = if whole { recovery.first_sequence } else { from };
     for (sequence, bytes) in frames {
@@ -100,6 +176,13 @@ fn check(image: Vec<u8>, acked: u64, run: &Run, lengths: &[usize], whole: bool) 
         expected += 1;
     }
     assert_eq!(expected, recovery.next_sequence, "reader and recovery differ");
+    if whole {
+        verified(device.clone());
+        let mut notary = Notary { stored: mark.stored.clone(), broken: false };
+        assert_eq!(notary.redo(&mut ring), Ok(found < stored));
+        assert_eq!(ring.checkpoint(&mut notary), Ok(stored + 1));
+        verified(device);
+    }
     recovery.last_sequence
 }
 
@@ -121,10 +204,11 @@ fn acked_is_recovered_and_recovered_was_submitted() {
         ring.commit().expect("commit");
     }
     let mut image = device.image();
+    let mut notary = Notary::default();
     let (mut cuts, mut runs, mut wraps) = (0, 0, 0);
     while cuts < wanted {
         runs += 1;
-        let run = run(image.clone(), runs, &mut lengths, &mut random);
+        let run = run(image.clone(), runs, &mut lengths, &mut notary, &mut random);
         let mut platter = Platter::new(std::mem::take(&mut image));
         let chosen = random.below(run.ops.len() + 1);
         let mut recovered = 0;
@@ -132,7 +216,7 @@ fn acked_is_recovered_and_recovered_was_submitted() {
             if ops > 0 {
                 platter.apply(&run.ops[ops - 1]);
             }
-            let acked = run.marks.iter().rev().find(|mark| mark.ops <= ops).expect("the first is at 0").acked;
+            let mark = run.marks.iter().rev().find(|mark| mark.ops <= ops).expect("the first is at 0");
             // All of the cache lost, all of it kept, and some of its sectors.
             for keep in [0, 100, 50, 90] {
                 let torn = platter.cut(|| random.chance(keep));
@@ -140,9 +224,10 @@ fn acked_is_recovered_and_recovered_was_submitted() {
                 if ops == chosen && keep == 50 {
                     image.clone_from(&torn);
                 }
-                let last = check(torn, acked, &run, &lengths, whole);
+                let last = check(torn, mark, &run, &lengths, whole);
                 if ops == chosen && keep == 50 {
                     recovered = last;
+                    notary.stored.clone_from(&mark.stored);
                 }
                 cuts += 1;
                 if platter.volatile.is_empty() {
@@ -151,7 +236,8 @@ fn acked_is_recovered_and_recovered_was_submitted() {
             }
             if image.is_empty() && ops == chosen {
                 image.clone_from(&platter.durable);
-                recovered = check(image.clone(), acked, &run, &lengths, false);
+                recovered = check(image.clone(), mark, &run, &lengths, false);
+                notary.stored.clone_from(&mark.stored);
             }
         }
         // The next run goes on from one of these cuts.
@@ -159,7 +245,9 @@ fn acked_is_recovered_and_recovered_was_submitted() {
         wraps = wraps.max(run.first);
     }
     assert!(wraps > 1, "the ring never came round: {cuts} cuts in {runs} runs prove too little");
-    println!("{cuts} cuts in {runs} runs, {} events, seed {seed}", lengths.len());
+    let epochs = notary.stored.map_or(0, |stamp| stamp.next_epoch);
+    assert!(epochs > 0, "nothing was ever sealed");
+    println!("{cuts} cuts in {runs} runs, {} events, {epochs} epochs, seed {seed}", lengths.len());
 }
 
 #[test]

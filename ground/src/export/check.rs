@@ -16,10 +16,10 @@ use super::books::{Books, BootKey, Breach, Disorder, Place};
 use super::problem::{Code, Findings};
 use super::progress::Progress;
 use super::source::{Buffer, Survey, buffer, open, survey, unreadable};
-use seals::{AllSeals, FileSeals};
-pub(super) use seals::RingSeals;
 use crate::hex;
 use crate::outcome::Failure;
+pub(super) use seals::RingSeals;
+use seals::{AllSeals, FileSeals};
 
 /// A file as it was found to be. What is none was not there, or not verified.
 #[derive(Clone, Debug)]
@@ -98,7 +98,9 @@ pub(super) fn verify(paths: &[PathBuf], pinned: &[[u8; 32]]) -> Result<Report, F
         surveys.push((path.clone(), survey(path, &mut buffer)?));
     }
     // In the order of the rings; of two that begin together, that of the earlier epoch, then the longer one first.
-    surveys.sort_by_key(|(_, survey)| (survey.device, survey.ring, survey.first, survey.epoch, u64::MAX - survey.last));
+    surveys.sort_by_key(|(_, survey)| {
+        (survey.device, survey.ring, survey.first, survey.epoch, u64::MAX - survey.last)
+    });
     let mut progress = Progress::new("verifying", surveys.iter().map(|(_, survey)| survey.bytes).sum());
     let mut checker = Checker::default();
     let mut files = Vec::with_capacity(surveys.len());
@@ -396,6 +398,15 @@ impl Checker {
             }
         }
         self.seal_finish();
+        let unsettled: Vec<_> = self
+            .books
+            .boots
+            .iter()
+            .filter_map(|(key, boot)| boot.unsettled().map(|books| (key.boot, boot.last, books)))
+            .collect();
+        for (boot, last, books) in unsettled {
+            self.breach("", format!("sequence {last}"), boot, Breach::Unbalanced(books));
+        }
         let mut notes = Vec::new();
         for (key, boot) in &self.books.boots {
             let place = format!("boot {}", hex::encode(&key.boot));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aegis_export::Id;
 
-use super::books::BootKey;
+use super::books::{Boot, BootKey};
 use super::check::{Checked, Report, Sealed};
 use crate::time;
 
@@ -80,10 +80,9 @@ pub(super) struct Clocks(BTreeMap<BootKey, Began>);
 
 impl Clocks {
     pub(super) fn of(report: &Report) -> Self {
-        let mut rings: BTreeMap<(Id, Id), Vec<(BootKey, u64, u64, u64)>> = BTreeMap::new();
+        let mut rings: BTreeMap<(Id, Id), Vec<(BootKey, &Boot)>> = BTreeMap::new();
         for (key, boot) in &report.books.boots {
-            let ring = rings.entry((key.device, key.ring)).or_default();
-            ring.push((*key, boot.first, boot.last, boot.span.map_or(0, |span| span.1)));
+            rings.entry((key.device, key.ring)).or_default().push((*key, boot));
         }
         let mut manifests: BTreeMap<(Id, Id), Vec<&Sealed>> = BTreeMap::new();
         for Checked { device, ring, manifest, .. } in &report.files {
@@ -96,11 +95,12 @@ impl Clocks {
             let mut manifests = manifests.remove(&ring).unwrap_or_default();
             // In the order in which they were made.
             manifests.sort_by_key(|sealed| (sealed.next, sealed.created.boottime));
-            boots.sort_by_key(|(_, first, ..)| *first);
+            boots.sort_by_key(|(_, boot)| boot.first);
             let mut next: Option<Began> = None;
-            for (key, _, last, latest) in boots.into_iter().rev() {
+            for (key, boot) in boots.into_iter().rev() {
+                let latest = boot.span.map_or(0, |span| span.1);
                 let began = own(&manifests, &key).unwrap_or_else(|| {
-                    let behind = || manifests.iter().find(|sealed| sealed.next > last).copied();
+                    let behind = || manifests.iter().find(|sealed| sealed.next > boot.last).copied();
                     next.or_else(|| behind().map(Began::by_manifest)).map_or(
                         Began::UNKNOWN,
                         |next| match next.basis {

@@ -43,7 +43,7 @@ fn chain(report: &Report) -> &'static str {
 }
 
 /// What the checkpoints are worth, over all rings.
-fn seals(report: &Report) -> &'static str {
+pub(super) fn seals(report: &Report) -> &'static str {
     let findings = &report.findings;
     if findings.any(Code::is_seal) {
         "broken"
@@ -304,7 +304,10 @@ fn write_file(out: &mut String, file: &Checked) -> std::fmt::Result {
             )?;
             let Some(policy) = &sealed.policies.in_force else { return Ok(()) };
             let (epoch, sequence, hash) = (policy.epoch, policy.sequence, hex::encode(&policy.hash[..8]));
-            writeln!(out, "  policy    epoch {epoch}, sequence {sequence}, file {hash}… in force when it was made")
+            writeln!(
+                out,
+                "  policy    epoch {epoch}, sequence {sequence}, file {hash}… in force when it was made"
+            )
         }
         None => writeln!(out, ", no manifest"),
     }
@@ -323,10 +326,18 @@ fn write_seals(out: &mut String, ring: &Id, seals: &RingSeals) -> std::fmt::Resu
     let (books, range) = (&last.books, last.books.overwritten_range);
     if books.overwritten > 0 {
         let (first, end) = range;
-        writeln!(out, "    {} overwritten before they were exported, lately {first} to {end}", books.overwritten)?;
+        writeln!(
+            out,
+            "    {} overwritten before they were exported, lately {first} to {end}",
+            books.overwritten
+        )?;
     }
     if books.cuts > 0 {
-        writeln!(out, "    {} run(s) ended without a seal, the last one behind sequence {}", books.cuts, books.cut_at)?;
+        writeln!(
+            out,
+            "    {} run(s) ended without a seal, the last one behind sequence {}",
+            books.cuts, books.cut_at
+        )?;
     }
     if books.damaged > 0 {
         writeln!(out, "    {} given up for damage", books.damaged)?;

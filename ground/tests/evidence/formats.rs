@@ -1,5 +1,6 @@
 //! JSON Lines and Parquet.
 
+use std::fmt::Write;
 use std::fs::File;
 
 use aegis_export::Request;
@@ -39,7 +40,10 @@ fn what_several_files_have_comes_once_and_in_order() {
     for files in [&["front", "middle", "end"][..], &["end", "front", "middle", "end"], &["whole", "middle"]] {
         assert_eq!(convert(files), whole, "{files:?}");
     }
-    assert_eq!(convert(&["end", "other", "front"]).lines().count(), 9 + 15 + convert(&["other"]).lines().count());
+    assert_eq!(
+        convert(&["end", "other", "front"]).lines().count(),
+        9 + 15 + convert(&["other"]).lines().count()
+    );
 }
 
 #[test]
@@ -68,6 +72,11 @@ fn times_say_what_they_rest_on() {
     );
     // With an export that was made in the first boot, that one's clock tells.
     assert_eq!(times(&["both", "first"])[0], json!(["2027-01-15T07:43:20.000000Z", "clock"]));
+    // Two boots without a clock, one before the other.
+    ring.boot(3, 10);
+    desk.export("three", Device(1), &ring, Request::from(1), 3);
+    assert_eq!(times(&["three"])[0], json!(["2027-01-15T07:43:14.000000Z", "bound"]));
+    assert_eq!(times(&["three"])[2], json!(["2027-01-15T07:43:17.000000Z", "bound"]));
 }
 
 #[test]
@@ -76,8 +85,7 @@ fn a_clock_that_makes_no_sense_breaks_nothing() {
     let mut ring = Ring::new(Device(1));
     ring.boot(1, 2);
     for (clock, boottime) in [(0, u64::MAX), (u64::MAX, 0), (u64::MAX, u64::MAX), (300_000_000_000, 1)] {
-        let created =
-            aegis_export::Created { boot: [1; 16], boottime, clock, clock_trusted: true };
+        let created = aegis_export::Created { boot: [1; 16], boottime, clock, clock_trusted: true };
         Device(1).export_to(&desk.path("a"), &ring, Request::from(1), created);
         let lines = desk.lines(&["convert", "--to", "jsonl", "a"]);
         assert_eq!(lines[1]["time"], "1970-01-01T00:00:01.000000Z");
@@ -109,13 +117,15 @@ fn parquet_is_read_back_with_all_its_values() {
                 Field::ULong(number) => assert_eq!(told, &json!(number), "{name}"),
                 Field::UInt(number) => assert_eq!(told, &json!(number), "{name}"),
                 Field::Bool(flag) if name != "glass_broken" => assert_eq!(told, &json!(flag), "{name}"),
-                Field::Str(text) if name != "argv" && name != "more" => assert_eq!(told, &json!(text), "{name}"),
+                Field::Str(text) if name != "argv" && name != "more" => {
+                    assert_eq!(told, &json!(text), "{name}");
+                }
                 Field::Null => assert!(told.is_null(), "{name}: {told}"),
                 _ => {}
             }
         }
         rows += 1;
-        text += &format!("{}\n", row);
+        writeln!(text, "{row}").expect("a String");
     }
     assert_eq!(rows, lines.len());
     golden("events.parquet.txt", &text);

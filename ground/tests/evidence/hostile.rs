@@ -26,7 +26,10 @@ fn refused(desk: &Desk, file: &str, what: &str) {
         assert_eq!(said.exit, *exit, "{what}: {command:?}: {}", said.err);
         assert_eq!(said.out, "", "{what}: {command:?}");
         assert!(said.err.lines().count() == 1 && said.err.starts_with("aegisctl: "), "{what}: {}", said.err);
-        assert!(!desk.names().iter().any(|name| name.starts_with("out")), "{what}: {command:?} left something");
+        assert!(
+            !desk.names().iter().any(|name| name.starts_with("out")),
+            "{what}: {command:?} left something"
+        );
     }
 }
 
@@ -67,7 +70,8 @@ fn one_bad_file_among_good_ones_spoils_them_all() {
 #[test]
 fn an_unknown_devices_export_is_refused_when_keys_are_given() {
     let desk = Desk::with_every_kind();
-    let key = |device: Device| device.key().pk.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let key =
+        |device: Device| device.key().pk.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let convert = |key: &str| desk.run(&["convert", "--to", "jsonl", "--device-key", key, "all.cbor"]);
     assert_eq!(convert(&key(Device(1))).exit, 0);
     assert!(!convert(&key(Device(1))).err.contains("NOT PINNED"));

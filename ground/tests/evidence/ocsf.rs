@@ -30,7 +30,9 @@ fn check(schema: &Value, of: &Value, value: &Value, place: &str, wrong: &mut Vec
             (true, Some(list)) => list.iter().collect(),
             (false, None) => vec![value],
             _ => {
-                wrong.push(format!("{place}: a list where there should be none, or none where there should be"));
+                wrong.push(format!(
+                    "{place}: a list where there should be none, or none where there should be"
+                ));
                 continue;
             }
         };
@@ -118,8 +120,7 @@ fn every_record_fits_the_schema() {
     assert_eq!(classes[&2004], 7);
     assert_eq!(classes.values().sum::<usize>(), events + 7);
     assert_eq!((classes[&1007], classes[&1001], classes[&4001]), (7, 9, 2));
-    let text: String = records.iter().map(|record| format!("{record}\n")).collect();
-    golden("events.ocsf.jsonl", &text);
+    golden("events.ocsf.jsonl", &desk.good(&["convert", "--to", "ocsf", "all.cbor"]));
 }
 
 #[test]
@@ -132,7 +133,11 @@ fn the_check_against_the_schema_finds_what_is_wrong() {
         let mut record = open.clone();
         let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
         let parent = record.pointer_mut(parent).expect("there").as_object_mut().expect("an object");
-        if value.is_null() { parent.remove(name) } else { parent.insert(name.to_owned(), value) };
+        if value.is_null() {
+            parent.remove(name)
+        } else {
+            parent.insert(name.to_owned(), value)
+        };
         problems(&schema, &record)
     };
     assert!(with("/message", "another".into()).is_empty());

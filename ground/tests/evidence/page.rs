@@ -79,7 +79,9 @@ fn the_page_stands_alone_and_nothing_breaks_out_of_it() {
         assert!(!source.contains(never), "{never}");
     }
     // What is hostile is shown, as text.
-    assert!(text(&page).contains(r#"/tmp/<script>alert(1)</script>&"'\\\x09\x0a\x0d\x1b[31m\xff\xfe\xe2\x80\xae/]]>'); DROP"#));
+    assert!(text(&page).contains(
+        r#"/tmp/<script>alert(1)</script>&"'\\\x09\x0a\x0d\x1b[31m\xff\xfe\xe2\x80\xae/]]>'); DROP"#
+    ));
     assert!(text(&page).contains(r"agent <i>\xf0"));
     assert!(text(&page).contains("vfat") || text(&page).contains("fire"), "texts of events are there");
 }
@@ -117,7 +119,9 @@ fn the_page_says_what_is_there_and_what_is_missing() {
     let said = desk.run(&["report", "--html", "page.html", "all.cbor", "damaged.cbor"]);
     assert_eq!((said.exit, said.out.contains("NOT WHOLE")), (1, true), "{}", said.out);
     let page = read(&desk, "page.html");
-    for expected in ["✗ Not whole", "Key not pinned", "ring-damaged", "sequence 10 is missing", "2 exports of 2 devices"] {
+    for expected in
+        ["✗ Not whole", "Key not pinned", "ring-damaged", "sequence 10 is missing", "2 exports of 2 devices"]
+    {
         assert!(text(&page).contains(expected), "{expected}: {}", text(&page));
     }
 }

@@ -48,7 +48,13 @@ impl Server {
         let (programs, data) = (programs(), path.join("data"));
         let made = said(
             as_postgres(&programs.join("initdb"))
-                .args(["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
+                .args([
+                    "--auth=trust",
+                    "--username=postgres",
+                    "--no-sync",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                ])
                 .arg("-D")
                 .arg(&data)
                 .current_dir(path),
@@ -69,7 +75,7 @@ impl Server {
         let began = Instant::now();
         while server.try_client("postgres").is_err() {
             let log = || std::fs::read_to_string(server.directory.path().join("log")).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(60), "the server does not answer: {}", log());
+            assert!(began.elapsed() < Duration::from_mins(1), "the server does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(100));
         }
         server
@@ -144,7 +150,10 @@ fn every_event_is_a_row_and_the_same_export_twice_loads_once() {
     }
     let hostile = "SELECT path AS a FROM aegis.events WHERE sequence = 10";
     assert!(one(&mut client, hostile).as_str().is_some_and(|path| path.contains("DROP TABLE events;--")));
-    assert_eq!(one(&mut client, "SELECT more->>'detail' AS a FROM aegis.events WHERE kind = 'stick'"), "vfat <AEGIS>");
+    assert_eq!(
+        one(&mut client, "SELECT more->>'detail' AS a FROM aegis.events WHERE kind = 'stick'"),
+        "vfat <AEGIS>"
+    );
     assert_eq!(one(&mut client, "SELECT sum(count)::bigint AS a FROM aegis.losses"), 13);
     assert_eq!(one(&mut client, "SELECT count(*) AS a FROM aegis.missing"), 0);
 
@@ -156,7 +165,8 @@ fn every_event_is_a_row_and_the_same_export_twice_loads_once() {
     // The same events in other exports: parts, overlapping, made at another time by another clock.
     let range = |first, last| Request { first, last, bytes: u64::MAX };
     let ring = every_kind(Device(1));
-    let later = aegis_export::Created { clock: 1_900_000_000, clock_trusted: true, ..crate::sample::created(3) };
+    let later =
+        aegis_export::Created { clock: 1_900_000_000, clock_trusted: true, ..crate::sample::created(3) };
     Device(1).export_to(&desk.path("part"), &ring, range(20, 30), later);
     desk.export("again", Device(1), &ring, range(2, 0), 2);
     assert_eq!(counts(&load(&desk, &url, &["part", "again"])), [0, 32, 0]);
@@ -172,12 +182,8 @@ fn events_are_in_the_partition_of_their_month() {
     let mut ring = Ring::new(Device(1));
     ring.boot(1, 4);
     // 2027-01-31 23:59:57 when the boot began: its seconds go over midnight.
-    let at = |clock, boot: u8| aegis_export::Created {
-        boot: [boot; 16],
-        boottime: 0,
-        clock,
-        clock_trusted: true,
-    };
+    let at =
+        |clock, boot: u8| aegis_export::Created { boot: [boot; 16], boottime: 0, clock, clock_trusted: true };
     Device(1).export_to(&desk.path("a"), &ring, Request::from(1), at(1_801_439_997, 1));
     // A clock that was never set, and one that is far off.
     for (device, clock) in [(2, 0), (3, 200_000_000_000)] {
@@ -187,7 +193,8 @@ fn events_are_in_the_partition_of_their_month() {
     }
     assert_eq!(counts(&load(&desk, &url, &["a", "2", "3"])), [21, 0, 0]);
     let mut client = server.client("evidence");
-    let partitions = "SELECT tableoid::regclass::text AS name, count(*) AS n FROM aegis.events GROUP BY 1 ORDER BY 1";
+    let partitions =
+        "SELECT tableoid::regclass::text AS name, count(*) AS n FROM aegis.events GROUP BY 1 ORDER BY 1";
     assert_eq!(
         read(&mut client, partitions),
         [
@@ -201,7 +208,7 @@ fn events_are_in_the_partition_of_their_month() {
     let plan = client
         .query("EXPLAIN SELECT * FROM aegis.events WHERE time >= '2027-02-01' AND time < '2027-03-01'", &[])
         .expect("a plan");
-    let plan: String = plan.iter().map(|row| format!("{}\n", row.get::<_, String>(0))).collect();
+    let plan = plan.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n");
     assert!(plan.contains("events_2027_02") && !plan.contains("events_2027_01"), "{plan}");
     // More events of the same months, in partitions that are there.
     ring.boot(2, 4);
@@ -275,7 +282,10 @@ fn what_can_not_be_loaded_leaves_nothing() {
     refused(&url, "all.cbor", 2, "format 99");
     client.batch_execute("DROP SCHEMA aegis CASCADE; CREATE SCHEMA aegis").expect("a schema");
     refused(&url, "all.cbor", 2, "not ours");
-    server.client("postgres").batch_execute("CREATE DATABASE old TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'").expect("made");
+    server
+        .client("postgres")
+        .batch_execute("CREATE DATABASE old TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+        .expect("made");
     refused(&url.replace("/evidence", "/old"), "all.cbor", 2, "ENCODING 'UTF8'");
     refused(&url.replace("/evidence", "/nowhere"), "all.cbor", 2, "does not exist");
 }
@@ -303,6 +313,9 @@ fn a_hypertable_is_asked_for_where_timescale_is() {
         read(&mut client, "SELECT * FROM asked"),
         [json!({ "relation": "aegis.events", "by": "time", "every": "7 days" })]
     );
-    assert_eq!(one(&mut client, "SELECT relkind AS a FROM pg_class WHERE oid = 'aegis.events'::regclass"), "r");
+    assert_eq!(
+        one(&mut client, "SELECT relkind AS a FROM pg_class WHERE oid = 'aegis.events'::regclass"),
+        "r"
+    );
     assert_eq!(counts(&load(&desk, &url, &["all.cbor"])), [0, 0, 1]);
 }

@@ -25,7 +25,13 @@ impl Device {
     }
 
     /// Exports what `frames` gives; `boot` is the one that the export is made in.
-    pub(crate) fn export(self, frames: impl Frames, request: Request, created: Created, out: &mut impl Write) {
+    pub(crate) fn export(
+        self,
+        frames: impl Frames,
+        request: Request,
+        created: Created,
+        out: &mut impl Write,
+    ) {
         let key = self.key();
         let mut scratch = vec![0; limits::PAYLOAD_BYTES];
         let mut item = vec![0; limits::ITEM_BYTES];
@@ -45,12 +51,7 @@ impl Device {
 
 /// Made in this boot, when it had lasted 1000 s, at 2027-01-15 08:00 by the clock.
 pub(crate) fn created(boot: u8) -> Created {
-    Created {
-        boot: [boot; 16],
-        boottime: 1_000_000_000_000,
-        clock: 1_800_000_000,
-        clock_trusted: false,
-    }
+    Created { boot: [boot; 16], boottime: 1_000_000_000_000, clock: 1_800_000_000, clock_trusted: false }
 }
 
 /// What the ring of a device holds, as a list.
@@ -82,6 +83,7 @@ impl Ring {
     }
 
     /// The sequence that the next event will have.
+    #[allow(dead_code)] // examples/evidence.rs asks
     pub(crate) fn next(&self) -> u64 {
         self.frames.len() as u64 + 1
     }
@@ -181,13 +183,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     let denied = decision(Verdict::Denied, b"no-secrets");
     let broken = Decision { glass_broken: true, ..decision(Verdict::Audited, b"no-secrets") };
     let open = |path, flags, decision| Body::Open { file: file(path, u64::MAX), flags, decision };
-    let connect = |family, port, address, decision| Body::Connect {
-        family,
-        protocol: 6,
-        port,
-        address,
-        decision,
-    };
+    let connect =
+        |family, port, address, decision| Body::Connect { family, protocol: 6, port, address, decision };
     let own = [
         Body::Start { version: "0.1.0", clean: false },
         Body::Root { code: "accepted", version: 2, epoch: 1, hash, detail: "root 2" },
@@ -225,8 +222,11 @@ pub(crate) fn every_kind(device: Device) -> Ring {
         ring.push(1, &Event { time: next(), subject: None, body });
     }
     for (index, body) in seen.into_iter().enumerate() {
-        let subject =
-            if index == 4 { subject_of(b"agent <i>\xf0", HOSTILE_COMM) } else { subject_of(b"agent-7", b"sh") };
+        let subject = if index == 4 {
+            subject_of(b"agent <i>\xf0", HOSTILE_COMM)
+        } else {
+            subject_of(b"agent-7", b"sh")
+        };
         ring.push(1, &Event { time: next(), subject: Some(subject), body });
     }
     // What probes see has a subject; readers must not rely on it.
@@ -242,9 +242,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     ring.push(1, &Event { time: next(), subject: None, body: Body::Accounts(books) });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Stop { signal: 15 } });
     for kind in Kind::ALL {
-        let known = ring.frames.iter().any(|frame| {
-            Event::decode(&frame.3).is_ok_and(|event| event.kind() == *kind)
-        });
+        let known =
+            ring.frames.iter().any(|frame| Event::decode(&frame.3).is_ok_and(|event| event.kind() == *kind));
         assert!(known, "{kind} is missing in the sample: add it");
     }
     ring.boot(2, 4);

@@ -1,5 +1,6 @@
 //! SQLite, read back by Python's own module.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,14 +10,14 @@ use serde_json::{Value, json};
 use crate::desk::{Desk, golden, said};
 use crate::sample::{Device, Ring, every_kind};
 
-const READ: &str = r#"
+const READ: &str = r"
 import json, sqlite3, sys
 database = sqlite3.connect(sys.argv[1])
 database.row_factory = sqlite3.Row
 plain = lambda value: value.hex() if isinstance(value, bytes) else value
 for row in database.execute(sys.argv[2]):
     print(json.dumps({name: plain(row[name]) for name in row.keys()}))
-"#;
+";
 
 /// Rows of a query, each one JSON object.
 fn read(database: &Path, sql: &str) -> Vec<Value> {
@@ -44,13 +45,15 @@ fn every_event_is_a_row() {
     assert_eq!(rows.len(), lines.len());
     let mut text = String::new();
     for (row, line) in rows.iter().zip(&lines) {
-        text += &format!("{row}\n");
+        writeln!(text, "{row}").expect("a String");
         for (name, value) in row.as_object().expect("a row") {
             let told = &line[name.as_str()];
             match value {
                 // Flags are 0 and 1, what is wider than 63 bits is text, lists and the rest are JSON, bytes are bytes.
                 _ if ["argv", "more", "event"].contains(&name.as_str()) => {}
-                Value::Number(flag) if told.is_boolean() => assert_eq!(told, &json!(*flag == 1.into()), "{name}"),
+                Value::Number(flag) if told.is_boolean() => {
+                    assert_eq!(told, &json!(*flag == 1.into()), "{name}");
+                }
                 Value::Number(flag) if name == "glass_broken" => assert_eq!(flag.as_u64(), Some(0)),
                 Value::String(digits) if told.is_u64() => assert_eq!(told.to_string(), *digits, "{name}"),
                 value => assert_eq!(told, value, "{name}"),
@@ -62,8 +65,10 @@ fn every_event_is_a_row() {
     let mut head = aegis_export::first_head(&[0xa1; 16]);
     for row in &rows {
         let hex = row["event"].as_str().expect("bytes");
-        let bytes: Vec<u8> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
+            .collect();
         head = aegis_export::next_head(&head, row["sequence"].as_u64().expect("a number"), &bytes);
     }
     let report: Value = desk.json(&["verify", "--json", "all.cbor"]);
@@ -99,7 +104,7 @@ fn the_same_export_twice_loads_once() {
     assert_eq!(counts(&load(&desk, &["front"])), [4, 5, 0]);
     assert_eq!(counts(&load(&desk, &["end", "middle", "front"])), [11, 4, 2]);
     assert_eq!(counts(&load(&desk, &["other", "end"])), [33, 0, 1]);
-    assert_eq!(read(&desk.path("db"), missing), [json!(0); 0]);
+    assert_eq!(read(&desk.path("db"), missing), [Value::Null; 0]);
     let whole = "SELECT device, COUNT(*) AS n, MIN(sequence) AS a, MAX(sequence) AS b FROM events GROUP BY 1 ORDER BY n";
     let rows = read(&desk.path("db"), whole);
     assert_eq!(rows.iter().map(|row| (&row["n"], &row["a"], &row["b"])).collect::<Vec<_>>().len(), 2);
@@ -172,7 +177,8 @@ fn a_database_of_somebody_else_is_left_alone() {
     let desk = Desk::with_every_kind();
     let make = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE events (a)')";
     assert_eq!(said(Command::new("python3").args(["-c", make]).arg(desk.path("foreign"))).exit, 0);
-    std::fs::write(desk.path("text"), "not a database at all, but long enough to be looked at".repeat(9)).expect("written");
+    std::fs::write(desk.path("text"), "not a database at all, but long enough to be looked at".repeat(9))
+        .expect("written");
     for name in ["foreign", "text"] {
         let before = std::fs::read(desk.path(name)).expect("there");
         let said = desk.run(&["convert", "--to", "sqlite", "--out", name, "all.cbor"]);

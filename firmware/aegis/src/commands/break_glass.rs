@@ -156,6 +156,10 @@ fn decide(trust: &mut Trust<impl Disk>, glass: &impl Glass, here: &Here, bytes: 
         let decided = Decided::refused("unchanged", hash, "it was taken in this boot");
         return Decided { taken: Taken { answer: Answer::Unchanged, ..decided.taken }, ..decided };
     }
+    // Whom to believe is not known: the root that could be walked to may list keys that were revoked since.
+    if let Some(why) = trust.root_lost() {
+        return Decided::refused(trust::ROOT_LOST, hash, why);
+    }
     let token = match open_token(bytes, trust.root(), &here.device, &here.bound, trust.state().token_sequence)
     {
         Ok(token) => token,

@@ -115,7 +115,7 @@ pub(super) fn report_losses(trust: &Trust) -> Vec<&'static str> {
     if let Some(why) = trust.root_lost() {
         let (epoch, sequence) = (trust.root().epoch, trust.root().version);
         let detail = format!("{why}; a stick that brings the chain again mends it");
-        say(Taken { epoch, sequence, ..Taken::refused(What::Root, "root-lost", None, detail) });
+        say(Taken { epoch, sequence, ..Taken::refused(What::Root, trust::ROOT_LOST, None, detail) });
     }
     codes
 }

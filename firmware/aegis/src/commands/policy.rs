@@ -60,6 +60,7 @@ pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
     let bytes = read(file)?;
     let result = trust.offered(&bytes, &facts, false);
     let (accepted, code, detail) = match &result {
+        _ if trust.root_lost().is_some() => (false, trust::ROOT_LOST, trust.root_lost().unwrap_or_default()),
         Ok(accepted) => {
             let stale = accepted.bundle.is_stale(facts::now(trust.state()));
             let detail = if stale { "policy-stale: it expired, and would raise the alarm" } else { "" };
@@ -125,6 +126,9 @@ pub(super) fn decide(
 ) -> Taken {
     let hash = Some(aegis_bundle::hash(bytes));
     let refused = |code, detail| Taken::refused(What::Bundle, code, hash, detail);
+    if let Some(why) = trust.root_lost() {
+        return refused(trust::ROOT_LOST, why);
+    }
     match trust.offered(bytes, facts, insist) {
         Err(refusal) => Taken {
             epoch: refusal.epoch,
@@ -175,7 +179,7 @@ fn put_in_force(
     let previous = if previous == accepted.bundle.hash { NONE } else { previous };
     let state = TrustState { previous, ..accepted.state };
 
-    let tries = trust.begin_trial(accepted.bundle.manifest_hash).map_err(refused_by_storage)?;
+    let tries = trust.begin_trial(&accepted.bundle).map_err(refused_by_storage)?;
     flip(trust, kernel, &accepted.bundle, state).map_err(|(code, detail)| {
         let last = if tries >= bounds::TRIES { ", held back from now on" } else { "" };
         (code, format!("{detail} (trial {tries} of {}{last})", bounds::TRIES))
@@ -231,15 +235,14 @@ pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> T
         Ok(bundle) => bundle,
         Err(refusal) => return refused(refusal.code(), refusal.to_string()),
     };
+    // A root that raised the epoch took those of before out of use: a person does not bring them back either.
+    if bundle.manifest.epoch < trust.root().epoch {
+        return refused("rollback", "the one before is of an epoch that the root has left".into());
+    }
     // One whose file is lost is most likely the highest that was accepted.
     let left = trust.named(&before.bundle).and_then(|(_, bytes)| manifest_hash(&bytes));
-    let state = TrustState {
-        bundle: bundle.hash,
-        previous: NONE,
-        tried: left.unwrap_or(before.manifest),
-        tries: bounds::TRIES,
-        ..before
-    };
+    let state =
+        TrustState { bundle: bundle.hash, previous: NONE, left: left.unwrap_or(before.manifest), ..before };
     let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
     let taken = match kernel
         .in_force()

@@ -52,7 +52,7 @@ fn gather(
         }
     };
     trouble(trust.is_damaged(), "trust-state-lost");
-    trouble(trust.root_lost().is_some(), "root-lost");
+    trouble(trust.root_lost().is_some(), trust::ROOT_LOST);
     let kernel = running.map(KernelState::policy);
     trouble(kernel.is_none(), "probes-not-loaded");
     trouble(kernel.is_some_and(|policy| policy.hash != due), in_force::NOT_IN_FORCE);
@@ -80,8 +80,9 @@ fn gather(
             "time": state.time,
         },
         "tried": optional(&state.tried).map(|manifest| json!({
-            "manifest": manifest, "tries": state.tries, "held_back": state.holds_back(&state.tried), "most": bounds::TRIES,
+            "manifest": manifest, "tries": state.tries, "held_back": state.holds_back(&state.tried, state.tried_epoch, state.tried_sequence), "most": bounds::TRIES,
         })),
+        "left": optional(&state.left),
         "root": {
             "version": root.version,
             "epoch": root.epoch,
@@ -184,6 +185,10 @@ fn text(status: &Value) -> String {
         format!("previous  {}", bundle(&status["previous"])),
         format!("accepted  epoch {} sequence {}", accepted["epoch"], accepted["sequence"]),
         format!("tried     {tried}"),
+        format!(
+            "left      {}",
+            if status["left"].is_null() { none() } else { format!("manifest {}", word(&status["left"])) }
+        ),
         format!("root      version {} epoch {} (image {})", root["version"], root["epoch"], root["image"]),
         format!("device    {}, groups {}", word(&status["device"]), list(&status["groups"])),
     ];

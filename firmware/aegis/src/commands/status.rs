@@ -35,8 +35,8 @@ pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
 
 /// The status as JSON, and whether the agent is in good order; after its end, what it left behind.
 pub(crate) fn json() -> Result<(String, bool), Failure> {
-    let status =
-        ask(Duration::ZERO).map_err(|error| Failure::refused(format!("no status from the agent: {error}")))?;
+    let status = ask(Duration::ZERO)
+        .map_err(|error| Failure::refused(format!("no status from the agent: {error}")))?;
     let good = status.is_ready() || status.is_stopped();
     Ok((status.to_json(&crate::kernel::hooks_report()).to_string(), good))
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use aegis_bundle::{Bundle, Reason, Refusal, Root, RootError, hash, limits as bounds, open_kept};
+use aegis_bundle::{Bundle, Manifest, Reason, Refusal, Root, RootError, hash, limits as bounds, open_kept};
 
 use super::disk::{self, Disk};
 use crate::limits;
@@ -97,6 +97,12 @@ impl Chain {
         let mut said: Option<Refusal> = None;
         for then in self.roots.iter().rev() {
             match open_kept(bytes, then, now) {
+                // Also by a root that later ones left out of their lists, when they raised the epoch: to one that is
+                // offered that makes no difference, to one that is kept it does.
+                Ok(bundle) if self.roots.iter().any(|root| root.revoked.contains(&bundle.manifest_hash)) => {
+                    let Manifest { epoch, sequence, .. } = bundle.manifest;
+                    return Err(Refusal { reason: Reason::Revoked, epoch, sequence });
+                }
                 Ok(bundle) => return Ok(bundle),
                 Err(refusal) if said.is_none_or(|said| weight(&refusal) > weight(&said)) => {
                     said = Some(refusal);

@@ -28,6 +28,9 @@ pub(crate) const NONE: [u8; 32] = [0; 32];
 pub(crate) const LOST: &str = "policy-lost";
 /// The code of a bundle that the root in force takes out of force.
 pub(crate) const REVOKED: &str = "policy-revoked";
+/// The code of a chain of root metadata that ends before the version that was accepted once. What later versions revoked
+/// is not known then: nothing new is taken before a stick brings the chain again.
+pub(crate) const ROOT_LOST: &str = "root-lost";
 
 /// One decision at a time: held from what is remembered to what will be. Ends when dropped.
 pub(crate) fn lock() -> io::Result<File> {
@@ -298,13 +301,13 @@ impl<D: Disk> Trust<D> {
         slots::find(&self.disk, &self.state().bundle).is_some()
     }
 
-    /// Counts a trial of the bundle with this manifest, durably, before it begins. Returns how many that makes.
-    pub(crate) fn begin_trial(&mut self, manifest: [u8; 32]) -> io::Result<u8> {
-        let before = *self.state();
-        let tries = if before.tried == manifest { before.tries.saturating_add(1) } else { 1 };
-        let commit = self.prepare(TrustState { tried: manifest, tries, ..before })?;
+    /// Counts a trial of this bundle, durably, before it begins. Returns how many that makes.
+    pub(crate) fn begin_trial(&mut self, bundle: &Bundle<'_>) -> io::Result<u8> {
+        let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+        let state = self.state().trying(bundle.manifest_hash, epoch, sequence);
+        let commit = self.prepare(state)?;
         self.commit(commit)?;
-        Ok(tries)
+        Ok(state.tries)
     }
 
     /// Writes the next trust state, durably, not yet in place: all that can run out of space is done here. Its generation

@@ -22,6 +22,9 @@ fn state(generation: u64, sequence: u64) -> TrustState {
         previous: [5; 32],
         tried: [6; 32],
         tries: 2,
+        tried_epoch: 7,
+        tried_sequence: 8,
+        left: [9; 32],
         root_version: 3,
         token_sequence: 4,
     }
@@ -38,6 +41,8 @@ fn the_newer_good_copy_counts() {
         sequence: u64::MAX,
         time: u64::MAX,
         tries: u8::MAX,
+        tried_epoch: u64::MAX,
+        tried_sequence: u64::MAX,
         root_version: u64::MAX,
         token_sequence: u64::MAX,
         ..state(1, 1)

@@ -220,14 +220,26 @@ fn what_failed_its_trials_waits_for_a_person() {
     let root = root(&[1], 1);
     let bytes = bundle(|_| {});
     let hash = open(&bytes, &context(&root)).expect("good").bundle.manifest_hash;
-    let tried = |tries| TrustState { tried: hash, tries, ..TrustState::default() };
+    let tried = |tries| TrustState { tried: hash, tries, ..TrustState::default().trying(hash, 2, 5) };
     let decide = |state, insist| reason(&bytes, &Context { state, insist, ..context(&root) });
     assert_eq!(decide(tried(aegis_bundle::limits::TRIES - 1), false), None);
     assert_eq!(decide(tried(aegis_bundle::limits::TRIES), false), Some(Reason::HeldBack));
     assert_eq!(decide(tried(aegis_bundle::limits::TRIES), true), None);
-    let other = TrustState { tried: [1; 32], ..tried(9) };
-    let accepted = open(&bytes, &Context { state: other, ..context(&root) }).expect("another was tried");
-    assert_eq!((accepted.state.tried, accepted.state.tries), ([0; 32], 0));
+    // Two that fail take no turns; something newer has its own trials, and then all wait.
+    let mut state = TrustState::default();
+    for (manifest, sequence, held) in
+        [(1, 5, false), (2, 6, false), (1, 5, false), (2, 6, false), (1, 5, true), (3, 7, false)]
+    {
+        assert_eq!(state.holds_back(&[manifest; 32], 2, sequence), held, "{manifest} {}", state.tries);
+        if !held {
+            state = state.trying([manifest; 32], 2, sequence);
+        }
+    }
+    // One that a person left does not come back because another failed.
+    let left = TrustState { left: hash, ..TrustState::default() }.trying([1; 32], 2, 9);
+    assert_eq!(decide(left, false), Some(Reason::HeldBack));
+    let accepted = open(&bytes, &Context { state: left, insist: true, ..context(&root) }).expect("insisted");
+    assert_eq!((accepted.state.tried, accepted.state.tries, accepted.state.left), ([0; 32], 0, [0; 32]));
 }
 
 #[test]

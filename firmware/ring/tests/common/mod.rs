@@ -13,7 +13,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use aegis_ring::{FormatOptions, Reader, Ring, format};
+use aegis_ring::{
+    Entry, FormatOptions, Gap, Reader, Record, Ring, Sealer, Summary, Verified, format, verify,
+};
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 
 pub const SECTOR: usize = 512;
@@ -256,4 +258,88 @@ pub fn read_all(device: Device) -> Vec<Stored> {
     let (frames, error) = read_from(device, 0).expect("reader opens");
     assert_eq!(error, None, "the ring is not whole");
     frames
+}
+
+/// A sealer without keys: its records say what they are about. `stored` is what its own disk has.
+#[derive(Clone, Default)]
+pub struct Notary {
+    pub stored: Option<Stamp>,
+    /// It can't store anything.
+    pub broken: bool,
+}
+
+/// The last record of a [`Notary`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub next_epoch: u64,
+    pub segment: u64,
+    pub bytes: Vec<u8>,
+}
+
+impl Notary {
+    fn next_epoch(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stamp| stamp.next_epoch)
+    }
+
+    /// Hands the ring the record that it does not have, if there is one.
+    pub fn redo(&self, ring: &mut Ring<'_, Device>) -> Result<bool, Failure> {
+        let Some(stamp) = &self.stored else { return Ok(false) };
+        let Stamp { next_epoch, segment, bytes } = stamp;
+        let record = Record { certificate: false, next_epoch: *next_epoch, segment: *segment, bytes };
+        let missing = ring.sealing() != Some(record.sealing());
+        if missing {
+            ring.put_record(&record)?;
+        }
+        Ok(missing)
+    }
+}
+
+impl Sealer for Notary {
+    type Error = &'static str;
+
+    fn seal(&mut self, summary: &Summary, out: &mut [u8]) -> Result<(u64, usize), &'static str> {
+        if self.broken {
+            return Err("no disk");
+        }
+        let text = format!("{} {summary:?}", self.next_epoch());
+        let bytes = text.as_bytes()[..text.len().min(500)].to_vec();
+        out[..bytes.len()].copy_from_slice(&bytes);
+        let (next_epoch, length) = (self.next_epoch() + 1, bytes.len());
+        self.stored = Some(Stamp { next_epoch, segment: summary.segment, bytes });
+        Ok((next_epoch, length))
+    }
+}
+
+/// Everything that a reader meets, marks by their kind.
+pub fn entries(device: Device) -> Vec<(u8, u64)> {
+    let mut scratch = vec![0; 8 << 10];
+    let mut reader = Reader::open(device, &mut scratch).expect("reader opens");
+    let mut found = Vec::new();
+    loop {
+        match reader.next_entry().expect("the ring is whole") {
+            Some(Entry::Event(frame)) => found.push((aegis_ring::kind::EVENT, frame.sequence)),
+            Some(Entry::Mark(mark)) => found.push((mark.kind, mark.sequence)),
+            None => return found,
+        }
+    }
+}
+
+/// The gap records that a reader meets.
+pub fn gaps(device: Device) -> Vec<Gap> {
+    let mut scratch = vec![0; 8 << 10];
+    let mut reader = Reader::open(device, &mut scratch).expect("reader opens");
+    let mut found = Vec::new();
+    while let Some(entry) = reader.next_entry().expect("the ring is whole") {
+        if let Entry::Mark(mark) = entry
+            && mark.kind == aegis_ring::kind::GAP
+        {
+            found.push(Gap::decode(mark.payload).expect("a gap record"));
+        }
+    }
+    found
+}
+
+/// Checks the ring as a whole, Merkle roots too.
+pub fn verified(device: Device) -> Verified {
+    verify(device, &mut vec![0; 8 << 10]).expect("the ring is whole")
 }

@@ -127,9 +127,10 @@ impl Trees {
             *self = Self { whole: segment.first == 1, ..Self::default() };
             (self.place, self.first) = (segment.place, segment.first);
         } else if segment.place != self.place {
-            match segment.place {
-                Some(place) => self.close_up_to(place),
-                None => (self.whole, self.closed_whole) = (false, false),
+            if let Some(place) = segment.place {
+                self.close_up_to(place);
+            } else {
+                (self.whole, self.closed_whole) = (false, false);
             }
             (self.place, self.first) = (segment.place, segment.first);
         }
@@ -278,7 +279,8 @@ impl Checker {
         // Within a file it follows the one before; the first one follows what earlier files ended with, if it goes on there.
         let before = pass.seals.chain.or(known.filter(|known| known.next_epoch <= epoch));
         let mut certificates = pass.seals.certificates.iter();
-        let certificate = certificates.find(|(certificate, _)| (certificate.epoch, certificate.key) == (epoch, checkpoint.key));
+        let certificate = certificates
+            .find(|(certificate, _)| (certificate.epoch, certificate.key) == (epoch, checkpoint.key));
         let begin = certificate.map(|(certificate, record)| {
             let follows = Chain::begin(certificate, record).follow(checkpoint, bytes).is_ok();
             (follows, certificate.previous.is_some())
@@ -311,8 +313,9 @@ impl Checker {
                 self.findings.problem(Code::SealBroken, pass.name, place, detail);
             }
             (None, _) if known.is_none() => {
-                let detail =
-                    format!("the first checkpoint is of epoch {epoch}: what it follows is not in the files given");
+                let detail = format!(
+                    "the first checkpoint is of epoch {epoch}: what it follows is not in the files given"
+                );
                 self.findings.note("seals-begin-later", pass.name, place, detail);
             }
             (None, _) => {}
@@ -336,7 +339,10 @@ impl Checker {
         let detail = if sequence < at {
             format!("epoch {}: it seals sequence {sequence}, and stands behind {at}", checkpoint.epoch)
         } else if sequence == at && head.is_some_and(|head| head != checkpoint.head) {
-            format!("epoch {}: the head after sequence {sequence} is not the one that was sealed", checkpoint.epoch)
+            format!(
+                "epoch {}: the head after sequence {sequence} is not the one that was sealed",
+                checkpoint.epoch
+            )
         } else {
             return;
         };
@@ -431,7 +437,8 @@ impl Checker {
                     if count == 1 { "" } else { "s" },
                     checkpoint.epoch
                 );
-                let place = format!("ring {}, from sequence {}", hex::encode(&key.1), checkpoint.sequence + 1);
+                let place =
+                    format!("ring {}, from sequence {}", hex::encode(&key.1), checkpoint.sequence + 1);
                 self.findings.note("not-sealed-yet", "", place, detail);
             }
         }

@@ -160,29 +160,35 @@ fn tell(args: &ConvertArgs, place: &Place, report: &Report, totals: Totals) -> R
         })
         .to_string()
     } else {
-        let mut text = format!("{} of {}", some(totals.events, "event"), some(files as u64, "export"));
-        match place {
-            Place::File(path) => text += &format!(" to {}", path.display()),
-            Place::Database(_) => text += " loaded",
-            Place::Stdout => {}
-        }
+        let mut parts = vec![format!(
+            "{} of {}{}",
+            some(totals.events, "event"),
+            some(files as u64, "export"),
+            match place {
+                Place::File(path) => format!(" to {}", path.display()),
+                Place::Database(_) => " loaded".to_owned(),
+                Place::Stdout => String::new(),
+            }
+        )];
         if totals.known_files > 0 {
-            text += &format!("; {} already there", some(totals.known_files, "export"));
+            parts.push(format!("{} already there", some(totals.known_files, "export")));
         }
         if totals.known_events > 0 {
-            text += &format!("; {} already there", some(totals.known_events, "event"));
+            parts.push(format!("{} already there", some(totals.known_events, "event")));
         }
         if undecoded > 0 {
-            text += &format!("; {undecoded} of them unknown to this version, kept as bytes");
+            parts.push(format!("{undecoded} of them unknown to this version, kept as bytes"));
         }
+        let mut lines = vec![parts.join("; ")];
         if !report.whole() {
-            text +=
-                &format!("\nNOT WHOLE: {}; see `aegisctl export verify`", some(problems as u64, "problem"));
+            let problems = some(problems as u64, "problem");
+            lines.push(format!("NOT WHOLE: {problems}; see `aegisctl export verify`"));
         }
         if !report.key_pinned() {
-            text += "\nkey NOT PINNED: give --device-key or --receipt to be sure whose exports these are";
+            let mend = "give --device-key or --receipt to be sure whose exports these are";
+            lines.push(format!("key NOT PINNED: {mend}"));
         }
-        text
+        lines.join("\n")
     };
     if matches!(place, Place::Stdout) {
         // When it can't be shown, the result is no worse.

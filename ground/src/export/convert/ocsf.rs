@@ -262,7 +262,7 @@ fn finding(record: &Record<'_>, event: &Event<'_>, decision: &Decision<'_>, acti
         }
     }
     value["evidences"] = json!([evidence]);
-    let glass = decision.glass_broken.then(|| ("glass_broken", Value::Bool(true)));
+    let glass = decision.glass_broken.then_some(("glass_broken", Value::Bool(true)));
     value["unmapped"] = unmapped(record, glass.into_iter());
     value
 }

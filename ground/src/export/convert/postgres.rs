@@ -132,9 +132,9 @@ INSERT INTO aegis.format VALUES ({FORMAT});
     }
     if let Some(schema) = timescale {
         sql += &DIALECT.create(&EVENTS, EVENTS_KEY, "");
-        sql += &format!(
-            "SELECT {schema}.create_hypertable('aegis.events', 'time', chunk_time_interval => INTERVAL '7 days');\n"
-        );
+        sql += "SELECT ";
+        sql += &schema;
+        sql += ".create_hypertable('aegis.events', 'time', chunk_time_interval => INTERVAL '7 days');\n";
     } else {
         sql += &DIALECT.create(&EVENTS, EVENTS_KEY, " PARTITION BY RANGE (\"time\")");
         sql += "CREATE TABLE aegis.events_other PARTITION OF aegis.events DEFAULT;\n";
@@ -196,8 +196,7 @@ const DAY: i64 = 86_400_000_000;
 fn month(at: i64) -> i64 {
     // `YYYY-MM-…`, by the one calendar there is in this program.
     let stamp = crate::export::clock::stamp(at);
-    let number =
-        |range: Range<usize>| stamp.get(range).and_then(|digits| digits.parse::<i64>().ok());
+    let number = |range: Range<usize>| stamp.get(range).and_then(|digits| digits.parse::<i64>().ok());
     match (number(0..4), number(5..7)) {
         (Some(year), Some(month)) => (year - 1970) * 12 + month - 1,
         _ => limits::PARTITION_MONTHS_END,
@@ -408,10 +407,8 @@ impl Loader {
         let names = names(&EVENTS);
         self.client.execute(&format!("INSERT INTO aegis.events ({names}) SELECT {names} FROM moved"), &[])?;
         self.client.execute(
-            &format!(
-                "UPDATE aegis.losses l SET \"time\" = m.\"time\" FROM moved m
-                 WHERE m.device = l.device AND m.ring = l.ring AND m.sequence = l.sequence"
-            ),
+            "UPDATE aegis.losses l SET \"time\" = m.\"time\" FROM moved m
+             WHERE m.device = l.device AND m.ring = l.ring AND m.sequence = l.sequence",
             &[],
         )?;
         self.client.batch_execute("DROP TABLE moved")?;

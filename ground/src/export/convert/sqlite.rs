@@ -98,8 +98,8 @@ fn prepare(database: &Connection, path: &Path) -> Result<(), Failure> {
     }
     sql += &DIALECT.missing();
     sql += "CREATE INDEX events_denied ON events (time) WHERE verdict = 'denied';\n";
-    sql += &format!("PRAGMA application_id = {APPLICATION};\nPRAGMA user_version = {FORMAT};\nCOMMIT;\n");
-    database.execute_batch(&sql).map_err(fail)
+    let end = format!("PRAGMA application_id = {APPLICATION};\nPRAGMA user_version = {FORMAT};\nCOMMIT;\n");
+    database.execute_batch(&(sql + &end)).map_err(fail)
 }
 
 fn insert<'c>(database: &'c Connection, table: &Table) -> rusqlite::Result<Statement<'c>> {

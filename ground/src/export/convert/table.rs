@@ -268,3 +268,33 @@ fn without_nul(value: Value) -> Value {
 fn text(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\\x00").into() } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_are_documented_in_order() {
+        let document = include_str!("../../../../docs/formats/tables.md");
+        let section = document.split("\n## Columns").nth(1).and_then(|rest| rest.split("\n## ").next());
+        let rows = section.expect("a section").lines().filter(|line| line.starts_with("| `"));
+        let documented: Vec<(&str, &str)> = rows
+            .map(|row| {
+                let mut cells = row.split('|').map(str::trim).skip(1);
+                (cells.next().unwrap_or_default().trim_matches('`'), cells.next().unwrap_or_default())
+            })
+            .collect();
+        let kind = |kind| match kind {
+            Type::Name | Type::Text => "text",
+            Type::Long => "63 bits",
+            Type::Wide => "64 bits",
+            Type::Int => "32 bits",
+            Type::Time => "time",
+            Type::Flag => "flag",
+            Type::Json => "JSON",
+            Type::Bytes => "bytes",
+        };
+        let here: Vec<(&str, &str)> = COLUMNS.iter().map(|column| (column.name, kind(column.kind))).collect();
+        assert_eq!(documented, here);
+    }
+}

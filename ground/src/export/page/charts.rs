@@ -38,7 +38,10 @@ pub(super) fn bars(out: &mut String, title: &str, sort: &str, top: &Top, none: &
     let rest = top.len() - list.len();
     match (top.forgot(), rest) {
         (true, _) => {
-            writeln!(out, "<p class=soft>Too many different ones to keep: the counts are at least these.</p>")?;
+            writeln!(
+                out,
+                "<p class=soft>Too many different ones to keep: the counts are at least these.</p>"
+            )?;
         }
         (false, 0) => {}
         (false, rest) => writeln!(out, "<p class=soft>and {} more</p>", Number(rest as u64))?,
@@ -50,7 +53,7 @@ fn bar(counts: Counts, longest: u64) -> String {
     let mut text = "<div class=bar aria-hidden=true>".to_owned();
     for (count, fill) in [(counts.denied, "denied"), (counts.audited, "audited"), (counts.other, "seen")] {
         if count > 0 {
-            let width = count as f64 * 100.0 / longest as f64;
+            let width = 100.0 * share(count.into(), longest.into());
             // Writing to a String can't fail.
             let _ = write!(text, "<i class={fill}-fill style=\"width:{width:.2}%\"></i>");
         }
@@ -64,15 +67,17 @@ fn split(counts: Counts) -> String {
     let parts: Vec<String> = [(counts.denied, "denied"), (counts.audited, "audited")]
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, name)| {
-            if *count == total { (*name).to_owned() } else { format!("{} {name}", Number(*count)) }
-        })
+        .map(
+            |(count, name)| {
+                if *count == total { (*name).to_owned() } else { format!("{} {name}", Number(*count)) }
+            },
+        )
         .collect();
     let total = Number(total);
-    match parts.is_empty() {
-        true => total.to_string(),
-        false => format!("{total}<br><small class=soft>{}</small>", parts.join(", ")),
+    if parts.is_empty() {
+        return total.to_string();
     }
+    format!("{total}<br><small class=soft>{}</small>", parts.join(", "))
 }
 
 pub(super) const LEGEND: &str = "<ul class=legend>\
@@ -143,17 +148,11 @@ fn open(out: &mut String, class: &str, height: usize, label: &str) -> Result {
 }
 
 /// One column's bars, on top of each other.
-fn stack(
-    out: &mut String,
-    timeline: &Timeline,
-    at: usize,
-    parts: &[(u64, &str, &str)],
-    most: u64,
-) -> Result {
+fn stack(out: &mut String, timeline: &Timeline, at: usize, parts: &[(u64, &str, &str)], most: u64) -> Result {
     let mut base = 100.0;
     for (count, fill, what) in parts.iter().filter(|(count, ..)| *count > 0) {
         // What there is can be seen, however little it is.
-        let height = (*count as f64 * 96.0 / most as f64).max(2.5).min(base);
+        let height = (96.0 * share((*count).into(), most.into())).max(2.5).min(base);
         base -= height;
         write!(
             out,
@@ -175,7 +174,12 @@ fn breaks(out: &mut String, timeline: &Timeline) -> Result {
 }
 
 fn place(timeline: &Timeline, at: u128) -> f64 {
-    at as f64 * limits::PAGE_COLUMNS as f64 / timeline.length.max(1) as f64
+    share(at * limits::PAGE_COLUMNS as u128, timeline.length)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is drawn, not counted")]
+fn share(part: u128, whole: u128) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// Changes and losses.
@@ -227,7 +231,9 @@ fn table(out: &mut String, timeline: &Timeline) -> Result {
          <th scope=col class=n>changes<th scope=col class=n>lost</tr></thead><tbody>"
     )?;
     for (index, columns) in timeline.columns.chunks(STEP).enumerate() {
-        let sum = |of: fn(&Column) -> u64| Number(columns.iter().fold(0, |sum: u64, it| sum.saturating_add(of(it))));
+        let sum = |of: fn(&Column) -> u64| {
+            Number(columns.iter().fold(0, |sum: u64, it| sum.saturating_add(of(it))))
+        };
         writeln!(
             out,
             "<tr><th scope=row class=t>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",

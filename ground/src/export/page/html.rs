@@ -56,12 +56,21 @@ mod tests {
     #[test]
     fn nothing_foreign_is_markup() {
         let shown = |bytes: &[u8]| Foreign(bytes).to_string();
-        assert_eq!(shown(b"<a href='x' b=\"y\">&amp;"), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;");
-        assert_eq!(shown("\u{202e}\0\n\u{9b}ü\u{ad}".as_bytes()), "\\xe2\\x80\\xae\\x00\\x0a\\xc2\\x9bü\\xc2\\xad");
+        assert_eq!(
+            shown(b"<a href='x' b=\"y\">&amp;"),
+            "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;"
+        );
+        assert_eq!(
+            shown("\u{202e}\0\n\u{9b}ü\u{ad}".as_bytes()),
+            "\\xe2\\x80\\xae\\x00\\x0a\\xc2\\x9bü\\xc2\\xad"
+        );
         for byte in 0..=255 {
             let text = shown(&[byte]);
             assert!(!text.contains(['<', '>', '"', '\'']), "{byte}: {text}");
-            assert!(text.chars().all(|c| c == ' ' || !c.is_whitespace() && !c.is_control()), "{byte}: {text}");
+            assert!(
+                text.chars().all(|c| c == ' ' || !c.is_whitespace() && !c.is_control()),
+                "{byte}: {text}"
+            );
         }
     }
 

@@ -44,9 +44,8 @@ pub(super) struct ReportArgs {
 pub(super) fn run(args: &ReportArgs) -> Outcome {
     bounded(&args.files)?;
     let inputs = args.files.iter().chain(&args.keys.receipt).map(PathBuf::as_path);
-    files::keep_inputs(&args.html, inputs).map_err(|failure| {
-        Failure::usage(failure.message().replacen("--out", "--html", 1))
-    })?;
+    files::keep_inputs(&args.html, inputs)
+        .map_err(|failure| Failure::usage(failure.message().replacen("--out", "--html", 1)))?;
     let report = verify(&args.files, &pinned_keys(&args.keys)?)?;
     let evidence = Evidence::of(&report)?;
     let mut tally = Tally::new(&report, evidence.clocks());

@@ -11,6 +11,7 @@ use crate::export::check::{Checked, Report};
 use crate::export::clock::{Basis, Clocks, stamp};
 use crate::export::limits;
 use crate::export::problem::Finding;
+use crate::export::report;
 use crate::{hex, time};
 
 const STYLE: &str = include_str!("style.css");
@@ -44,6 +45,7 @@ fn write_page(out: &mut String, report: &Report, clocks: &Clocks, tally: &Tally)
     losses(out, report, tally)?;
     changes(out, tally)?;
     exports(out, report)?;
+    sealing(out, report)?;
     boots(out, report, clocks)?;
     writeln!(out, "</main>")?;
     foot(out)?;
@@ -162,17 +164,23 @@ fn findings(out: &mut String, report: &Report) -> Result {
             continue;
         }
         writeln!(out, "<h2>{title}</h2>")?;
-        rows(out, "cards", &[("what", ""), ("where", ""), ("why", "")], list.iter(), |out, finding: &Finding| {
-            let colon = if finding.file.is_empty() { "" } else { ": " };
-            write!(
-                out,
-                "<th scope=row class=t>{}<td class=mono>{}{colon}{}<td>{}",
-                Text(finding.code),
-                Foreign(finding.file.as_bytes()),
-                Foreign(finding.place.as_bytes()),
-                Foreign(finding.detail.as_bytes())
-            )
-        })?;
+        rows(
+            out,
+            "cards",
+            &[("what", ""), ("where", ""), ("why", "")],
+            list.iter(),
+            |out, finding: &Finding| {
+                let colon = if finding.file.is_empty() { "" } else { ": " };
+                write!(
+                    out,
+                    "<th scope=row class=t>{}<td class=mono>{}{colon}{}<td>{}",
+                    Text(finding.code),
+                    Foreign(finding.file.as_bytes()),
+                    Foreign(finding.place.as_bytes()),
+                    Foreign(finding.detail.as_bytes())
+                )
+            },
+        )?;
     }
     if findings.left_out > 0 {
         writeln!(out, "<p class=soft>and {} more that were not kept</p>", Number(findings.left_out))?;
@@ -248,11 +256,17 @@ fn losses(out: &mut String, report: &Report, tally: &Tally) -> Result {
     if list.is_empty() {
         writeln!(out, "<p>The devices counted no lost event.</p>")?;
     } else {
-        list.sort_by(|a, b| b.2.cmp(&a.2));
+        list.sort_by_key(|(.., count)| u64::MAX - count);
         writeln!(out, "<p>Events that the devices know they lost, each counted:</p>")?;
-        rows(out, "", &[("workload", ""), ("cause", ""), ("events", "n")], list.iter(), |out, (workload, cause, count)| {
-            write!(out, "<th scope=row class=mono>{workload}<td>{cause}<td class=n>{}", Number(*count))
-        })?;
+        rows(
+            out,
+            "",
+            &[("workload", ""), ("cause", ""), ("events", "n")],
+            list.iter(),
+            |out, (workload, cause, count)| {
+                write!(out, "<th scope=row class=mono>{workload}<td>{cause}<td class=n>{}", Number(*count))
+            },
+        )?;
     }
     if tally.other_losses > 0 {
         writeln!(out, "<p class=soft>and {} of other workloads</p>", Number(tally.other_losses))?;
@@ -267,10 +281,21 @@ fn losses(out: &mut String, report: &Report, tally: &Tally) -> Result {
         return writeln!(out, "<p>No part of a ring was damaged.</p>");
     }
     writeln!(out, "<p>Sequences that were damaged in the ring of a device:</p>")?;
-    rows(out, "", &[("device", ""), ("first", "n"), ("last", "n")], gaps.iter(), |out, (file, (first, last))| {
-        let device = hex::encode(&file.device);
-        write!(out, "<th scope=row class=mono>{device}<td class=n>{}<td class=n>{}", Number(*first), Number(*last))
-    })
+    rows(
+        out,
+        "",
+        &[("device", ""), ("first", "n"), ("last", "n")],
+        gaps.iter(),
+        |out, (file, (first, last))| {
+            let device = hex::encode(&file.device);
+            write!(
+                out,
+                "<th scope=row class=mono>{device}<td class=n>{}<td class=n>{}",
+                Number(*first),
+                Number(*last)
+            )
+        },
+    )
 }
 
 fn changes(out: &mut String, tally: &Tally) -> Result {
@@ -307,7 +332,13 @@ fn changes(out: &mut String, tally: &Tally) -> Result {
 
 fn exports(out: &mut String, report: &Report) -> Result {
     writeln!(out, "<h2>Exports</h2>")?;
-    let columns = [("file and SHA-256", ""), ("device and ring", ""), ("sequences", "n"), ("events", "n"), ("made", "")];
+    let columns = [
+        ("file and SHA-256", ""),
+        ("device and ring", ""),
+        ("sequences", "n"),
+        ("events", "n"),
+        ("made", ""),
+    ];
     rows(out, "wide", &columns, report.files.iter(), |out, file: &Checked| {
         let sequences = match file.events {
             0 => "none".to_owned(),
@@ -337,6 +368,49 @@ fn exports(out: &mut String, report: &Report) -> Result {
     })
 }
 
+/// How far the checkpoints vouch for what is here.
+fn sealing(out: &mut String, report: &Report) -> Result {
+    let seals = match report::seals(report) {
+        "none" => {
+            "None: these exports hold no checkpoint. What their devices wrote after the export before could have been cut \
+                   off unseen."
+        }
+        "good" => "Every epoch up to the last one has its checkpoint, and what is here is what was sealed.",
+        "missing" => "Some checkpoints that should be here are not: see above.",
+        "restarted" => "A chain of seals began anew: see above.",
+        _ => "They do not fit what is here: see above.",
+    };
+    writeln!(out, "<h2>Seals</h2>\n<p>{}</p>", Text(seals))?;
+    let rings: Vec<_> = report
+        .seals
+        .iter()
+        .filter_map(|((device, _), seals)| seals.last.as_ref().map(|last| (device, seals, &last.checkpoint)))
+        .collect();
+    if rings.is_empty() {
+        return Ok(());
+    }
+    let columns = [
+        ("device", ""),
+        ("epochs", "n"),
+        ("sealed up to", "n"),
+        ("overwritten before export", "n"),
+        ("ended without a seal", "n"),
+    ];
+    rows(out, "", &columns, rings.iter(), |out, (device, seals, last)| {
+        write!(
+            out,
+            "<th scope=row class=\"mono t\" title=\"{}\">{}<td class=n>{} – {}<td class=n>{}<td class=n>{}<td class=n>{}",
+            hex::encode(&device[..]),
+            hex::encode(&device[..4]),
+            Number(seals.first_epoch),
+            Number(last.epoch),
+            Number(last.sequence),
+            Number(last.books.overwritten),
+            Number(last.books.cuts)
+        )
+    })
+}
+
 fn boots(out: &mut String, report: &Report, clocks: &Clocks) -> Result {
     writeln!(
         out,
@@ -357,7 +431,8 @@ fn boots(out: &mut String, report: &Report, clocks: &Clocks) -> Result {
     ];
     rows(out, "wide", &columns, report.books.boots.iter(), |out, (key, boot)| {
         let began = clocks.began(key);
-        let began = if began.basis == Basis::None { "not known".to_owned() } else { when(began.at, began.basis) };
+        let began =
+            if began.basis == Basis::None { "not known".to_owned() } else { when(began.at, began.basis) };
         write!(
             out,
             "<td class=\"mono t\" title=\"{}\">{}<th scope=row class=\"mono t\" title=\"{}\">{}<td class=t>{began}\
@@ -392,6 +467,8 @@ fn foot(out: &mut String) -> Result {
          signatures, chain, order, counts (docs/formats/export.md). Names, paths and texts are shown as the devices \
          recorded them, with everything but letters and plain signs as <code>\\xNN</code>.</p></footer>",
         env!("CARGO_PKG_VERSION"),
-        stamp(i64::try_from(time::now()).unwrap_or(0).saturating_mul(1_000_000)).get(..16).unwrap_or_default()
+        stamp(i64::try_from(time::now()).unwrap_or(0).saturating_mul(1_000_000))
+            .get(..16)
+            .unwrap_or_default()
     )
 }

@@ -73,7 +73,8 @@ impl Tally {
         if let Some(workload) = subject {
             self.workloads.add(workload, verdict);
         }
-        if let Some(decision) = event.body.decision().filter(|decision| decision.verdict != Verdict::Allowed) {
+        if let Some(decision) = event.body.decision().filter(|decision| decision.verdict != Verdict::Allowed)
+        {
             self.rules.add(decision.rule, verdict);
             self.matched_workloads.add(subject.unwrap_or_default(), verdict);
             self.glass_broken += u64::from(decision.glass_broken);

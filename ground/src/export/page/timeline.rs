@@ -9,7 +9,7 @@ use aegis_event::{Body, Kind};
 use aegis_export::Id;
 
 use super::top::Counts;
-use crate::export::books::BootKey;
+use crate::export::books::{Boot, BootKey};
 use crate::export::check::Report;
 use crate::export::clock::{Began, Clocks};
 use crate::export::evidence::Record;
@@ -57,22 +57,23 @@ pub(super) struct Timeline {
 impl Timeline {
     /// The axes of all devices, empty; of the first [`limits::PAGE_DEVICES`] that is.
     pub(super) fn all(report: &Report, clocks: &Clocks) -> BTreeMap<Id, Self> {
-        let mut devices: BTreeMap<Id, Vec<(u64, BootKey, (u64, u64))>> = BTreeMap::new();
+        let mut devices: BTreeMap<Id, Vec<(&BootKey, &Boot)>> = BTreeMap::new();
         for (key, boot) in &report.books.boots {
-            if let Some(span) = boot.span
+            if boot.span.is_some()
                 && (devices.contains_key(&key.device) || devices.len() < limits::PAGE_DEVICES)
             {
-                devices.entry(key.device).or_default().push((boot.first, *key, span));
+                devices.entry(key.device).or_default().push((key, boot));
             }
         }
         devices
             .into_iter()
             .map(|(device, mut boots)| {
-                boots.sort_by_key(|(first, key, _)| (key.ring, *first));
+                boots.sort_by_key(|(key, boot)| (key.ring, boot.first));
                 let mut at = 0;
                 let mut stretches = Vec::with_capacity(boots.len());
-                for (_, key, span) in boots {
-                    let stretch = Stretch { key, began: clocks.began(&key), span, at };
+                for (key, boot) in boots {
+                    let span = boot.span.unwrap_or_default();
+                    let stretch = Stretch { key: *key, began: clocks.began(key), span, at };
                     at += stretch.length();
                     stretches.push(stretch);
                 }
@@ -88,7 +89,9 @@ impl Timeline {
         let stretch = &self.stretches[*place];
         let inside = u128::from(event.time.saturating_sub(stretch.span.0)).min(stretch.length() - 1);
         let column = (stretch.at + inside) * limits::PAGE_COLUMNS as u128 / self.length.max(1);
-        let Some(column) = usize::try_from(column).ok().and_then(|at| self.columns.get_mut(at)) else { return };
+        let Some(column) = usize::try_from(column).ok().and_then(|at| self.columns.get_mut(at)) else {
+            return;
+        };
         column.counts.add(event.verdict());
         if let Body::Loss { count, .. } = event.body {
             column.lost = column.lost.saturating_add(count);

@@ -73,7 +73,8 @@ impl Top {
 
     /// The most frequent names, the first one first; equal ones in the alphabet's order.
     pub(super) fn list(&self, most: usize) -> Vec<(&[u8], Counts)> {
-        let mut list: Vec<_> = self.names.iter().map(|(name, entry)| (name.as_slice(), entry.counts)).collect();
+        let mut list: Vec<_> =
+            self.names.iter().map(|(name, entry)| (name.as_slice(), entry.counts)).collect();
         list.sort_by(|a, b| b.1.total().cmp(&a.1.total()).then_with(|| a.0.cmp(b.0)));
         list.truncate(most);
         list

@@ -178,6 +178,19 @@ fn the_accounting_law_is_held_boot_by_boot() {
             &[],
         ),
         (
+            "an agent stopped in the middle of work, and the next one settles it",
+            |ring| {
+                ring.start(1);
+                ring.work(1, 4);
+                ring.close(1, 9, 4, 0);
+                ring.start(1);
+                ring.work(1, 5);
+                ring.close(1, 9, 9, 0);
+            },
+            &[],
+            &[],
+        ),
+        (
             "fewer events than written",
             |ring| {
                 ring.start(1);

@@ -1,5 +1,6 @@
 //! What the tests of exports share: a ring as a list, and a folder of exports.
 
+mod again;
 mod honest;
 mod hostile;
 mod sealed;

@@ -66,9 +66,10 @@ impl Tape {
         let key = device.key();
         let created = Created { boot: [9; 16], boottime: 1, clock: 1_800_000_000, clock_trusted: false };
         let (mut scratch, mut out) = (vec![0; limits::PAYLOAD_BYTES], vec![0; limits::ITEM_BYTES]);
-        let mut exporter = Exporter::new(&key.sk, self.clone(), Request::from(1), created, "0.1.0", &mut scratch)
-            .expect("good request")
-            .with_certificate(&device.certificate);
+        let mut exporter =
+            Exporter::new(&key.sk, self.clone(), Request::from(1), created, "0.1.0", &mut scratch)
+                .expect("good request")
+                .with_certificate(&device.certificate);
         let mut file = Vec::new();
         while let Some(length) = exporter.next_item(&mut out).expect("buffers suffice") {
             file.extend_from_slice(&out[..length]);
@@ -167,15 +168,18 @@ fn a_sealed_ring_is_whole_file_by_file_in_any_order() {
     work(&mut running, 7);
     running.stop();
     let (last, ..) = device.export(Request::from(resume), epoch);
-    let [first, idle, last] =
-        [("first", first), ("idle", idle), ("last", last)].map(|(name, items)| stick.put(name, &items.concat()));
+    let [first, idle, last] = [("first", first), ("idle", idle), ("last", last)]
+        .map(|(name, items)| stick.put(name, &items.concat()));
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let files = [first.clone(), idle.clone(), last.clone()];
     for order in orders {
         let report = check(&order.map(|n| files[n].clone()));
         assert_eq!(codes(&report), [""; 0], "{order:?}: {:?}", report.findings.problems);
         let json = report::json(&report);
-        assert_eq!((&json["whole"], &json["seals"], &json["chain"]), (&true.into(), &"good".into(), &"good".into()));
+        assert_eq!(
+            (&json["whole"], &json["seals"], &json["chain"]),
+            (&true.into(), &"good".into(), &"good".into())
+        );
         let sealing = &json["sealing"][0];
         assert_eq!(sealing["epochs"], 9);
         assert_eq!((&sealing["first_epoch"], &sealing["last_epoch"]), (&0.into(), &8.into()));
@@ -186,14 +190,20 @@ fn a_sealed_ring_is_whole_file_by_file_in_any_order() {
         assert_eq!(sealing["cuts"], 0);
         let text = report::person(&report);
         assert!(text.contains("seals       good"), "{text}");
-        assert!(text.contains("epochs 0 to 8 (9), up to sequence 1118, from the device's certificate on"), "{text}");
+        assert!(
+            text.contains("epochs 0 to 8 (9), up to sequence 1118, from the device's certificate on"),
+            "{text}"
+        );
         assert!(notes(&report).contains(&"not-sealed-yet"));
         assert!(text.contains("7 events after the last checkpoint (epoch 8)"), "{text}");
     }
-    assert_eq!(report::json(&check(&[first.clone()]))["files"][0]["policies"]["in_force"]["sequence"], 4);
+    assert_eq!(
+        report::json(&check(std::slice::from_ref(&first)))["files"][0]["policies"]["in_force"]["sequence"],
+        4
+    );
     // A file left out is missed, twice over; one alone says where it begins.
     assert_eq!(found(&[first.clone(), last.clone()]), ["checkpoint-missing"]);
-    let report = check(&[last.clone()]);
+    let report = check(std::slice::from_ref(&last));
     assert_eq!(codes(&report), [""; 0]);
     assert!(notes(&report).contains(&"seals-begin-later"));
     // The same again, and everything again in one file: the same history.
@@ -242,7 +252,11 @@ fn whoever_has_root_and_the_device_key_can_not_change_what_was_sealed() {
             },
             &["checkpoint-mismatch"],
         ),
-        ("a checkpoint left out", |tape| drop(tape.parts.remove(tape.checkpoints()[1])), &["checkpoint-missing"]),
+        (
+            "a checkpoint left out",
+            |tape| drop(tape.parts.remove(tape.checkpoints()[1])),
+            &["checkpoint-missing"],
+        ),
         (
             "checkpoints exchanged",
             |tape| {
@@ -333,7 +347,11 @@ fn a_chain_of_keys_that_is_not_the_old_one_is_noticed() {
     changed.vault.0.clear();
     let (forged, ..) = other.export(Request::from(1), 0);
     let forged = stick.put("forged", &forged.concat());
-    assert_eq!(found(std::slice::from_ref(&forged)), [""; 0], "by itself it is whole: only the honest one tells");
+    assert_eq!(
+        found(std::slice::from_ref(&forged)),
+        [""; 0],
+        "by itself it is whole: only the honest one tells"
+    );
     for order in [[honest.clone(), forged.clone()], [forged.clone(), honest.clone()]] {
         let found = found(&order);
         assert!(found.contains(&"history-differs"), "{found:?}");

@@ -46,9 +46,9 @@ fn replaced_keys_and_a_raised_epoch_unseat_nothing() {
     assert_eq!(world.offer(&disk, &kernel, &bundle(9, NEXT_POLICY_KEY, |_| {})).code, "rollback");
     let first_of_its_epoch = bundle(1, NEXT_POLICY_KEY, |it| it.epoch = 3);
     assert_eq!(world.offer(&disk, &kernel, &first_of_its_epoch).code, "accepted");
-    // Back to one that older keys signed, in an older epoch.
-    assert_eq!(world.roll_back(&disk, &kernel).code, "rolled-back");
-    assert_eq!(kernel.running(), hash(&world.second));
+    // Not back to one of an epoch that the root has left.
+    assert_eq!(world.roll_back(&disk, &kernel).code, "rollback");
+    assert_eq!(kernel.running(), hash(&first_of_its_epoch));
 }
 
 #[test]
@@ -91,6 +91,45 @@ fn a_revocation_that_comes_with_the_image_is_heeded_at_boot() {
     // Revoked is not what a later root forgets when it raises the epoch: it is not in force any more.
     world.set_anchor(&version(5, |root| root.epoch = 3));
     assert_eq!(world.boot(&disk).running(), hash(&world.first));
+}
+
+#[test]
+fn what_was_revoked_once_stays_out_of_force_when_a_later_root_leaves_it_out() {
+    let world = World::new();
+    let disk = world.disk();
+    // The power went before the revocation could be settled; a root with a higher epoch followed.
+    disk::replace(
+        &disk,
+        "roots/2.cbor",
+        &version(2, |root| {
+            root.revoked = [manifest_of(&world.second)].into_iter().collect();
+        }),
+    )
+    .unwrap();
+    disk::replace(&disk, "roots/3.cbor", &version(3, |root| root.epoch = 3)).unwrap();
+    let kernel = world.boot(&disk);
+    assert_eq!(kernel.running(), hash(&world.first));
+    assert_eq!(world.roll_back(&disk, &kernel).code, "no-previous");
+}
+
+#[test]
+fn a_lost_link_does_not_bring_a_revoked_key_back() {
+    let world = World::new();
+    let disk = world.disk();
+    let kernel = world.boot(&disk);
+    let theirs = bundle(9, POLICY_KEY, |_| {});
+    let link = version(2, |root| {
+        root.policy = policy_by(NEXT_POLICY_KEY);
+        root.revoked_keys = [fingerprint(POLICY_KEY)].into_iter().collect();
+    });
+    assert_eq!(world.rotate(&disk, &kernel, &link).code, "accepted");
+    assert_eq!(world.offer(&disk, &kernel, &theirs).code, "revoked-key");
+    disk.remove("roots/2.cbor").unwrap();
+    let kernel = world.boot(&disk);
+    assert_eq!(world.offer(&disk, &kernel, &theirs).code, "root-lost");
+    assert_eq!(world.rotate(&disk, &kernel, &link).code, "accepted");
+    assert_eq!(world.offer(&disk, &kernel, &theirs).code, "revoked-key");
+    assert_eq!(world.offer(&disk, &kernel, &bundle(9, NEXT_POLICY_KEY, |_| {})).code, "accepted");
 }
 
 #[test]
@@ -146,8 +185,11 @@ fn a_chain_that_lost_a_link_is_said_and_mended_by_the_same_stick() {
         let kernel = world.boot(&disk);
         assert_eq!(kernel.running(), hash(&world.second));
         assert_eq!(world.trust(&disk).state().root_version, 4, "remembered");
-        // The old root is no way back to an old epoch.
-        assert_eq!(world.offer(&disk, &kernel, &bundle(50, POLICY_KEY, |_| {})).code, "rollback");
+        // The old root is no way back: what later ones revoked is not known.
+        for offered in [bundle(50, POLICY_KEY, |_| {}), bundle(50, POLICY_KEY, |it| it.epoch = 3)] {
+            assert_eq!(world.offer(&disk, &kernel, &offered).code, "root-lost");
+            assert_eq!(world.insist(&disk, &kernel, &offered).code, "root-lost");
+        }
 
         let taken = world.rotate(&disk, &kernel, &chain[0]);
         assert_eq!((taken.code, taken.sequence), ("accepted", 4), "what was behind the gap counts again");

@@ -2,6 +2,9 @@
 
 STATE=/run/aegis        # markers of this boot
 
+# Nobody at the serial line may stop what is said there (XOFF): whoever speaks would stand still with it.
+stty -ixon -ixoff </dev/console 2>/dev/null
+
 # stderr is the console, also where stdout is taken.
 say() { echo "aegis: $*" >&2; }
 

@@ -1,0 +1,99 @@
+//! `event`: bytes of the ring and of exports, as the office reads them.
+
+use aegis_event::{
+    Accounts, Body, Cause, Decision, Event, File, Mode, ModeReason, Process, Subject, Verdict, limits,
+};
+
+use crate::Seed;
+
+/// What decodes encodes to the same bytes, fits its bounds, and can't drive a terminal.
+pub fn run(data: &[u8]) -> bool {
+    let Ok(event) = Event::decode(data) else { return false };
+    let mut again = [0; limits::EVENT_BYTES];
+    let length = event.encode(&mut again).expect("what was decoded fits");
+    assert_eq!(&again[..length], data, "{event:?} has two encodings");
+    for short in [0, length / 2, length - 1] {
+        assert!(event.encode(&mut again[..short]).is_err(), "{event:?} was cut");
+    }
+    let text = event.to_string();
+    let harmless = |c: char| matches!(c, ' '..='~' | '…') || c.is_alphanumeric();
+    assert!(text.chars().all(harmless), "{text:?}");
+    if let Body::Accounts(books) = event.body
+        && books.balanced()
+    {
+        assert_eq!(books.missing(), 0);
+    }
+    true
+}
+
+/// An event of each kind.
+pub fn seeds() -> Vec<Seed> {
+    let process = Process { pid: 100, tgid: 100, ppid: 1, uid: 1000, comm: b"worker" };
+    let subject = Some(Subject { workload: b"agent-7", cgroup: 77, process });
+    let file = File { device: 8 << 20 | 1, inode: 1 << 33, path: b"/srv/data/f", truncated: true };
+    let denied = Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets", glass_broken: false };
+    let passed = Decision { verdict: Verdict::Audited, glass_broken: true, ..denied };
+    let hash = [7; 32];
+    let books = Accounts { seen: 1 << 40, written: 300, ..Accounts::default() };
+    let bodies = [
+        ("fork", Body::Fork { child_pid: 2, child_tgid: 2 }),
+        ("exec", Body::Exec { file, argv: b"sh\0-c\0true\0", argv_truncated: false }),
+        ("exit", Body::Exit { status: 3, signal: 9 }),
+        ("open", Body::Open { file, flags: 0o1_0001, decision: Decision::allowed(4) }),
+        ("exec-check", Body::ExecCheck { file, decision: denied }),
+        (
+            "connect",
+            Body::Connect { family: 2, protocol: 6, port: 443, address: &[10, 0, 0, 1], decision: denied },
+        ),
+        ("policy", Body::Policy { code: "accepted", epoch: 1, sequence: 2, hash: &hash, detail: "a.aegis" }),
+        (
+            "mode",
+            Body::ModeChange {
+                mode: Mode::Enforcing,
+                reason: ModeReason::SelfTestPassed,
+                epoch: 1,
+                sequence: 2,
+            },
+        ),
+        ("start", Body::Start { version: "0.1.0", clean: true }),
+        ("stop", Body::Stop { signal: 15 }),
+        ("loss", Body::Loss { workload: b"agent-7", cause: Cause::RingWrite, count: 70_000 }),
+        ("accounts", Body::Accounts(books)),
+        (
+            "break-glass",
+            Body::BreakGlass {
+                code: "accepted",
+                sequence: 1,
+                until: 1 << 40,
+                reason: "Wasser im Keller",
+                hash: &hash,
+            },
+        ),
+        ("root", Body::Root { code: "root-version", version: 3, epoch: 2, hash: &hash, detail: "3.cbor" }),
+        ("stick", Body::Stick { code: "stick-entries", detail: "65 entries" }),
+        (
+            "policy-stale",
+            Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: 1_900_000_000 },
+        ),
+        (
+            "glass-mended",
+            Body::GlassMended {
+                until: 1 << 40,
+                passed: 3,
+                mode: Mode::Enforcing,
+                reason: ModeReason::SelfTestPassed,
+            },
+        ),
+        ("passed", Body::Open { file, flags: 2, decision: passed }),
+    ];
+    bodies.map(|(name, body)| (name, encoded(body, subject))).into()
+}
+
+/// An event's bytes; Aegis's own have no subject.
+pub fn encoded(body: Body<'_>, subject: Option<Subject<'_>>) -> Vec<u8> {
+    let subject = subject.filter(|_| body.kind().number() < 32);
+    let mut out = vec![0; limits::EVENT_BYTES];
+    let length = Event { time: 12_345_678_901, subject, body }.encode(&mut out).expect("a seed fits");
+    out.truncate(length);
+    out
+}
