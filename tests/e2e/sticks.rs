@@ -139,3 +139,22 @@ fn a_power_cut_while_a_stick_is_taken_leaves_the_old_policy_or_the_new_one() {
     }
     println!("sequences after the cuts: {seen:?}");
 }
+
+/// Somebody at the serial line stops it (XOFF) while the device has much to say: the boot goes on.
+#[test]
+fn a_stopped_console_does_not_stop_the_boot() {
+    let bench = Bench::new();
+    let junk = bench.at("junk");
+    std::fs::write(&junk, [0xa5; 100]).expect("written");
+    let mut machine = bench.demo("echo done");
+    for number in 0..60 {
+        machine = machine.stick_file(format!("a-bundle-with-a-long-name-to-speak-of-{number}.aegis"), &junk);
+    }
+    let (_slot, mut vm) = Bench::start(machine);
+    for _ in 0..60 {
+        vm.type_text("\x13").expect("typed");
+        vm.run_for(Duration::from_millis(100)).expect("it runs");
+    }
+    let run = Bench::evidence(vm.finish().expect("watched"));
+    assert_eq!((run.out_text().as_str(), run.receipts.len()), ("done\n", 60));
+}
