@@ -128,7 +128,10 @@ fn made(input: &mut Input<'_>) -> bool {
         state.manifest = manifest_hash;
     }
     if flags & 32 != 0 {
-        state.tried = manifest_hash;
+        state.left = manifest_hash;
+    }
+    if flags & 64 != 0 {
+        (state.tried_epoch, state.tried_sequence) = (state.epoch, state.sequence);
     }
     let whole = pack(manifest, &[policy, source], &signers);
     let root = root(revoked.then_some(manifest_hash));
@@ -189,7 +192,9 @@ fn check(bytes: &[u8], context: &Context<'_>, opened: &Result<Accepted<'_>, Refu
     assert_eq!((after.epoch, after.sequence, after.manifest), (offered.0, offered.1, bundle.manifest_hash));
     assert!(after.time >= before.time && after.root_version >= before.root_version);
     assert_eq!((after.bundle, after.token_sequence), (bundle.hash, before.token_sequence));
-    assert!(!after.holds_back(&bundle.manifest_hash), "what was let in is held back the next time");
+    let held_back = |state: &TrustState| state.holds_back(&bundle.manifest_hash, offered.0, offered.1);
+    assert!(context.insist || !held_back(&before), "let in though it is held back");
+    assert!(!held_back(&after), "what was let in is held back the next time");
 
     let again = open(bytes, &Context { state: after, ..*context }).expect("the same again is let in");
     assert!(again.unchanged && again.state.bundle == after.bundle && again.state.previous == after.previous);

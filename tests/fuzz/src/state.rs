@@ -1,7 +1,7 @@
 //! `state`: the two copies of what a device remembers, as they are after a power cut.
 
 use aegis_bundle::TrustState;
-use aegis_bundle::limits::STATE_BYTES;
+use aegis_bundle::limits::{STATE_BYTES, TRIES};
 use minicbor::Encoder;
 
 use crate::Seed;
@@ -27,6 +27,7 @@ pub fn run(data: &[u8]) -> bool {
         let next = state.next();
         assert_eq!(TrustState::decode(&next.encode()), Some(next));
         assert!(next.generation > state.generation || state.generation == u64::MAX);
+        check_trials(state);
         // The writer of the next one was cut off, or had not begun.
         let torn = &next.encode()[..torn.min(next.encode().len() - 1)];
         assert_eq!(TrustState::decode(torn), None, "half a copy");
@@ -42,6 +43,22 @@ pub fn run(data: &[u8]) -> bool {
         assert_eq!(TrustState::pick(&b, &a).as_ref().map(rank), Some(rank(&picked)));
     }
     picked.is_some()
+}
+
+/// However far it is, a few more failed trials end them; something newer may be tried, and is the newest then.
+fn check_trials(state: &TrustState) {
+    let (manifest, epoch, sequence) = (state.tried, state.tried_epoch, state.tried_sequence);
+    let mut trying = *state;
+    for _ in 0..TRIES {
+        trying = trying.trying(manifest, epoch, sequence);
+    }
+    assert!(trying.holds_back(&manifest, epoch, sequence) && trying.tries >= state.tries.min(TRIES));
+    assert!(trying.holds_back(&[1; 32], epoch, sequence), "another one takes its turn");
+    if let Some(newer) = sequence.checked_add(1).filter(|_| state.left != manifest) {
+        assert!(!trying.holds_back(&manifest, epoch, newer));
+        let newer = trying.trying(manifest, epoch, newer);
+        assert_eq!((newer.tries, newer.tried_sequence), (1, sequence + 1));
+    }
 }
 
 /// A copy of any bytes.
@@ -68,6 +85,9 @@ pub fn seeds() -> Vec<Seed> {
         previous: [3; 32],
         tried: [4; 32],
         tries: 3,
+        tried_epoch: 2,
+        tried_sequence: 70_001,
+        left: [5; 32],
         root_version: 2,
         token_sequence: 1,
     };
