@@ -95,6 +95,28 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
+/// Lets go of the program's own code in memory: what start-up ran is not run again, and what is run comes back from the
+/// file, page by page. Best effort: nothing depends on it but the resident size.
+pub(crate) fn drop_code_pages() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    let Ok(program) = std::fs::read_link("/proc/self/exe") else { return };
+    for line in
+        maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(&*program.to_string_lossy()))
+    {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let Some((Ok(start), Ok(end))) =
+            range.map(|(start, end)| (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)))
+        else {
+            continue;
+        };
+        let start_at: *mut core::ffi::c_void = core::ptr::with_exposed_provenance_mut(start);
+        // SAFETY: a private mapping of a file that is never written to (r-xp): its pages are the file's, before and after.
+        let _ = unsafe {
+            rustix::mm::madvise(start_at, end.saturating_sub(start), rustix::mm::Advice::LinuxDontNeed)
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -82,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         .spawn(move || control::serve(listener, warm, || status(state, shared, outputs)))
         .map_err(|error| Failure::error(format!("control thread: {error}")))?;
     warm.wait();
+    heap::drop_code_pages();
     confine::restrict_calls().map_err(|error| Failure::error(format!("seccomp: {error}")))?;
 
     let queue = In { producer, writer: writer.thread().clone() };
