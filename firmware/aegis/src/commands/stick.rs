@@ -64,11 +64,10 @@ pub(crate) fn take(options: &Options) -> Outcome {
     log::info!("stick {}: {kind}", device.name);
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
-    let result = if options.last { stick.carry_out_last() } else { stick.take(!options.no_export) };
-    if result.is_ok() {
-        log::info!("stick {}: done; it can be pulled", device.name);
-    }
-    result
+    let answered = if options.last { stick.carry_out_last() } else { stick.take(!options.no_export) }?;
+    // Also when what it brought is refused: the receipts say why.
+    log::info!("stick {}: done; it can be pulled", device.name);
+    answered
 }
 
 /// One take at a time, whoever began it.
@@ -144,8 +143,8 @@ fn fault(device: &Device, code: &str, error: &dyn core::fmt::Display) -> Failure
 }
 
 impl Stick {
-    /// Takes what it brings, then writes receipts, and evidence if that is wanted.
-    fn take(&self, with_export: bool) -> Outcome {
+    /// Takes what it brings, then writes receipts, and evidence if that is wanted. What was answered, when all is written.
+    fn take(&self, with_export: bool) -> Result<Outcome, Failure> {
         say("seen", &format!("{}: {}", self.device.name, self.kind));
         let identity =
             Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
@@ -157,8 +156,7 @@ impl Stick {
         break_glass::heed_marker();
         // What was decided is answered, also when the rest could not be. A stick of which nothing can be read is left alone.
         if answers.is_empty() {
-            intake?;
-            return Ok(());
+            return intake.map(Ok);
         }
         if !self.device.is_there() {
             return Err(intake.err().unwrap_or_else(|| fault(&self.device, "pulled", &"it is gone")));
@@ -171,12 +169,12 @@ impl Stick {
         });
         intake?;
         written?;
-        answers.outcome()
+        Ok(answers.outcome())
     }
 
     /// The end of a session: the rest of the evidence, and the agent's last status.
-    fn carry_out_last(&self) -> Outcome {
-        self.write(|out| {
+    fn carry_out_last(&self) -> Result<Outcome, Failure> {
+        let written = self.write(|out| {
             let exported = export::run(out, None, None);
             let status = status::json().and_then(|(status, healthy)| {
                 let path = atomic::replace(out, STATUS, format!("{status}\n").as_bytes(), 0o644);
@@ -184,7 +182,8 @@ impl Stick {
                 if healthy { Ok(()) } else { Err(Failure::refused("the agent could not seal its ring")) }
             });
             exported.and(status)
-        })
+        });
+        written.map(Ok)
     }
 
     fn fault(&self, code: &str, error: &dyn core::fmt::Display) -> Failure {
