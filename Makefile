@@ -47,8 +47,8 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
-cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device
-	@AEGIS_CUTS=100000 cargo test --release --package aegis-ring --test cuts -- --nocapture
+cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device, and as many in its sealer's
+	@AEGIS_CUTS=100000 cargo test --release --package aegis-ring --package aegis-seal --test cuts -- --nocapture
 
 fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 	@tests/fuzz/run $(SECONDS)

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options, size: usize) -> Outcome<()> {
             let (begin, cpu) = (Instant::now(), cpu_time());
             batches(contenders[index].as_mut(), &pool, size, options.batches)?;
             times[index].wall.push(begin.elapsed());
-            times[index].cpu.push(cpu_time() - cpu);
+            times[index].cpu.push(cpu_time().saturating_sub(cpu));
         }
     }
     let events = (events_of(size) * options.batches) as f64;

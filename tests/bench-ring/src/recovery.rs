@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aegis_ring::{FormatOptions, Options, Ring, SyncMode, format, verify};
 
 use crate::device::FileDevice;
-use crate::{Outcome, events};
+use crate::{Outcome, cpu_time, events};
 
 /// The bound for a ring of 1 GiB.
 const OPEN_SECONDS: f64 = 2.0;
@@ -52,23 +52,23 @@ pub(crate) fn run(directory: &Path, bytes: u64) -> Outcome<()> {
         );
     }
     for (what, cold) in [("cached", false), ("from the disk", true)] {
-        let mut best: Option<(f64, aegis_ring::Verified)> = None;
+        let mut best = (0.0_f64, 0.0_f64);
+        let mut found = aegis_ring::Verified::default();
         for _ in 0..3 {
             let opened = device()?;
             if cold {
                 opened.forget()?;
             }
-            let begin = Instant::now();
-            let verified = verify(opened, &mut vec![0; 256 << 10])?;
-            let rate = verified.bytes as f64 / begin.elapsed().as_secs_f64() / 1e6;
-            best = Some(best.map_or(rate, |best| best.0.max(rate))).map(|rate| (rate, verified));
+            let (begin, cpu) = (Instant::now(), cpu_time());
+            found = verify(opened, &mut vec![0; 256 << 10])?;
+            let rate = |time: Duration| found.bytes as f64 / time.as_secs_f64() / 1e6;
+            best = (best.0.max(rate(begin.elapsed())), best.1.max(rate(cpu_time().saturating_sub(cpu))));
         }
-        if let Some((rate, verified)) = best {
-            let (events, roots) = (verified.events, verified.roots);
-            println!(
-                "  verify all, {what:<14} {rate:>6.0} MB/s  ({events} events of 256 bytes, {roots} roots)"
-            );
-        }
+        let (events, roots) = (found.events, found.roots);
+        println!(
+            "  verify all, {what:<14} {:>6.0} MB/s, {:.0} by CPU time  ({events} events of 256 bytes, {roots} roots)",
+            best.0, best.1
+        );
     }
     std::fs::remove_file(path)?;
     Ok(())

@@ -60,13 +60,14 @@ pub(crate) fn run(directory: &Path) -> Outcome<()> {
         for _ in 0..9 {
             let begin = cpu_time();
             let verified = verify(device()?, &mut vec![0; 256 << 10])?;
-            checked = checked.max(verified.bytes as f64 / (cpu_time() - begin).as_secs_f64() / 1e6);
+            checked =
+                checked.max(verified.bytes as f64 / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
             let begin = cpu_time();
             let mut buffer = vec![0; 256 << 10];
             let ring = Ring::open(device()?, [2; 16], &mut buffer)?;
             let bytes = newest as f64 * (size + 52) as f64;
             assert!(ring.recovery().damaged.is_none());
-            opened = opened.max(bytes / (cpu_time() - begin).as_secs_f64() / 1e6);
+            opened = opened.max(bytes / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
         }
         let met = |rate: f64| if rate >= MEGABYTES { "met" } else { "MISSED" };
         let target = if sha_extensions() && !cfg!(sha2_backend = "soft") {

@@ -146,10 +146,19 @@ impl Sealed {
 
     /// An export, and its manifest's place to go on: sequence and epoch.
     pub(crate) fn export(&self, request: Request, first_epoch: u64) -> (Vec<Vec<u8>>, u64, u64) {
+        let created = Created { boot: [9; 16], boottime: 1, clock: 1_800_000_000, clock_trusted: false };
+        self.export_at(request, first_epoch, created)
+    }
+
+    pub(crate) fn export_at(
+        &self,
+        request: Request,
+        first_epoch: u64,
+        created: Created,
+    ) -> (Vec<Vec<u8>>, u64, u64) {
         let key = self.key();
         let (mut window, mut scratch) = (vec![0; 64 << 10], vec![0; limits::PAYLOAD_BYTES]);
         let reader = Reader::open(self.disk.clone(), &mut window).expect("a good ring");
-        let created = Created { boot: [9; 16], boottime: 1, clock: 1_800_000_000, clock_trusted: false };
         let policy = Policy { epoch: 1, sequence: 4, hash: [4; 32] };
         let mut exporter = Exporter::new(&key.sk, reader, request, created, "0.1.0", &mut scratch)
             .expect("a good request")

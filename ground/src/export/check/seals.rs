@@ -29,8 +29,8 @@ pub(in crate::export) struct RingSeals {
     hashes: VecDeque<[u8; 16]>,
     /// A certificate says that this ring is sealed.
     certified: bool,
-    /// The last file with new events, if it has no checkpoint; and how many events.
-    bare: Option<(String, u64)>,
+    /// The last file that goes on from what is known, if it has no checkpoint: what it has instead.
+    bare: Option<(String, String)>,
     trees: Trees,
 }
 
@@ -51,6 +51,16 @@ impl RingSeals {
         if self.hashes.len() > limits::EPOCHS {
             self.hashes.pop_front();
         }
+    }
+
+    /// How long nothing was sealed when an export of all that the ring had was made, seconds; none when that is as promised.
+    fn silence(&self, manifest: &Manifest<'_>) -> Option<u64> {
+        let last = self.last?.checkpoint;
+        let created = &manifest.created;
+        let goes_on = manifest.requested_last == 0 && manifest.next > last.sequence;
+        let since = if created.boot == last.boot { last.boottime } else { 0 };
+        let seconds = created.boottime.saturating_sub(since) / 1_000_000_000;
+        (goes_on && last.period > 0 && seconds > 2 * u64::from(last.period)).then_some(seconds)
     }
 
     /// Whether the checkpoint of an epoch that was taken in before is this one; none when that is not remembered.
@@ -82,6 +92,8 @@ pub(super) struct FileSeals {
     chain: Option<Chain>,
     /// What the manifest has to say.
     sealed: Option<Sealed>,
+    /// Seconds in which nothing was sealed when the file was made, if that is too long.
+    silence: Option<u64>,
     /// Sequence and head of a checkpoint that stands where no event of the file has said them: at its beginning, or in a hole.
     ahead: Option<(u64, Hash)>,
 }
@@ -380,6 +392,7 @@ impl Checker {
 
     /// The manifest against the checkpoints of its file.
     pub(super) fn seal_manifest(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
+        pass.seals.silence = pass.seals.ring.silence(manifest);
         if manifest.sealed != pass.seals.sealed {
             let say = |sealed: Option<Sealed>| {
                 sealed.map_or_else(
@@ -413,17 +426,19 @@ impl Checker {
             pass.seals.ring.bare = None;
         } else if last > known {
             let count = pass.events.min(last - known);
-            pass.seals.ring.bare = Some((pass.name.to_owned(), count));
+            pass.seals.ring.bare = Some((pass.name.to_owned(), format!("{count} new events")));
+        } else if let Some(seconds) = pass.seals.silence {
+            pass.seals.ring.bare = Some((pass.name.to_owned(), format!("no event in {seconds} s")));
         }
     }
 
     /// Events that no checkpoint vouches for.
     pub(super) fn seal_finish(&mut self) {
         for seals in self.seals.values() {
-            if let Some((file, count)) = &seals.bare
+            if let Some((file, what)) = &seals.bare
                 && (seals.certified || seals.last.is_some())
             {
-                let detail = format!("{count} new events and no checkpoint, although the ring is sealed");
+                let detail = format!("{what} and no checkpoint, although the ring is sealed");
                 self.findings.problem(Code::NotSealed, file, "manifest", detail);
             }
         }

@@ -2,6 +2,7 @@
 
 mod charts;
 mod html;
+mod lists;
 mod sections;
 mod tally;
 mod timeline;

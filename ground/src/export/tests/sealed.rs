@@ -444,6 +444,20 @@ fn a_ring_that_is_not_sealed_any_more_is_a_problem() {
     let bare = stick.put("bare", &bare.concat());
     assert_eq!(found(std::slice::from_ref(&bare)), [""; 0]);
     assert_eq!(found(&[bare, first.clone()]), ["not-sealed"]);
+    // Nothing at all for longer than an epoch: every epoch is sealed, also those without events.
+    let mut quiet = Sealed::new(1 << 20);
+    epochs(&mut quiet, 1, &[3]);
+    let (before, resume, epoch) = quiet.export(Request::from(1), 0);
+    let before = stick.put("before", &before.concat());
+    let silent = |boot: u8, boottime: u64| {
+        let created = Created { boot: [boot; 16], boottime, clock: 0, clock_trusted: false };
+        let (items, ..) = quiet.export_at(Request::from(resume), epoch, created);
+        found(&[before.clone(), stick.put("silent", &items.concat())])
+    };
+    assert_eq!(silent(1, quiet.time + 119_000_000_000), [""; 0]);
+    assert_eq!(silent(1, quiet.time + 121_000_000_000), ["not-sealed"]);
+    assert_eq!(silent(7, 100_000_000_000), [""; 0]);
+    assert_eq!(silent(7, 300_000_000_000), ["not-sealed"]);
     // The next checkpoint covers them after all.
     epochs(&mut device, 3, &[1]);
     let (third, ..) = device.export(Request::from(resume), epoch);

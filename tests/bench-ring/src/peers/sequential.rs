@@ -77,7 +77,7 @@ impl Sequential {
         let path = directory.join("flash");
         let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
         for _ in 0..FLASH_BYTES as usize / PAGE_BYTES {
-            file.write_all(&[0xff; PAGE_BYTES])?;
+            file.write_all(&vec![0xff; PAGE_BYTES])?;
         }
         file.sync_all()?;
         let cache = HeapPagePointerCache::new(FLASH_BYTES as usize / PAGE_BYTES);

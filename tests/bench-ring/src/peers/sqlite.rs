@@ -1,4 +1,4 @@
-//! SQLite: write-ahead log, flushed at every transaction (`synchronous=FULL`; `NORMAL` flushes only at checkpoints).
+//! `SQLite`: write-ahead log, flushed at every transaction (`synchronous=FULL`; `NORMAL` flushes only at checkpoints).
 
 use std::path::Path;
 
