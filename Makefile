@@ -41,6 +41,12 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 image: agent policy ## the appliance image (KERNEL=own|debian)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
+vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
+	@buildroot/vendor
+
+check-buildroot: ## the external tree against BUILDROOT=DIR, without building (docs/buildroot.md); skipped without one
+	@buildroot/check $(BUILDROOT)
+
 run: image ## boot the demo in QEMU, then verify its evidence
 	@qemu/play --kernel $(KERNEL)
 
@@ -53,9 +59,16 @@ cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device, and
 fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 	@tests/fuzz/run $(SECONDS)
 
-bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequential-storage; recovery and verification
-	@cargo run --quiet --release --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build -- --dir target/bench-ring/data
-	@RUSTFLAGS='--cfg sha2_backend="soft"' cargo run --quiet --release --no-default-features --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build-soft -- --dir target/bench-ring/data --only-verify
+kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
+	@cargo run --quiet --package aegis-tests --bin kills
+
+flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN=4; NAME=… for some of them
+	@tests/flaky $(NAME)
+
+bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequential-storage; figures in target/bench-ring/*.json
+	@mkdir -p target/bench-ring
+	@cargo run --quiet --release --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build -- --dir target/bench-ring/data --json >target/bench-ring/ring.json
+	@RUSTFLAGS='--cfg sha2_backend="soft"' cargo run --quiet --release --no-default-features --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build-soft -- --dir target/bench-ring/data --only-verify --json >target/bench-ring/ring-soft.json
 
 lint: ## formatting and clippy
 	@cargo fmt --all --check
@@ -67,4 +80,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image run test cuts bench-ring fuzz lint fmt clean
+.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test cuts kills flaky bench-ring fuzz convert-big lint fmt clean

@@ -1,4 +1,8 @@
-//! Compiles `bpf/aegis.bpf.c` for the kernel, or takes a prebuilt object (`AEGIS_PROBES_OBJECT=path`).
+//! Compiles `bpf/aegis.bpf.c` for the kernel; with `AEGIS_PROBES_PREBUILT=1` takes `prebuilt/<architecture>.bpf.o`
+//! instead, for builders without the clang that the probes are tested with (`make vendor` makes both objects).
+//!
+//! `prebuilt/sums`, in the form of sha256sum(1), names the objects and every source in `bpf/` that they were compiled
+//! from. An object that is not the one named, or whose sources are not the ones here, is refused.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +14,7 @@ const STRIPS: &[&str] = &["llvm-strip-14", "llvm-strip"];
 
 fn main() {
     println!("cargo::rerun-if-changed=bpf");
-    println!("cargo::rerun-if-env-changed=AEGIS_PROBES_OBJECT");
+    println!("cargo::rerun-if-env-changed=AEGIS_PROBES_PREBUILT");
     if let Err(message) = run() {
         println!("cargo::error={message}");
     }
@@ -18,11 +22,16 @@ fn main() {
 
 fn run() -> Result<(), String> {
     let object = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?).join("aegis.bpf.o");
-    if let Some(prebuilt) = env::var_os("AEGIS_PROBES_OBJECT") {
-        let prebuilt = PathBuf::from(prebuilt);
-        println!("cargo::rerun-if-changed={}", prebuilt.display());
-        return fs::copy(&prebuilt, &object).map(drop).map_err(|error| {
-            format!("AEGIS_PROBES_OBJECT: {}: {error} (unset it to compile bpf/)", prebuilt.display())
+    let architecture =
+        env::var("CARGO_CFG_TARGET_ARCH").map_err(|_| "cargo sets no CARGO_CFG_TARGET_ARCH")?;
+    let define = match architecture.as_str() {
+        "x86_64" => "-D__TARGET_ARCH_x86",
+        "aarch64" => "-D__TARGET_ARCH_arm64",
+        other => return Err(format!("probes are not known to work on {other}: x86_64 and aarch64 are")),
+    };
+    if env::var_os("AEGIS_PROBES_PREBUILT").is_some() {
+        return prebuilt(&architecture, &object).map_err(|error| {
+            format!("AEGIS_PROBES_PREBUILT: {error} (run `make vendor`; unset it to compile bpf/)")
         });
     }
     let clang = find(CLANGS).ok_or("no clang that can build BPF: apt-get install clang-14")?;
@@ -30,19 +39,39 @@ fn run() -> Result<(), String> {
     if !Path::new("/usr/include/bpf/bpf_helpers.h").exists() {
         return Err("no /usr/include/bpf/bpf_helpers.h: apt-get install libbpf-dev".into());
     }
-    let architecture = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("x86_64") => "-D__TARGET_ARCH_x86",
-        Ok("aarch64") => "-D__TARGET_ARCH_arm64",
-        other => return Err(format!("probes are not known to work on {other:?}: x86_64 and aarch64 are")),
-    };
     step(
         Command::new(clang)
-            .args(["-target", "bpf", "-mcpu=v3", architecture, "-g", "-O2", "-Wall", "-Werror"])
+            .args(["-target", "bpf", "-mcpu=v3", define, "-g", "-O2", "-Wall", "-Werror"])
             // The object must not say where it was built.
             .args(["-fdebug-compilation-dir=.", "-c", "bpf/aegis.bpf.c", "-o"])
             .arg(&object),
     )?;
     step(Command::new(strip).arg("-g").arg(&object))
+}
+
+/// Takes the object of `architecture`, when it and all of `bpf/` are what `prebuilt/sums` says.
+fn prebuilt(architecture: &str, object: &Path) -> Result<(), String> {
+    const SUMS: &str = "prebuilt/sums";
+    println!("cargo::rerun-if-changed=prebuilt");
+    let sums = fs::read_to_string(SUMS).map_err(|error| format!("{SUMS}: {error}"))?;
+    let mut needed = vec![format!("prebuilt/{architecture}.bpf.o")];
+    for entry in fs::read_dir("bpf").map_err(|error| format!("bpf: {error}"))? {
+        let name = entry.map_err(|error| format!("bpf: {error}"))?.file_name();
+        needed.push(format!("bpf/{}", name.display()));
+    }
+    // sha256sum judges what is listed; whether all that counts is listed is judged here.
+    let listed =
+        |name: &str| sums.lines().any(|line| line.split_once("  ").is_some_and(|(_, other)| other == name));
+    if let Some(unlisted) = needed.iter().find(|name| !listed(name)) {
+        return Err(format!("{SUMS} says nothing of {unlisted}"));
+    }
+    let check = Command::new("sha256sum").args(["--check", "--strict", "--quiet", SUMS]).output();
+    let check = check.map_err(|error| format!("sha256sum: {error}"))?;
+    if !check.status.success() {
+        let text = String::from_utf8_lossy(&check.stdout).into_owned();
+        return Err(format!("{SUMS}: {}", text.lines().next().unwrap_or("not in the form of sha256sum")));
+    }
+    fs::copy(&needed[0], object).map(drop).map_err(|error| format!("{}: {error}", needed[0]))
 }
 
 /// The first of `names` that runs.

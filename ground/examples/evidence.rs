@@ -1,19 +1,26 @@
 //! Exports to try readers on.
 //!
 //! `cargo run -p aegisctl --example evidence -- week DIR` writes a week of three devices into DIR;
-//! `… -- large MIB FILE` writes one export of that many MiB, made while it is written.
+//! `… -- large MIB FILE` writes one export of that many MiB, made while it is written; `… -- fleet MIB DIR` so many MiB of
+//! exports of four devices, one after the other as sticks bring them, some of them with what the one before had;
+//! `… -- sealed DIR` three exports of a ring that is sealed, was cut off once and came round once; `… -- crowd DIR` one export of
+//! each of 40 devices, each with damage; `… -- kinds FILE` one with an event of every kind, with hostile names.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use aegis_event::{
-    Accounts, Body, Cause, Decision, Event, File, Mode, ModeReason, Process, Subject, Verdict,
+    Accounts, Body, Cause, Decision, Event, File, Gap, GapCause, Level, Mode, ModeReason, Process, Subject,
+    Verdict,
 };
-use aegis_export::{Created, Request};
+use aegis_export::{Created, Frames, Request, first_head};
 
 #[path = "../tests/evidence/sample.rs"]
 #[allow(dead_code)] // the tests use the rest
 mod sample;
+
+#[path = "../../firmware/export/tests/common/sealed.rs"]
+mod fixture;
 
 use sample::{Device, Endless, HOSTILE_PATH, Ring, created};
 
@@ -21,19 +28,113 @@ fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["week", directory] => week(Path::new(directory)),
+        ["crowd", directory] => crowd(Path::new(directory)),
+        ["kinds", file] => {
+            let (device, request) = (Device(1), Request::from(1));
+            device.export_to(Path::new(file), &sample::every_kind(device), request, created(2));
+            Ok(())
+        }
+        ["sealed", directory] => sealed(Path::new(directory)),
         ["large", size, file] => large(size.parse().expect("a number of MiB"), Path::new(file)),
+        ["fleet", size, directory] => fleet(size.parse().expect("a number of MiB"), Path::new(directory)),
         _ => {
-            eprintln!("evidence: week DIR, or large MIB FILE");
+            eprintln!(
+                "evidence: week DIR, large MIB FILE, fleet MIB DIR, sealed DIR, crowd DIR, or kinds FILE"
+            );
             std::process::exit(2);
         }
     }
 }
 
+fn crowd(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for number in 1..=40 {
+        let mut ring = Ring::new(Device(number));
+        for boot in 1..=20 {
+            ring.boot(boot, 2 + u64::from(number) % 7);
+        }
+        ring.damaged = vec![10, 20, 30, 40, 50];
+        let path = directory.join(format!("{number:02}.cbor"));
+        Device(number).export_to(&path, &ring, Request::from(1), created(20));
+    }
+    Ok(())
+}
+
+fn sealed(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let mut device = fixture::Sealed::new(1 << 20);
+    let (mut resume, mut epoch, mut sequence) = (1, 0, 1);
+    for boot in 1..=3u8 {
+        let mut running = device.boot(boot);
+        let mut event = vec![0; aegis_export::limits::EVENT_BYTES];
+        for _ in 0..12 {
+            for _ in 0..200 * u64::from(boot) {
+                let length = sample::endless(sequence, &mut event);
+                running.append(&event[..length]);
+                sequence += 1;
+            }
+            running.checkpoint();
+        }
+        if boot == 2 {
+            // Cut off: it does not stop in order.
+            drop(running);
+        } else {
+            running.stop();
+        }
+        let created = Created {
+            boot: [boot; 16],
+            boottime: device.time,
+            clock: MONDAY + device.time / SECOND,
+            clock_trusted: true,
+        };
+        let (items, next, after) = device.export_at(Request::from(resume), epoch, created);
+        std::fs::write(directory.join(format!("sealed-{boot}.cbor")), items.concat())?;
+        (resume, epoch) = (next, after);
+    }
+    Ok(())
+}
+
+/// Bytes of an event of an endless ring, a little less than it has.
+const EVENT: u64 = 140;
+
 fn large(size: u64, file: &Path) -> std::io::Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(file)?);
-    // An event takes a little more than 160 bytes.
-    Device(1).export(Endless::new(Device(1), size * (1 << 20) / 160), Request::from(1), created(1), &mut out);
+    let events = size * (1 << 20) / EVENT;
+    Device(1).export(
+        Endless::new(Device(1), events),
+        Request::from(1),
+        created(Endless::boot(events)),
+        &mut out,
+    );
     out.flush()
+}
+
+/// MiB of one export of a fleet, and which of a device's exports have what the one before had, too.
+const STICK: u64 = 64;
+const AGAIN: u64 = 8;
+
+fn fleet(size: u64, directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let devices = [1, 2, 3, 4].map(Device);
+    // Where each device's next export begins, and where its last one began: sequence and head.
+    let mut places = devices.map(|device| [(1, first_head(&device.ring())); 2]);
+    let events = STICK * (1 << 20) / EVENT;
+    let (mut written, mut number) = (0, 0);
+    while written < size << 20 {
+        let at = (number % 4) as usize;
+        let again = number / 4 % AGAIN == AGAIN - 1;
+        let (first, before) = places[at][usize::from(again)];
+        let ring = Endless::range(devices[at], first, before, if again { 2 * events } else { events });
+        let created = created(Endless::boot(ring.next_sequence() - 1));
+        let name = format!("{number:04}-device-{}-{first}.cbor", at + 1);
+        let mut out = BufWriter::new(std::fs::File::create(directory.join(&name))?);
+        let next = devices[at].export(ring, Request::from(first), created, &mut out);
+        out.flush()?;
+        places[at] = [next, (first, before)];
+        written += std::fs::metadata(directory.join(&name))?.len();
+        number += 1;
+    }
+    Ok(())
 }
 
 /// Numbers that look random and are always the same.
@@ -109,7 +210,16 @@ impl Life {
     fn boot(&mut self, length: u64) {
         self.boots += 1;
         let hash = &[0x5e; 32];
-        self.push(SECOND, None, Body::Start { version: "0.1.0", clean: self.boots > 1 });
+        let last = self.events as u64;
+        if self.boots == 3 {
+            let cut = Gap { cause: GapCause::Cut, first: last + 1, last, total: 1, boot: [2; 16] };
+            self.push(SECOND, None, Body::Gap(cut));
+        }
+        self.push(SECOND, None, Body::Start { version: "0.1.0", clean: self.boots == 2 });
+        self.push(SECOND, None, Body::Config { code: "file", detail: "sync=window full=overwrite" });
+        if self.boots == 1 {
+            self.push(SECOND, None, Body::Seal { code: "began", epoch: 0 });
+        }
         self.push(
             2 * SECOND,
             None,
@@ -143,6 +253,15 @@ impl Life {
                 lost += count;
                 let workload: &[u8] = if count.is_multiple_of(2) { b"agent-7" } else { b"agent-web" };
                 self.push(time, None, Body::Loss { workload, cause: Cause::KernelRingFull, count });
+                let percent = 60 + (count % 40) as u8;
+                let level = if percent >= 90 {
+                    Level::Critical
+                } else if percent >= 70 {
+                    Level::High
+                } else {
+                    Level::Normal
+                };
+                self.push(time, None, Body::RingLevel { level, percent });
             }
             if let Some((from, to)) = broken
                 && time > from

@@ -7,6 +7,7 @@ mod ed25519;
 mod export;
 mod files;
 mod hex;
+mod identity;
 mod keys;
 mod outcome;
 mod output;
@@ -51,7 +52,7 @@ enum Command {
     /// Hold the key ceremony; rotate, revoke, sign, check
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Check, compile and explain policy
+    /// Write, check, test, compare and try policy
     #[command(subcommand)]
     Policy(policy::Command),
     /// Build, sign, inspect, verify and compare bundles

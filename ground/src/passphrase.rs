@@ -111,17 +111,27 @@ impl Passphrases {
 
     /// Reads the bytes of a secret key, encrypted or plain.
     pub(crate) fn open(&self, index: usize, file: &Path, bytes: &[u8]) -> Result<SecretFile, Failure> {
+        let plain = self.unlock(index, file, bytes)?;
+        SecretFile::from_text(std::str::from_utf8(&plain).unwrap_or_default()).map_err(|why| {
+            Failure::refused(format!("{}: {why}", Printable(file.as_os_str().as_encoded_bytes())))
+        })
+    }
+
+    /// What is inside a key file: decrypted, if it is encrypted.
+    pub(crate) fn unlock(
+        &self,
+        index: usize,
+        file: &Path,
+        bytes: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let name = Printable(file.as_os_str().as_encoded_bytes());
         let refused = |why: &dyn std::fmt::Display| Failure::refused(format!("{name}: {why}"));
         let text = std::str::from_utf8(bytes).unwrap_or_default();
-        let plain = |bytes: &[u8]| {
-            SecretFile::from_text(std::str::from_utf8(bytes).unwrap_or_default()).map_err(|why| refused(&why))
-        };
         if !is_sealed(bytes) {
-            return plain(bytes);
+            return Ok(Zeroizing::new(bytes.to_vec()));
         }
         if let Some(passphrase) = self.known(index) {
-            return plain(&unseal(text, passphrase).map_err(|why| refused(&why))?);
+            return unseal(text, passphrase).map_err(|why| refused(&why));
         }
         // Before a person types anything: is it something that a passphrase opens?
         aegis_keys::work_factor(text).map_err(|why| refused(&why))?;
@@ -129,7 +139,7 @@ impl Passphrases {
         for _ in 0..TRIES {
             let passphrase = terminal.secret(&format!("Passphrase of {name}: "))?;
             match unseal(text, &passphrase) {
-                Ok(bytes) => return plain(&bytes),
+                Ok(bytes) => return Ok(bytes),
                 Err(SealError::Passphrase) => terminal.say("That is not it.\n")?,
                 Err(why) => return Err(refused(&why)),
             }

@@ -8,6 +8,7 @@
 mod change;
 mod document;
 mod hex;
+mod identity;
 pub mod limits;
 mod passphrase;
 mod public;
@@ -17,6 +18,7 @@ mod secret;
 
 pub use change::{Change, ChangeError, KeyName, Seats, first_root};
 pub use document::{Document, DocumentError, Kind, SignError, Standing};
+pub use identity::{IdentityError, identity_text, is_identity_file, new_identity, read_identities};
 pub use passphrase::{Weak, check_passphrase};
 pub use public::PublicKeyFile;
 pub use role::KeyRole;

@@ -87,7 +87,7 @@ fn only_a_passphrase_and_only_within_bounds() {
     // A second recipient beside scrypt's would be somebody else who can read it.
     assert_eq!(
         with(&format!("-> scrypt {salt} 1\n{}\n-> X25519 A", "A".repeat(43))),
-        Some(SealError::Malformed("its MAC"))
+        Some(SealError::Malformed("a second recipient"))
     );
     assert_eq!(seal(b"x", "y", 0).err(), Some(SealError::WorkFactor));
     assert_eq!(seal(b"x", "y", WORK_FACTOR_MOST + 1).err(), Some(SealError::WorkFactor));

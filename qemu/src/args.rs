@@ -22,6 +22,7 @@ usage: aegis-qemu run --workload DIR --out DIR [options]
   --policy FILE      policy source: compiled, signed with the development key, put on the stick
   --bundle FILE      a signed bundle, put on the stick as it is
                      with neither, the image's baseline policy is in force
+  --config FILE      the device's configuration: config.toml in its own storage
   --stick-file NAME=FILE  one more file for the stick's aegis/, called NAME there (roots/2.cbor); any number of times
   --stick-fs FS      the stick's file system: vfat (default), exfat, ext4, iso9660
   --stick-image FILE a raw image as the stick, as it is; the guest writes to it
@@ -91,6 +92,7 @@ struct Given {
     workload: Option<OsString>,
     policy: Option<OsString>,
     bundle: Option<OsString>,
+    config: Option<OsString>,
     kernel: Option<OsString>,
     arch: Option<OsString>,
     timeout: Option<OsString>,
@@ -104,11 +106,12 @@ struct Given {
 }
 
 const FLAGS: [&str; 6] = ["json", "show", "keep", "no-build", "no-workload", "no-stick"];
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "out",
     "workload",
     "policy",
     "bundle",
+    "config",
     "kernel",
     "arch",
     "timeout",
@@ -188,6 +191,7 @@ impl Given {
             "workload" => &mut self.workload,
             "policy" => &mut self.policy,
             "bundle" => &mut self.bundle,
+            "config" => &mut self.config,
             "kernel" => &mut self.kernel,
             "arch" => &mut self.arch,
             "timeout" => &mut self.timeout,
@@ -227,6 +231,9 @@ impl Given {
         }
         if let Some(file) = self.bundle {
             machine = machine.bundle(file);
+        }
+        if let Some(file) = self.config {
+            machine = machine.config(file);
         }
         for (name, file) in stick_files {
             machine = machine.stick_file(name, file);

@@ -88,6 +88,9 @@ impl Machine {
         if let Some(policy) = &self.policy {
             check_file("policy", policy)?;
         }
+        if let Some(config) = &self.config {
+            check_file("config", config)?;
+        }
         for bundle in &self.bundles {
             check_file("bundle", bundle)?;
         }

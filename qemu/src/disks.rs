@@ -85,11 +85,48 @@ pub(crate) fn data(path: &Path) -> Result<(), Error> {
             limits::PARTITION_START_BYTES
         );
         let size = format!("{}k", layout_kib(limits::DATA_DISK_BYTES));
+        // The superblock has two sectors and its checksum is in the second: torn in a power cut, it would not be mounted
+        // again. Everything else that is written in place is in the journal too.
+        let without = ["-O", "^metadata_csum"];
+        let kind = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "aegis-data"];
         let mut arguments: Vec<OsString> =
-            ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "aegis-data", "-E"].map(OsString::from).into();
+            kind.into_iter().chain(without).chain(["-E"]).map(OsString::from).collect();
         arguments.extend([options.into(), disk.as_os_str().to_owned(), size.into()]);
         tool::run("mke2fs", arguments, "")
     })
+}
+
+/// Puts `file` into a data disk as `/aegis/config.toml`, in place of one that is there. `scratch` is a folder for the way.
+pub(crate) fn config(disk: &Path, file: &Path, scratch: &Path) -> Result<(), Error> {
+    // debugfs reads names in its own script: this one needs no quoting.
+    let copy = scratch.join("config.toml");
+    fs::copy(file, &copy).map_err(|error| Error::io("copy", file, &error))?;
+    let mut place = disk.as_os_str().to_owned();
+    place.push(format!("?offset={}", limits::PARTITION_START_BYTES));
+    // A journal that a power cut left is played back, as the guest would; what it finds to mend is an exit code, too.
+    let _ = tool::bounded("e2fsck", [OsStr::new("-fy"), &place], "", scratch);
+    let debugfs = |script: &str| {
+        let arguments = [OsStr::new("-w"), OsStr::new("-f"), OsStr::new("-"), &place];
+        tool::bounded("debugfs", arguments, script, scratch)
+    };
+    // It makes a second one of a folder that is there.
+    let make =
+        if debugfs("ls /\n")?.windows(6).any(|name| name == b"aegis ") { "" } else { "mkdir /aegis\n" };
+    debugfs(&format!(
+        "{make}set_inode_field /aegis mode 040700\ncd /aegis\nrm config.toml\n\
+        write config.toml config.toml\nset_inode_field config.toml mode 0100600\n"
+    ))?;
+    let said = tool::bounded(
+        "debugfs",
+        [OsStr::new("-R"), OsStr::new("cat /aegis/config.toml"), &place],
+        "",
+        scratch,
+    )?;
+    if fs::read(&copy).is_ok_and(|bytes| bytes == said) {
+        Ok(())
+    } else {
+        Err(Error::Host(format!("{}: the configuration can't be put there", disk.display())))
+    }
 }
 
 const fn layout_kib(disk_bytes: u64) -> u64 {
@@ -153,7 +190,25 @@ mod tests {
         let size = 1024u64 << u32::from_le_bytes(superblock[24..28].try_into().expect("4 bytes"));
         assert!(blocks * size <= limits::DATA_DISK_BYTES - 2 * limits::PARTITION_START_BYTES);
         assert_eq!(&superblock[120..130], b"aegis-data");
+        // s_feature_ro_compat, EXT4_FEATURE_RO_COMPAT_METADATA_CSUM.
+        assert_eq!(u32::from_le_bytes(superblock[100..104].try_into().expect("4 bytes")) & 0x400, 0);
         assert_eq!(bytes_at(&path, limits::DATA_DISK_BYTES - 512, 8), b"EFI PART");
+    }
+
+    #[test]
+    fn a_configuration_gets_to_its_place_and_is_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        data(&at("data.img")).expect("made");
+        fs::create_dir(at("scratch")).expect("made");
+        for text in ["[ring]\nsync = \"each\"\n", ""] {
+            fs::write(at("given"), text).expect("written");
+            config(&at("data.img"), &at("given"), &at("scratch")).expect("put there");
+        }
+        // Still one whole file system at its place, and nothing beside it.
+        let place = format!("{}?offset={}", at("data.img").display(), limits::PARTITION_START_BYTES);
+        tool::bounded("e2fsck", ["-fn", &place], "", folder.path()).expect("good");
+        assert_eq!(bytes_at(&at("data.img"), limits::DATA_DISK_BYTES - 512, 8), b"EFI PART");
     }
 
     #[test]

@@ -47,19 +47,29 @@ pub const STATUS_BYTES: u64 = 1 << 20;
 /// Most files taken from a stick's `aegis/out`.
 pub const STICK_OUT_FILES: usize = 256;
 /// Most time a tool gets to read a stick back.
-pub const STICK_READ: Duration = Duration::from_mins(1);
+pub const STICK_READ: Duration = Duration::from_mins(3);
 /// Most clusters of an exFAT volume that is read.
 pub const EXFAT_CLUSTERS: u32 = 1 << 20;
 /// Most bytes of an exFAT folder that are looked at.
 pub const EXFAT_FOLDER_BYTES: usize = 1 << 20;
+/// Write cache of a disk that loses it in a power cut, bytes.
+pub const CACHE_BYTES: usize = 16 << 20;
+/// Longest option that QEMU sends before it uses such a disk, bytes.
+pub const NBD_OPTION_BYTES: u64 = 4096;
+/// Longest request of QEMU's to such a disk, bytes: its own bound.
+pub const NBD_REQUEST_BYTES: u64 = 32 << 20;
 /// Longest line of QEMU's monitor, bytes.
 pub const QMP_LINE_BYTES: u64 = 1 << 20;
 /// Most time QEMU's monitor gets for an answer, and a pulled stick to be gone.
-pub const QMP_ANSWER: Duration = Duration::from_secs(30);
+pub const QMP_ANSWER: Duration = Duration::from_mins(2);
 /// Most time the guest's console may take nothing of what is typed.
-pub const TYPE_STALL: Duration = Duration::from_secs(10);
+pub const TYPE_STALL: Duration = Duration::from_secs(20);
 /// Last time the guest's clock can be set to: 2099-12-31T23:59:59Z, the end of its century, Unix seconds.
 pub const CLOCK_MAX: u64 = 4_102_444_799;
+/// Console lines that a running guest's past is known by.
+pub const LOG_LINES: usize = 10_000;
+/// Console lines shown where something that was waited for did not come.
+pub const CONSOLE_END_LINES: usize = 30;
 /// Console lines named in the error when a guest did not boot.
 pub const TAIL_LINES: usize = 5;
 /// How often a wait looks at its clock and at Ctrl-C.

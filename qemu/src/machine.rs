@@ -1,6 +1,7 @@
 //! What is to be run: a builder with everything the command line says.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use crate::check::{bundle_name, workload_name};
 use crate::error::Error;
 use crate::image::{self, Image, Kernel, Signing};
 use crate::limits;
+use crate::platter::{Cache, Power};
 use crate::run::Run;
 use crate::stick::{Stick, Throttle};
 use crate::vm::Vm;
@@ -49,6 +51,7 @@ pub struct Machine {
     pub(crate) workload: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) bundles: Vec<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     pub(crate) stick: Option<Stick>,
     /// For the stick's `aegis/`.
     pub(crate) files: Vec<(String, PathBuf)>,
@@ -60,6 +63,7 @@ pub struct Machine {
     build: bool,
     state: Option<PathBuf>,
     pub(crate) ring_bytes: u64,
+    cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
     pub(crate) append: String,
@@ -76,9 +80,19 @@ pub(crate) struct Prepared {
     pub(crate) command_line: String,
     pub(crate) ring: PathBuf,
     pub(crate) data: PathBuf,
+    /// Of ring and data disk, when a cut is to lose what they had not flushed.
+    pub(crate) power: Option<Power>,
     pub(crate) stick: Option<FirstStick>,
     pub(crate) workload: Option<PathBuf>,
     pub(crate) folder: tempfile::TempDir,
+}
+
+impl Prepared {
+    /// Where the disks that can lose their cache are served, in the order of their power; none when they can't.
+    pub(crate) fn sockets(&self) -> Vec<(&'static str, PathBuf)> {
+        let at = |name| (name, self.folder.path().join(format!("{name}.sock")));
+        if self.power.is_some() { ["ring", "data"].map(at).into() } else { Vec::new() }
+    }
 }
 
 /// The stick that is there from the start.
@@ -97,6 +111,7 @@ impl Machine {
             workload: None,
             policy: None,
             bundles: Vec::new(),
+            config: None,
             stick: Some(Stick::default()),
             files: Vec::new(),
             clock: None,
@@ -107,6 +122,7 @@ impl Machine {
             build: true,
             state: None,
             ring_bytes: limits::RING_DISK_BYTES,
+            cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
             append: String::new(),
@@ -135,6 +151,13 @@ impl Machine {
     #[must_use]
     pub fn bundle(mut self, file: impl Into<PathBuf>) -> Self {
         self.bundles.push(file.into());
+        self
+    }
+
+    /// The device's configuration: `config.toml` in its own storage, in place of one that is there.
+    #[must_use]
+    pub fn config(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config = Some(file.into());
         self
     }
 
@@ -220,6 +243,13 @@ impl Machine {
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
         self.ring_bytes = bytes;
+        self
+    }
+
+    /// What becomes, in a power cut, of what ring and data disk have not flushed.
+    #[must_use]
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = cache;
         self
     }
 
@@ -365,6 +395,10 @@ impl Machine {
         if !data.exists() {
             disks::data(&data)?;
         }
+        if let Some(file) = &self.config {
+            disks::config(&data, file, temporary.path())?;
+        }
+        let power = self.power(&[&ring, &data])?;
         let stick = match self.stick.take() {
             None => None,
             Some(mut stick) => {
@@ -385,7 +419,20 @@ impl Machine {
         }
         self.not_interrupted()?;
         let command_line = self.command_line(name.as_deref(), stick.is_some());
-        Ok(Prepared { image, name, command_line, ring, data, stick, workload, folder: temporary })
+        Ok(Prepared { image, name, command_line, ring, data, power, stick, workload, folder: temporary })
+    }
+
+    /// The power of these disks, if it matters.
+    fn power(&self, disks: &[&PathBuf]) -> Result<Option<Power>, Error> {
+        if self.cache == Cache::Kept {
+            return Ok(None);
+        }
+        let open = |path: &&PathBuf| File::options().read(true).write(true).open(path);
+        let files: io::Result<Vec<File>> = disks.iter().map(open).collect();
+        let power = files.and_then(|files| Power::new(self.cache, files));
+        power.map_err(|error| {
+            Error::Host(format!("the disks: {error}; mend: one guest at a time for a state"))
+        })
     }
 
     /// The files for the stick's `aegis/` but the policy's bundle, which is not made yet.

@@ -15,6 +15,7 @@ use std::thread;
 use crate::console;
 use crate::error::Error;
 use crate::machine::{Machine, Prepared};
+use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
 
@@ -72,7 +73,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
     all.extend(["-chardev", "socket,id=console,fd=1", "-serial", "chardev:console"].map(OsString::from));
     all.extend(["-device", "virtio-rng-pci"].map(OsString::from));
 
-    // A flush of the guest is an fsync here; what it flushed is with the host when QEMU is killed.
+    // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
+    // where a power cut is to lose it: then the disk is ours.
     let disks = [
         ("system", Some(&prepared.image.system), "on"),
         ("ring", Some(&prepared.ring), "off"),
@@ -81,8 +83,14 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
     ];
     for (name, path, read_only) in disks {
         let Some(path) = path else { continue };
-        let options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
-        all.extend(["-drive".into(), escaped("file=", path, &options)]);
+        let mut options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
+        match prepared.sockets().into_iter().find(|(disk, _)| *disk == name) {
+            None => all.extend(["-drive".into(), escaped("file=", path, &options)]),
+            Some((_, socket)) => {
+                options.push_str(",file.driver=nbd,file.server.type=unix,file.export=disk");
+                all.extend(["-drive".into(), escaped("file.server.path=", &socket, &options)]);
+            }
+        }
         all.extend(["-device".into(), format!("virtio-blk-pci,drive={name},serial=aegis-{name}").into()]);
     }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
@@ -144,6 +152,12 @@ pub(crate) fn start(machine: &Machine, prepared: &Prepared) -> Result<Started, E
     let own_words = prepared.folder.path().join("qemu.log");
     let words = File::create(&own_words).map_err(|error| Error::io("create", &own_words, &error))?;
 
+    if let Some(power) = &prepared.power {
+        for (disk, (name, socket)) in prepared.sockets().into_iter().enumerate() {
+            nbd::serve(power, disk, &socket)
+                .map_err(|error| Error::Host(format!("{name}: {}: {error}", socket.display())))?;
+        }
+    }
     let found = tool::command(QEMU).arg("--version").stdout(Stdio::null()).status();
     found.map_err(|error| tool::spawn_error(QEMU, &error))?;
     let mut command = if Path::new("/usr/bin/setpriv").exists() {

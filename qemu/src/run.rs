@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, one_line};
 use crate::limits;
+use crate::platter::Cut;
 use crate::plug::Plugged;
 use crate::stick::stick_outputs;
 
@@ -67,10 +68,14 @@ pub struct Run {
     pub status: Value,
     /// `export.cbor`, if the guest left one.
     pub export: Option<PathBuf>,
+    /// All exports of all sticks, encrypted ones too, by their last sequence; `export` when there is no other.
+    pub exports: Vec<PathBuf>,
     /// `receipt*.cbor` of all sticks, by name; of one boot that is the order they were written in.
     pub receipts: Vec<PathBuf>,
     /// Why a stick's outputs are not among these, a line for each such stick.
     pub unread: Vec<String>,
+    /// Of a power cut, what became of what ring and data disk had not flushed; none where it was all kept.
+    pub cut: Option<[Cut; 2]>,
     /// The temporary folder, if it was to be kept.
     pub kept: Option<PathBuf>,
     /// The last lines of the console.
@@ -104,18 +109,19 @@ impl Run {
             receipts.push(copy_to(&from, out)?);
         }
         receipts.sort_by_key(|path| natural(path));
-        let exports = found.with("export");
-        if exports.len() > 1 {
-            // A guest writes one; should it write more, none is lost.
-            for from in &exports {
-                copy_to(from, out)?;
-            }
-        }
-        let newest = exports.iter().max_by_key(|path| last_sequence(path));
+        let plain = found.with("export");
+        let newest = plain.iter().max_by_key(|path| last_sequence(path));
         let export = newest.map(|_| out.join("export.cbor"));
         if let (Some(from), Some(to)) = (newest, &export) {
             copy(from, to)?;
         }
+        let mut all = [plain, found.encrypted()].concat();
+        all.sort_by_key(|path| last_sequence(path));
+        let exports = match (&export, all.as_slice()) {
+            (Some(export), [_]) => vec![export.clone()],
+            // A guest may write several; none is lost.
+            _ => all.iter().map(|from| copy_to(from, out)).collect::<Result<_, _>>()?,
+        };
         let mut status = Value::Null;
         if let Some(from) = &found.status {
             status = read_status(&copy_to(from, out)?);
@@ -129,8 +135,10 @@ impl Run {
             seconds: 0.0,
             status,
             export,
+            exports,
             receipts,
             unread,
+            cut: None,
             kept: None,
             tail: Vec::new(),
         })
@@ -273,6 +281,12 @@ impl Found {
         };
         self.files.iter().filter(fits).cloned().collect()
     }
+
+    fn encrypted(&self) -> Vec<PathBuf> {
+        let fits =
+            |path: &&PathBuf| file_name(path).starts_with("export") && file_name(path).ends_with(".cbor.age");
+        self.files.iter().filter(fits).cloned().collect()
+    }
 }
 
 fn file_name(path: &Path) -> &str {
@@ -310,7 +324,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 /// Where `export-DEVICE-FIRST-LAST.cbor` ends; 0 for an empty one.
 fn last_sequence(path: &Path) -> u64 {
     let name = file_name(path);
-    let stem = name.strip_suffix(".cbor").unwrap_or(name);
+    let stem = name.strip_suffix(".age").unwrap_or(name);
+    let stem = stem.strip_suffix(".cbor").unwrap_or(stem);
     let last = (!stem.contains("-empty-")).then(|| stem.rsplit_once('-')).flatten();
     last.and_then(|(_, last)| last.parse().ok()).unwrap_or(0)
 }
@@ -382,6 +397,7 @@ mod tests {
                     ("export-d-1-9.cbor", "A"),
                     ("export-d-10-12.cbor", "B"),
                     ("export-d-empty-99.cbor", "C"),
+                    ("export-d-10-11.cbor.age", "D"),
                     ("receipt-ab-9.cbor", "R"),
                     ("receipt-ab-10.cbor", "S"),
                     ("status.json", "{\"mode\":\"enforcing\"}"),
@@ -393,6 +409,8 @@ mod tests {
             let run = bench.collect(&[stick], End::Ran).expect("collected");
             assert_eq!(fs::read(out.join("export.cbor")).expect("there"), b"B");
             assert_eq!(fs::read(out.join("export-d-1-9.cbor")).expect("there"), b"A");
+            let exports: Vec<_> = run.exports.iter().map(|path| fs::read(path).expect("there")).collect();
+            assert_eq!(exports, [b"C", b"A", b"D", b"B"]);
             assert_eq!(run.receipts, ["receipt-ab-9.cbor", "receipt-ab-10.cbor"].map(|name| out.join(name)));
             assert_eq!((run.mode(), run.exit), (Some("enforcing"), Some(7)));
             assert!(run.unread.is_empty(), "{:?}", run.unread);

@@ -13,6 +13,7 @@ use crate::console::{self, Mark};
 use crate::error::Error;
 use crate::limits;
 use crate::machine::{Machine, Prepared, Progress};
+use crate::platter::Power;
 use crate::plug::Plugged;
 use crate::qemu::{self, Started};
 use crate::qmp::Qmp;
@@ -36,10 +37,17 @@ pub struct Vm {
     ready: Option<f64>,
     done: bool,
     panic: bool,
+    /// The last lines of the console, and how many came before them.
+    log: VecDeque<String>,
+    logged: usize,
     /// The last lines that tell something.
     tail: VecDeque<String>,
     frozen: bool,
 }
+
+/// A place in a guest's console output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(usize);
 
 /// Why a wait came back.
 enum Waited {
@@ -73,6 +81,8 @@ pub(crate) fn start(mut machine: Machine, prepared: Prepared) -> Result<Vm, Erro
         ready: None,
         done: false,
         panic: false,
+        log: VecDeque::new(),
+        logged: 0,
         tail: VecDeque::new(),
         frozen: false,
     })
@@ -116,6 +126,37 @@ impl Vm {
             Waited::Line(line) => Ok(Some(line)),
             Waited::Ended | Waited::TimedOut => Ok(None),
         }
+    }
+
+    /// This place in the console's output, for [`Vm::wait_line_after`].
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn now(&mut self) -> Result<Place, Error> {
+        self.run_for(Duration::ZERO)?;
+        while let Ok(line) = self.lines.try_recv() {
+            self.take(&line);
+        }
+        Ok(Place(self.logged + self.log.len()))
+    }
+
+    /// Waits for a console line after `place` that contains `text`: also one that came during another wait. None when the
+    /// guest ended or its time ran out first. Of the console the last [`limits::LOG_LINES`] lines are known.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn wait_line_after(&mut self, place: Place, text: &str) -> Result<Option<String>, Error> {
+        let known = self.log.iter().skip(place.0.saturating_sub(self.logged));
+        match known.into_iter().find(|line| line.contains(text)) {
+            Some(line) => Ok(Some(line.clone())),
+            None => self.wait_line(text),
+        }
+    }
+
+    /// The last lines of the console, for a message about what did not come.
+    pub fn console_end(&self) -> String {
+        let last = self.log.len().saturating_sub(limits::CONSOLE_END_LINES);
+        self.log.iter().skip(last).map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
     /// Waits until the workload has written `text` to its stdout. False when the guest ended or its time ran out first.
@@ -190,14 +231,35 @@ impl Vm {
         Ok(())
     }
 
-    /// The power cut: SIGKILL to QEMU, then whatever outputs are there.
+    /// The power cut: SIGKILL to QEMU, then whatever outputs are there. With [`Machine::cache`] ring and data disk lose
+    /// what they had not flushed, both at one instant.
     ///
     /// # Errors
     /// [`Error::Host`] when the outputs can't be taken.
     pub fn cut_power(mut self) -> Result<Run, Error> {
+        let cut = self.prepared.power.as_ref().map(Power::cut).transpose();
         self.kill();
         self.drain();
-        self.collect(End::PowerCut)
+        let cut = cut.map_err(|error| Error::Host(format!("the disks: {error}")))?;
+        let mut run = self.collect(End::PowerCut)?;
+        run.cut = cut.and_then(|cut| cut.try_into().ok());
+        Ok(run)
+    }
+
+    /// The power cut in the middle of the guest's `writes`th write from now, to whichever disk; or when there was none for
+    /// `longest`. Without [`Machine::cache`]: at once.
+    ///
+    /// # Errors
+    /// As [`Vm::cut_power`]; [`Error::Interrupted`].
+    pub fn cut_power_in_write(mut self, writes: u64, longest: Duration) -> Result<Run, Error> {
+        if let Some(power) = self.prepared.power.clone() {
+            power.fail_in(writes);
+            let until = Instant::now() + longest;
+            while power.is_on() && Instant::now() < until && !self.is_over() {
+                self.run_for(Duration::from_millis(1))?;
+            }
+        }
+        self.cut_power()
     }
 
     /// Waits for the guest's end, or kills it when its time is over, and takes its outputs.
@@ -269,6 +331,11 @@ impl Vm {
 
     fn take(&mut self, line: &str) {
         (self.machine.watcher)(Progress::Line(line));
+        self.log.push_back(line.to_owned());
+        if self.log.len() > limits::LOG_LINES {
+            self.log.pop_front();
+            self.logged += 1;
+        }
         match console::mark(line) {
             Some(Mark::Ready(seconds)) if self.ready.is_none() => {
                 self.ready = Some(seconds);
@@ -306,6 +373,10 @@ impl Vm {
     }
 
     fn collect(mut self, end: End) -> Result<Run, Error> {
+        if let Some(power) = &self.prepared.power {
+            // After a cut there is nothing left.
+            power.drain().map_err(|error| Error::Host(format!("the disks: {error}")))?;
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         let failed = self.ended.is_some_and(|status| !status.success()) && matches!(end, End::NotReady(_));
         if failed {

@@ -351,12 +351,15 @@ fn a_kernel_that_is_none_is_3_with_qemus_words() {
 
 #[test]
 fn a_guest_that_does_not_end_is_4() {
-    for (words, part) in [("AEGIS-READY 1\n", "did not end"), ("working\n", "did not become ready")] {
+    // A busy host takes its time to get a guest so far that it can say something.
+    for (words, seconds, part) in
+        [("AEGIS-READY 1\n", "10", "did not end"), ("working\n", "2", "did not become ready")]
+    {
         let bench = Bench::new(words, Then::Hang);
         let started = Instant::now();
-        let output = bench.guest(&["--timeout", "2", "--json"]);
+        let output = bench.guest(&["--timeout", seconds, "--json"]);
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-        assert!(started.elapsed() < Duration::from_secs(20));
+        assert!(started.elapsed() < Duration::from_mins(2));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
         let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
         assert_eq!(report["result"], "timed-out");
@@ -373,9 +376,9 @@ fn guests_of(folder: &Path) -> usize {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_mins(2);
     while !holds() {
-        assert!(Instant::now() < end, "{what}: not within 20 s");
+        assert!(Instant::now() < end, "{what}: not within two minutes");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

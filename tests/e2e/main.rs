@@ -4,10 +4,14 @@
 
 mod agent;
 mod bundles;
+mod config;
 mod demo;
 mod enforcement;
+mod export;
 mod glass;
 mod harness;
+mod kills;
 mod power;
+mod ring;
 mod sticks;
 mod trust;

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aegis_qemu::{End, Kernel, Machine, Run, Vm, aegisctl, build_image, project_root};
 
 use crate::evidence::Evidence;
 use crate::slots::Slot;
+
+/// A guest's time. Nothing takes a tenth of it on an idle machine; a guest that hangs is seen all the same.
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// The folder of a scenario. Gone with all outputs when dropped; kept and named when the test fails.
 pub struct Bench {
@@ -86,6 +90,16 @@ impl Bench {
         path
     }
 
+    /// A configuration of this text, for `Machine::config`.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn config(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.at(name);
+        fs::write(&path, text).expect("the configuration is written");
+        path
+    }
+
     /// A bundle of this policy, signed with the development key.
     ///
     /// # Panics
@@ -119,8 +133,8 @@ impl Bench {
     /// When it does not, with what it said.
     pub fn good(mut command: Command) -> Vec<u8> {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
+        let [said, shown] = [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text));
+        assert!(output.status.success(), "{command:?}: {}: {said}{shown}", output.status);
         output.stdout
     }
 
@@ -128,7 +142,7 @@ impl Bench {
     pub fn machine(&self) -> Machine {
         root();
         let number = self.outs.fetch_add(1, Ordering::Relaxed);
-        Machine::new(self.at(&format!("out{number}"))).build(false).kernel(kernel())
+        Machine::new(self.at(&format!("out{number}"))).build(false).kernel(kernel()).timeout(PATIENCE)
     }
 
     /// A machine with a workload `demo` of this script.

@@ -38,6 +38,11 @@ pub fn receipts(run: &Run) -> Vec<Value> {
     ordered.into_iter().map(|(_, receipt)| receipt).collect()
 }
 
+/// The sum of this field over the events of this kind.
+pub fn count_in(run: &Evidence, kind: &str, field: &str) -> u64 {
+    run.kind(kind).iter().filter_map(|event| event[field].as_u64()).sum()
+}
+
 impl Deref for Evidence {
     type Target = Run;
 
@@ -52,19 +57,8 @@ impl Evidence {
     /// # Panics
     /// When there is none or it does not verify.
     pub fn read(run: Run) -> Self {
-        let newest = run.export.clone();
-        let newest = newest.unwrap_or_else(|| panic!("the guest left no export: {:?}", run.unread));
-        // A stick that was plugged in late was written to more than once; the newest export is there by two names.
-        let mut all: Vec<PathBuf> = std::fs::read_dir(&run.out)
-            .expect("the outputs are there")
-            .map(|entry| entry.expect("readable").path())
-            .filter(|path| {
-                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"export-"))
-            })
-            .collect();
-        if all.is_empty() {
-            all.push(newest);
-        }
+        let all = run.exports.clone();
+        assert!(!all.is_empty(), "the guest left no export: {:?}", run.unread);
         Self::verify(&all);
         let mut events: Vec<Value> = all.iter().flat_map(|export| Self::show(export)).collect();
         events.sort_by_key(|event| event["sequence"].as_u64());
@@ -82,7 +76,23 @@ impl Evidence {
         Bench::good(command);
     }
 
-    fn show(export: &Path) -> Vec<Value> {
+    /// What `aegisctl export verify --json` says of these, whole or not.
+    ///
+    /// # Panics
+    /// When it says nothing.
+    pub fn report(exports: &[PathBuf]) -> Value {
+        let mut command = Bench::aegisctl();
+        let output = command.args(["export", "verify", "--json"]).args(exports).output();
+        let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The events of an export that verifies.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn show(export: &Path) -> Vec<Value> {
         let mut command = Bench::aegisctl();
         command.args(["export", "show"]).arg(export).args(["--format", "json"]);
         let lines = String::from_utf8(Bench::good(command)).expect("JSON is UTF-8");

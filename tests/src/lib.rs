@@ -3,8 +3,9 @@
 mod bench;
 mod evidence;
 pub mod hostile;
+pub mod kills;
 mod slots;
 
 pub use bench::{Bench, Rule, root};
-pub use evidence::{Evidence, receipts};
+pub use evidence::{Evidence, count_in, receipts};
 pub use slots::Slot;

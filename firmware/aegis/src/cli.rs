@@ -7,6 +7,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::commands;
+use crate::commands::stick::What;
 use crate::outcome::Failure;
 use crate::run;
 
@@ -15,6 +16,10 @@ use crate::run;
 pub(crate) enum Command {
     Help,
     Version,
+    ConfigCheck { file: Option<PathBuf>, json: bool },
+    ConfigShow { json: bool },
+    ConfigTemplate,
+    Health { json: bool },
     Load,
     Run(run::Options),
     Status { json: bool, wait: Duration },
@@ -28,10 +33,11 @@ pub(crate) enum Command {
     PolicyApply { file: PathBuf, sha256: Option<[u8; 32]> },
     PolicyHistory { json: bool },
     PolicyRollback,
+    PolicySettle,
     PolicyStatus { json: bool },
     PolicyVerify { file: PathBuf, json: bool },
     Workload { name: OsString, command: Vec<OsString> },
-    Export { to: PathBuf, from: Option<u64>, ring: Option<PathBuf> },
+    Export(commands::export::Options),
 }
 
 /// The help, with examples.
@@ -45,16 +51,23 @@ Usage: aegis COMMAND
       [--ring DEVICE]         instead of the partition labelled aegis-ring
   status [--json]             what the agent says of itself
          [--wait SECONDS]     wait until it is ready
+  health [--json]             does it keep its promises now? a line for each thing that is not as it should be
+  config check [FILE]         would it be taken? without FILE: the one in own storage
+         [--json]
+  config show [--json]        what is configured, or stands in for it
+  config template             the file to begin with: every key, explained, with its default
   stick watch                 take each stick on USB that is labelled AEGIS, once a plug, until killed
   stick take [DEVICE]         take one: roots, bundles, token from it; receipts and evidence to it
         [--wait SECONDS]      when no device is named: wait until there is one
         [--no-export]         receipts, no evidence
+        [--evidence]          take nothing: evidence to it, if there is any (what `watch` does every so often)
         [--final]             take nothing: the rest of the evidence and the last status to it
   policy status [--json]      what is in force, where it comes from, what is remembered
   policy history [--json]     the last decisions on bundles, root metadata and tokens
   policy verify FILE [--json] would it be taken from a stick? changes nothing
   policy apply FILE           take one bundle, also one that is held back
          [--sha256 HEX]       only if the file has this SHA-256
+  policy settle               what was decided is in the kernel again, if a decision was cut short
   policy rollback             back to the policy before the one in force
   break-glass status [--json] is the glass broken, and what would break it
   break-glass challenge       what a token for this boot is made from
@@ -65,6 +78,8 @@ Usage: aegis COMMAND
   workload run NAME -- CMD    run CMD confined as the workload NAME
   export --to DIR             write signed evidence that was not exported yet
          [--from SEQUENCE]    or again from this event on
+         [--to-sequence LAST] and up to that one
+         [--json]
          [--ring DEVICE]      instead of the partition labelled aegis-ring
   version
 
@@ -107,6 +122,8 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "load" => nothing_more(words, Command::Load),
         "run" => parse_run(words),
         "status" => parse_status(words),
+        "config" => parse_config(words),
+        "health" => parse_health(words),
         "stick" => parse_stick(words),
         "break-glass" => parse_break_glass(words),
         "policy" => parse_policy(words),
@@ -159,26 +176,60 @@ fn parse_status(mut words: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Status { json, wait })
 }
 
+fn parse_health(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let mut json = false;
+    while let Some(word) = words.next()? {
+        match word {
+            Long("json") => json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Health { json })
+}
+
+fn parse_config(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`check`, `show` or `template`")?;
+    let (mut file, mut json) = (None, false);
+    let is = |names: &[&str]| action.to_str().is_some_and(|action| names.contains(&action));
+    while let Some(word) = words.next()? {
+        match word {
+            Value(path) if is(&["check"]) && file.is_none() => file = Some(PathBuf::from(path)),
+            Long("json") if is(&["check", "show"]) => json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match action.to_str() {
+        Some("check") => Ok(Command::ConfigCheck { file, json }),
+        Some("show") => Ok(Command::ConfigShow { json }),
+        Some("template") => Ok(Command::ConfigTemplate),
+        _ => Err(usage(format!("unknown command \"config {}\"", action.display()))),
+    }
+}
+
 fn parse_stick(mut words: lexopt::Parser) -> Result<Command, Failure> {
     let action = operand(&mut words, "`take` or `watch`")?;
     match action.to_str() {
         Some("watch") => nothing_more(words, Command::StickWatch),
         Some("take") => {
             let mut options = commands::stick::Options::default();
+            let is_all = |options: &commands::stick::Options| options.what == What::All;
             while let Some(word) = words.next()? {
                 match word {
                     Value(device) if options.device.is_none() => options.device = Some(device.into()),
                     Long("wait") => {
                         options.wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?));
                     }
-                    Long("no-export") => options.no_export = true,
-                    Long("final") => options.last = true,
+                    Long("no-export") if is_all(&options) => options.what = What::NoEvidence,
+                    Long("evidence") if is_all(&options) => options.what = What::Evidence,
+                    Long("final") if is_all(&options) => options.what = What::Last,
+                    Long("no-export" | "evidence" | "final") => {
+                        return Err(usage("of --no-export, --evidence and --final one at most"));
+                    }
                     Long("help") | Short('h') => return Ok(Command::Help),
                     other => return Err(other.unexpected().into()),
                 }
-            }
-            if options.no_export && options.last {
-                return Err(usage("--final is about what --no-export leaves out"));
             }
             Ok(Command::StickTake(options))
         }
@@ -212,7 +263,7 @@ fn parse_break_glass(mut words: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn parse_policy(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`status`, `history`, `verify`, `apply` or `rollback`")?;
+    let action = operand(&mut words, "`status`, `history`, `verify`, `apply`, `rollback` or `settle`")?;
     let (mut file, mut sha256, mut json) = (None, None, false);
     let is = |name: &[&str]| action.to_str().is_some_and(|action| name.contains(&action));
     while let Some(word) = words.next()? {
@@ -229,6 +280,7 @@ fn parse_policy(mut words: lexopt::Parser) -> Result<Command, Failure> {
         Some("apply") => Ok(Command::PolicyApply { file: file?, sha256 }),
         Some("history") => Ok(Command::PolicyHistory { json }),
         Some("rollback") => Ok(Command::PolicyRollback),
+        Some("settle") => Ok(Command::PolicySettle),
         Some("status") => Ok(Command::PolicyStatus { json }),
         Some("verify") => Ok(Command::PolicyVerify { file: file?, json }),
         _ => Err(usage(format!("unknown command \"policy {}\"", action.display()))),
@@ -262,18 +314,26 @@ fn parse_workload(mut words: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn parse_export(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let (mut to, mut from, mut ring) = (None, None, None);
+    let mut options = commands::export::Options::default();
     while let Some(word) = words.next()? {
         match word {
-            Long("to") => to = Some(words.value()?.into()),
-            Long("from") => from = Some(words.value()?.parse()?),
-            Long("ring") => ring = Some(words.value()?.into()),
+            Long("to") => options.to = words.value()?.into(),
+            Long("from") => options.from = Some(words.value()?.parse()?),
+            Long("to-sequence") => options.last = Some(words.value()?.parse()?),
+            Long("ring") => options.ring = Some(words.value()?.into()),
+            Long("json") => options.json = true,
             Long("help") | Short('h') => return Ok(Command::Help),
             other => return Err(other.unexpected().into()),
         }
     }
-    let to = to.ok_or_else(|| usage("--to DIR is missing"))?;
-    Ok(Command::Export { to, from, ring })
+    if options.to.as_os_str().is_empty() {
+        return Err(usage("--to DIR is missing"));
+    }
+    match (options.from, options.last) {
+        (None, Some(_)) => Err(usage("--to-sequence is about a range that begins with --from")),
+        (Some(from), Some(last)) if last < from.max(1) => Err(usage("--to-sequence is before --from")),
+        _ => Ok(Command::Export(options)),
+    }
 }
 
 #[cfg(test)]
@@ -290,22 +350,34 @@ mod tests {
         assert!(matches!(parse(&["run", "--trace"]), Ok(Command::Run(run::Options { trace: true, .. }))));
         assert!(matches!(
             parse(&["export", "--to", "/x", "--from=7"]),
-            Ok(Command::Export { from: Some(7), .. })
+            Ok(Command::Export(commands::export::Options { from: Some(7), last: None, .. }))
+        ));
+        assert!(matches!(
+            parse(&["export", "--to", "/x", "--from", "7", "--to-sequence", "9", "--json"]),
+            Ok(Command::Export(commands::export::Options { from: Some(7), last: Some(9), json: true, .. }))
         ));
         assert!(matches!(
             parse(&["stick", "take", "--wait", "5", "--no-export"]),
-            Ok(Command::StickTake(commands::stick::Options {
-                device: None,
-                no_export: true,
-                last: false,
-                ..
-            }))
+            Ok(Command::StickTake(commands::stick::Options { device: None, what: What::NoEvidence, .. }))
         ));
         assert!(matches!(
             parse(&["stick", "take", "/dev/sda1", "--final"]),
-            Ok(Command::StickTake(commands::stick::Options { device: Some(_), last: true, .. }))
+            Ok(Command::StickTake(commands::stick::Options { device: Some(_), what: What::Last, .. }))
+        ));
+        assert!(matches!(
+            parse(&["config", "check", "f", "--json"]),
+            Ok(Command::ConfigCheck { file: Some(_), json: true })
+        ));
+        assert!(matches!(parse(&["config", "check"]), Ok(Command::ConfigCheck { file: None, json: false })));
+        assert!(matches!(parse(&["config", "show", "--json"]), Ok(Command::ConfigShow { json: true })));
+        assert!(matches!(parse(&["health", "--json"]), Ok(Command::Health { json: true })));
+        assert!(matches!(parse(&["config", "template"]), Ok(Command::ConfigTemplate)));
+        assert!(matches!(
+            parse(&["stick", "take", "--evidence", "/dev/sda1"]),
+            Ok(Command::StickTake(commands::stick::Options { what: What::Evidence, .. }))
         ));
         assert!(matches!(parse(&["stick", "watch"]), Ok(Command::StickWatch)));
+        assert!(matches!(parse(&["policy", "settle"]), Ok(Command::PolicySettle)));
         assert!(matches!(parse(&["break-glass", "apply", "f"]), Ok(Command::BreakGlassApply { .. })));
         assert!(matches!(
             parse(&["break-glass", "status", "--json"]),
@@ -341,6 +413,9 @@ mod tests {
             &["status", "--wait", "-1"],
             &["export"],
             &["export", "--to", "/x", "--from", "y"],
+            &["export", "--to", "/x", "--to-sequence", "9"],
+            &["export", "--to", "/x", "--from", "9", "--to-sequence", "8"],
+            &["export", "--to", "/x", "--from", "0", "--to-sequence", "0"],
             &["workload", "run"],
             &["workload", "run", "a"],
             &["policy"],
@@ -352,12 +427,20 @@ mod tests {
             &["policy", "verify", "f", "--sha256", &"00".repeat(32)],
             &["policy", "rollback", "f"],
             &["policy", "nope"],
+            &["health", "x"],
+            &["config"],
+            &["config", "nope"],
+            &["config", "check", "f", "g"],
+            &["config", "show", "f"],
+            &["config", "template", "--json"],
             &["stick"],
             &["stick", "/media/stick"],
             &["stick", "watch", "x"],
             &["stick", "take", "/dev/sda", "/dev/sdb"],
             &["stick", "take", "--wait"],
             &["stick", "take", "--final", "--no-export"],
+            &["stick", "take", "--evidence", "--final"],
+            &["policy", "settle", "f"],
             &["break-glass"],
             &["break-glass", "apply"],
             &["break-glass", "apply", "f", "--json"],

@@ -8,9 +8,7 @@ pub(crate) const COMMAND_HEAP_BYTES: usize = 96 * 1024 * 1024;
 pub(crate) const QUEUE_EVENTS: usize = 128;
 /// Commit buffer of the ring, bytes.
 pub(crate) const COMMIT_BYTES: usize = 64 * 1024;
-/// Bytes pending that make the writer commit at once.
-pub(crate) const COMMIT_AT_BYTES: usize = 48 * 1024;
-/// Longest time between an event's arrival at the writer and the flush, ms: the durable loss window.
+/// Time between an event's arrival at the writer and the flush, ms, unless it is configured otherwise.
 pub(crate) const COMMIT_AT_MILLIS: u64 = 100;
 /// How long the agent drains the kernel ring buffer after SIGTERM, ms.
 pub(crate) const DRAIN_MILLIS: u64 = 5_000;
@@ -20,6 +18,12 @@ pub(crate) const BALANCE_MILLIS: u64 = 500;
 pub(crate) const RETRY_MILLIS: u64 = 250;
 /// How often a failed write to the ring is tried on the way out.
 pub(crate) const RETRIES_AT_STOP: u32 = 4;
+/// How often the agent looks whether it is to end while its ring is full, ms: an export wakes it at once.
+pub(crate) const FULL_MILLIS: u64 = 250;
+/// Checkpoints while the ring comes round once, however fast that is.
+pub(crate) const EPOCHS_A_ROUND: u64 = 4;
+/// How long a checkpoint that was asked for may take, ms.
+pub(crate) const CHECKPOINT_MILLIS: u64 = 5_000;
 /// Workload slots whose losses are watched.
 pub(crate) const WORKLOADS: usize = aegis_probes::abi::WORKLOADS_MAX;
 /// Longest request or reply on the control socket, bytes.
@@ -40,6 +44,8 @@ pub(crate) const BLOCK_DEVICES: usize = 256;
 pub(crate) const TAKES_A_MINUTE: usize = 10;
 /// How long a process may take over one stick, its evidence included, s.
 pub(crate) const TAKE_SECONDS: u64 = 600;
+/// How long a process may take to put back in force what was decided, s.
+pub(crate) const SETTLE_SECONDS: u64 = 120;
 /// How long a stick waits for the one before it, s.
 pub(crate) const TAKE_WAIT_SECONDS: u64 = 60;
 /// How long the agent's last events are waited for before they are exported, ms.
@@ -63,3 +69,19 @@ pub(crate) const HISTORY_ENTRIES: usize = 64;
 pub(crate) const HISTORY_BYTES: u64 = 128 * 1024;
 /// Longest place of origin in the history, bytes.
 pub(crate) const ORIGIN_BYTES: usize = 200;
+/// What an export leaves free of a stick, bytes: receipts and the status must fit, too.
+pub(crate) const KEPT_FREE_BYTES: u64 = 64 * 1024;
+/// Largest export, bytes: vfat has no larger file.
+pub(crate) const EXPORT_BYTES: u64 = u32::MAX as u64;
+/// How often an export is tried on a stick that takes less than it says.
+pub(crate) const EXPORT_TRIES: u32 = 4;
+/// Events that are looked at to say how much space the rest takes, and what one takes when none can be.
+pub(crate) const EVENTS_LOOKED_AT: u64 = 16_384;
+pub(crate) const EVENT_BYTES_TYPICAL: u64 = 256;
+/// How long `aegis health` waits for the books to balance or to stand still, ms, and how often it looks.
+pub(crate) const HEALTH_MILLIS: u64 = 5_000;
+pub(crate) const HEALTH_LOOK_MILLIS: u64 = 100;
+/// For how long nothing moves that is missing rather than on its way, ms. The agent looks for losses ten times a second.
+pub(crate) const HEALTH_STILL_MILLIS: u64 = 1_000;
+/// How late a checkpoint may be before that is a fault: a disk that is busy, s.
+pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;

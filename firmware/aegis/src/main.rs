@@ -3,11 +3,13 @@
 //! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
 //! - [`run`]: the long-lived agent.
 //! - [`stick`]: sticks that are plugged in.
+//! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
 //! - [`commands`]: what an operator or the boot scripts call.
 
 mod cli;
 mod commands;
+mod config;
 mod heap;
 mod kernel;
 mod limits;
@@ -38,6 +40,10 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Help => say(cli::HELP.trim_end()),
         Command::Version => say(concat!("aegis ", env!("CARGO_PKG_VERSION"))),
+        Command::ConfigCheck { file, json } => commands::config::check(file.as_deref(), json),
+        Command::ConfigShow { json } => commands::config::show(json),
+        Command::ConfigTemplate => commands::config::template(),
+        Command::Health { json } => commands::health::run(json),
         Command::Load => commands::load::run(),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),
@@ -51,9 +57,10 @@ fn dispatch(command: Command) -> Outcome {
         Command::PolicyApply { file, sha256 } => commands::policy::apply(&file, sha256),
         Command::PolicyHistory { json } => commands::policy_status::history(json),
         Command::PolicyRollback => commands::policy::rollback(),
+        Command::PolicySettle => commands::settle::run(),
         Command::PolicyStatus { json } => commands::policy_status::status(json),
         Command::PolicyVerify { file, json } => commands::policy::verify(&file, json),
         Command::Workload { name, command } => commands::workload::run(&name, &command),
-        Command::Export { to, from, ring } => commands::export::run(&to, from, ring.as_deref()),
+        Command::Export(options) => commands::export::run(&options),
     }
 }

@@ -4,9 +4,9 @@ use minicbor::Decoder;
 use minicbor::data::Type;
 
 use crate::encode::key;
-use crate::kind::{Cause, Kind, Mode, ModeReason, Verdict};
+use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
 use crate::limits;
-use crate::model::{Accounts, Body, Decision, Event, File, Process, Subject};
+use crate::model::{Accounts, Body, Decision, Event, File, Gap, Process, Subject};
 
 /// Why bytes are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +200,16 @@ impl<'a> Reader<'a> {
         Ok(Accounts { seen, written, lost })
     }
 
+    fn gap(&mut self) -> Result<Gap, DecodeError> {
+        Ok(Gap {
+            cause: GapCause::from_number(self.u8_at(key::GAP_CAUSE)?).ok_or(DecodeError::Unknown)?,
+            first: self.u64_at(key::FIRST)?,
+            last: self.u64_at(key::LAST)?,
+            total: self.u64_at(key::TOTAL)?,
+            boot: self.bytes_at(key::BOOT)?.try_into().map_err(|_| DecodeError::Malformed)?,
+        })
+    }
+
     fn body(&mut self, kind: Kind, decision: Option<Decision<'a>>) -> Result<Body<'a>, DecodeError> {
         let decided = || decision.ok_or(DecodeError::Malformed);
         Ok(match kind {
@@ -263,6 +273,13 @@ impl<'a> Reader<'a> {
                 let (until, passed) = (self.u64_at(key::UNTIL)?, self.u64_at(key::PASSED)?);
                 Body::GlassMended { until, passed, mode, reason }
             }
+            Kind::RingLevel => {
+                let level = Level::from_number(self.u8_at(key::LEVEL)?).ok_or(DecodeError::Unknown)?;
+                Body::RingLevel { level, percent: self.u8_at(key::PERCENT)? }
+            }
+            Kind::Gap => Body::Gap(self.gap()?),
+            Kind::Seal => Body::Seal { code: self.str_at(key::CODE)?, epoch: self.u64_at(key::EPOCH)? },
+            Kind::Config => Body::Config { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? },
         })
     }
 }

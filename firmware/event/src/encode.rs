@@ -48,6 +48,13 @@ pub(crate) mod key {
     pub(crate) const ROOT_VERSION: u8 = 37;
     pub(crate) const EXPIRES: u8 = 38;
     pub(crate) const NOW: u8 = 39;
+    pub(crate) const LEVEL: u8 = 40;
+    pub(crate) const PERCENT: u8 = 41;
+    pub(crate) const GAP_CAUSE: u8 = 42;
+    pub(crate) const FIRST: u8 = 43;
+    pub(crate) const LAST: u8 = 44;
+    pub(crate) const TOTAL: u8 = 45;
+    pub(crate) const BOOT: u8 = 46;
 }
 
 /// Why an event could not be encoded.
@@ -59,6 +66,8 @@ pub enum EncodeError {
     FieldTooLong,
     /// A decision says that broken glass let it pass, but is not an audited one by a rule.
     NotAudited,
+    /// A percentage over 100, or a gap whose figures don't go together.
+    Inconsistent,
 }
 
 impl core::fmt::Display for EncodeError {
@@ -67,6 +76,7 @@ impl core::fmt::Display for EncodeError {
             Self::NoRoom => "no room for the event",
             Self::FieldTooLong => "a field of the event is too long",
             Self::NotAudited => "what broken glass let pass is not audited by a rule",
+            Self::Inconsistent => "the figures of the event don't go together",
         })
     }
 }
@@ -81,13 +91,22 @@ impl Event<'_> {
     ///
     /// # Errors
     /// [`EncodeError::FieldTooLong`] when a field is over its limit, [`EncodeError::NotAudited`] when a decision
-    /// contradicts itself, [`EncodeError::NoRoom`] when `out` is too short. Nothing is to be read from `out` after an error.
+    /// contradicts itself, [`EncodeError::Inconsistent`] when figures do, [`EncodeError::NoRoom`] when `out` is too short.
+    /// Nothing is to be read from `out` after an error.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         if !self.fits() {
             return Err(EncodeError::FieldTooLong);
         }
         if self.passed_glass().is_some_and(|d| d.verdict != Verdict::Audited || d.rule.is_empty()) {
             return Err(EncodeError::NotAudited);
+        }
+        let consistent = match &self.body {
+            Body::RingLevel { percent, .. } => *percent <= 100,
+            Body::Gap(gap) => gap.consistent(),
+            _ => true,
+        };
+        if !consistent {
+            return Err(EncodeError::Inconsistent);
         }
         let mut encoder = minicbor::Encoder::new(Cursor::new(out));
         self.write(&mut encoder).map_err(|_| EncodeError::NoRoom)?;
@@ -116,9 +135,11 @@ impl Event<'_> {
                 Body::Policy { code, detail, .. }
                 | Body::BreakGlass { code, reason: detail, .. }
                 | Body::Root { code, detail, .. }
-                | Body::Stick { code, detail } => {
+                | Body::Stick { code, detail }
+                | Body::Config { code, detail } => {
                     code.len() <= limits::DETAIL_BYTES && detail.len() <= limits::DETAIL_BYTES
                 }
+                Body::Seal { code, .. } => code.len() <= limits::DETAIL_BYTES,
                 Body::Loss { workload, .. } => workload.len() <= limits::WORKLOAD_BYTES,
                 _ => true,
             }
@@ -163,13 +184,16 @@ impl Event<'_> {
             | Body::Exit { .. }
             | Body::Open { .. }
             | Body::Start { .. }
-            | Body::Stick { .. } => 2,
+            | Body::Stick { .. }
+            | Body::RingLevel { .. }
+            | Body::Seal { .. }
+            | Body::Config { .. } => 2,
             Body::Exec { .. } | Body::Loss { .. } | Body::Accounts(_) => 3,
             Body::Connect { .. }
             | Body::ModeChange { .. }
             | Body::PolicyStale { .. }
             | Body::GlassMended { .. } => 4,
-            Body::Policy { .. } | Body::BreakGlass { .. } | Body::Root { .. } => 5,
+            Body::Policy { .. } | Body::BreakGlass { .. } | Body::Root { .. } | Body::Gap(_) => 5,
         };
         2 + subject + decision + body + glass
     }
@@ -236,7 +260,7 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
             out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(detail)?;
             out.u8(key::ROOT_VERSION)?.u64(*version)?;
         }
-        Body::Stick { code, detail } => {
+        Body::Stick { code, detail } | Body::Config { code, detail } => {
             out.u8(key::CODE)?.str(code)?.u8(key::DETAIL)?.str(detail)?;
         }
         Body::PolicyStale { epoch, sequence, expires, now } => {
@@ -246,6 +270,17 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         Body::GlassMended { until, passed, mode, reason } => {
             out.u8(key::MODE)?.u8(mode.number())?.u8(key::REASON)?.u8(reason.number())?;
             out.u8(key::UNTIL)?.u64(*until)?.u8(key::PASSED)?.u64(*passed)?;
+        }
+        Body::RingLevel { level, percent } => {
+            out.u8(key::LEVEL)?.u8(level.number())?.u8(key::PERCENT)?.u8(*percent)?;
+        }
+        Body::Gap(gap) => {
+            out.u8(key::GAP_CAUSE)?.u8(gap.cause.number())?;
+            out.u8(key::FIRST)?.u64(gap.first)?.u8(key::LAST)?.u64(gap.last)?;
+            out.u8(key::TOTAL)?.u64(gap.total)?.u8(key::BOOT)?.bytes(&gap.boot)?;
+        }
+        Body::Seal { code, epoch } => {
+            out.u8(key::CODE)?.str(code)?.u8(key::EPOCH)?.u64(*epoch)?;
         }
     }
     Ok(())

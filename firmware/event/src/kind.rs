@@ -78,6 +78,14 @@ numbered! {
         Accounts = 51, "accounts";
         /// The glass is whole again: denials are real from here on.
         GlassMended = 52, "glass-mended";
+        /// How full the ring is of events that were not exported changed its name.
+        RingLevel = 53, "ring-level";
+        /// Sequences of the ring that can't be read, now or from here on.
+        Gap = 54, "gap";
+        /// A chain of sealing keys begins, or checkpoints can't be stored.
+        Seal = 55, "seal";
+        /// The configuration that the agent runs with.
+        Config = 56, "config";
     }
 }
 
@@ -139,5 +147,31 @@ numbered! {
         HookMissing = 4, "hook-missing";
         /// The glass is broken: whatever was proven, nothing is denied until it is whole again.
         BrokenGlass = 5, "broken-glass";
+    }
+}
+
+numbered! {
+    /// How full the ring is of events that were not exported.
+    Level {
+        /// Below what asks for an export.
+        Normal = 0, "normal";
+        /// Export soon.
+        High = 1, "high";
+        /// Export now.
+        Critical = 2, "critical";
+        /// Nothing more is taken until there is an export: only where the ring is configured to stop.
+        Full = 3, "full";
+    }
+}
+
+numbered! {
+    /// Why sequences can't be read. The numbers are those of the ring's own gap records.
+    GapCause {
+        /// Overwritten before they were exported.
+        Overwritten = 1, "overwritten";
+        /// The run before ended without a seal: what it had not committed is gone, and nobody can know how much that was.
+        Cut = 2, "cut";
+        /// Committed bytes were found damaged.
+        Damaged = 3, "damaged";
     }
 }

@@ -19,6 +19,6 @@ mod text;
 
 pub use decode::DecodeError;
 pub use encode::EncodeError;
-pub use kind::{Cause, Kind, Mode, ModeReason, Verdict};
-pub use model::{Accounts, Body, Decision, Event, File, Process, Subject};
+pub use kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
+pub use model::{Accounts, Body, Decision, Event, File, Gap, Process, Subject};
 pub use text::Printable;

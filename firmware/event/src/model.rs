@@ -1,6 +1,6 @@
 //! The shape of an event in memory: borrowed, fixed, no allocation.
 
-use crate::kind::{Cause, Kind, Mode, ModeReason, Verdict};
+use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,6 +230,56 @@ pub enum Body<'a> {
         /// Why it is that.
         reason: ModeReason,
     },
+    /// How full the ring is of events that were not exported is called otherwise from here on.
+    RingLevel {
+        /// The level.
+        level: Level,
+        /// What they take of the ring's capacity, percent, 0 to 100.
+        percent: u8,
+    },
+    /// Sequences can't be read.
+    Gap(Gap),
+    /// A chain of sealing keys begins, or a checkpoint could not be stored.
+    Seal {
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// The epoch that runs.
+        epoch: u64,
+    },
+    /// The configuration that the agent runs with.
+    Config {
+        /// Where it comes from: `defaults`, `file`, `last-good`.
+        code: &'a str,
+        /// For a person: what it says, or what is wrong with the file.
+        detail: &'a str,
+    },
+}
+
+/// What can't be read, as the ring's own gap record says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Why.
+    pub cause: GapCause,
+    /// First sequence that is missing. Of a cut: the one after the last that is certain; it was given again.
+    pub first: u64,
+    /// Last sequence that is missing. Of a cut: the one before `first`, as none is known to be missing.
+    pub last: u64,
+    /// Sequences lost by this cause since the ring was formatted, these included; cuts, for a cut.
+    pub total: u64,
+    /// The boot whose run ended, for a cut and for damage; zeros otherwise.
+    pub boot: [u8; 16],
+}
+
+impl Gap {
+    /// What it says goes together.
+    pub(crate) const fn consistent(&self) -> bool {
+        match self.cause {
+            GapCause::Cut => self.first > 0 && self.last == self.first - 1 && self.total > 0,
+            GapCause::Overwritten | GapCause::Damaged => {
+                self.first > 0 && self.first <= self.last && self.last - self.first < self.total
+            }
+        }
+    }
 }
 
 /// The accounting law: `seen = written + lost`, all since the probes were loaded in this boot.
@@ -281,6 +331,10 @@ impl Body<'_> {
             Self::Stick { .. } => Kind::Stick,
             Self::PolicyStale { .. } => Kind::PolicyStale,
             Self::GlassMended { .. } => Kind::GlassMended,
+            Self::RingLevel { .. } => Kind::RingLevel,
+            Self::Gap(_) => Kind::Gap,
+            Self::Seal { .. } => Kind::Seal,
+            Self::Config { .. } => Kind::Config,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use core::fmt::{Display, Formatter, Result, Write};
 
-use crate::model::{Body, Decision, Event, File};
+use crate::kind::GapCause;
+use crate::model::{Body, Decision, Event, File, Gap};
 
 /// Shows bytes from a hostile place (paths, names, arguments) so that they can't drive a terminal:
 /// printable ASCII and well-formed UTF-8 letters stay, everything else becomes `\xNN`.
@@ -146,7 +147,7 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             let code = Printable(code.as_bytes());
             write!(f, "{code} version {version} epoch {epoch} ({})", Printable(detail.as_bytes()))
         }
-        Body::Stick { code, detail } => {
+        Body::Stick { code, detail } | Body::Config { code, detail } => {
             write!(f, "{} ({})", Printable(code.as_bytes()), Printable(detail.as_bytes()))
         }
         Body::PolicyStale { epoch, sequence, expires, now } => {
@@ -154,6 +155,19 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
         }
         Body::GlassMended { until, passed, mode, reason } => {
             write!(f, "at {}, {passed} would-be denials passed; {mode} ({reason})", Moment(*until))
+        }
+        Body::RingLevel { level, percent } => write!(f, "{level}: {percent}% not exported"),
+        Body::Gap(gap) => write_gap(f, gap),
+        Body::Seal { code, epoch } => write!(f, "{} epoch {epoch}", Printable(code.as_bytes())),
+    }
+}
+
+fn write_gap(f: &mut Formatter<'_>, gap: &Gap) -> Result {
+    let Gap { cause, first, last, total, .. } = gap;
+    match cause {
+        GapCause::Cut => write!(f, "{cause} behind sequence {last}, {total} so far"),
+        GapCause::Overwritten | GapCause::Damaged => {
+            write!(f, "{cause} {first} to {last}, {total} so far")
         }
     }
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use aegis_event::{
-    Accounts, Body, Cause, Decision, DecodeError, EncodeError, Event, File, Kind, Mode, ModeReason, Process,
-    Subject, Verdict, limits,
+    Accounts, Body, Cause, Decision, DecodeError, EncodeError, Event, File, Gap, GapCause, Kind, Level, Mode,
+    ModeReason, Process, Subject, Verdict, limits,
 };
 use proptest::prelude::*;
 
@@ -81,7 +81,22 @@ fn every_kind() -> Vec<Event<'static>> {
             mode: Mode::Enforcing,
             reason: ModeReason::SelfTestPassed,
         }),
+        said(Body::RingLevel { level: Level::High, percent: 70 }),
+        said(Body::RingLevel { level: Level::Full, percent: 100 }),
+        said(Body::Gap(overwritten())),
+        said(Body::Gap(Gap { cause: GapCause::Damaged, boot: [7; 16], ..overwritten() })),
+        said(Body::Gap(cut())),
+        said(Body::Seal { code: "began", epoch: 0 }),
+        said(Body::Config { code: "last-good", detail: "config.toml line 3: no such key" }),
     ]
+}
+
+fn overwritten() -> Gap {
+    Gap { cause: GapCause::Overwritten, first: 5, last: 9, total: 5, boot: [0; 16] }
+}
+
+fn cut() -> Gap {
+    Gap { cause: GapCause::Cut, first: 5, last: 4, total: 1, boot: [7; 16] }
 }
 
 fn encode(event: &Event<'_>) -> Vec<u8> {
@@ -160,6 +175,33 @@ fn only_what_was_audited_by_a_rule_was_let_pass_by_broken_glass() {
 }
 
 #[test]
+fn figures_that_contradict_each_other_are_refused() {
+    let gap = overwritten();
+    for body in [
+        Body::RingLevel { level: Level::Full, percent: 101 },
+        Body::Gap(Gap { first: 0, ..gap }),
+        Body::Gap(Gap { last: 4, ..gap }),
+        Body::Gap(Gap { total: 4, ..gap }),
+        Body::Gap(Gap { cause: GapCause::Damaged, total: 0, ..gap }),
+        Body::Gap(Gap { last: 5, ..cut() }),
+        Body::Gap(Gap { total: 0, ..cut() }),
+        Body::Gap(Gap { first: 0, last: u64::MAX, ..cut() }),
+    ] {
+        let event = Event { time: 0, subject: None, body };
+        assert_eq!(event.encode(&mut [0; 1024]), Err(EncodeError::Inconsistent), "{body:?}");
+    }
+    // {0: 53, 1: 5, 40: 3, 41: 100}: what is not written is not read.
+    let good = [0xa4, 0x00, 0x18, 53, 0x01, 0x05, 0x18, 40, 0x03, 0x18, 41, 0x18, 100];
+    let level = Body::RingLevel { level: Level::Full, percent: 100 };
+    assert_eq!(Event::decode(&good), Ok(Event { time: 5, subject: None, body: level }));
+    for (at, byte, why) in [(12, 101, DecodeError::Malformed), (8, 4, DecodeError::Unknown)] {
+        let mut bytes = good;
+        bytes[at] = byte;
+        assert_eq!(Event::decode(&bytes), Err(why), "byte {at} as {byte}");
+    }
+}
+
+#[test]
 fn no_prefix_and_no_suffix_is_an_event() {
     for event in every_kind() {
         let bytes = encode(&event);
@@ -224,6 +266,9 @@ fn texts_over_their_limit_are_refused() {
         Body::Stick { code: "", detail: text },
         Body::Stick { code: text, detail: "" },
         Body::Start { version: text, clean: true },
+        Body::Seal { code: text, epoch: 0 },
+        Body::Config { code: "", detail: text },
+        Body::Config { code: text, detail: "" },
     ] {
         let event = Event { time: 0, subject: None, body };
         assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong), "{}", event.kind());
@@ -249,6 +294,8 @@ fn an_event_shown_to_a_person_drives_no_terminal() {
         Body::Root { code: bad, version: 0, epoch: 0, hash, detail: bad },
         Body::Stick { code: bad, detail: bad },
         Body::Start { version: bad, clean: true },
+        Body::Seal { code: bad, epoch: 0 },
+        Body::Config { code: bad, detail: bad },
         Body::Loss { workload: bad.as_bytes(), cause: Cause::BadRecord, count: 1 },
     ] {
         let line = Event { time: 0, subject: None, body }.to_string();
@@ -257,7 +304,7 @@ fn an_event_shown_to_a_person_drives_no_terminal() {
 }
 
 #[test]
-fn what_broken_glass_did_is_said_in_words() {
+fn what_can_not_be_seen_from_names_is_said_in_words() {
     let lines = [
         (Body::Open { file: file(), flags: 0, decision: let_pass() }, "policy 7, glass-broken"),
         (
@@ -283,6 +330,11 @@ fn what_broken_glass_did_is_said_in_words() {
             },
             "glass-mended at 90.000001, 2 would-be denials passed; enforcing (self-test-passed)",
         ),
+        (Body::RingLevel { level: Level::High, percent: 70 }, "ring-level high: 70% not exported"),
+        (Body::Gap(overwritten()), "gap overwritten 5 to 9, 5 so far"),
+        (Body::Gap(cut()), "gap cut behind sequence 4, 1 so far"),
+        (Body::Seal { code: "seal-state-lost", epoch: 7 }, "seal seal-state-lost epoch 7"),
+        (Body::Config { code: "file", detail: "sync each" }, "config file (sync each)"),
     ];
     for (body, words) in lines {
         let line = Event { time: 0, subject: None, body }.to_string();

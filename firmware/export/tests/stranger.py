@@ -100,6 +100,9 @@ def verify(data):
     # Sequence and head at this place; before the first event those of the one before it.
     at = (manifest[7] or max(manifest[5], manifest[13], 1)) - 1
     chain, sealed, trees, certificates = None, [0, None, None, None], Trees(), []
+    # What could not be read from the ring, policies accepted, the boot of the last checkpoint and those since.
+    gaps, policies, boot, boots = dict(manifest[18]), [], None, set()
+    accounted = manifest[9] + sum(last - first + 1 for first, last in manifest[18])
     for index, (item, raw) in enumerate(found):
         kind = cbor2.loads(item.value[2])[0]
         assert (kind == "manifest") == (index == len(found) - 1)
@@ -120,20 +123,32 @@ def verify(data):
             if chain is not None:
                 assert chain == (cp[5], cp[6], cp[8])
             chain = (cp[5] + 1, cp[7], sha256(raw))
-            assert cp[9] == at and (head is None or cp[10] == head)
+            # In front of a gap it may seal more than there is.
+            assert cp[9] == at and (head is None or cp[10] == head) or cp[9] > at and at + 1 in gaps
+            # What stands between two checkpoints of one boot is of that boot.
+            assert boot != cp[4] or boots <= {boot}
+            boot, boots = cp[4], set()
             trees.checkpoint(cp)
             sealed = [sealed[0] + 1, cp[5], sha256(raw), cp[7]]
         else:
             segment = signed(item, public, EXPORT)
             assert segment[0] == "segment" and segment[1] == 2
             assert segment[2] == device and segment[3] == manifest[3]
+            first = gaps.get(sequence, sequence - 1) + 1
+            if first != sequence:
+                # The chain is not known across a gap.
+                sequence, head, trees = first, segment[6], Trees()
             assert segment[5] == sequence and segment[6] == head
+            boots.add(segment[4])
             trees.segment(segment[9], sequence)
             for event in segment[7]:
                 head = sha256(head, sequence.to_bytes(8, "big"), event)
                 trees.heads.append(head)
-                kind = cbor2.loads(event)[0]
-                kinds[kind] = kinds.get(kind, 0) + 1
+                fields = cbor2.loads(event)
+                assert cbor2.dumps(fields, canonical=True) == event
+                kinds[fields[0]] = kinds.get(fields[0], 0) + 1
+                if fields[0] == 32 and fields[22] == "accepted":
+                    policies.append([fields[23], fields[24], fields[25]])
                 sequence += 1
             assert segment[8] == head
             at, segments = sequence - 1, segments + 1
@@ -145,6 +160,13 @@ def verify(data):
     if manifest[7] == 1:
         assert manifest[11] == sha256(manifest[3])
     assert manifest[19] == sha256(*(raw for _, raw in found[:-1]))
+    # The last policies that were accepted, each once.
+    last = [policy for n, policy in enumerate(policies) if policy not in policies[n + 1:]][-16:]
+    assert manifest[20][1:] == [len(policies), last]
+    if manifest[15] == 0:
+        begin = max(manifest[5], manifest[13], 1)
+        end = min(manifest[14], manifest[6] + 1) if manifest[6] else manifest[14]
+        assert accounted == max(begin, end) - begin
     assert manifest[21] == (sealed if sealed[0] else None)
     return kinds, sealed[0], trees.compared
 

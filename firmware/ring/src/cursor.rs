@@ -124,7 +124,7 @@ impl Cursor {
         let starts_here = |header: &Header| {
             position.is_multiple_of(SECTOR) && u64::from(header.commit) == position / SECTOR
         };
-        Ok(Header::decode(&self.seed, bytes).filter(|h| h.commit == commit || starts_here(h)))
+        Ok(Header::decode(self.seed, bytes).filter(|h| h.commit == commit || starts_here(h)))
     }
 
     fn pass(&mut self, header: &Header, position: u64, window: &Window<'_>) -> Step {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::bytes::{array, put, u16_at, u32_at, u64_at};
 use crate::crc::Seed;
 use crate::limits::{FRAME_HEADER_BYTES, PAYLOAD_BYTES};
+use crate::sha;
 
 /// What a frame is, by its number on disk.
 ///
@@ -45,11 +46,7 @@ pub fn chain_start(ring_id: &[u8; 16]) -> [u8; 32] {
 
 /// The chain after an event: SHA-256 of (`previous` ‖ `sequence` as u64 big-endian ‖ `payload`).
 pub fn chain_next(previous: &[u8; 32], sequence: u64, payload: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(previous);
-    hash.update(sequence.to_be_bytes());
-    hash.update(payload);
-    hash.finalize().into()
+    sha::link(previous, sequence.to_be_bytes(), payload)
 }
 
 /// The fields of a frame's header, less the CRC.
@@ -64,7 +61,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// Writes the frame to the beginning of `out`, which holds at least its length, and returns that.
-    pub(crate) fn encode(&self, seed: &Seed, payload: &[u8], out: &mut [u8]) -> usize {
+    pub(crate) fn encode(&self, seed: Seed, payload: &[u8], out: &mut [u8]) -> usize {
         let end = FRAME_HEADER_BYTES + payload.len();
         let frame = &mut out[..end];
         put(frame, 4, &(payload.len() as u16).to_le_bytes());
@@ -80,7 +77,7 @@ impl Header {
     }
 
     /// The frame at the beginning of `bytes`, if there is one of this seed, whole.
-    pub(crate) fn decode(seed: &Seed, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(seed: Seed, bytes: &[u8]) -> Option<Self> {
         if bytes.len() < FRAME_HEADER_BYTES {
             return None;
         }

@@ -38,6 +38,7 @@ mod merkle;
 mod reader;
 mod recover;
 mod ring;
+mod sha;
 mod survey;
 mod sync;
 mod verify;

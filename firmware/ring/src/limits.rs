@@ -37,6 +37,11 @@ pub const RECORD_BYTES: usize = PAYLOAD_BYTES - RECORD_PREFIX_BYTES;
 /// What the ring keeps of a sealing record in front of it: next epoch, segment.
 pub const RECORD_PREFIX_BYTES: usize = 16;
 
+/// What a ring that stops keeps of each segment: for what its writer says of itself, for checkpoints and the seal.
+pub const RESERVE_BYTES: usize = 16 * SECTOR_BYTES;
+/// Of that, for the seal alone.
+pub const SEAL_BYTES: usize = 2 * SECTOR_BYTES;
+
 /// Percent of the capacity that events not exported may take before the level is high.
 pub const LEVEL_HIGH: u8 = 70;
 /// Percent of the capacity that events not exported may take before the level is critical.

@@ -1,11 +1,9 @@
 //! Merkle tree heads (RFC 6962, section 2.1), leaf by leaf, in logarithmic space.
 
-use sha2::{Digest, Sha256};
+use crate::sha::{empty, leaf, node};
 
 /// Complete subtrees that are remembered: one for each bit of the number of leaves.
 const LEVELS: usize = 64;
-const LEAF: [u8; 1] = [0];
-const NODE: [u8; 1] = [1];
 
 /// A tree that grows at its right edge.
 ///
@@ -31,13 +29,13 @@ impl Merkle {
 
     /// Adds a leaf with these bytes.
     pub fn push(&mut self, data: &[u8]) {
-        let mut node = hash(&[&LEAF, data]);
+        let mut root = leaf(data);
         let mut level = 0;
         while self.leaves >> level & 1 == 1 {
-            node = hash(&[&NODE, &self.subtrees[level], &node]);
+            root = node(&self.subtrees[level], &root);
             level += 1;
         }
-        self.subtrees[level] = node;
+        self.subtrees[level] = root;
         self.leaves += 1;
     }
 
@@ -49,8 +47,8 @@ impl Merkle {
     /// The head of the tree.
     pub fn root(&self) -> [u8; 32] {
         let mut subtrees = (0..LEVELS).filter(|level| self.leaves >> level & 1 == 1);
-        let Some(lowest) = subtrees.next() else { return hash(&[]) };
-        subtrees.fold(self.subtrees[lowest], |right, level| hash(&[&NODE, &self.subtrees[level], &right]))
+        let Some(lowest) = subtrees.next() else { return empty() };
+        subtrees.fold(self.subtrees[lowest], |right, level| node(&self.subtrees[level], &right))
     }
 
     /// Forgets all leaves.
@@ -65,26 +63,28 @@ impl Default for Merkle {
     }
 }
 
-fn hash(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
-
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+
+    fn hash(parts: &[&[u8]]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
 
     /// The definition, as RFC 6962 writes it.
     fn by_definition(leaves: &[&[u8]]) -> [u8; 32] {
         match leaves {
             [] => hash(&[]),
-            [leaf] => hash(&[&LEAF, leaf]),
+            [leaf] => hash(&[&[0], leaf]),
             _ => {
                 let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-                hash(&[&NODE, &by_definition(left), &by_definition(right)])
+                hash(&[&[1], &by_definition(left), &by_definition(right)])
             }
         }
     }

@@ -56,7 +56,7 @@ impl Recovery {
     }
 
     /// What is to be written down about the end of the last run.
-    pub(crate) fn gaps(&self) -> [Option<Gap>; 2] {
+    pub fn gaps(&self) -> [Option<Gap>; 2] {
         let boot_id = self.last_boot.unwrap_or_default();
         let (first, next) = (self.last_sequence + 1, self.next_sequence);
         let cut = Gap { cause: Cause::Cut, first, last: first - 1, total: self.books.cuts, boot_id };

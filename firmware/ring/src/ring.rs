@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::frame::{Header, chain_next, kind};
 use crate::io::{Device, flush, write_at};
 use crate::layout::{Geometry, Leaves, Sealing, SegmentHeader};
-use crate::limits::{BUFFER_BYTES_MIN, FRAME_HEADER_BYTES, NUMBER_MAX, PAYLOAD_BYTES, SECTOR_BYTES};
+use crate::limits::{
+    BUFFER_BYTES_MIN, FRAME_HEADER_BYTES, NUMBER_MAX, PAYLOAD_BYTES, RESERVE_BYTES, SEAL_BYTES, SECTOR_BYTES,
+};
 use crate::merkle::Merkle;
 use crate::recover::{Recovered, Recovery, recover};
 use crate::survey::{first_sequence, segment_of, superblocks};
@@ -218,13 +220,23 @@ impl<'b, D: Device> Ring<'b, D> {
     /// When the buffer or the segment has no room left it commits first: that is the only time it touches the
     /// device. If that fails the event was not taken, what was pending still is, and the call can be repeated.
     pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error<D::Error>> {
+        self.append_before(payload, RESERVE_BYTES)
+    }
+
+    /// As [`append`](Self::append), for what the writer says of itself: a ring that stops keeps the end of each segment, so
+    /// that it can be said there that the ring is full.
+    pub fn append_own(&mut self, payload: &[u8]) -> Result<u64, Error<D::Error>> {
+        self.append_before(payload, SEAL_BYTES)
+    }
+
+    fn append_before(&mut self, payload: &[u8], reserve: usize) -> Result<u64, Error<D::Error>> {
         if payload.len() > PAYLOAD_BYTES {
             return Err(Error::PayloadTooLong);
         }
         if self.sequence >= NUMBER_MAX {
             return Err(Error::Exhausted);
         }
-        self.make_room(FRAME_HEADER_BYTES + payload.len())?;
+        self.make_room_before(FRAME_HEADER_BYTES + payload.len(), reserve)?;
         let sequence = self.sequence + 1;
         self.sequence = sequence;
         self.link(payload);
@@ -442,8 +454,12 @@ impl<'b, D: Device> Ring<'b, D> {
     /// Makes room for a frame of `bytes` in the buffer and the segment, and puts the segment's header before its
     /// first frame.
     pub(crate) fn make_room(&mut self, bytes: usize) -> Result<(), Error<D::Error>> {
-        // A ring that stops can still be sealed where it stopped.
-        let reserve = if self.options.full == Full::Stop { 2 * SECTOR_BYTES } else { 0 };
+        self.make_room_before(bytes, SEAL_BYTES)
+    }
+
+    /// Keeps the end of the segment free if the ring is one that stops.
+    fn make_room_before(&mut self, bytes: usize, reserve: usize) -> Result<(), Error<D::Error>> {
+        let reserve = if self.options.full == Full::Stop { reserve } else { 0 };
         self.make_room_up_to(bytes, self.geometry.segment_bytes as usize - reserve)
     }
 
@@ -529,7 +545,7 @@ impl<'b, D: Device> Ring<'b, D> {
         let start = self.committed.max(SECTOR_BYTES) / SECTOR_BYTES;
         let (sequence, head) = (self.sequence, self.head);
         let frame = Header { kind, length: payload.len(), sequence, commit: start as u32, head };
-        self.pending += frame.encode(&self.seed, payload, &mut self.buffer[self.pending..]);
+        self.pending += frame.encode(self.seed, payload, &mut self.buffer[self.pending..]);
         self.frames += 1;
         self.sealed = kind == kind::SEAL;
     }

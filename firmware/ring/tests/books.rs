@@ -47,7 +47,22 @@ fn what_is_overwritten_before_it_is_exported_is_counted_exactly() {
                 lost.push(sequence);
             }
         }
-        records += usize::from(books.overwritten > before.overwritten);
+        if books.overwritten > before.overwritten {
+            records += 1;
+            // The record of it stands in the segment that overwrites, and says neither more nor less.
+            let first = retained.max(before.exported + 1);
+            let gap = Gap {
+                cause: Cause::Overwritten,
+                first,
+                last: upcoming - 1,
+                total: expected,
+                boot_id: [0; 16],
+            };
+            assert_eq!(
+                gaps(device.clone()).into_iter().rfind(|gap| gap.cause == Cause::Overwritten),
+                Some(gap)
+            );
+        }
         retained = upcoming;
         assert_eq!(books.overwritten, expected, "round {round}");
         if let Some(last) = lost.last() {
@@ -91,12 +106,22 @@ fn a_ring_that_stops_takes_nothing_until_it_is_exported() {
     };
     assert_eq!(error, Error::Full { sequence: 1 });
     assert_eq!(levels, [Level::High, Level::Critical]);
-    let last = ring.commit().unwrap();
-    assert_eq!(ring.next_sequence(), last + 1);
+    let taken = ring.commit().unwrap();
+    assert_eq!(ring.next_sequence(), taken + 1);
     let mut notary = Notary::default();
+    // What it keeps is enough for its writer to say so, and to have it sealed; and it ends.
+    assert_eq!(ring.append_own(&payload(taken + 1, 100)), Ok(taken + 1));
+    assert_eq!(ring.checkpoint(&mut notary), Ok(1));
+    assert_eq!(ring.append(b""), Err(Error::Full { sequence: 1 }));
+    let sealing = ring.sealing();
+    while ring.append_own(&payload(ring.next_sequence(), 100)).is_ok() {
+        assert_eq!((ring.stats().first_sequence, ring.books().overwritten), (1, 0));
+    }
+    let last = ring.commit().unwrap();
+    assert!((taken + 20..taken + 80).contains(&last), "{} of its own", last - taken);
     // Nothing is signed that has no place.
     assert_eq!(ring.checkpoint(&mut notary), Err(CheckpointError::Ring(Error::Full { sequence: 1 })));
-    assert_eq!((notary.stored, ring.sealing()), (None, None));
+    assert_eq!((notary.stored.as_ref().map(|stamp| stamp.next_epoch), ring.sealing()), (Some(1), sealing));
     // It can be closed in order, however full it is.
     ring.seal().unwrap();
     let mut ring = with(&device, 2, stop);
@@ -105,7 +130,7 @@ fn a_ring_that_stops_takes_nothing_until_it_is_exported() {
     assert_eq!(ring.append(b"no"), Err(Error::Full { sequence: 1 }));
     assert_eq!(ring.level_changed(), Some(Level::Critical));
     // The first segment out is not enough of the ring to go below the level, but enough to go on.
-    let events = last / 14;
+    let events = taken / 14;
     ring.set_exported(events - 10).unwrap();
     assert_eq!(ring.append(b"no"), Err(Error::Full { sequence: events - 9 }));
     ring.set_exported(events + 10).unwrap();
@@ -265,6 +290,26 @@ fn a_checkpoint_says_what_was_closed_and_what_is_open() {
 }
 
 #[test]
+fn a_segment_that_lost_events_has_no_root() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut ring = open(&device, 1);
+    ring.checkpoint(&mut Notary::default()).unwrap();
+    let at = 4096 + 5 * 512;
+    for _ in 0..10 {
+        ring.append(&payload(1, 90)).unwrap();
+        ring.commit().unwrap();
+    }
+    assert!(open(&device, 2).summary().closed.root.is_some());
+    let mut image = device.image();
+    image[at..at + 512].fill(0x5a);
+    let mut ring = open(&Device::new(image), 2);
+    assert!(ring.recovery().damaged.is_some());
+    assert_eq!((ring.summary().closed.count, ring.summary().closed.root), (1, None));
+    ring.append(b"goes on").unwrap();
+    assert_eq!(ring.summary().closed.root, None);
+}
+
+#[test]
 fn a_record_that_the_ring_lost_is_handed_to_it_again() {
     let device = Device::formatted(MIB, 64 << 10);
     let mut ring = open(&device, 1);
@@ -371,6 +416,36 @@ fn without_flushes_a_cut_may_take_much_but_nothing_is_taken_for_damage() {
         ring.seal().unwrap();
         assert!(with(&device, 2, options).recovery().clean);
     }
+}
+
+#[test]
+fn without_flushes_a_full_buffer_is_written_and_not_flushed() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut ring = with(&device, 1, Options { sync: SyncMode::None, ..Options::default() });
+    device.disk.borrow_mut().log.clear();
+    for sequence in 1..=40 {
+        ring.append(&payload(sequence, 900)).unwrap();
+    }
+    let log = device.disk.borrow().log.clone();
+    assert!(
+        log.len() > 1 && log.iter().all(|op| matches!(op, common::Op::Write { .. })),
+        "{} calls",
+        log.len()
+    );
+    assert_eq!(ring.acked(), 0);
+    assert!(read_all(device).len() > 10);
+}
+
+#[test]
+fn what_fills_its_sector_is_flushed_though_nothing_is_pending() {
+    let device = Device::formatted(MIB, 64 << 10);
+    let mut ring = with(&device, 1, Options { sync: SyncMode::None, ..Options::default() });
+    ring.append(&payload(1, 512 - 52)).unwrap();
+    assert_eq!((ring.commit(), ring.pending_bytes()), (Ok(0), 0));
+    device.disk.borrow_mut().log.clear();
+    assert_eq!(ring.flush(), Ok(1));
+    assert!(matches!(device.disk.borrow().log[..], [common::Op::Flush]));
+    assert_eq!((ring.flush(), device.ops()), (Ok(1), 1));
 }
 
 #[test]

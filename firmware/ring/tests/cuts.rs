@@ -5,7 +5,9 @@
 
 mod common;
 
-use aegis_ring::{CheckpointError, Error, FormatOptions, Options, Reader, Ring, Sealer, SyncMode, format};
+use aegis_ring::{
+    CheckpointError, Error, FormatOptions, Full, Options, Reader, Ring, Sealer, SyncMode, format,
+};
 use common::{Device, MIB, Notary, Op, Platter, RING_ID, Random, Stamp, boot, payload, read_from, verified};
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -28,6 +30,8 @@ struct Run {
     submitted: u64,
     /// The latest first sequence that wrapping can have led to.
     first: u64,
+    /// How often the ring was full.
+    full: usize,
 }
 
 /// Appends, commits, seals, fails and retries for a while. `lengths[n]` is the payload length of sequence `n + 1`.
@@ -43,14 +47,29 @@ fn run(
     let failing = random.chance(50);
     // Without flushes, what a failed flush loses is lost: the two don't go together.
     let sync = if failing || random.chance(70) { SyncMode::WINDOW } else { SyncMode::None };
-    let options = Options { sync, ..Options::default() };
+    let full = if random.chance(80) { Full::Overwrite } else { Full::Stop };
+    let options = Options { sync, full, ..Options::default() };
     let start = |notary: &Notary| {
         let mut ring = Ring::open_with(device.clone(), boot(number), vec![0; size].leak(), options)
             .expect("opens after any cut");
-        notary.redo(&mut ring).expect("nothing is written yet");
+        match notary.redo(&mut ring) {
+            // A ring that stops takes the record once there is room for it.
+            Err(Error::Full { .. }) if full == Full::Stop => {
+                ring.set_exported(u64::MAX).expect("known, whether there is room or not");
+                notary.redo(&mut ring).expect("room for it");
+            }
+            redone => drop(redone.expect("nothing is written yet")),
+        }
         ring
     };
+    let mut times_full = 0;
+    let mut refused = |error: &Error<_>| {
+        times_full += usize::from(matches!(error, Error::Full { .. }));
+        matches!(error, Error::Device(_)) && failing
+            || matches!(error, Error::Full { .. }) && full == Full::Stop
+    };
     let mut ring = start(notary);
+    let overwritten = ring.books().overwritten;
     assert_eq!(ring.recovery().damaged, None);
     assert_eq!(ring.recovery().next_sequence, lengths.len() as u64 + 1);
     {
@@ -83,16 +102,17 @@ fn run(
             let length = random.below(longest + 1);
             let payload = payload(lengths.len() as u64 + 1, length);
             // It may commit on its own, and fail there: the event was not taken then.
-            match ring.append(&payload) {
+            let appended = if random.chance(90) { ring.append(&payload) } else { ring.append_own(&payload) };
+            match appended {
                 Ok(sequence) => {
                     lengths.push(length);
                     assert_eq!(sequence, lengths.len() as u64);
                 }
-                Err(error) => assert!(matches!(error, Error::Device(_))),
+                Err(error) => assert!(refused(&error), "{error}"),
             }
             marks.push(mark(&ring, sealed, notary));
         }
-        if random.chance(5) {
+        if random.chance(if full == Full::Stop { 30 } else { 5 }) {
             // It may be told so with something still pending.
             let _ = ring.set_exported(random.next() % ring.next_sequence());
         }
@@ -100,7 +120,8 @@ fn run(
             0 => drop(ring.seal().map(|acked| assert_eq!(acked, lengths.len() as u64))),
             1 => match ring.checkpoint(&mut Watched { notary, marks: &mut marks, device: &device }) {
                 Ok(next) => sealed = next,
-                Err(error) => assert!(matches!(error, CheckpointError::Ring(Error::Device(_)))),
+                Err(CheckpointError::Ring(error)) => assert!(refused(&error), "{error}"),
+                Err(CheckpointError::Sealer(error)) => panic!("{error}"),
             },
             _ => drop(ring.commit()),
         }
@@ -110,12 +131,13 @@ fn run(
         }
         marks.push(mark(&ring, sealed, notary));
     }
+    assert!(full == Full::Overwrite || ring.books().overwritten == overwritten, "it was to stop");
     let ops = device.disk.borrow().log.clone();
     device.disk.borrow_mut().failing = 0;
     // A segment begun but not acked has its place already.
     let seen = Reader::open(device.clone(), &mut [0; 4096]).expect("opens").first_sequence();
     let first = ring.stats().first_sequence.max(seen);
-    Run { ops, marks, submitted: lengths.len() as u64, first }
+    Run { ops, marks, submitted: lengths.len() as u64, first, full: times_full }
 }
 
 /// Takes down when the sealer's own disk had what.
@@ -205,8 +227,8 @@ fn acked_is_recovered_and_recovered_was_submitted() {
     }
     let mut image = device.image();
     let mut notary = Notary::default();
-    let (mut cuts, mut runs, mut wraps) = (0, 0, 0);
-    while cuts < wanted {
+    let (mut cuts, mut runs, mut wraps, mut full) = (0, 0, 0, 0);
+    while cuts < wanted || wraps <= 1 {
         runs += 1;
         let run = run(image.clone(), runs, &mut lengths, &mut notary, &mut random);
         let mut platter = Platter::new(std::mem::take(&mut image));
@@ -243,11 +265,14 @@ fn acked_is_recovered_and_recovered_was_submitted() {
         // The next run goes on from one of these cuts.
         lengths.truncate(recovered as usize);
         wraps = wraps.max(run.first);
+        full += run.full;
     }
-    assert!(wraps > 1, "the ring never came round: {cuts} cuts in {runs} runs prove too little");
     let epochs = notary.stored.map_or(0, |stamp| stamp.next_epoch);
     assert!(epochs > 0, "nothing was ever sealed");
-    println!("{cuts} cuts in {runs} runs, {} events, {epochs} epochs, seed {seed}", lengths.len());
+    println!(
+        "{cuts} cuts in {runs} runs, {} events, {epochs} epochs, {full} times full, seed {seed}",
+        lengths.len()
+    );
 }
 
 #[test]

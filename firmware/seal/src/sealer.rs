@@ -143,6 +143,11 @@ impl Sealer {
         store: &mut S,
         moment: &Moment,
     ) -> Result<u64, CheckpointError<D::Error, SealError<S::Error>>> {
+        // A checkpoint that was signed and did not come into the ring: no other one may follow before it has.
+        let last = self.state.record();
+        if ring.sealing() != Some(last.sealing()) {
+            ring.put_record(&last)?;
+        }
         ring.checkpoint(&mut Pen { sealer: self, store, moment })
     }
 

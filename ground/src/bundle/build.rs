@@ -90,6 +90,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         (None, None) => 1,
     };
     let compiled = compile_file(&args.policy)?;
+    files::keep_inputs(&args.out, compiled.files())?;
     let manifest = manifest(args, &compiled, epoch)?;
     let keys = read_keys(&args.keys, &args.passphrases)?;
     let mut document = document(&manifest, &compiled)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_event::{Accounts, Body, Cause, Event, Kind, Verdict};
+use aegis_event::{Accounts, Body, Cause, Event, Gap, Kind, Verdict};
 use aegis_export::Id;
 
 use super::limits;
@@ -53,23 +53,37 @@ impl Boot {
         self.began && !self.gap
     }
 
-    fn take(&mut self, event: &Event<'_>) -> Option<Breach> {
-        self.closed = false;
+    /// Counts what stands in a hole that another file left.
+    fn fill(&mut self, event: &Event<'_>) {
+        self.count(event);
+        if let Body::Loss { cause, count, .. } = event.body {
+            self.lose(cause, count);
+        }
+    }
+
+    fn lose(&mut self, cause: Cause, count: u64) {
+        let lost = &mut self.lost[usize::from(cause.number())];
+        *lost = lost.saturating_add(count);
+    }
+
+    fn count(&mut self, event: &Event<'_>) {
         let (earliest, latest) = self.span.unwrap_or((event.time, event.time));
         self.span = Some((earliest.min(event.time), latest.max(event.time)));
         if event.kind().is_counted() {
             self.counted += 1;
         }
+    }
+
+    fn take(&mut self, event: &Event<'_>) -> Option<Breach> {
+        self.closed = false;
+        self.count(event);
         match event.body {
             Body::Start { .. } => self.told = false,
             Body::Accounts(books) => {
                 self.accounts = Some(books);
                 self.told = true;
             }
-            Body::Loss { cause, count, .. } => {
-                let lost = &mut self.lost[usize::from(cause.number())];
-                *lost = lost.saturating_add(count);
-            }
+            Body::Loss { cause, count, .. } => self.lose(cause, count),
             Body::Stop { .. } if self.told => {
                 (self.closed, self.told) = (true, false);
                 return self.breach();
@@ -122,6 +136,17 @@ pub(super) struct Books {
     /// Denials beyond [`limits::DENIALS`] groups.
     pub(super) other_denials: u64,
     pub(super) boots: BTreeMap<BootKey, Boot>,
+    /// What the agents said of sequences that can't be read, and how often beyond [`limits::GAPS_TOLD`].
+    pub(super) gaps: Vec<Told>,
+    pub(super) gaps_left_out: u64,
+}
+
+/// A `gap` event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) key: BootKey,
+    pub(super) sequence: u64,
+    pub(super) gap: Gap,
 }
 
 /// Where an event stands.
@@ -149,12 +174,12 @@ impl Books {
         place: Place,
         event: Option<&Event<'_>>,
     ) -> Result<Option<Breach>, Disorder> {
+        let Place { key, sequence, before } = place;
         self.total += 1;
         match event {
-            Some(event) => self.count(event),
+            Some(event) => self.count(key, sequence, event),
             None => self.undecoded += 1,
         }
-        let Place { key, sequence, before } = place;
         let follows = before.is_some_and(|(_, last)| last.checked_add(1) == Some(sequence));
         let same = before.is_some_and(|(boot, _)| boot == key.boot);
         let known = self.boots.len();
@@ -179,7 +204,32 @@ impl Books {
         if returns { Err(Disorder::BootReturns) } else { Ok(breach) }
     }
 
-    fn count(&mut self, event: &Event<'_>) {
+    /// Counts an event that stands in a hole which another file left: its boot is known to have had one.
+    pub(super) fn fill(&mut self, key: BootKey, sequence: u64, event: Option<&Event<'_>>) {
+        self.total += 1;
+        match event {
+            Some(event) => self.count(key, sequence, event),
+            None => self.undecoded += 1,
+        }
+        if self.boots.len() >= limits::BOOTS && !self.boots.contains_key(&key) {
+            return;
+        }
+        let new = || Boot { first: sequence, last: sequence, ..Boot::default() };
+        let boot = self.boots.entry(key).or_insert_with(new);
+        (boot.first, boot.last, boot.gap) = (boot.first.min(sequence), boot.last.max(sequence), true);
+        if let Some(event) = event {
+            boot.fill(event);
+        }
+    }
+
+    fn count(&mut self, key: BootKey, sequence: u64, event: &Event<'_>) {
+        if let Body::Gap(gap) = event.body {
+            if self.gaps.len() < limits::GAPS_TOLD {
+                self.gaps.push(Told { key, sequence, gap });
+            } else {
+                self.gaps_left_out += 1;
+            }
+        }
         *self.by_kind.entry(event.kind()).or_default() += 1;
         let Some(decision) = event.body.decision().filter(|decision| decision.verdict == Verdict::Denied)
         else {

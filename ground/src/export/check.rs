@@ -1,23 +1,29 @@
 //! The verification of exports: item by item, file by file, in constant memory.
 
 mod continuity;
+mod finish;
+mod history;
 mod seals;
+mod trees;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aegis_age::AgeError;
 use aegis_cose::{PublicKey, device_id, public_key};
-use aegis_event::Event;
+use aegis_event::{Body, Event, Kind};
 use aegis_export::read::{Item, ItemError, ReadError, open_item};
-use aegis_export::{Ending, Hash, Id, Segment, next_head};
+use aegis_export::{Ending, Hash, Id, Policies, Policy, Segment, next_head};
 use sha2::{Digest, Sha256};
 
+use super::Keys;
 use super::books::{Books, BootKey, Breach, Disorder, Place};
 use super::problem::{Code, Findings};
 use super::progress::Progress;
-use super::source::{Buffer, Survey, buffer, open, survey, unreadable};
+use super::source::{Buffer, Survey, Unopened, buffer, open, survey, unreadable};
 use crate::hex;
 use crate::outcome::Failure;
+use history::{Histories, History, histories};
 pub(super) use seals::RingSeals;
 use seals::{AllSeals, FileSeals};
 
@@ -38,6 +44,8 @@ pub(super) struct Checked {
     /// Length of what was read, and SHA-256 over it: of a file that verifies, the file's.
     pub(super) bytes: u64,
     pub(super) sha256: Hash,
+    /// It is encrypted; what is said of it here is said of what is inside.
+    pub(super) encrypted: bool,
 }
 
 /// What a verified manifest says besides ranges and counts.
@@ -57,7 +65,7 @@ pub(super) struct Sealed {
     pub(super) resume: u64,
     end: u64,
     /// The policies that decided about its events.
-    pub(super) policies: aegis_export::Policies,
+    pub(super) policies: Policies,
 }
 
 /// The result.
@@ -68,6 +76,8 @@ pub(super) struct Report {
     pub(super) findings: Findings,
     /// What is known of the seals, by device and ring; none for a ring that is not sealed.
     pub(super) seals: AllSeals,
+    /// What the files were opened with.
+    pub(super) keys: Keys,
 }
 
 impl Report {
@@ -91,25 +101,57 @@ struct Known {
 }
 
 /// Verifies exports, in any order, of any number of devices.
-pub(super) fn verify(paths: &[PathBuf], pinned: &[[u8; 32]]) -> Result<Report, Failure> {
+pub(super) fn verify(paths: &[PathBuf], keys: &Keys) -> Result<Report, Failure> {
     let mut buffer = buffer();
     let mut surveys = Vec::with_capacity(paths.len());
+    let mut findings = Findings::default();
     for path in paths {
-        surveys.push((path.clone(), survey(path, &mut buffer)?));
+        match survey(path, &keys.identities, &mut buffer) {
+            Ok(survey) => surveys.push((path.clone(), survey)),
+            Err(Unopened::Failed(failure)) => return Err(failure),
+            Err(Unopened::Encrypted(error)) => unopened(&mut findings, path, error, keys),
+        }
     }
     // In the order of the rings; of two that begin together, that of the earlier epoch, then the longer one first.
     surveys.sort_by_key(|(_, survey)| {
         (survey.device, survey.ring, survey.first, survey.epoch, u64::MAX - survey.last)
     });
     let mut progress = Progress::new("verifying", surveys.iter().map(|(_, survey)| survey.bytes).sum());
-    let mut checker = Checker::default();
+    let mut checker = Checker {
+        histories: histories(surveys.iter().map(|(_, survey)| survey)),
+        findings,
+        ..Checker::default()
+    };
     let mut files = Vec::with_capacity(surveys.len());
-    for (path, survey) in surveys {
-        files.push(checker.file(&path, &survey, pinned, &mut buffer, &mut progress)?);
+    let mut rings = surveys.iter().map(|(_, survey)| (survey.device, survey.ring)).skip(1);
+    for (path, survey) in &surveys {
+        files.push(checker.file(path, survey, keys, &mut buffer, &mut progress)?);
+        let ring = (survey.device, survey.ring);
+        if rings.next() != Some(ring) {
+            checker.leave(&ring);
+        }
     }
     checker.finish(&files);
     checker.seals.retain(|_, seals| seals.last.is_some());
-    Ok(Report { files, books: checker.books, findings: checker.findings, seals: checker.seals })
+    let Checker { books, findings, seals, .. } = checker;
+    Ok(Report { files, books, findings, seals, keys: keys.clone() })
+}
+
+/// A file that stays closed.
+fn unopened(findings: &mut Findings, path: &Path, error: AgeError, keys: &Keys) {
+    let name = path.display().to_string();
+    let (code, detail) = match error {
+        AgeError::NoMatch if keys.identities.is_empty() => {
+            (Code::Encrypted, "it is encrypted; give --identity with the office key".to_owned())
+        }
+        AgeError::NoMatch => (
+            Code::Encrypted,
+            format!("{error}: none of the {} identities given opens it", keys.identities.len()),
+        ),
+        AgeError::Passphrase => (Code::Encrypted, format!("{error}: no device writes that")),
+        _ => (Code::BadEncryption, format!("{error}: changed or cut on its way")),
+    };
+    findings.problem(code, &name, "file", detail);
 }
 
 #[derive(Default)]
@@ -117,6 +159,7 @@ struct Checker {
     books: Books,
     findings: Findings,
     rings: BTreeMap<(Id, Id), Known>,
+    histories: Histories,
     seals: AllSeals,
 }
 
@@ -137,6 +180,12 @@ struct Pass<'a> {
     items: Sha256,
     sealed: Option<Sealed>,
     seals: FileSeals,
+    history: History,
+    /// The last place where an earlier file has a head to compare with; whether one differed.
+    compared: u64,
+    differs: bool,
+    /// The policies that its events say were accepted.
+    policies: Policies,
     place: String,
 }
 
@@ -145,16 +194,19 @@ impl Checker {
         &mut self,
         path: &Path,
         survey: &Survey,
-        pinned: &[[u8; 32]],
+        keys: &Keys,
         buffer: &mut Buffer,
         progress: &mut Progress,
     ) -> Result<Checked, Failure> {
         let name = path.display().to_string();
-        let (key, key_pinned) = self.choose_key(&name, survey, pinned);
+        let (key, key_pinned) = self.choose_key(&name, survey, &keys.pinned);
+        let ring = (survey.device, survey.ring);
+        let mut history = self.histories.remove(&ring).unwrap_or_default();
+        history.begin();
         let mut pass = Pass {
             name: &name,
             survey,
-            known: self.rings.get(&(survey.device, survey.ring)).copied(),
+            known: self.rings.get(&ring).copied(),
             at: None,
             holes: Vec::new(),
             before: None,
@@ -163,10 +215,15 @@ impl Checker {
             segments: 0,
             items: Sha256::new(),
             sealed: None,
-            seals: FileSeals::of(self.seals.remove(&(survey.device, survey.ring)).unwrap_or_default()),
+            seals: FileSeals::of(self.seals.remove(&ring).unwrap_or_default()),
+            history,
+            compared: 0,
+            differs: false,
+            policies: Policies::new(),
             place: String::new(),
         };
-        let mut reader = open(path, buffer)?;
+        let mut reader =
+            open(path, &keys.identities, buffer).map_err(|unopened| unopened.into_failure(path))?;
         let mut number = 0u64;
         loop {
             let offset = reader.offset();
@@ -175,7 +232,12 @@ impl Checker {
             let bytes = match reader.next_item() {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => break,
-                Err(ReadError::Io(error)) => return Err(unreadable(path, &error.0)),
+                Err(ReadError::Io(error)) => {
+                    let Some(error) = error.encryption() else { return Err(unreadable(path, &error.0)) };
+                    let detail = format!("{error}: changed or cut on its way; what is before it is read");
+                    self.findings.problem(Code::BadEncryption, pass.name, pass.place.clone(), detail);
+                    break;
+                }
                 Err(ReadError::Item(error)) => {
                     self.item_error(&pass, error);
                     break;
@@ -211,25 +273,13 @@ impl Checker {
                 }
             }
         }
-        if let (Some((last, _)), Some(known)) = (pass.at, self.rings.get(&(survey.device, survey.ring)))
-            && last < known.last
-        {
-            let detail =
-                format!("ends inside what an earlier file has (up to {}): not compared with it", known.last);
-            self.findings.note("contained", &name, format!("sequence {last}"), detail);
-        }
-        for (first, last) in std::mem::take(&mut pass.holes) {
-            self.segment_missing(&pass, first, last);
-        }
-        if pass.sealed.is_none() && (key.is_some() || survey.manifest.is_none()) {
-            let detail = "no manifest that verifies: the file was cut off or changed, or the stick was pulled too early";
-            self.findings.problem(Code::ManifestMissing, &name, format!("byte {}", reader.offset()), detail);
-        }
-        self.seal_file(&mut pass);
+        self.ended(&mut pass, key.is_some(), reader.offset());
         if let Some(known) = pass.known {
-            self.rings.insert((survey.device, survey.ring), known);
+            self.rings.insert(ring, known);
         }
-        self.seals.insert((survey.device, survey.ring), pass.seals.ring);
+        self.seals.insert(ring, pass.seals.ring);
+        pass.history.end();
+        self.histories.insert(ring, pass.history);
         Ok(Checked {
             path: path.into(),
             device: survey.device,
@@ -243,8 +293,32 @@ impl Checker {
             manifest: pass.sealed,
             bytes: reader.offset(),
             sha256: pass.items.finalize().into(),
+            encrypted: survey.encrypted,
             name,
         })
+    }
+
+    /// A file was read to its end.
+    fn ended(&mut self, pass: &mut Pass<'_>, has_key: bool, offset: u64) {
+        if let (Some((last, _)), Some(known)) =
+            (pass.at, self.rings.get(&(pass.survey.device, pass.survey.ring)))
+            && last < known.last
+            && pass.compared != last
+        {
+            let detail = format!(
+                "ends inside what an earlier file has (up to {}), where that has a gap: not compared with it",
+                known.last
+            );
+            self.findings.note("contained", pass.name, format!("sequence {last}"), detail);
+        }
+        for (first, last) in std::mem::take(&mut pass.holes) {
+            self.segment_missing(pass, first, last);
+        }
+        if pass.sealed.is_none() && (has_key || pass.survey.manifest.is_none()) {
+            let detail = "no manifest that verifies: the file was cut off or changed, or the stick was pulled too early";
+            self.findings.problem(Code::ManifestMissing, pass.name, format!("byte {offset}"), detail);
+        }
+        self.seal_file(pass);
     }
 
     /// The pinned key of the device that the file says it is from; else the one the file itself brings.
@@ -301,6 +375,7 @@ impl Checker {
         if pass.at.is_none() {
             (pass.first, pass.before) = (segment.first, Some(segment.previous));
         }
+        pass.history.add(segment.first, segment.last());
         let sealed = self.seal_segment(pass, segment);
         let mut head = segment.previous;
         for (sequence, bytes) in segment.events.clone() {
@@ -323,14 +398,21 @@ impl Checker {
     }
 
     fn event(&mut self, pass: &mut Pass<'_>, segment: &Segment<'_>, sequence: u64, bytes: &[u8], head: Hash) {
-        if let Some(known) = pass.known
-            && sequence <= known.last
-        {
-            // Counted from an earlier file. The head at its end stands for all events up to there.
-            if sequence == known.last && known.head.is_some_and(|known| known != head) {
+        match pass.history.compare(sequence, &head) {
+            Some(false) if !pass.differs => {
                 let detail = format!("two exports of this ring differ at or before sequence {sequence}");
                 self.findings.problem(Code::HistoryDiffers, pass.name, pass.place.clone(), detail);
+                (pass.differs, pass.compared) = (true, sequence);
             }
+            Some(_) => pass.compared = sequence,
+            None => {}
+        }
+        if let Some(policy) = accepted(bytes) {
+            pass.policies.accept(policy);
+        }
+        let behind = pass.known.is_none_or(|known| sequence > known.last);
+        if !behind && pass.history.has(sequence) {
+            // Counted from an earlier file.
             return;
         }
         let event = Event::decode(bytes);
@@ -342,7 +424,16 @@ impl Checker {
                 error.to_string(),
             );
         }
+        if let Ok(Event { body: Body::Seal { code: code @ ("failed" | "unwiped"), epoch }, .. }) = event {
+            let detail = format!("the device says that sealing failed in epoch {epoch} ({code})");
+            self.findings.note("sealing-failed", pass.name, format!("sequence {sequence}"), detail);
+        }
         let key = BootKey { device: pass.survey.device, ring: pass.survey.ring, boot: segment.boot };
+        if !behind {
+            // What another file could not give.
+            self.books.fill(key, sequence, event.as_ref().ok());
+            return;
+        }
         let before = pass.known.and_then(|known| known.boot.map(|boot| (boot, known.last)));
         let place = format!("sequence {sequence}");
         match self.books.take(Place { key, sequence, before }, event.as_ref().ok()) {
@@ -378,56 +469,21 @@ impl Checker {
             }
         }
     }
+}
 
-    /// What can only be said when all files were read.
-    fn finish(&mut self, files: &[Checked]) {
-        for file in files {
-            let Some(sealed) = &file.manifest else { continue };
-            let known = self.rings.get(&(file.device, file.ring)).map_or(0, |known| known.last);
-            let why = match sealed.ending {
-                Ending::Full => "the stick was full; they are still on the device, export again",
-                Ending::Overtaken => {
-                    "the ring was overwritten while it was exported; export again for what is left"
-                }
-                Ending::Complete | Ending::Unreadable => continue,
-            };
-            let from = sealed.resume.max(known.saturating_add(1));
-            if from < sealed.end {
-                let detail = missing(from, sealed.end - 1, why);
-                self.findings.problem(Code::Incomplete, &file.name, "manifest", detail);
-            }
+/// The policy that an event says was accepted.
+fn accepted(event: &[u8]) -> Option<Policy> {
+    /// Behind the map's head: key 0, the kind of a policy event.
+    const KIND: [u8; 3] = [0, 0x18, Kind::Policy.number()];
+    // Most events are none, and need not be decoded to see that.
+    if event.get(1..4) != Some(&KIND) {
+        return None;
+    }
+    match Event::decode(event).ok()?.body {
+        Body::Policy { code: "accepted", epoch, sequence, hash, .. } => {
+            Some(Policy { epoch, sequence, hash: *hash })
         }
-        self.seal_finish();
-        let unsettled: Vec<_> = self
-            .books
-            .boots
-            .iter()
-            .filter_map(|(key, boot)| boot.unsettled().map(|books| (key.boot, boot.last, books)))
-            .collect();
-        for (boot, last, books) in unsettled {
-            self.breach("", format!("sequence {last}"), boot, Breach::Unbalanced(books));
-        }
-        let mut notes = Vec::new();
-        for (key, boot) in &self.books.boots {
-            let place = format!("boot {}", hex::encode(&key.boot));
-            if !boot.closed {
-                notes.push((
-                    "not-closed",
-                    place.clone(),
-                    "no books and stop at its end: power cut, kill, or still running",
-                ));
-            }
-            if !boot.began {
-                notes.push((
-                    "begins-inside",
-                    place,
-                    "its beginning is not in the files given: events were not counted against its books",
-                ));
-            }
-        }
-        for (code, place, detail) in notes {
-            self.findings.note(code, "", place, detail);
-        }
+        _ => None,
     }
 }
 

@@ -17,6 +17,7 @@ use super::books::BootKey;
 use super::check::{Checked, Report};
 use super::clock::{Began, Clocks};
 use super::progress::Progress;
+use super::ranges::Ranges;
 use super::source::{buffer, open, unreadable};
 use crate::outcome::Failure;
 
@@ -94,12 +95,14 @@ impl<'r> Evidence<'r> {
             }
             let seen = rings.entry((file.device, file.ring)).or_default();
             let mut pass = Pass { evidence: self, file, seen, at: 0, new: Ranges::default() };
-            let mut reader = open(&file.path, &mut buffer)?;
+            let mut reader = open(&file.path, &self.report.keys.identities, &mut buffer)
+                .map_err(|unopened| unopened.into_failure(&file.path))?;
             let mut hash = Sha256::new();
             loop {
                 let bytes = match reader.next_item() {
                     Ok(Some(bytes)) => bytes,
                     Ok(None) => break,
+                    Err(ReadError::Io(error)) if error.encryption().is_some() => return Err(changed(file)),
                     Err(ReadError::Io(error)) => return Err(unreadable(&file.path, &error.0)),
                     Err(ReadError::Item(_)) => return Err(changed(file)),
                 };
@@ -157,37 +160,6 @@ impl Pass<'_, '_> {
     }
 }
 
-/// Sequences, as ranges (first, last): ascending, not touching.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Ranges(Vec<(u64, u64)>);
-
-impl Ranges {
-    /// Adds a range that begins behind the others.
-    fn add(&mut self, first: u64, last: u64) {
-        match self.0.last_mut() {
-            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-            _ => self.0.push((first, last)),
-        }
-    }
-
-    /// Whether `sequence` is in; asked in ascending order, with an `at` that begins with 0.
-    fn has(&self, at: &mut usize, sequence: u64) -> bool {
-        while self.0.get(*at).is_some_and(|range| range.1 < sequence) {
-            *at += 1;
-        }
-        self.0.get(*at).is_some_and(|range| range.0 <= sequence)
-    }
-
-    fn join(&mut self, other: Self) {
-        let mut all = std::mem::take(&mut self.0);
-        all.extend(other.0);
-        all.sort_unstable();
-        for (first, last) in all {
-            self.add(first, last);
-        }
-    }
-}
-
 fn changed(file: &Checked) -> Failure {
     Failure::refused(format!("{}: it changed while it was read; nothing of it is kept", file.name))
 }
@@ -201,26 +173,5 @@ pub(super) fn refusal(report: &Report) -> Failure {
             problem.file, problem.place, problem.detail, problem.code
         )),
         None => Failure::refused("an export does not verify; `aegisctl export verify` says why"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Ranges;
-
-    #[test]
-    fn ranges_know_what_is_in_them() {
-        let mut ranges = Ranges::default();
-        for (first, last) in [(3, 4), (5, 5), (9, 12)] {
-            ranges.add(first, last);
-        }
-        assert_eq!(ranges, Ranges(vec![(3, 5), (9, 12)]));
-        let mut at = 0;
-        let have: Vec<u64> = (1..=14).filter(|n| ranges.has(&mut at, *n)).collect();
-        assert_eq!(have, [3, 4, 5, 9, 10, 11, 12]);
-        ranges.join(Ranges(vec![(1, 1), (6, 8), (20, u64::MAX)]));
-        assert_eq!(ranges, Ranges(vec![(1, 1), (3, 12), (20, u64::MAX)]));
-        ranges.add(21, 30);
-        assert_eq!(ranges.0.last(), Some(&(20, u64::MAX)));
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use aegis_export::{Ending, Id};
 
+use super::Keys;
 use super::check::verify;
-use super::source::{buffer, survey};
+use super::source::{Unopened, buffer, survey};
 use crate::outcome::Failure;
 
 /// What one export is worth, by itself: that nothing is missing between two of them is for `export verify` to say.
@@ -31,10 +32,19 @@ pub(crate) struct Examined {
 ///
 /// # Errors
 /// What is no export at all, or can't be read.
-pub(crate) fn examine(path: &Path, key_of: impl Fn(&Id) -> Option<[u8; 32]>) -> Result<Examined, Failure> {
-    let device = survey(path, &mut buffer())?.device;
-    let pinned: Vec<[u8; 32]> = key_of(&device).into_iter().collect();
-    let report = verify(&[path.to_path_buf()], &pinned)?;
+pub(crate) fn examine(
+    path: &Path,
+    keys: &Keys,
+    key_of: impl Fn(&Id) -> Option<[u8; 32]>,
+) -> Result<Examined, Failure> {
+    // One that stays closed is told by the verification.
+    let device = match survey(path, &keys.identities, &mut buffer()) {
+        Ok(survey) => Some(survey.device),
+        Err(Unopened::Encrypted(_)) => None,
+        Err(Unopened::Failed(failure)) => return Err(failure),
+    };
+    let pinned: Vec<[u8; 32]> = device.and_then(|device| key_of(&device)).into_iter().collect();
+    let report = verify(&[path.to_path_buf()], &keys.pinning(&pinned))?;
     let first = report.findings.problems.first();
     let file = report.files.first();
     let sealed = file.and_then(|file| file.manifest.as_ref());

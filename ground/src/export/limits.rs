@@ -6,6 +6,10 @@ pub(crate) const PROBLEMS: usize = 1_000;
 pub(crate) const DENIALS: usize = 10_000;
 /// Boots kept in the books; a device that claims more is a problem.
 pub(crate) const BOOTS: usize = 65_536;
+/// Rows of a list in a person's report; what is beyond is counted, and in the JSON report.
+pub(crate) const REPORT_ROWS: usize = 200;
+/// `gap` events listed; more are counted.
+pub(crate) const GAPS_TOLD: usize = 1_000;
 /// Files in one verification.
 pub(crate) const FILES: usize = 100_000;
 /// Longest expression of a query, bytes.
@@ -30,7 +34,8 @@ pub(crate) const PAGE_COLUMNS: usize = 180;
 /// Different names of one sort (rules, paths, …) counted at a time, and shown.
 pub(crate) const PAGE_NAMES: usize = 4_096;
 pub(crate) const PAGE_TOP: usize = 12;
-/// Rows of a table on a page; what is beyond is counted.
+/// Rows of a table on a page, open and in all; what is beyond is counted.
+pub(crate) const PAGE_OPEN_ROWS: usize = 24;
 pub(crate) const PAGE_ROWS: usize = 200;
 /// Show progress when there is more than this to read, bytes.
 pub(crate) const PROGRESS_BYTES: u64 = 32 << 20;

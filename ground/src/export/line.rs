@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aegis_event::{Body, Cause, Decision, DecodeError, Event, File, Printable};
+use aegis_event::{Body, Cause, Decision, DecodeError, Event, File, Gap, Printable};
 use aegis_export::Id;
 use serde_json::{Map, Value, json};
 
@@ -144,11 +144,7 @@ impl Line {
                 self.put("hash", hex::encode(&hash[..]));
                 self.put("detail", *detail);
             }
-            Body::Loss { workload, cause, count } => {
-                self.bytes("workload", "workload_hex", workload);
-                self.put("cause", cause.name());
-                self.put("count", *count);
-            }
+            Body::Loss { workload, cause, count } => self.loss(workload, *cause, *count),
             Body::ModeChange { mode, reason, epoch, sequence } => {
                 self.put("mode", mode.name());
                 self.put("reason", reason.name());
@@ -174,7 +170,7 @@ impl Line {
                 self.put("hash", hex::encode(&hash[..]));
                 self.put("detail", *detail);
             }
-            Body::Stick { code, detail } => {
+            Body::Stick { code, detail } | Body::Config { code, detail } => {
                 self.put("code", *code);
                 self.put("detail", *detail);
             }
@@ -190,6 +186,31 @@ impl Line {
                 self.put("mode", mode.name());
                 self.put("reason", reason.name());
             }
+            Body::RingLevel { level, percent } => {
+                self.put("level", level.name());
+                self.put("percent", *percent);
+            }
+            Body::Gap(gap) => self.gap(gap),
+            Body::Seal { code, epoch } => {
+                self.put("code", *code);
+                self.put("epoch", *epoch);
+            }
+        }
+    }
+
+    fn loss(&mut self, workload: &[u8], cause: Cause, count: u64) {
+        self.bytes("workload", "workload_hex", workload);
+        self.put("cause", cause.name());
+        self.put("count", count);
+    }
+
+    fn gap(&mut self, gap: &Gap) {
+        self.put("cause", gap.cause.name());
+        self.put("first", gap.first);
+        self.put("last", gap.last);
+        self.put("total", gap.total);
+        if gap.boot != [0; 16] {
+            self.put("ended_boot_id", hex::encode(&gap.boot));
         }
     }
 
@@ -244,7 +265,7 @@ fn address_text(address: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aegis_event::{Mode, ModeReason, Verdict};
+    use aegis_event::{GapCause, Level, Mode, ModeReason, Verdict};
 
     use super::*;
 
@@ -255,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_trust_and_of_the_glass_is_shown_whole() {
+    fn what_the_agent_says_of_itself_is_shown_whole() {
         let hash = &[0xab; 32];
         let shown_hash = "ab".repeat(32);
         let (mode, reason) = (Mode::Enforcing, ModeReason::SelfTestPassed);
@@ -279,6 +300,24 @@ mod tests {
                 Body::GlassMended { until: 9, passed: 2, mode, reason },
                 json!({ "kind": "glass-mended", "until_ns": 9, "passed": 2, "mode": "enforcing",
                         "reason": "self-test-passed" }),
+            ),
+            (
+                Body::RingLevel { level: Level::Critical, percent: 91 },
+                json!({ "kind": "ring-level", "level": "critical", "percent": 91 }),
+            ),
+            (
+                Body::Gap(Gap { cause: GapCause::Overwritten, first: 3, last: 9, total: 12, boot: [0; 16] }),
+                json!({ "kind": "gap", "cause": "overwritten", "first": 3, "last": 9, "total": 12 }),
+            ),
+            (
+                Body::Gap(Gap { cause: GapCause::Cut, first: 3, last: 2, total: 1, boot: [0xab; 16] }),
+                json!({ "kind": "gap", "cause": "cut", "first": 3, "last": 2, "total": 1,
+                        "ended_boot_id": "ab".repeat(16) }),
+            ),
+            (Body::Seal { code: "began", epoch: 7 }, json!({ "kind": "seal", "code": "began", "epoch": 7 })),
+            (
+                Body::Config { code: "last-good", detail: "line 3" },
+                json!({ "kind": "config", "code": "last-good", "detail": "line 3" }),
             ),
         ] {
             let mut expected = expected;

@@ -1,5 +1,6 @@
 //! `aegisctl export`: what came back on a stick, verified and shown. The room for everything that reads exports.
 
+mod accesses;
 mod books;
 mod check;
 mod clock;
@@ -12,6 +13,7 @@ mod page;
 mod problem;
 mod progress;
 mod query;
+mod ranges;
 mod report;
 mod show;
 mod source;
@@ -19,12 +21,16 @@ mod source;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use aegis_age::Identity;
 use aegis_cose::public_key;
 use clap::{Args, Subcommand, ValueEnum};
 
+pub(crate) use accesses::{Access, EventArgs, Extent, Way, read as read_accesses};
 pub(crate) use examine::{Examined, examine};
 
+use crate::identity::IdentityArgs;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, hex, output};
 
@@ -59,6 +65,7 @@ Examples:
   aegisctl export verify export.cbor
   aegisctl export verify --receipt receipt.cbor monday.cbor tuesday.cbor
   aegisctl export verify --json --device-key d75a…511a export.cbor
+  aegisctl export verify --identity office.key export.cbor.age
 
 Files may be of many devices and in any order. Exit codes: 0 whole, 1 not whole or not an export, 2 wrong use.";
 
@@ -67,7 +74,7 @@ Examples:
   aegisctl export show export.cbor
   aegisctl export show export.cbor --format json | jq 'select(.verdict == \"denied\")'";
 
-/// Whose exports these are.
+/// Whose exports these are, and what opens them.
 #[derive(Args)]
 struct KeyArgs {
     /// Public key of a device that the exports may be from, 64 hex digits; may be given more than once
@@ -76,6 +83,33 @@ struct KeyArgs {
     /// A receipt of that device, to take its key from; may be given more than once
     #[arg(long, value_name = "FILE")]
     receipt: Vec<PathBuf>,
+    #[command(flatten)]
+    identities: IdentityArgs,
+}
+
+/// The keys that a person brings: whom to believe, and what to open encrypted exports with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keys {
+    /// Public keys of devices.
+    pinned: Vec<[u8; 32]>,
+    identities: Rc<Vec<Identity>>,
+}
+
+impl Keys {
+    pub(crate) fn new(pinned: &[[u8; 32]], identities: Vec<Identity>) -> Self {
+        Self { pinned: pinned.to_vec(), identities: Rc::new(identities) }
+    }
+
+    /// Others to believe, with the same to open.
+    pub(crate) fn pinning(&self, pinned: &[[u8; 32]]) -> Self {
+        Self { pinned: pinned.to_vec(), identities: Rc::clone(&self.identities) }
+    }
+}
+
+impl KeyArgs {
+    fn read(&self) -> Result<Keys, Failure> {
+        Ok(Keys { pinned: pinned_keys(self)?, identities: Rc::new(self.identities.read()?) })
+    }
 }
 
 #[derive(Args)]
@@ -129,7 +163,7 @@ pub(crate) fn run(args: ExportArgs) -> Outcome {
 
 fn verify(args: &VerifyArgs) -> Outcome {
     bounded(&args.files)?;
-    let report = check::verify(&args.files, &pinned_keys(&args.keys)?)?;
+    let report = check::verify(&args.files, &args.keys.read()?)?;
     if args.json || args.report == Format::Json {
         output::json(&report::json(&report))?;
     } else {

@@ -36,6 +36,9 @@ pub(super) enum Code {
     SealBroken,
     SealRestarted,
     NotSealed,
+    RingReplaced,
+    Encrypted,
+    BadEncryption,
 }
 
 impl Code {
@@ -71,6 +74,9 @@ impl Code {
             Self::SealBroken => "seal-broken",
             Self::SealRestarted => "seal-restarted",
             Self::NotSealed => "not-sealed",
+            Self::RingReplaced => "ring-replaced",
+            Self::Encrypted => "encrypted",
+            Self::BadEncryption => "bad-encryption",
         }
     }
 
@@ -89,6 +95,7 @@ impl Code {
                 | Self::CheckpointMissing
                 | Self::SealRestarted
                 | Self::NotSealed
+                | Self::RingReplaced
         )
     }
 
@@ -104,7 +111,7 @@ impl Code {
 
     /// A signature could not be checked.
     pub(super) const fn is_unchecked(self) -> bool {
-        matches!(self, Self::UncheckedSignature)
+        matches!(self, Self::UncheckedSignature | Self::Encrypted | Self::BadEncryption)
     }
 
     /// The chain does not hold.

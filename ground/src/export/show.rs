@@ -11,13 +11,13 @@ use super::check::{Checked, Report, verify};
 use super::evidence::{Evidence, Record, Sink, refusal};
 use super::line::Line;
 use super::source::{buffer, open, unreadable};
-use super::{Format, ShowArgs, pinned_keys};
+use super::{Format, Keys, ShowArgs};
 use crate::files::plain;
 use crate::hex;
 use crate::outcome::{Failure, Outcome, Status};
 
 pub(super) fn run(args: &ShowArgs) -> Outcome {
-    let report = verify(std::slice::from_ref(&args.file), &pinned_keys(&args.keys)?)?;
+    let report = verify(std::slice::from_ref(&args.file), &args.keys.read()?)?;
     let tampered = report.findings.tampering();
     if tampered && args.unverified {
         // Every line is labelled too, so that this one may be lost.
@@ -44,7 +44,7 @@ pub(super) fn show(
         Evidence::of(report)?.read("showing", &mut printer)?;
     } else if unverified {
         for file in report.files.iter().take(1) {
-            if print_unverified(file, &mut printer)?.is_break() {
+            if print_unverified(file, &report.keys, &mut printer)?.is_break() {
                 return Ok(());
             }
         }
@@ -111,14 +111,19 @@ fn broken(error: &std::io::Error) -> Result<ControlFlow<()>, Failure> {
 
 fn print_unverified<W: Write>(
     file: &Checked,
+    keys: &Keys,
     printer: &mut Printer<'_, W>,
 ) -> Result<ControlFlow<()>, Failure> {
     let mut buffer = buffer();
-    let mut reader = open(&file.path, &mut buffer)?;
+    let mut reader = open(&file.path, &keys.identities, &mut buffer)
+        .map_err(|unopened| unopened.into_failure(&file.path))?;
     loop {
         let bytes = match reader.next_item() {
             Ok(Some(bytes)) => bytes,
             Ok(None) | Err(ReadError::Item(_)) => return Ok(ControlFlow::Continue(())),
+            Err(ReadError::Io(error)) if error.encryption().is_some() => {
+                return Ok(ControlFlow::Continue(()));
+            }
             Err(ReadError::Io(error)) => return Err(unreadable(&file.path, &error.0)),
         };
         if let Ok(Item::Segment(segment)) = peek_item(bytes)

@@ -1,9 +1,11 @@
-//! Export files: opened, split into items, and surveyed once before anything is believed.
+//! Export files: opened, decrypted if they are encrypted, split into items, and surveyed once before anything is believed.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
+use aegis_age::limits::SEALED_BYTES;
+use aegis_age::{AgeError, Decryptor, Identity, OpenError};
 use aegis_export::embedded_io;
 use aegis_export::read::{Item, ItemError, ItemReader, ReadError, peek_item};
 use aegis_export::{Id, limits};
@@ -11,12 +13,55 @@ use aegis_export::{Id, limits};
 use crate::files::plain;
 use crate::outcome::Failure;
 
+/// How an age file begins, whatever its version. No item of an export does.
+const ENCRYPTED: &[u8] = b"age-encryption.org/";
+
 /// A std reader as an embedded-io one.
-pub(super) struct Input(BufReader<File>);
+struct Bytes(BufReader<File>);
+
+/// The plain bytes of an export: of a file as it is, or decrypted, one chunk at a time.
+pub(super) struct Input(Source);
+
+enum Source {
+    Plain(Bytes),
+    Encrypted(Box<Decryptor<Bytes, Box<[u8; SEALED_BYTES]>>>),
+}
 
 /// A std error as an embedded-io one.
 #[derive(Debug)]
 pub(super) struct InputError(pub(super) std::io::Error);
+
+impl InputError {
+    /// What is wrong with the encryption; none when the file could not be read.
+    pub(super) fn encryption(&self) -> Option<AgeError> {
+        self.0.get_ref()?.downcast_ref().copied()
+    }
+}
+
+/// Why an export is not opened.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// It is encrypted, and not to any of the identities given; or its encryption was changed.
+    Encrypted(AgeError),
+    /// It can't be read, or is no export.
+    Failed(Failure),
+}
+
+impl From<Failure> for Unopened {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Unopened {
+    /// As a failure, where one file is all there is.
+    pub(super) fn into_failure(self, path: &Path) -> Failure {
+        match self {
+            Self::Encrypted(error) => Failure::refused(format!("{}: {error}", path.display())),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
 
 impl std::fmt::Display for InputError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,11 +77,34 @@ impl embedded_io::Error for InputError {
     }
 }
 
+impl embedded_io::ErrorType for Bytes {
+    type Error = InputError;
+}
+
 impl embedded_io::ErrorType for Input {
     type Error = InputError;
 }
 
+impl Input {
+    /// Decrypted on the way.
+    fn is_encrypted(&self) -> bool {
+        matches!(self.0, Source::Encrypted(_))
+    }
+}
+
 impl embedded_io::Read for Input {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Self::Error> {
+        match &mut self.0 {
+            Source::Plain(bytes) => bytes.read(out),
+            Source::Encrypted(plain) => plain.read(out).map_err(|error| match error {
+                OpenError::Io(error) => error,
+                OpenError::Age(error) => InputError(std::io::Error::new(ErrorKind::InvalidData, error)),
+            }),
+        }
+    }
+}
+
+impl embedded_io::Read for Bytes {
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Self::Error> {
         loop {
             match std::io::Read::read(&mut self.0, out) {
@@ -55,8 +123,16 @@ pub(super) fn buffer() -> Buffer {
     vec![0; limits::ITEM_BYTES].into_boxed_slice().try_into().expect("it is as long as asked for")
 }
 
-/// Opens an export to read it item by item.
-pub(super) fn open<'b>(path: &Path, buffer: &'b mut Buffer) -> Result<ItemReader<'b, Input>, Failure> {
+/// Opens an export to read it item by item, with these identities if it is encrypted.
+pub(super) fn open<'b>(
+    path: &Path,
+    identities: &[Identity],
+    buffer: &'b mut Buffer,
+) -> Result<ItemReader<'b, Input>, Unopened> {
+    Ok(ItemReader::new(input(path, identities)?, buffer))
+}
+
+fn input(path: &Path, identities: &[Identity]) -> Result<Input, Unopened> {
     // Before it is opened, which waits when it is a pipe. An export is read twice; a pipe would be empty by then.
     let there = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !there.is_file() {
@@ -65,10 +141,20 @@ pub(super) fn open<'b>(path: &Path, buffer: &'b mut Buffer) -> Result<ItemReader
         } else {
             "a pipe or device; copy the export to a file"
         };
-        return Err(Failure::usage(format!("{}: {why}", path.display())));
+        return Err(Failure::usage(format!("{}: {why}", path.display())).into());
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    Ok(ItemReader::new(Input(BufReader::with_capacity(1 << 17, file)), buffer))
+    let mut bytes = Bytes(BufReader::with_capacity(1 << 17, file));
+    let front = bytes.0.fill_buf().map_err(|error| unreadable(path, &error))?;
+    if !front.starts_with(ENCRYPTED) {
+        return Ok(Input(Source::Plain(bytes)));
+    }
+    let chunk = vec![0; SEALED_BYTES].into_boxed_slice().try_into().expect("it is as long as asked for");
+    match Decryptor::open(bytes, identities, chunk) {
+        Ok(plain) => Ok(Input(Source::Encrypted(Box::new(plain)))),
+        Err(OpenError::Io(error)) => Err(unreadable(path, &error.0).into()),
+        Err(OpenError::Age(error)) => Err(Unopened::Encrypted(error)),
+    }
 }
 
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
@@ -86,8 +172,12 @@ pub(super) struct Survey {
     pub(super) last: u64,
     /// Epoch of its first checkpoint; 0 when it has none.
     pub(super) epoch: u64,
+    /// Where its events stop, at its end or in front of a hole; for an export of nothing, where it stands.
+    pub(super) ends: Vec<u64>,
     pub(super) manifest: Option<Claims>,
     pub(super) bytes: u64,
+    /// It is encrypted, and was opened.
+    pub(super) encrypted: bool,
 }
 
 /// What a manifest claims, as far as it is needed before it is verified.
@@ -99,28 +189,45 @@ pub(super) struct Claims {
 }
 
 /// Reads a file once. A file that is no export at all is wrong use; a damaged one is not.
-pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure> {
-    let mut reader = open(path, buffer)?;
+pub(super) fn survey(path: &Path, identities: &[Identity], buffer: &mut Buffer) -> Result<Survey, Unopened> {
+    let input = input(path, identities)?;
+    let encrypted = input.is_encrypted();
+    let mut reader = ItemReader::new(input, buffer);
     let mut segment: Option<(Id, Id, u64, u64)> = None;
     let mut found = None;
     let mut epoch = None;
+    let mut ends: Vec<u64> = Vec::new();
     let mut items = 0;
     loop {
         let bytes = match reader.next_item() {
             Ok(Some(bytes)) => bytes,
-            Err(ReadError::Io(error)) => return Err(unreadable(path, &error.0)),
-            Err(ReadError::Item(error)) if items == 0 => return Err(not_an_export(path, error)),
+            Err(ReadError::Io(error)) => match error.encryption() {
+                None => return Err(unreadable(path, &error.0).into()),
+                Some(error) if items == 0 => return Err(Unopened::Encrypted(error)),
+                // What is before it counts, as in a file that was cut.
+                Some(_) => break,
+            },
+            Err(ReadError::Item(error)) if items == 0 => return Err(not_an_export(path, error).into()),
             Ok(None) | Err(ReadError::Item(_)) => break,
         };
         items += 1;
         match peek_item(bytes) {
             Ok(Item::Segment(found)) => {
                 let last = found.last();
+                let goes_on = ends.last().and_then(|end| end.checked_add(1)) == Some(found.first);
+                // More holes than a manifest can list are not what a device signed.
+                if goes_on || ends.len() > limits::GAPS {
+                    ends.pop();
+                }
+                ends.push(last);
                 let entry = segment.get_or_insert((found.device, found.ring, found.first, last));
                 entry.3 = last;
             }
             Ok(Item::Manifest(manifest)) => {
                 let (first, last) = (manifest.begin(), manifest.resume() - 1);
+                if manifest.events == 0 {
+                    ends.push(first - 1);
+                }
                 let claims = Claims {
                     public_key: manifest.public_key,
                     requested_first: manifest.requested_first,
@@ -137,15 +244,15 @@ pub(super) fn survey(path: &Path, buffer: &mut Buffer) -> Result<Survey, Failure
     let bytes = reader.offset();
     match (found, segment) {
         (Some((device, ring, first, last, claims)), _) => {
-            Ok(Survey { device, ring, first, last, epoch, manifest: Some(claims), bytes })
+            Ok(Survey { device, ring, first, last, epoch, ends, manifest: Some(claims), bytes, encrypted })
         }
         (None, Some((device, ring, first, last))) => {
-            Ok(Survey { device, ring, first, last, epoch, manifest: None, bytes })
+            Ok(Survey { device, ring, first, last, epoch, ends, manifest: None, bytes, encrypted })
         }
         (None, None) if items == 0 => {
-            Err(Failure::refused(format!("{}: empty file: not an export", path.display())))
+            Err(Failure::refused(format!("{}: empty file: not an export", path.display())).into())
         }
-        (None, None) => Err(not_an_export(path, ItemError::Payload)),
+        (None, None) => Err(not_an_export(path, ItemError::Payload).into()),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use aegis_age::limits::IDENTITIES;
 use aegis_bundle::limits::BUNDLE_BYTES;
 use aegis_bundle::{Context, Root, Token, TrustState, open, open_token};
-use aegis_keys::{Document, Kind, PublicKeyFile, SecretFile, is_sealed};
+use aegis_keys::{Document, Kind, PublicKeyFile, SecretFile, is_identity_file, is_sealed, read_identities};
 use serde_json::{Value, json};
 
 use crate::outcome::{Failure, Outcome, Status};
@@ -97,8 +98,14 @@ fn check(
     if PublicKeyFile::claims_to_be(&bytes) {
         return Ok(public(&bytes, newest.as_ref()));
     }
-    if is_sealed(&bytes) || bytes.starts_with(b"-----BEGIN ") {
-        return match passphrases.open(index, file, &bytes) {
+    if is_sealed(&bytes) || bytes.starts_with(b"-----BEGIN ") || is_identity_file(text(&bytes)) {
+        let unlocked = passphrases.unlock(index, file, &bytes);
+        if let Ok(plain) = &unlocked
+            && is_identity_file(text(plain))
+        {
+            return Ok(office(text(plain), is_sealed(&bytes)));
+        }
+        return match unlocked.and_then(|plain| passphrases.open(index, file, &plain)) {
             Ok(key) => Ok(secret(&key, is_sealed(&bytes), newest.as_ref())),
             Err(failure) if failure.is_refusal() => {
                 let why = failure.message();
@@ -125,6 +132,24 @@ fn check(
             Ok(signed(&document, &bytes, root))
         }
     }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// A key that opens exports, and signs nothing.
+fn office(plain: &str, sealed: bool) -> Finding {
+    let mut identities = Vec::with_capacity(IDENTITIES);
+    if let Err(error) = read_identities(plain, &mut identities) {
+        return Finding::new("office-key", false, "bad-key-file", error);
+    }
+    let recipients: Vec<String> = identities.iter().map(|key| key.recipient().to_string()).collect();
+    let how = if sealed { "the passphrase opens it" } else { "NOT encrypted" };
+    let detail = format!("office key for {}, {how}", recipients.join(", "));
+    let mut finding = Finding::new("office-key", true, "good", detail);
+    finding.more = json!({ "recipients": recipients, "encrypted": sealed });
+    finding
 }
 
 fn public(bytes: &[u8], root: Option<&Root>) -> Finding {

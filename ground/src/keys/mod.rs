@@ -3,6 +3,7 @@
 mod check;
 mod init;
 mod new;
+mod office;
 mod record;
 mod rotate;
 mod show;
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Make one more key, for a rotation to bring in
     #[command(after_help = NEW_HELP)]
     New(new::Args),
+    /// Make an office key: who can read the exports of devices that encrypt them
+    #[command(after_help = OFFICE_HELP)]
+    Office(office::Args),
     /// Write the next version of root metadata: other keys, thresholds, epoch
     #[command(after_help = ROTATE_HELP)]
     Rotate(rotate::RotateArgs),
@@ -67,6 +71,17 @@ Examples:
   aegisctl keys rotate --root root.cbor --add-policy policy-4.key.pub …
 
 Writes FILE (encrypted) and FILE.pub. The .pub travels; the key stays.";
+
+const OFFICE_HELP: &str = "\
+Examples:
+  aegisctl keys office --out /media/office
+  aegisctl export verify --identity /media/office/office.key export-*.cbor.age
+
+Writes office.key (encrypted) and office.recipient, and prints the lines for the device's
+configuration, /data/aegis/config.toml. Whoever has one of the keys that a device encrypts to
+can read its exports; nobody can sign by it. Lost, what was encrypted to it alone is lost:
+configure a second one that is kept elsewhere. Both are age files: `age --decrypt --identity
+office.key` opens exports, too.";
 
 const ROTATE_HELP: &str = "\
 Examples:
@@ -116,6 +131,7 @@ pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Init(args) => init::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Office(args) => office::run(&args),
         Command::Rotate(args) => rotate::run(&args),
         Command::Revoke(args) => rotate::revoke(&args),
         Command::Sign(args) => sign::run(&args),
@@ -140,19 +156,32 @@ struct ProtectArgs {
 impl ProtectArgs {
     /// The bytes of a file for each of these keys, in their order. Every passphrase is chosen before the first is used.
     fn files(&self, keys: &[(&SecretFile, &Path)]) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        let texts: Vec<_> = keys.iter().map(|(key, path)| (key.to_text(), *path)).collect();
+        self.texts(
+            &texts,
+            "whoever reads the files can sign. For tests and development only: never trust these keys on a \
+            device that matters",
+        )
+    }
+
+    /// As [`Self::files`], of any secret text; `plain_means` says what it means that it is plain.
+    fn texts(
+        &self,
+        keys: &[(Zeroizing<String>, &Path)],
+        plain_means: &str,
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
         if self.plain {
             keep_memory();
-            warn_of_plain();
-            let text = |(key, _): &(&SecretFile, &Path)| Zeroizing::new(key.to_text().as_bytes().to_vec());
-            return Ok(keys.iter().map(text).collect());
+            warn_of_plain(plain_means);
+            return Ok(keys.iter().map(|(text, _)| Zeroizing::new(text.as_bytes().to_vec())).collect());
         }
         let passphrases = self.passphrases.of(keys.len())?;
         let mut chosen = Vec::with_capacity(keys.len());
         for (index, (_, path)) in keys.iter().enumerate() {
             chosen.push(passphrases.choose(index, path)?);
         }
-        let sealed = keys.iter().zip(&chosen).map(|((key, path), passphrase)| {
-            let sealed = seal(key.to_text().as_bytes(), passphrase, self.work_factor);
+        let sealed = keys.iter().zip(&chosen).map(|((text, path), passphrase)| {
+            let sealed = seal(text.as_bytes(), passphrase, self.work_factor);
             let sealed = sealed.map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
             Ok(Zeroizing::new(sealed.into_bytes()))
         });
@@ -161,13 +190,10 @@ impl ProtectArgs {
 }
 
 /// On stderr, so that it is seen where stdout goes to a file.
-fn warn_of_plain() {
+fn warn_of_plain(means: &str) {
     use std::io::Write;
-    let _ = writeln!(
-        std::io::stderr(),
-        "aegisctl: WARNING: --plain: the secret keys are NOT encrypted; whoever reads the files can sign. For tests and \
-         development only: never trust these keys on a device that matters"
-    );
+    let _ =
+        writeln!(std::io::stderr(), "aegisctl: WARNING: --plain: the secret keys are NOT encrypted; {means}");
 }
 
 /// The role on the command line.

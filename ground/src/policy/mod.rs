@@ -1,205 +1,193 @@
-//! `aegisctl policy`: check, compile and explain policy.
+//! `aegisctl policy`: write, check, compile, explain, compare, test, simulate and learn policy.
 
+mod cases;
+mod check;
+mod decisions;
+mod diff;
+mod explain;
+mod format;
+mod learn;
+mod limits;
 mod lint;
+mod new;
+mod place;
+mod render;
+mod resolve;
+mod simulate;
 mod source;
+mod template;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aegis_event::Printable;
-use aegis_policy::{Operation, Policy, limits, names};
+use aegis_policy::{Operation, Policy, limits as bounds};
 use clap::Subcommand;
-use serde_json::json;
 
-pub(crate) use source::PolicySource;
+pub(crate) use resolve::PolicySource;
 
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, output};
+use place::{At, SourceError, Sources};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Check a policy source: errors are refused, warnings are shown
-    #[command(after_help = "Example:\n  aegisctl policy lint policy-bundles/demo.toml")]
-    Lint {
-        /// Policy source (TOML)
-        file: PathBuf,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// Begin a policy, with its tests, from a template
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Args),
+    /// Check a policy source: errors are refused, warnings are shown or mended
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(lint::Args),
+    /// Put policy sources into their one form; comments stay
+    #[command(after_help = format::EXAMPLES)]
+    Fmt(format::Args),
     /// Compile a policy source to the form that a device reads
-    #[command(after_help = "Example:\n  aegisctl policy compile policy-bundles/demo.toml --out demo.policy")]
+    #[command(after_help = "\
+Examples:
+  aegisctl policy compile policy-bundles/demo.toml --out demo.policy
+  aegisctl policy compile site.toml --out site.policy --source site.resolved.toml")]
     Compile {
         /// Policy source (TOML)
         file: PathBuf,
         /// Where to write the compiled policy; replaced if it exists
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Where to write its one source, includes and templates resolved, as a bundle carries it; replaced if it exists
+        #[arg(long, value_name = "FILE")]
+        source: Option<PathBuf>,
     },
     /// Say what a policy decides on one access, and by which rule
-    #[command(after_help = "\
-Example:
-  aegisctl policy explain policy-bundles/demo.toml --workload demo \\
-      --path /etc/shadow --operation open-read")]
-    Explain {
-        /// Policy source (TOML) or compiled policy
-        file: PathBuf,
-        /// Name of the workload
-        #[arg(long, value_name = "NAME")]
-        workload: String,
-        /// Absolute path
-        #[arg(long, value_name = "PATH")]
-        path: String,
-        /// open-read, open-write or exec
-        #[arg(long, value_name = "OPERATION", value_parser = operation)]
-        operation: Operation,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-fn operation(text: &str) -> Result<Operation, String> {
-    Operation::from_name(text).ok_or_else(|| "open-read, open-write or exec is needed".to_owned())
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
+    /// Show the decisions that change when one policy follows another
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::Args),
+    /// Run the tests of policies
+    #[command(after_help = cases::EXAMPLES)]
+    Test(cases::Args),
+    /// Say what a policy would have decided on recorded events
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::Args),
+    /// Draft the least that a workload needs, from what it was seen to do
+    #[command(after_help = learn::EXAMPLES)]
+    Learn(learn::Args),
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
-        Command::Lint { file, json } => run_lint(&file, json),
-        Command::Compile { file, out } => run_compile(&file, &out),
-        Command::Explain { file, workload, path, operation, json } => {
-            run_explain(&file, &workload, &path, operation, json)
-        }
+        Command::New(args) => new::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Fmt(args) => format::run(&args),
+        Command::Compile { file, out, source } => run_compile(&file, &out, source.as_deref()),
+        Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Test(args) => cases::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Learn(args) => learn::run(&args),
     }
 }
 
-/// A policy source, its text and what it compiles to.
+/// clap's parser of an operation.
+fn operation(text: &str) -> Result<Operation, String> {
+    Operation::from_name(text).ok_or_else(|| "open-read, open-write or exec is needed".to_owned())
+}
+
+/// A policy source and what it compiles to.
+#[derive(Debug)]
 pub(crate) struct Compiled {
+    /// The one source that the bytes come from: the file itself, or includes and templates resolved.
     pub(crate) text: String,
     pub(crate) source: PolicySource,
     pub(crate) bytes: Vec<u8>,
+    sources: Sources,
 }
 
-/// Reads, checks and compiles a policy source.
-pub(crate) fn compile_file(file: &Path) -> Result<Compiled, Failure> {
-    compile_bytes(file, files::read(file, limits::SOURCE_BYTES)?)
+impl Compiled {
+    /// The files that it was read from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> + Clone {
+        self.sources.0.iter().filter_map(|file| file.path.as_deref())
+    }
 }
 
-fn compile_bytes(file: &Path, bytes: Vec<u8>) -> Result<Compiled, Failure> {
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = source::line_at(before);
-        Failure::refused(format!("{}:{line}: not UTF-8 text; a policy source is TOML", file.display()))
-    })?;
-    let source = PolicySource::parse(&text)
-        .map_err(|error| Failure::refused(format!("{}:{}: {}", file.display(), error.line, error.message)))?;
-    let bytes = source.compile().map_err(|error| {
-        let most = limits::ENTRIES;
-        let mend = format!("split it; at most {most} paths x workloads and {} rules", limits::RULES);
-        Failure::refused(format!("{}:1: {error} ({mend})", file.display()))
-    })?;
-    Ok(Compiled { text, source, bytes })
+/// Why a source does not compile.
+enum Trouble {
+    /// Nothing to point at.
+    Failure(Failure),
+    /// A place in a source.
+    Source(Sources, SourceError),
 }
 
-fn run_lint(file: &Path, as_json: bool) -> Outcome {
-    let compiled = match compile_file(file) {
-        Err(failure) if as_json && failure.is_refusal() => {
-            output::json(&json!({ "good": false, "error": failure.message(), "warnings": [] }))?;
-            return Ok(Status::Refused);
+impl Trouble {
+    /// Shows the place to the person at stderr, and makes the failure.
+    fn tell(self) -> Failure {
+        match self {
+            Self::Failure(failure) => failure,
+            Self::Source(sources, error) => {
+                // The failure says it all; nothing more can be done about a stderr that is gone.
+                let _ = std::io::stderr().write_all(sources.point(&error).as_bytes());
+                Failure::refused(format!("{}: {}", sources.name(error.at), error.message))
+            }
         }
-        other => other?,
-    };
-    let policy = decoded(file, &compiled.bytes)?;
-    let warnings = lint::lint(&compiled.source);
-    if as_json {
-        let warnings: Vec<_> = warnings
-            .iter()
-            .map(|warning| json!({ "line": warning.line, "message": warning.value }))
-            .collect();
-        output::json(&json!({
-            "good": true,
-            "name": policy.name(),
-            "mode": policy.mode().name(),
-            "workloads": policy.workloads().count(),
-            "rules": policy.rule_count(),
-            "entries": policy.entries(),
-            "bytes": compiled.bytes.len(),
-            "warnings": warnings,
-        }))?;
-        return Ok(Status::Good);
     }
-    for warning in &warnings {
-        output::text(&format!("{}:{}: warning: {}\n", file.display(), warning.line, warning.value))?;
-    }
-    output::text(&format!(
-        "{}: good: policy {}, mode {}, {}, {}, {} bytes compiled\n",
-        file.display(),
-        policy.name(),
-        policy.mode().name(),
-        counted(policy.workloads().count(), "workload"),
-        counted(policy.rule_count() as usize, "rule"),
-        compiled.bytes.len(),
-    ))?;
-    Ok(Status::Good)
 }
 
-fn run_compile(file: &Path, out: &Path) -> Outcome {
-    files::keep_inputs(out, [file])?;
+/// Reads, checks and compiles a policy source. What is wrong is shown on stderr where it stands.
+pub(crate) fn compile_file(file: &Path) -> Result<Compiled, Failure> {
+    compile(file, files::read(file, bounds::SOURCE_BYTES)?, false).map_err(Trouble::tell)
+}
+
+fn compile(file: &Path, bytes: Vec<u8>, fragments: bool) -> Result<Compiled, Trouble> {
+    let (sources, read) = resolve::load(file, bytes, fragments).map_err(Trouble::Failure)?;
+    let compiled = read.and_then(|source| compiled(&sources, source));
+    match compiled {
+        Ok((text, source, bytes)) => Ok(Compiled { text, source, bytes, sources }),
+        Err(error) => Err(Trouble::Source(sources, error)),
+    }
+}
+
+fn compiled(sources: &Sources, source: PolicySource) -> Result<(String, PolicySource, Vec<u8>), SourceError> {
+    let top = |message: String| SourceError::new(At::default(), message);
+    let bytes = source.compile().map_err(|error| {
+        let most = bounds::ENTRIES;
+        top(format!("{error} (split it; at most {most} paths x workloads and {} rules)", bounds::RULES))
+    })?;
+    let text = if source.composed { render::render(&source, sources) } else { sources.0[0].text.clone() };
+    if text.len() > bounds::SOURCE_BYTES {
+        return Err(top(format!(
+            "resolved it is longer than {} bytes; split the policy",
+            bounds::SOURCE_BYTES
+        )));
+    }
+    Ok((text, source, bytes))
+}
+
+/// A policy in compiled form: read, or compiled from a source.
+fn compiled_form(file: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = files::read(file, bounds::POLICY_BYTES)?;
+    // A compiled policy begins with its format number, which no TOML can begin with.
+    if bytes.first() == Some(&1) {
+        return Ok(bytes);
+    }
+    if bytes.len() > bounds::SOURCE_BYTES {
+        return Err(Failure::refused(format!(
+            "{}: longer than {} bytes",
+            file.display(),
+            bounds::SOURCE_BYTES
+        )));
+    }
+    Ok(compile(file, bytes, false).map_err(Trouble::tell)?.bytes)
+}
+
+fn run_compile(file: &Path, out: &Path, source: Option<&Path>) -> Outcome {
     let compiled = compile_file(file)?;
+    files::keep_inputs(out, compiled.files().chain([file]))?;
+    if let Some(source) = source {
+        files::keep_inputs(source, compiled.files().chain([file]))?;
+        files::write(source, compiled.text.as_bytes(), 0o644, true)?;
+    }
     files::write(out, &compiled.bytes, 0o644, true)?;
     output::text(&format!("{}: {} bytes\n", out.display(), compiled.bytes.len()))?;
-    Ok(Status::Good)
-}
-
-fn run_explain(file: &Path, workload: &str, path: &str, operation: Operation, as_json: bool) -> Outcome {
-    if !names::is_workload_name(workload.as_bytes()) {
-        return Err(Failure::usage(format!("--workload: \"{workload}\" is not a workload name")));
-    }
-    if !names::is_path(path) {
-        return Err(Failure::usage(format!("--path: \"{path}\" is not absolute and normalised")));
-    }
-    let mut bytes = files::read(file, limits::POLICY_BYTES)?;
-    // A compiled policy begins with its format number, which no TOML can begin with.
-    if bytes.first() != Some(&1) {
-        bytes = compile_bytes(file, bytes)?.bytes;
-    }
-    let policy = decoded(file, &bytes)?;
-    let index = policy.match_workload(workload.as_bytes());
-    let pattern =
-        index.and_then(|index| policy.workloads().nth(usize::from(index) - 1)).map(|found| found.pattern);
-    let decision = index.map(|index| policy.decide(index, path.as_bytes(), operation));
-    let verdict = decision.as_ref().map_or(aegis_event::Verdict::Allowed, |decision| decision.verdict);
-    let rule = decision.and_then(|decision| decision.rule);
-    if as_json {
-        output::json(&json!({
-            "verdict": verdict.name(),
-            "rule": rule.as_ref().map(|rule| rule.name),
-            "action": rule.as_ref().map(|rule| rule.action.name()),
-            "tags": rule.as_ref().map(|rule| rule.tags().collect::<Vec<_>>()),
-            "workload": workload,
-            "pattern": pattern,
-            "path": path,
-            "operation": operation.name(),
-            "policy": policy.name(),
-            "mode": policy.mode().name(),
-        }))?;
-        return Ok(Status::Good);
-    }
-    let why = match (&rule, pattern) {
-        (Some(rule), Some(pattern)) => {
-            format!(
-                "by rule {} ({}) for workload {pattern}; mode {}",
-                rule.name,
-                rule.action.name(),
-                policy.mode().name()
-            )
-        }
-        (None, Some(pattern)) => format!("no rule for workload {pattern} speaks of it"),
-        _ => "the policy does not cover this workload".to_owned(),
-    };
-    let path = Printable(path.as_bytes());
-    output::text(&format!("{verdict}: {workload} {} {path}: {why}\n", operation.name()))?;
     Ok(Status::Good)
 }
 

@@ -1,116 +1,110 @@
-//! The policy language, version 1: TOML text to a policy that can be compiled.
+//! The policy language, version 1: one file of TOML, read into what its author wrote.
 //!
-//! Every error knows its line. The table of keys below is the language; `docs/formats/policy.md` explains it.
+//! Every value knows its place. The tables of keys below are the language; `docs/formats/policy.md` explains it. What the
+//! values mean is [`super::resolve`]'s to say, when all files are read and the templates are filled in.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use aegis_policy::{Action, Mode, Operation, Operations, PolicyError, Source, SourceRule, limits, names};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::limits;
+use super::place::{At, Placed, SourceError};
+
 const SCHEMA: &str = "1";
-const POLICY_KEYS: &[&str] = &["schema", "name", "mode", "workload", "rule"];
+const FILE_KEYS: &[&str] = &["schema", "name", "mode", "include", "workload", "rule", "template", "use"];
 const WORKLOAD_KEYS: &[&str] = &["name"];
-const RULE_KEYS: &[&str] = &["name", "workloads", "action", "operations", "paths", "tags"];
-const MODES: &[&str] = &["audit", "enforce"];
-const ACTIONS: &[&str] = &["audit", "deny"];
-const OPERATIONS: &[&str] = &["open", "open-read", "open-write", "exec"];
+pub(crate) const RULE_KEYS: &[&str] = &["name", "workloads", "action", "operations", "paths", "tags"];
+const TEMPLATE_KEYS: &[&str] = &["name", "parameters", "rule"];
+const USE_KEYS: &[&str] = &["template", "with"];
 
-/// What is wrong with a policy source, and where.
+pub(super) type Read<T> = Result<T, SourceError>;
+pub(super) type Text = Placed<String>;
+
+/// One file as it is written; nothing in it is judged but its shape.
 #[derive(Debug)]
-pub(crate) struct SourceError {
-    /// Line, from 1.
-    pub(crate) line: usize,
-    /// What is wrong, and the mend.
-    pub(crate) message: String,
+pub(super) struct Unit {
+    /// Of the policy itself; a file that is only included has neither.
+    pub(super) name: Option<Text>,
+    pub(super) mode: Option<Text>,
+    pub(super) includes: Vec<Text>,
+    pub(super) workloads: Vec<Text>,
+    pub(super) templates: Vec<Template>,
+    /// Rules and uses of templates, in the order of the text.
+    pub(super) items: Vec<Item>,
 }
 
-/// A policy as its author wrote it.
 #[derive(Debug)]
-pub(crate) struct PolicySource {
-    pub(crate) name: String,
-    pub(crate) mode: Mode,
-    pub(crate) workloads: Vec<Placed<String>>,
-    pub(crate) rules: Vec<Placed<RuleSource>>,
+pub(super) enum Item {
+    Rule(RawRule),
+    Use(Use),
 }
 
-/// A rule as its author wrote it.
+/// A rule in words.
+#[derive(Clone, Debug)]
+pub(crate) struct RawRule {
+    /// Its header.
+    pub(crate) at: At,
+    pub(crate) name: Text,
+    pub(crate) workloads: Option<Vec<Text>>,
+    pub(crate) action: Text,
+    pub(crate) operations: Vec<Text>,
+    pub(crate) paths: Vec<Text>,
+    pub(crate) tags: Vec<Text>,
+}
+
+/// Rules with gaps, `${name}`, that each use fills.
 #[derive(Debug)]
-pub(crate) struct RuleSource {
-    pub(crate) name: String,
-    pub(crate) action: Action,
-    pub(crate) operations: Operations,
-    /// Indexes into the workloads, from 1.
-    pub(crate) workloads: Vec<u16>,
-    pub(crate) paths: Vec<Placed<String>>,
-    pub(crate) tags: Vec<String>,
+pub(super) struct Template {
+    pub(super) name: Text,
+    pub(super) parameters: Vec<Text>,
+    pub(super) rules: Vec<RawRule>,
 }
 
-/// A value and the line it stands on.
+/// The filling of a template's gaps.
 #[derive(Debug)]
-pub(crate) struct Placed<T> {
-    pub(crate) line: usize,
-    pub(crate) value: T,
+pub(super) struct Use {
+    pub(super) at: At,
+    pub(super) template: Text,
+    pub(super) arguments: Vec<(Text, Argument)>,
 }
 
-impl PolicySource {
-    /// Reads policy source.
-    pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-        let reader = Reader { ends };
-        let table = DeTable::parse(text).map_err(|error| {
-            let span = error.span().unwrap_or(0..0);
-            reader.error(&span, error.message())
-        })?;
-        reader.policy(&table)
-    }
-
-    /// Compiles it.
-    pub(crate) fn compile(&self) -> Result<Vec<u8>, PolicyError> {
-        aegis_policy::compile(&Source {
-            name: &self.name,
-            mode: self.mode,
-            workloads: self.workloads.iter().map(|workload| workload.value.as_str()).collect(),
-            rules: self.rules.iter().map(|rule| rule.value.borrow()).collect(),
-        })
-    }
+#[derive(Debug)]
+pub(super) enum Argument {
+    One(String),
+    Many(Vec<String>),
 }
 
-impl RuleSource {
-    fn borrow(&self) -> SourceRule<'_> {
-        SourceRule {
-            name: &self.name,
-            action: self.action,
-            operations: self.operations,
-            workloads: self.workloads.clone(),
-            paths: self.paths.iter().map(|path| path.value.as_str()).collect(),
-            tags: self.tags.iter().map(String::as_str).collect(),
-        }
-    }
+/// Reads one file's text.
+pub(super) fn read(file: usize, text: &str) -> Read<Unit> {
+    let reader = Reader { file };
+    reader.unit(&reader.parse(text)?)
 }
 
-type Value<'t> = Spanned<DeValue<'t>>;
-type Read<T> = Result<T, SourceError>;
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
-struct Reader {
-    /// Where the lines end, ascending: a policy at its limits asks for 100,000 line numbers.
-    ends: Vec<usize>,
+/// Reads one file's values.
+pub(super) struct Reader {
+    pub(super) file: usize,
 }
 
 impl Reader {
-    fn line(&self, span: &Range<usize>) -> usize {
-        1 + self.ends.partition_point(|end| *end < span.start)
+    pub(super) fn parse<'t>(&self, text: &'t str) -> Read<Spanned<DeTable<'t>>> {
+        DeTable::parse(text).map_err(|error| self.error(&error.span().unwrap_or(0..0), error.message()))
     }
 
-    fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
-        SourceError { line: self.line(span), message: message.into() }
+    pub(super) fn at(&self, span: &Range<usize>) -> At {
+        At::new(self.file, span)
     }
 
-    fn policy(&self, table: &Spanned<DeTable<'_>>) -> Read<PolicySource> {
+    pub(super) fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
+        SourceError::new(self.at(span), message)
+    }
+
+    fn unit(&self, table: &Spanned<DeTable<'_>>) -> Read<Unit> {
         // The top level spans the whole text: what is missing there is missing at the top.
         let table = Fields { reader: self, table: table.get_ref(), span: 0..0, what: "the policy" };
-        table.only(POLICY_KEYS)?;
+        table.only(FILE_KEYS)?;
         let schema = table.required("schema")?;
         match schema.get_ref() {
             DeValue::Integer(number) if number.as_str() == SCHEMA && number.radix() == 10 => {}
@@ -121,138 +115,83 @@ impl Reader {
             }
             other => return Err(self.wrong_type(schema, "an integer", other)),
         }
-        let name = self.string(table.required("name")?)?;
-        if !names::is_policy_name(&name.value) {
-            let message =
-                format!("bad policy name \"{}\": 1 to {} of a-z, 0-9, -", name.value, limits::NAME_BYTES);
-            return Err(at(name.line, message));
-        }
-        let mode = match self.one_of(table.required("mode")?, "mode", MODES)? {
-            "enforce" => Mode::Enforce,
-            _ => Mode::Audit,
-        };
+        let text = |key| table.optional(key).map(|value| self.string(value)).transpose();
+        let includes = table.optional("include").map_or(Ok(Vec::new()), |list| self.strings(list))?;
         let mut workloads = Vec::new();
         for entry in self.tables(&table, "workload")? {
-            let workload = self.workload(&entry, &workloads)?;
-            if workloads.len() == limits::WORKLOADS {
-                return Err(at(workload.line, format!("more than {} workloads", limits::WORKLOADS)));
-            }
-            workloads.push(workload);
+            entry.only(WORKLOAD_KEYS)?;
+            workloads.push(self.string(entry.required("name")?)?);
         }
-        if workloads.is_empty() {
-            let message = "no workload: add [[workload]] with a name (name = \"*\" for all)";
-            return Err(at(1, message.to_owned()));
+        let mut templates = Vec::new();
+        for entry in self.tables(&table, "template")? {
+            templates.push(self.template(&entry)?);
         }
-        let mut rules: Vec<Placed<RuleSource>> = Vec::new();
-        let (mut lines, mut entries) = (BTreeMap::new(), 0);
+        let mut items = Vec::new();
         for entry in self.tables(&table, "rule")? {
-            let rule = self.rule(&entry, &workloads)?;
-            if let Some(first) = lines.insert(rule.value.name.clone(), rule.line) {
-                let message = format!("rule \"{}\" stands twice (first on line {first})", rule.value.name);
-                return Err(at(rule.line, message));
-            }
-            entries += rule.value.paths.len() * rule.value.workloads.len();
-            if rules.len() == limits::RULES || entries > limits::ENTRIES {
-                return Err(at(rule.line, too_many(&rule.value.name)));
-            }
-            rules.push(rule);
+            items.push(Item::Rule(self.rule(&entry)?));
         }
-        Ok(PolicySource { name: name.value, mode, workloads, rules })
+        for entry in self.tables(&table, "use")? {
+            items.push(Item::Use(self.r#use(&entry)?));
+        }
+        items.sort_by_key(Item::at);
+        Ok(Unit { name: text("name")?, mode: text("mode")?, includes, workloads, templates, items })
     }
 
-    fn workload(&self, table: &Fields<'_>, before: &[Placed<String>]) -> Read<Placed<String>> {
-        table.only(WORKLOAD_KEYS)?;
-        let name = self.string(table.required("name")?)?;
-        if !names::is_workload_pattern(&name.value) {
-            let most = limits::WORKLOAD_BYTES;
-            let rule = format!("1 to {most} of A-Z, a-z, 0-9, ., _, -, with at most one * at the end");
-            return Err(at(name.line, format!("bad workload name \"{}\": {rule}", name.value)));
-        }
-        if let Some(first) = before.iter().find(|other| other.value == name.value) {
-            let message =
-                format!("workload \"{}\" is declared twice (first on line {})", name.value, first.line);
-            return Err(at(name.line, message));
-        }
-        Ok(name)
-    }
-
-    fn rule(&self, table: &Fields<'_>, workloads: &[Placed<String>]) -> Read<Placed<RuleSource>> {
+    fn rule(&self, table: &Fields<'_>) -> Read<RawRule> {
         table.only(RULE_KEYS)?;
+        Ok(RawRule {
+            at: self.at(&table.span),
+            name: self.string(table.required("name")?)?,
+            workloads: table.optional("workloads").map(|list| self.list_of_strings(list)).transpose()?,
+            action: self.string(table.required("action")?)?,
+            operations: self.list_of_strings(table.required("operations")?)?,
+            paths: self.list_of_strings(table.required("paths")?)?,
+            tags: table.optional("tags").map_or(Ok(Vec::new()), |list| self.strings(list))?,
+        })
+    }
+
+    fn template(&self, table: &Fields<'_>) -> Read<Template> {
+        table.only(TEMPLATE_KEYS)?;
         let name = self.string(table.required("name")?)?;
-        if !names::is_rule_name(&name.value) {
-            let most = limits::RULE_NAME_BYTES;
-            return Err(at(
-                name.line,
-                format!("bad rule name \"{}\": 1 to {most} of a-z, 0-9, -", name.value),
-            ));
+        let parameters = table.optional("parameters").map_or(Ok(Vec::new()), |list| self.strings(list))?;
+        if let Some(more) = parameters.get(limits::PARAMETERS) {
+            return Err(SourceError::new(more.at, format!("more than {} parameters", limits::PARAMETERS)));
         }
-        let selected = match table.optional("workloads") {
-            Some(list) => self.selection(list, workloads)?,
-            None => (1..=workloads.len() as u16).collect(),
-        };
-        let action = match self.one_of(table.required("action")?, "action", ACTIONS)? {
-            "deny" => Action::Deny,
-            _ => Action::Audit,
-        };
-        let mut operations = Operations::default();
-        for item in self.list(table.required("operations")?)? {
-            match self.one_of(item, "operation", OPERATIONS)? {
-                "open" => operations = operations.with(Operation::OpenRead).with(Operation::OpenWrite),
-                name => {
-                    operations = Operation::from_name(name).map_or(operations, |one| operations.with(one));
-                }
-            }
+        let rules = self.tables(table, "rule")?;
+        if rules.is_empty() {
+            let message = format!("template \"{}\" has no rule: add [[template.rule]]", name.value);
+            return Err(SourceError::new(name.at, message));
         }
-        let mut paths = Vec::new();
-        for item in self.list(table.required("paths")?)? {
-            let path = self.string(item)?;
-            if !names::is_path(&path.value) {
-                return Err(at(path.line, bad_path(&path.value)));
-            }
-            paths.push(path);
-        }
-        let tags = table.optional("tags").map_or(Ok(Vec::new()), |list| self.tags(list))?;
-        let rule = RuleSource { name: name.value, action, operations, workloads: selected, paths, tags };
-        Ok(Placed { line: name.line, value: rule })
+        let rules = rules.iter().map(|rule| self.rule(rule)).collect::<Read<_>>()?;
+        Ok(Template { name, parameters, rules })
     }
 
-    fn selection(&self, list: &Value<'_>, workloads: &[Placed<String>]) -> Read<Vec<u16>> {
-        let mut selected = Vec::new();
-        for item in self.list(list)? {
-            let name = self.string(item)?;
-            let Some(index) = workloads.iter().position(|workload| workload.value == name.value) else {
-                let declared: Vec<&str> = workloads.iter().map(|workload| workload.value.as_str()).collect();
-                let message =
-                    format!("workload \"{}\" is not declared{}", name.value, suggest(&name.value, &declared));
-                return Err(at(name.line, message));
+    fn r#use(&self, table: &Fields<'_>) -> Read<Use> {
+        table.only(USE_KEYS)?;
+        let template = self.string(table.required("template")?)?;
+        let mut arguments = Vec::new();
+        if let Some(value) = table.optional("with") {
+            let DeValue::Table(with) = value.get_ref() else {
+                return Err(self.wrong_type(value, "a table", value.get_ref()));
             };
-            selected.push(index as u16 + 1);
-        }
-        selected.sort_unstable();
-        selected.dedup();
-        Ok(selected)
-    }
-
-    fn tags(&self, list: &Value<'_>) -> Read<Vec<String>> {
-        let DeValue::Array(items) = list.get_ref() else {
-            return Err(self.wrong_type(list, "a list", list.get_ref()));
-        };
-        if items.len() > limits::TAGS {
-            return Err(self.error(&list.span(), format!("more than {} tags", limits::TAGS)));
-        }
-        let tag = |item: &Value<'_>| {
-            let tag = self.string(item)?;
-            if names::is_tag(&tag.value) {
-                return Ok(tag.value);
+            for (key, value) in with {
+                let name = Placed { at: self.at(&key.span()), value: key.get_ref().to_string() };
+                let argument = match value.get_ref() {
+                    DeValue::String(text) => Argument::One(text.to_string()),
+                    DeValue::Array(_) => {
+                        let items = self.list_of_strings(value)?;
+                        Argument::Many(items.into_iter().map(|item| item.value).collect())
+                    }
+                    other => return Err(self.wrong_type(value, "a string or a list of them", other)),
+                };
+                arguments.push((name, argument));
             }
-            let rule = format!("1 to {} of A-Z, a-z, 0-9, ., _, -, :", limits::TAG_BYTES);
-            Err(at(tag.line, format!("bad tag \"{}\": {rule}", tag.value)))
-        };
-        items.iter().map(tag).collect()
+        }
+        Ok(Use { at: self.at(&table.span), template, arguments })
     }
 
     /// The tables of `[[key]]`.
-    fn tables<'s>(&'s self, table: &Fields<'s>, key: &'static str) -> Read<Vec<Fields<'s>>> {
+    pub(super) fn tables<'s>(&'s self, table: &Fields<'s>, key: &'static str) -> Read<Vec<Fields<'s>>> {
         let Some(value) = table.optional(key) else { return Ok(Vec::new()) };
         let DeValue::Array(items) = value.get_ref() else {
             return Err(
@@ -266,106 +205,76 @@ impl Reader {
         items.iter().map(fields).collect()
     }
 
-    /// A list of at least one item.
-    fn list<'s>(&self, value: &'s Value<'s>) -> Read<&'s [Value<'s>]> {
+    /// A list of strings; not empty.
+    pub(super) fn list_of_strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
+        let items = self.strings(value)?;
+        if items.is_empty() { Err(self.error(&value.span(), "the list is empty")) } else { Ok(items) }
+    }
+
+    pub(super) fn strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
         match value.get_ref() {
-            DeValue::Array(items) if items.is_empty() => Err(self.error(&value.span(), "the list is empty")),
-            DeValue::Array(items) => Ok(items),
+            DeValue::Array(items) => items.iter().map(|item| self.string(item)).collect(),
             other => Err(self.wrong_type(value, "a list", other)),
         }
     }
 
-    fn string(&self, value: &Value<'_>) -> Read<Placed<String>> {
+    pub(super) fn string(&self, value: &Value<'_>) -> Read<Text> {
         match value.get_ref() {
-            DeValue::String(text) => Ok(Placed { line: self.line(&value.span()), value: text.to_string() }),
+            DeValue::String(text) => Ok(Placed { at: self.at(&value.span()), value: text.to_string() }),
             other => Err(self.wrong_type(value, "a string", other)),
         }
     }
 
-    fn one_of(&self, value: &Value<'_>, what: &str, known: &'static [&'static str]) -> Read<&'static str> {
-        let text = self.string(value)?;
-        known.iter().copied().find(|known| *known == text.value).ok_or_else(|| {
-            at(text.line, format!("unknown {what} \"{}\"{}", text.value, suggest(&text.value, known)))
-        })
-    }
-
     fn wrong_type(&self, value: &Value<'_>, expected: &str, found: &DeValue<'_>) -> SourceError {
-        self.error(
-            &value.span(),
-            format!("{expected} is needed here, not {} {}", article(found), found.type_str()),
-        )
+        let article = if matches!(found, DeValue::Integer(_) | DeValue::Array(_)) { "an" } else { "a" };
+        let message = format!("{expected} is needed here, not {article} {}", found.type_str());
+        self.error(&value.span(), message)
+    }
+}
+
+impl Item {
+    pub(super) fn at(&self) -> At {
+        match self {
+            Self::Rule(rule) => rule.at,
+            Self::Use(r#use) => r#use.at,
+        }
     }
 }
 
 /// The fields of one table.
-struct Fields<'s> {
-    reader: &'s Reader,
-    table: &'s DeTable<'s>,
-    span: Range<usize>,
-    what: &'static str,
+pub(super) struct Fields<'s> {
+    pub(super) reader: &'s Reader,
+    pub(super) table: &'s DeTable<'s>,
+    pub(super) span: Range<usize>,
+    pub(super) what: &'static str,
 }
 
 impl<'s> Fields<'s> {
-    fn only(&self, known: &[&str]) -> Read<()> {
-        for key in self.table.keys() {
-            let name = key.get_ref().as_ref();
-            if !known.contains(&name) {
-                let message = format!("unknown key \"{name}\"{}", suggest(name, known));
-                return Err(self.reader.error(&key.span(), message));
+    pub(super) fn only(&self, known: &[&str]) -> Read<()> {
+        // Of several the first in the text: the table's own order is the alphabet's.
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        match unknown.min_by_key(|key| key.span().start) {
+            Some(key) => {
+                let message =
+                    format!("unknown key \"{}\"{}", key.get_ref(), suggest(key.get_ref().as_ref(), known));
+                Err(self.reader.error(&key.span(), message))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn optional(&self, name: &str) -> Option<&'s Value<'s>> {
+    pub(super) fn optional(&self, name: &str) -> Option<&'s Value<'s>> {
         self.table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
     }
 
-    fn required(&self, name: &str) -> Read<&'s Value<'s>> {
+    pub(super) fn required(&self, name: &str) -> Read<&'s Value<'s>> {
         self.optional(name)
             .ok_or_else(|| self.reader.error(&self.span, format!("\"{name}\" is missing from {}", self.what)))
     }
 }
 
-/// The line that follows these bytes, from 1.
-pub(super) fn line_at(before: &[u8]) -> usize {
-    before.split(|byte| *byte == b'\n').count()
-}
-
-fn at(line: usize, message: String) -> SourceError {
-    SourceError { line, message }
-}
-
-fn article(value: &DeValue<'_>) -> &'static str {
-    if matches!(value, DeValue::Integer(_) | DeValue::Array(_)) { "an" } else { "a" }
-}
-
-fn too_many(rule: &str) -> String {
-    format!(
-        "rule \"{rule}\" is more than the kernel's map holds: at most {} rules and {} paths x workloads in all; split the policy",
-        limits::RULES,
-        limits::ENTRIES
-    )
-}
-
-/// Why a path is bad, by the first thing that is.
-fn bad_path(path: &str) -> String {
-    let mend = if !path.starts_with('/') {
-        "write it from the root, with a leading /"
-    } else if path.len() > limits::PATH_BYTES {
-        "it is longer than 255 bytes"
-    } else if path.len() > 1 && path.ends_with('/') {
-        "leave out the / at the end; a rule is on the one file of that name"
-    } else if path.chars().any(char::is_control) {
-        "it has a control character"
-    } else {
-        "write it without empty, . and .. parts"
-    };
-    format!("bad path \"{path}\": {mend}")
-}
-
 /// ` (did you mean "x"?)`, or the list of what is known when nothing is near.
-fn suggest(found: &str, known: &[&str]) -> String {
+pub(super) fn suggest(found: &str, known: &[&str]) -> String {
     let near = known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(found, known), known))
@@ -373,6 +282,7 @@ fn suggest(found: &str, known: &[&str]) -> String {
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
     match near {
         Some((_, near)) => format!(" (did you mean \"{near}\"?)"),
+        None if known.is_empty() => String::new(),
         None => format!(" (known: {})", known.join(", ")),
     }
 }

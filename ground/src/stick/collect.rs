@@ -11,7 +11,8 @@ use super::devices::{Devices, Trust};
 use super::found::{Found, Kind, Report};
 use super::limits;
 use super::source::Source;
-use crate::export::{Examined, examine};
+use crate::export::{Examined, Keys, examine};
+use crate::identity::IdentityArgs;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, hex, output, receipt, time};
 
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     /// Refuse devices that are not in the devices file
     #[arg(long)]
     known: bool,
+    #[command(flatten)]
+    identities: IdentityArgs,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -43,13 +46,14 @@ pub(super) fn run(args: &Args) -> Outcome {
     let devices = args.devices.clone().unwrap_or_else(|| args.into.join(DEVICES));
     let mut report = Report::default();
     let mut devices = Devices::read(&devices, args.known)?;
+    let keys = Keys::new(&[], args.identities.read()?);
     if let Some(source) = Source::open(&args.from)? {
         report.names = source.names()?;
         files::make_directory(&args.into, 0o755)?;
         let mut work: Vec<(Kind, String)> =
             report.names.plain.iter().filter_map(|name| Some((Kind::of(name)?, name.clone()))).collect();
         work.sort();
-        let mut collector = Collector { source, into: &args.into, devices, left: limits::TOTAL_BYTES };
+        let mut collector = Collector { source, into: &args.into, devices, keys, left: limits::TOTAL_BYTES };
         for (kind, name) in work {
             let found = collector.take(&name, kind, &report)?;
             report.files.push(found);
@@ -76,6 +80,8 @@ struct Collector<'a> {
     source: Source,
     into: &'a Path,
     devices: Devices,
+    /// What opens exports.
+    keys: Keys,
     /// Bytes that may still be copied.
     left: u64,
 }
@@ -144,7 +150,7 @@ impl Collector<'_> {
     }
 
     fn export(&mut self, found: &mut Found, file: &Path) -> Result<(), Failure> {
-        let examined = match examine(file, |device| self.devices.key(device)) {
+        let examined = match examine(file, &self.keys, |device| self.devices.key(device)) {
             Ok(examined) => examined,
             Err(failure) if failure.is_refusal() => {
                 // Not the name of the copy: what follows it.
@@ -201,7 +207,8 @@ impl Collector<'_> {
 
 /// Nothing that is there is overwritten: of another file with the same name, both are kept.
 fn place(found: &mut Found, mut copied: Copied, folder: &Path) -> Result<(), Failure> {
-    let (stem, suffix) = found.name.rsplit_once('.').unwrap_or((&found.name, ""));
+    // A name has one suffix, or `.cbor.age`.
+    let (stem, suffix) = found.name.split_once('.').unwrap_or((&found.name, ""));
     let other = format!("{stem}-{}.{suffix}", hex::encode(&copied.hash[..8]));
     for name in [&found.name, &other] {
         let path = folder.join(name);

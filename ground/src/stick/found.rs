@@ -27,6 +27,11 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn of(name: &str) -> Option<Self> {
+        // An encrypted export says so behind its name.
+        let name = match name.strip_suffix(".age") {
+            Some(export) if export.starts_with("export-") => export,
+            _ => name,
+        };
         let (front, suffix) = name.rsplit_once('.')?;
         match suffix {
             "cbor" if front.starts_with("receipt-") => Some(Self::Receipt),

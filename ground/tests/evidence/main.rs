@@ -2,6 +2,7 @@
 //! that is not ours: Python's sqlite3, the parquet crate's reader, a real PostgreSQL, the OCSF schema.
 
 mod desk;
+mod encrypted;
 mod formats;
 mod hostile;
 mod memory;

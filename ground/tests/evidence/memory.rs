@@ -12,14 +12,14 @@ use crate::sample::{Device, Endless, created};
 /// Most address space that a command may have, KiB: 256 MiB, of which resident memory is a part.
 const ADDRESS_SPACE: u64 = 256 * 1024;
 /// Size of the export, MiB; `AEGIS_EXPORT_MIB` makes it larger for a long run.
-const EXPORT: u64 = 64;
+pub(crate) const EXPORT: u64 = 64;
 /// Most memory that a command may have resident, KiB: less than the export has.
-const RESIDENT: u64 = 60 * 1024;
+pub(crate) const RESIDENT: u64 = 60 * 1024;
 
 /// An export of at least `size` MiB that is made while it is written.
-fn export(desk: &Desk, name: &str, size: u64) {
-    // An event takes a little more than 160 bytes.
-    let events = size * (1 << 20) / 160;
+pub(crate) fn export(desk: &Desk, name: &str, size: u64) {
+    // An event takes more than 128 bytes.
+    let events = size * (1 << 20) / 128;
     let mut file = BufWriter::new(std::fs::File::create(desk.path(name)).expect("a file"));
     Device(1).export(Endless::new(Device(1), events), Request::from(1), created(1), &mut file);
     file.flush().expect("written");
@@ -27,7 +27,7 @@ fn export(desk: &Desk, name: &str, size: u64) {
 }
 
 /// Runs a command under the limit; the most memory that it had resident, KiB.
-fn peak(desk: &Desk, arguments: &[&str]) -> u64 {
+pub(crate) fn peak(desk: &Desk, arguments: &[&str]) -> u64 {
     let limited = format!("ulimit -v {ADDRESS_SPACE}; exec \"$@\"");
     let measured = "import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode

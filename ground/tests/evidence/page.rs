@@ -94,7 +94,7 @@ fn the_page_says_what_is_there_and_what_is_missing() {
     let page = read(&desk, "page.html");
     for expected in [
         "✓ Whole",
-        "Events 33",
+        "Events 37",
         "Denied 5",
         "Audited 2",
         "Lost, counted 13",
@@ -104,7 +104,7 @@ fn the_page_says_what_is_there_and_what_is_missing() {
         "(not known) bad-record 1",
         "break-glass",
         "accepted sequence 1 until 900.000000 (fire)",
-        "≤ 2027-01-15 07:35:00",
+        "≤ 2027-01-15 07:33:40",
         "10.0.0.7:443",
         "[fe80::1]:53",
         "all.cbor",
@@ -124,6 +124,40 @@ fn the_page_says_what_is_there_and_what_is_missing() {
     {
         assert!(text(&page).contains(expected), "{expected}: {}", text(&page));
     }
+}
+
+#[test]
+fn the_page_has_the_numbers_that_verify_has() {
+    let desk = Desk::with_every_kind();
+    let mut ring = Ring::new(Device(2));
+    for boot in 1..=3 {
+        ring.boot(boot, 40);
+    }
+    ring.damaged = vec![50, 51];
+    desk.export("two", Device(2), &ring, Request::from(1), 3);
+    desk.export("again", Device(2), &ring, Request::from(30), 3);
+    let files = ["all.cbor", "two", "again"];
+    assert_eq!(desk.run(&[&["report", "--html", "page.html"], &files[..]].concat()).exit, 1);
+    let verified = desk.run(&[&["verify", "--json"], &files[..]].concat());
+    let verified: Value = serde_json::from_str(&verified.out).expect("JSON");
+    let sum = |list: &Value, of: &str| -> u64 {
+        list.as_array().expect("a list").iter().map(|it| it[of].as_u64().expect("a number")).sum()
+    };
+    let lost: u64 = verified["losses"].as_object().expect("losses").values().filter_map(Value::as_u64).sum();
+    let page = read(&desk, "page.html");
+    let boots = verified["boots"].as_array().expect("boots").len();
+    for (name, number) in [
+        ("Events", verified["events"]["total"].as_u64().expect("a number")),
+        ("Denied", sum(&verified["denials"], "count")),
+        ("Lost, counted", lost),
+        ("Boots", boots as u64),
+    ] {
+        assert!(text(&page).contains(&format!("{name} {number} ")), "{name} {number}: {}", text(&page));
+    }
+    // What the two devices have is all there is, and each has its row.
+    assert!(text(&page).contains("34750f98bd59fcfc946da45aaabe933b 1 2 37 5 2 13 2027-01-15 08:00:00"));
+    assert_eq!(verified["events"]["total"], 37 + 127);
+    assert!(text(&page).contains("6a3803d5f059902a1c6dafbc9ba47292 2 3 127 59 0 0 2027"), "{}", text(&page));
 }
 
 #[test]
@@ -149,6 +183,8 @@ fn nothing_makes_the_page_large() {
     let page = read(&desk, "page.html");
     assert_eq!((&page["open"], &page["wrong"]), (&serde_json::json!([]), &serde_json::json!([])));
     assert!(text(&page).contains("16 more devices") && text(&page).contains("600 more"), "{}", text(&page));
+    // Of 200 findings some are open, the others a click away.
+    assert!(text(&page).contains("176 more rows"), "{}", text(&page));
     assert_eq!(page["elements"]["svg"], 24 * 3);
 }
 

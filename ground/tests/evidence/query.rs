@@ -10,7 +10,7 @@ fn expressions_find_what_they_say() {
     let desk = Desk::with_every_kind();
     let all = desk.lines(&["show", "--format", "json", "all.cbor"]);
     for (expression, field, expected) in [
-        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"29\",\"31\"]"),
+        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"33\",\"35\"]"),
         ("verdict=audit", "path", "[\"\",\"/srv/secret\"]"),
         ("glass_broken=true", "path", "[\"/srv/secret\"]"),
         ("path ~ /etc/*", "path", "[\"/etc/hostname\"]"),
@@ -20,12 +20,17 @@ fn expressions_find_what_they_say() {
         ("argv ~ 'env -i*'", "kind", "[\"exec\"]"),
         ("kind=exit and signal>0", "signal", "[\"9\"]"),
         ("cause=kernel-ring-full and count>=12", "workload", "[\"agent-7\"]"),
+        ("cause=cut and first=26 and last=25 and total=1", "kind", "[\"gap\"]"),
+        ("level=high and percent>=70", "kind", "[\"ring-level\"]"),
+        ("kind=seal and epoch>=7 and code~seal-*", "code", "[\"seal-state-lost\"]"),
+        ("kind=config and detail~'*`syn`'", "code", "[\"last-good\"]"),
+        ("mode=enforcing and reason=self-test-passed", "kind", "[\"glass-mended\",\"mode\"]"),
         ("code=accepted and kind!=policy", "kind", "[\"break-glass\",\"root\"]"),
         ("inode=18446744073709551615 and uid=1000 and flags=0x401", "sequence", "[\"10\"]"),
-        ("boot ~ 0202* and kind=start", "sequence", "[\"27\"]"),
+        ("boot ~ 0202* and kind=start", "sequence", "[\"31\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
-        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"27\"]"),
-        ("sequence>=33", "kind", "[\"stop\"]"),
+        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"31\"]"),
+        ("sequence>=37", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
         let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);

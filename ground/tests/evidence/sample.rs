@@ -5,7 +5,8 @@ use std::path::Path;
 
 use aegis_cose::{KeyPair, Seed};
 use aegis_event::{
-    Accounts, Body, Cause, Decision, Event, File, Kind, Mode, ModeReason, Process, Subject, Verdict,
+    Accounts, Body, Cause, Decision, Event, File, Gap, GapCause, Kind, Level, Mode, ModeReason, Process,
+    Subject, Verdict,
 };
 use aegis_export::{
     Created, Exporter, Fault, Frame, Frames, Hash, Id, Request, first_head, limits, next_head,
@@ -20,18 +21,18 @@ impl Device {
         KeyPair::from_seed(Seed::new([self.0; 32]))
     }
 
-    fn ring(self) -> Id {
+    pub(crate) fn ring(self) -> Id {
         [0xa0 | self.0; 16]
     }
 
-    /// Exports what `frames` gives; `boot` is the one that the export is made in.
+    /// Exports what `frames` gives; the sequence and the head that the next export goes on from.
     pub(crate) fn export(
         self,
         frames: impl Frames,
         request: Request,
         created: Created,
         out: &mut impl Write,
-    ) {
+    ) -> (u64, Hash) {
         let key = self.key();
         let mut scratch = vec![0; limits::PAYLOAD_BYTES];
         let mut item = vec![0; limits::ITEM_BYTES];
@@ -40,6 +41,8 @@ impl Device {
         while let Some(length) = exporter.next_item(&mut item).unwrap_or_else(|error| panic!("{error}")) {
             out.write_all(&item[..length]).expect("the export's file");
         }
+        let manifest = exporter.manifest();
+        (manifest.resume(), manifest.after.unwrap_or_else(|| first_head(&manifest.ring)))
     }
 
     pub(crate) fn export_to(self, path: &Path, ring: &Ring, request: Request, created: Created) {
@@ -212,6 +215,10 @@ pub(crate) fn every_kind(device: Device) -> Ring {
         Body::GlassMended { until: 900_000_000_000, passed: 1, mode: enforcing, reason: passed },
         Body::Loss { workload: b"agent-7", cause: Cause::KernelRingFull, count: 12 },
         Body::Loss { workload: b"", cause: Cause::BadRecord, count: 1 },
+        Body::RingLevel { level: Level::High, percent: 71 },
+        Body::Gap(Gap { cause: GapCause::Cut, first: 26, last: 25, total: 1, boot: [9; 16] }),
+        Body::Seal { code: "seal-state-lost", epoch: 7 },
+        Body::Config { code: "last-good", detail: "line 3: no key `syn`" },
     ];
     let mut time = 0;
     let mut next = || {
@@ -253,17 +260,62 @@ pub(crate) fn every_kind(device: Device) -> Ring {
 /// A ring of any size that takes no room: each event is made when it is read.
 pub(crate) struct Endless {
     ring: Id,
-    events: u64,
+    /// What it can be read from on, and the head before that.
+    first: u64,
+    before: Hash,
+    next: u64,
     at: u64,
     head: Hash,
     buffer: [u8; limits::EVENT_BYTES],
 }
 
+/// Events of one boot of an [`Endless`] ring.
+pub(crate) const BOOT: u64 = 2_000_000;
+
 impl Endless {
     pub(crate) fn new(device: Device, events: u64) -> Self {
-        let ring = device.ring();
-        Self { ring, events, at: 0, head: first_head(&ring), buffer: [0; limits::EVENT_BYTES] }
+        Self::range(device, 1, first_head(&device.ring()), events)
     }
+
+    /// So many events from `first` on, where the chain's head is `before`.
+    pub(crate) fn range(device: Device, first: u64, before: Hash, events: u64) -> Self {
+        let (ring, next) = (device.ring(), first + events);
+        Self { ring, first, before, next, at: first, head: before, buffer: [0; limits::EVENT_BYTES] }
+    }
+
+    /// The boot that the event with this sequence is of.
+    pub(crate) fn boot(sequence: u64) -> u8 {
+        (1 + (sequence - 1) / BOOT) as u8
+    }
+}
+
+/// The event with this sequence: some 150 bytes, of all sorts that workloads cause.
+pub(crate) fn endless(n: u64, buffer: &mut [u8]) -> usize {
+    let time = 1 + (n - 1) % BOOT * 400_000;
+    let own = |body| Event { time, subject: None, body };
+    let path = format!("/srv/data/{:03}/file-{n:012}-{:0>64}", n % 997, n % 7919);
+    let process = Process { pid: (n % 4096) as u32, tgid: 1, ppid: 1, uid: 1000, comm: b"worker" };
+    let workload: &[u8] = [&b"agent-1"[..], b"agent-2", b"agent-3"][(n % 3) as usize];
+    let rule = format!("rule-{}", n % 50);
+    let decision = match n % 10 {
+        0 => decision(Verdict::Denied, rule.as_bytes()),
+        1 => decision(Verdict::Audited, rule.as_bytes()),
+        _ => Decision::allowed(4),
+    };
+    let file = file(path.as_bytes(), n);
+    let body = match n % 17 {
+        3 => Body::Exec { file, argv: b"python3\0-m\0agent\0", argv_truncated: false },
+        5 => Body::ExecCheck { file, decision },
+        7 => Body::Fork { child_pid: n as u32, child_tgid: n as u32 },
+        9 => Body::Exit { status: 0, signal: 0 },
+        11 => Body::Connect { family: 2, protocol: 6, port: 443, address: &[10, 0, 0, 7], decision },
+        _ => Body::Open { file, flags: 0, decision },
+    };
+    let event = match (n - 1) % BOOT {
+        0 => own(Body::Start { version: "0.1.0", clean: n > 1 }),
+        _ => Event { time, subject: Some(Subject { workload, cgroup: 77, process }), body },
+    };
+    event.encode(buffer).expect("it fits")
 }
 
 impl Frames for Endless {
@@ -278,40 +330,32 @@ impl Frames for Endless {
     }
 
     fn next_sequence(&self) -> u64 {
-        self.events + 1
+        self.next
     }
 
     fn seek(&mut self, sequence: u64) -> Result<(), Fault> {
-        assert_eq!(sequence, 1, "it is read from its beginning");
-        (self.at, self.head) = (0, first_head(&self.ring));
+        // The one before the first is there to ask for the head behind it.
+        assert!(
+            (self.first.saturating_sub(1)..=self.first).contains(&sequence),
+            "from its beginning: {sequence}"
+        );
+        (self.at, self.head) = (sequence, self.before);
         Ok(())
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Fault> {
-        if self.at == self.events {
+        if self.at == self.next {
             return Ok(None);
         }
+        let sequence = self.at;
         self.at += 1;
-        let n = self.at;
-        let path = format!("/srv/data/{:03}/file-{n:012}-{:0>64}", n % 997, n % 7919);
-        let process = Process { pid: (n % 4096) as u32, tgid: 1, ppid: 1, uid: 1000, comm: b"worker" };
-        let workload: &[u8] = [&b"agent-1"[..], b"agent-2", b"agent-3"][(n % 3) as usize];
-        let rule = format!("rule-{}", n % 50);
-        let decision = match n % 10 {
-            0 => decision(Verdict::Denied, rule.as_bytes()),
-            1 => decision(Verdict::Audited, rule.as_bytes()),
-            _ => Decision::allowed(4),
-        };
-        let event = Event {
-            time: n * 1_000_000,
-            subject: Some(Subject { workload, cgroup: 77, process }),
-            body: Body::Open { file: file(path.as_bytes(), n), flags: 0, decision },
-        };
-        let length = event.encode(&mut self.buffer).expect("it fits");
+        let length = endless(sequence, &mut self.buffer);
         let previous = self.head;
         let event = &self.buffer[..length];
-        self.head = next_head(&previous, n, event);
-        Ok(Some(Frame { sequence: n, boot: [1; 16], previous, head: self.head, event }))
+        if sequence >= self.first {
+            self.head = next_head(&previous, sequence, event);
+        }
+        Ok(Some(Frame { sequence, boot: [Self::boot(sequence); 16], previous, head: self.head, event }))
     }
 
     fn skip(&mut self) -> Result<Option<u64>, Fault> {

@@ -193,8 +193,7 @@ fn errors_are_one_line_that_names_file_place_and_mend() {
         .expect("written");
     fs::write(desk.path("latin.toml"), b"schema = 1\n# \xe9\n").expect("written");
     for (line, exit, expected) in [
-        ("policy lint bad.toml", 1, "bad.toml:4: unknown key \"ruel\" (did you mean \"rule\"?)"),
-        ("policy compile bad.toml --out x", 1, "bad.toml:4: unknown key \"ruel\" (did you mean \"rule\"?)"),
+        // A mistake that has a place is shown with it, above the line: tests/policy.
         ("policy lint latin.toml", 1, "latin.toml:2: not UTF-8 text; a policy source is TOML"),
         ("policy lint none.toml", 2, "none.toml: can't open it: no such file or directory"),
         ("keys show bad.toml", 1, "bad.toml: neither a key file nor root metadata"),
@@ -217,7 +216,6 @@ fn errors_are_one_line_that_names_file_place_and_mend() {
         assert!(err.starts_with("aegisctl: ") && err.contains(expected), "{line}: {err}");
         assert_eq!(err.lines().count(), 1, "{line}: {err}");
     }
-    assert!(!desk.path("x").exists(), "nothing is written when the source is refused");
 }
 
 #[test]
@@ -225,7 +223,9 @@ fn policies_that_ship_are_good_and_explained() {
     let desk = Desk::new();
     for entry in fs::read_dir(repository().join("policy-bundles")).expect("is there") {
         let path = entry.expect("readable").path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && !path.as_os_str().as_encoded_bytes().ends_with(b".test.toml")
+        {
             let (exit, out, err) = desk.run(&format!("policy lint {} --json", path.display()));
             assert_eq!((exit, err.as_str()), (0, ""), "{}", path.display());
             assert!(out.contains("\"warnings\":[]"), "{out}");

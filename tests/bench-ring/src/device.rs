@@ -23,6 +23,14 @@ impl FileDevice {
         Ok(Self(file))
     }
 
+    /// Makes a file of holes.
+    #[cfg(feature = "peers")]
+    pub(crate) fn sparse(path: &Path, bytes: u64) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        file.set_len(bytes)?;
+        Ok(Self(file))
+    }
+
     #[cfg(feature = "peers")]
     /// Has the kernel forget what it cached of it.
     pub(crate) fn forget(&self) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! `make bench-ring`: appends to the ring and to its peers, in one run on one file system, and recovery.
 //!
 //! Each contender takes the same events in the same batches and makes each batch durable before the next one (`fdatasync`
-//! or what it has for that). They take turns, round by round, so that whatever else the machine does hits all of them.
+//! or what it has for that). They take turns, round by round, so that whatever else the machine does hits all of them;
+//! ratios are taken within a round, and given as median and quartiles. The times of a shared machine say little, those of
+//! the processor more.
 
 #[cfg(feature = "peers")]
 mod compare;
@@ -10,6 +12,7 @@ mod device;
 mod peers;
 #[cfg(feature = "peers")]
 mod recovery;
+mod report;
 #[cfg(feature = "peers")]
 mod table;
 mod verify;
@@ -17,8 +20,22 @@ mod verify;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use report::Report;
+
 /// Sizes of an event.
 const SIZES: [usize; 3] = [100, 256, 1024];
+
+const HELP: &str = "\
+aegis-bench-ring [--dir DIR] [--rounds N] [--batches N] [--ring-mib N] [--only-verify] [--json]
+
+  --dir DIR       where the stores are made: the file system that is measured (target/bench-ring)
+  --rounds N      rounds that the contenders take turns in (15)
+  --batches N     batches of each one in a round (8)
+  --ring-mib N    MiB of the ring whose recovery is measured (1024)
+  --only-verify   recovery and verification rates only
+  --json          one JSON object on the output at the end; the tables go to the error output
+
+  aegis-bench-ring --dir /mnt/disk --json > ring.json";
 
 /// Any error, to a person.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -30,15 +47,17 @@ pub(crate) struct Options {
     pub(crate) batches: usize,
     pub(crate) ring_bytes: u64,
     pub(crate) only_verify: bool,
+    pub(crate) json: bool,
 }
 
 fn options() -> Outcome<Options> {
     let mut options = Options {
         directory: PathBuf::from("target/bench-ring"),
-        rounds: 9,
-        batches: 40,
+        rounds: 15,
+        batches: 8,
         ring_bytes: 1 << 30,
         only_verify: false,
+        json: false,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -49,11 +68,13 @@ fn options() -> Outcome<Options> {
             "--batches" => options.batches = value()?.parse()?,
             "--ring-mib" => options.ring_bytes = value()?.parse::<u64>()? << 20,
             "--only-verify" => options.only_verify = true,
+            "--json" => options.json = true,
+            "--help" => {
+                println!("{HELP}");
+                std::process::exit(0);
+            }
             _ => {
-                return Err(format!(
-                    "{arg}: not an option (--dir, --rounds, --batches, --ring-mib, --only-verify)"
-                )
-                .into());
+                return Err(format!("{arg}: not an option (see --help)").into());
             }
         }
     }
@@ -63,15 +84,25 @@ fn options() -> Outcome<Options> {
 fn main() -> Outcome<()> {
     let options = options()?;
     std::fs::create_dir_all(&options.directory)?;
-    println!("in {}; SHA-256 {}", options.directory.display(), verify::sha_backend());
+    let mut report = Report::new(options.json);
+    report.say(format_args!("in {}; SHA-256 {}", options.directory.display(), verify::sha_backend()));
+    report.set("sha256", verify::sha_backend().into());
     #[cfg(feature = "peers")]
     if !options.only_verify {
-        for size in SIZES {
-            compare::run(&options, size)?;
+        report.set("rounds", options.rounds.into());
+        report.set("batches_a_round", options.batches.into());
+        // Small batches too: the fewer events share a flush, the less the rest counts.
+        for batch in [1, 16] {
+            compare::run(&options, &mut report, 100, batch)?;
         }
-        recovery::run(&options.directory, options.ring_bytes)?;
+        for size in SIZES {
+            compare::run(&options, &mut report, size, compare::full_batch(size))?;
+        }
+        recovery::run(&mut report, &options.directory, options.ring_bytes)?;
+        recovery::run_sparse(&mut report, &options.directory)?;
     }
-    verify::run(&options.directory)
+    verify::run(&mut report, &options.directory)?;
+    report.end()
 }
 
 /// CPU time of this process, all threads.

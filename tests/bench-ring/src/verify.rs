@@ -5,7 +5,10 @@ use std::path::Path;
 
 use aegis_ring::{FormatOptions, Options, Ring, SyncMode, format, verify};
 
+use serde_json::json;
+
 use crate::device::FileDevice;
+use crate::report::{Report, Spread};
 use crate::{Outcome, SIZES, cpu_time, events};
 
 const RING_BYTES: u64 = 64 << 20;
@@ -38,8 +41,12 @@ fn sha_extensions() -> bool {
     false
 }
 
-pub(crate) fn run(directory: &Path) -> Outcome<()> {
-    println!("\nverification of a ring of {} MiB in the cache, SHA-256 {}", RING_BYTES >> 20, sha_backend());
+pub(crate) fn run(report: &mut Report, directory: &Path) -> Outcome<()> {
+    report.say(format_args!(
+        "\nverification of a ring of {} MiB in the cache, SHA-256 {}; by CPU time",
+        RING_BYTES >> 20,
+        sha_backend()
+    ));
     for size in SIZES {
         let path = directory.join("ring-verify");
         let device = || FileDevice::open(&path, RING_BYTES);
@@ -56,26 +63,41 @@ pub(crate) fn run(directory: &Path) -> Outcome<()> {
         ring.flush()?;
         let newest = ring.summary().open.events;
         drop(ring);
-        let (mut checked, mut opened) = (0.0_f64, 0.0_f64);
-        for _ in 0..9 {
+        let (mut checked, mut opened) = (Vec::new(), Vec::new());
+        for _ in 0..15 {
             let begin = cpu_time();
             let verified = verify(device()?, &mut vec![0; 256 << 10])?;
-            checked =
-                checked.max(verified.bytes as f64 / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
+            checked.push(verified.bytes as f64 / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
             let begin = cpu_time();
             let mut buffer = vec![0; 256 << 10];
             let ring = Ring::open(device()?, [2; 16], &mut buffer)?;
             let bytes = newest as f64 * (size + 52) as f64;
             assert!(ring.recovery().damaged.is_none());
-            opened = opened.max(bytes / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
+            opened.push(bytes / cpu_time().saturating_sub(begin).as_secs_f64() / 1e6);
         }
-        let met = |rate: f64| if rate >= MEGABYTES { "met" } else { "MISSED" };
-        let target = if sha_extensions() && !cfg!(sha2_backend = "soft") {
-            format!("   target {MEGABYTES} MB/s: {}, {}", met(checked), met(opened))
+        let (checked, opened) = (Spread::of(checked), Spread::of(opened));
+        let met = |rate: &Spread| if rate.median >= MEGABYTES { "met" } else { "MISSED" };
+        let bound = sha_extensions() && !cfg!(sha2_backend = "soft");
+        let target = if bound {
+            format!("   target {MEGABYTES} MB/s: {}, {}", met(&checked), met(&opened))
         } else {
             String::new()
         };
-        println!("  {size:>5} bytes: verify {checked:>6.0} MB/s, recover {opened:>6.0} MB/s{target}");
+        let text = |rate: &Spread| format!("{:>5.0} ({:.0}-{:.0}) MB/s", rate.median, rate.low, rate.high);
+        report.say(format_args!(
+            "  {size:>5} bytes: verify {}, recover {}{target}",
+            text(&checked),
+            text(&opened)
+        ));
+        report.add(
+            "verification",
+            json!({
+                "event_bytes": size,
+                "verify_megabytes_per_cpu_second": checked.json(),
+                "recover_megabytes_per_cpu_second": opened.json(),
+                "met": bound.then_some(checked.median >= MEGABYTES && opened.median >= MEGABYTES),
+            }),
+        );
         std::fs::remove_file(path)?;
     }
     Ok(())

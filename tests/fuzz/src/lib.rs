@@ -8,7 +8,9 @@
 //! the bytes signed with a key that the reader trusts, so that what stands behind the signature is fuzzed too.
 #![forbid(unsafe_code)]
 
+pub mod age;
 pub mod bundle;
+pub mod config;
 pub mod cose;
 pub mod event;
 pub mod export;
@@ -38,9 +40,11 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
+    Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
+    Target { name: "config", run: config::run, seeds: config::seeds },
     Target { name: "cose_sign", run: cose::sign_run, seeds: cose::sign_seeds },
     Target { name: "cose_sign1", run: cose::sign1_run, seeds: cose::sign1_seeds },
     Target { name: "event", run: event::run, seeds: event::seeds },

@@ -192,6 +192,15 @@ pub(crate) fn allows_marker(trust: &Trust) -> bool {
     })
 }
 
+/// The policy that the kernel decides by, for an export to name; none when there is none, or its file is lost.
+pub(super) fn running() -> Option<aegis_export::Policy> {
+    let hash = Probes.in_force().ok()?;
+    let trust = Trust::open().ok()?;
+    let (source, bytes) = trust.named(&hash)?;
+    let bundle = trust.open_kept(&bytes, source).ok()?;
+    Some(aegis_export::Policy { epoch: bundle.manifest.epoch, sequence: bundle.manifest.sequence, hash })
+}
+
 /// Sends an event of this command; what can't be sent is said on the console.
 pub(crate) fn note(body: Body<'_>) {
     let event = Event { time: boottime(), subject: None, body };

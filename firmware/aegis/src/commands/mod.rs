@@ -1,12 +1,15 @@
 //! The device-side commands: short-lived, called by the boot scripts and by operators.
 
 pub(crate) mod break_glass;
+pub(crate) mod config;
 pub(crate) mod export;
+pub(crate) mod health;
 pub(crate) mod in_force;
 pub(crate) mod load;
 pub(crate) mod policy;
 pub(crate) mod policy_status;
 pub(crate) mod root;
+pub(crate) mod settle;
 pub(crate) mod status;
 pub(crate) mod stick;
 mod taken;

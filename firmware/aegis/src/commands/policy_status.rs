@@ -30,6 +30,14 @@ pub(crate) fn status(as_json: bool) -> Outcome {
     Err(Failure::refused(format!("policy: not all is as it should be: {}", troubles.join(", "))))
 }
 
+/// The codes of what is not as it should be.
+pub(super) fn troubles() -> Result<Vec<&'static str>, Failure> {
+    let _one = trust::lock().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let trust = Trust::open()?;
+    let running = KernelState::open().ok();
+    gather(&trust, &Facts::read(None), running.as_ref()).map(|(_, troubles)| troubles)
+}
+
 /// The status, and the codes of what is not as it should be.
 fn gather(
     trust: &Trust,

@@ -4,11 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aegis_event::{Mode, ModeReason};
+use aegis_event::{Level, Mode, ModeReason};
 
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::run::control;
+use crate::run::seal::Seal;
 use crate::run::status::Status;
 use crate::storage::{RUN, atomic};
 
@@ -73,6 +74,10 @@ fn text(status: &Status) -> String {
         0 => String::new(),
         seconds => format!("GLASS IS BROKEN: nothing is denied for another {seconds} s\n"),
     };
+    let full = match status.level() {
+        Level::Full => "RING IS FULL: nothing more is recorded until there is an export\n",
+        _ => "",
+    };
     let lines = [
         format!("mode      {mode} ({reason})"),
         format!(
@@ -84,11 +89,16 @@ fn text(status: &Status) -> String {
             status.seen, status.written, status.denied
         ),
         format!(
-            "ring      {} of {} KiB, sequence {} flushed",
+            "ring      {} of {} KiB, sequence {} flushed, {} % not exported ({})",
             status.ring.used / 1024,
             status.ring.capacity / 1024,
-            status.ring.acked
+            status.ring.acked,
+            status.ring.percent,
+            status.level()
         ),
+        gone(status),
+        sealed(status),
+        format!("setup     {} ({})", status.setup, status.setup.source()),
         format!(
             "memory    heap {} KiB, resident {} KiB, of it mapped from kernel and program {} KiB",
             status.heap.current / 1024,
@@ -96,5 +106,33 @@ fn text(status: &Status) -> String {
             status.rss_mapped_kib
         ),
     ];
-    glass + &lines.join("\n")
+    glass + full + &lines.join("\n")
+}
+
+/// What was in the ring and can't be read any more.
+fn gone(status: &Status) -> String {
+    let ring = &status.ring;
+    let range = match (ring.overwritten, ring.overwritten_range) {
+        (0, _) => String::new(),
+        (_, (first, last)) => format!(" ({first} to {last} last)"),
+    };
+    format!(
+        "gone      {} overwritten before they were exported{range}, {} damaged, {} runs cut",
+        ring.overwritten, ring.damaged, ring.cuts
+    )
+}
+
+fn sealed(status: &Status) -> String {
+    let state = match status.seal.state {
+        Seal::Failed => "NOT SEALED: checkpoints can't be made or stored",
+        Seal::Unwiped => "sealed; THE KEY OF THE LAST EPOCH COULD NOT BE WIPED",
+        Seal::Full => "no room for a checkpoint",
+        Seal::Starting => "no checkpoint yet",
+        Seal::Sealed => "sealed",
+    };
+    let last = status
+        .seconds_since_checkpoint()
+        .map(|seconds| format!(" up to sequence {}, {seconds} s ago", status.seal.sequence))
+        .unwrap_or_default();
+    format!("seal      {state}{last}; epoch {}", status.seal.epoch)
 }

@@ -41,10 +41,22 @@ pub(crate) struct Options {
     pub(crate) device: Option<PathBuf>,
     /// How long to wait for one to be there.
     pub(crate) wait: Duration,
-    /// Leave receipts, and no evidence: the boot is not kept waiting.
-    pub(crate) no_export: bool,
+    /// What to do with it.
+    pub(crate) what: What,
+}
+
+/// What is done with a stick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Take what it brings; receipts and evidence to it.
+    #[default]
+    All,
+    /// The same without evidence: the boot is not kept waiting.
+    NoEvidence,
+    /// Take nothing, nor does it count as taken: evidence to it, if there is any.
+    Evidence,
     /// Take nothing: the rest of the evidence and the last status, at the end.
-    pub(crate) last: bool,
+    Last,
 }
 
 /// A stick that is there.
@@ -61,10 +73,19 @@ pub(crate) fn take(options: &Options) -> Outcome {
     let _one = one_take()?;
     let Some(stick) = choose(options)? else { return Ok(()) };
     let Stick { device, kind } = &stick;
-    log::info!("stick {}: {kind}", device.name);
+    if options.what != What::Evidence {
+        log::info!("stick {}: {kind}", device.name);
+    } else if !has_evidence() {
+        return Ok(());
+    }
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
-    let answered = if options.last { stick.carry_out_last() } else { stick.take(!options.no_export) }?;
+    let answered = match options.what {
+        What::All => stick.take(true),
+        What::NoEvidence => stick.take(false),
+        What::Evidence => stick.carry_out(),
+        What::Last => stick.carry_out_last(),
+    }?;
     // Also when what it brought is refused: the receipts say why.
     log::info!("stick {}: done; it can be pulled", device.name);
     answered
@@ -92,14 +113,22 @@ fn choose(options: &Options) -> Result<Option<Stick>, Failure> {
     if let Some(node) = &options.device {
         let failed = |error: io::Error| Failure::error(format!("{}: {error}", node.display()));
         let device = device::at(node).map_err(failed)?;
-        // Also when it is none, or can't be read: it is looked at once.
-        remember(&device);
+        if options.what == What::Evidence {
+            // Another one in its place, or one that was found to take no more: what it brings comes first.
+            if !seen::load().contains(&device.plug) || seen::load_spent().contains(&device.plug) {
+                return Ok(None);
+            }
+        } else {
+            // Also when it is none, or can't be read: it is looked at once.
+            remember(&device);
+        }
         let kind = device.recognise().map_err(|error| fault(&device, "unreadable", &error))?;
         if !device.is_there() {
             return Err(fault(&device, "pulled", &"gone before it was looked at"));
         }
         if kind.is_none() {
             log::info!("{}: not a stick of ours (no file system labelled AEGIS)", device.name);
+            spend(&device);
         }
         return Ok(kind.map(|kind| Stick { device, kind }));
     }
@@ -128,6 +157,14 @@ fn remember(device: &Device) {
     }
 }
 
+/// The watcher writes no more evidence to this plug.
+fn spend(device: &Device) {
+    let there = device::scan().unwrap_or_default();
+    if let Err(error) = seen::remember_spent(device.plug, &there) {
+        log::warn!("{RUN}: {error} (what is wrong with stick {} may be said again)", device.name);
+    }
+}
+
 /// Reports an event of a stick.
 fn say(code: &str, detail: &str) {
     let detail = &detail[..detail.floor_char_boundary(aegis_event::limits::DETAIL_BYTES)];
@@ -137,6 +174,7 @@ fn say(code: &str, detail: &str) {
 /// What ends a take, as an event and an exit code. Whatever fails of a stick that is gone failed because it was pulled.
 fn fault(device: &Device, code: &str, error: &dyn core::fmt::Display) -> Failure {
     let code = if device.is_there() { code } else { "pulled" };
+    spend(device);
     let detail = format!("{}: {error}", device.name);
     say(code, &detail);
     Failure::refused(format!("stick {detail} ({code})"))
@@ -172,10 +210,15 @@ impl Stick {
         Ok(answers.outcome())
     }
 
+    /// Evidence, while the stick stays plugged.
+    fn carry_out(&self) -> Result<Outcome, Failure> {
+        self.write(|out| self.export(out)).map(Ok)
+    }
+
     /// The end of a session: the rest of the evidence, and the agent's last status.
     fn carry_out_last(&self) -> Result<Outcome, Failure> {
         let written = self.write(|out| {
-            let exported = export::run(out, None, None);
+            let exported = self.evidence(out);
             let status = status::json().and_then(|(status, healthy)| {
                 let path = atomic::replace(out, STATUS, format!("{status}\n").as_bytes(), 0o644);
                 path.map_err(|error| self.fault("unwritable", &format!("{STATUS}: {error}")))?;
@@ -247,6 +290,7 @@ impl Stick {
                     format!("{}: it can't be written to: no receipts, no evidence", self.device.name);
                 log::warn!("stick {detail}");
                 say("read-only", &detail);
+                spend(&self.device);
                 return Ok(());
             }
             Err(error) => return Err(self.unmountable(&error)),
@@ -267,11 +311,30 @@ impl Stick {
         synced.and(ended).map_err(unwritable)
     }
 
+    /// Evidence to it. What does not fit stays on the device, and is said.
+    fn evidence(&self, out: &Path) -> Outcome {
+        match export::to_stick(out) {
+            Ok(None) => Ok(()),
+            Ok(Some(left)) => {
+                say("full", &format!("{}: {left}", self.device.name));
+                spend(&self.device);
+                Ok(())
+            }
+            // No room at all, a damaged ring, nobody to encrypt to: not better in a minute. Said once a plug.
+            Err(failure) if failure.is_refusal() && self.device.is_there() => {
+                say("no-evidence", &format!("{}: {failure}", self.device.name));
+                spend(&self.device);
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// What was not exported yet, if there is anything.
     fn export(&self, out: &Path) -> Outcome {
         settle();
         match ring() {
-            Some(ring) if ring.has_more() => export::run(out, None, None).map_err(|failure| {
+            Some(ring) if ring.has_more() => self.evidence(out).map_err(|failure| {
                 if self.device.is_there() { failure } else { self.fault("pulled", &failure) }
             }),
             Some(_) => Ok(()),
@@ -281,6 +344,12 @@ impl Stick {
             }
         }
     }
+}
+
+/// There are events that were not exported, or may be.
+fn has_evidence() -> bool {
+    settle();
+    ring().is_some_and(|ring| ring.has_more())
 }
 
 /// The ring, as far as it is on disk.

@@ -138,6 +138,12 @@ impl BooksFile {
         Ok((Self(file), books))
     }
 
+    /// Books in a file of a test's own.
+    #[cfg(test)]
+    pub(crate) const fn of(file: File) -> Self {
+        Self(file)
+    }
+
     /// Replaces the books: one write within a page's worth of tmpfs, which a signal does not tear.
     pub(crate) fn save(&self, books: &Books) -> io::Result<()> {
         self.0.write_all_at(&books.to_bytes(), 0)

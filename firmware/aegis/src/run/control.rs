@@ -6,22 +6,42 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::thread::Thread;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use smol::Async;
 use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::seal::Seal;
+use super::shared::Shared;
 use super::status::Status;
 use crate::limits;
 use crate::storage::RUN;
+use crate::storage::device::boottime;
+
+/// How often it is looked whether a checkpoint was made, ms.
+const LOOK_MILLIS: u64 = 5;
 
 /// What can be asked.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// The agent's status now.
     Status,
+    /// Flush the ring and end the epoch.
+    Checkpoint,
+    /// Everything up to this sequence was exported.
+    Exported(u64),
+}
+
+/// Who answers.
+pub(super) struct Agent<'a, S> {
+    pub(super) status: S,
+    pub(super) shared: &'a Shared,
+    pub(super) writer: Thread,
 }
 
 /// Where the socket is.
@@ -42,7 +62,7 @@ pub(crate) fn bind() -> io::Result<UnixListener> {
 }
 
 /// Answers requests, one at a time, until the process ends. Meets at `warm` once it is past its own start-up.
-pub(crate) fn serve(listener: UnixListener, warm: &Barrier, status: impl Fn() -> Status) {
+pub(super) fn serve<S: Fn() -> Status>(listener: UnixListener, warm: &Barrier, agent: &Agent<'_, S>) {
     smol::block_on(async {
         let listener = Async::new(listener);
         smol::Timer::after(Duration::from_millis(1)).await;
@@ -57,30 +77,96 @@ pub(crate) fn serve(listener: UnixListener, warm: &Barrier, status: impl Fn() ->
                 smol::Timer::after(Duration::from_millis(limits::CONTROL_MILLIS)).await;
                 continue;
             };
-            let late = async {
-                smol::Timer::after(Duration::from_millis(limits::CONTROL_MILLIS)).await;
-                Err(io::ErrorKind::TimedOut.into())
-            };
-            if let Err(error) = answer(client, &status).or(late).await {
+            if let Err(error) = answer(client, agent).await {
                 log::debug!("control socket: {error}");
             }
         }
     });
 }
 
-async fn answer(mut client: Async<UnixStream>, status: &impl Fn() -> Status) -> io::Result<()> {
+/// Fails when it takes too long.
+async fn in_time<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = async {
+        smol::Timer::after(Duration::from_millis(limits::CONTROL_MILLIS)).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    call.or(late).await
+}
+
+async fn answer<S: Fn() -> Status>(mut client: Async<UnixStream>, agent: &Agent<'_, S>) -> io::Result<()> {
     // The socket's mode says the same; a descriptor passed on does not get past this.
     if !rustix::net::sockopt::socket_peercred(&client)?.uid.is_root() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let mut request = [0; 16];
-    let length = client.read(&mut request).await?;
+    let length = in_time(client.read(&mut request)).await?;
     let mut reply = [0; limits::CONTROL_BYTES];
     let reply = match strict::<Request>(&request[..length]) {
-        Some(Request::Status) => postcard::to_slice(&status(), &mut reply).map_err(io::Error::other)?,
+        Some(Request::Status) => postcard::to_slice(&(agent.status)(), &mut reply),
+        Some(Request::Checkpoint) => postcard::to_slice(&agent.checkpoint().await, &mut reply),
+        Some(Request::Exported(sequence)) => {
+            agent.shared.exported.fetch_max(sequence, Relaxed);
+            agent.writer.unpark();
+            postcard::to_slice(&true, &mut reply)
+        }
         None => return Err(io::ErrorKind::InvalidData.into()),
     };
-    client.write_all(reply).await
+    in_time(client.write_all(reply.map_err(io::Error::other)?)).await
+}
+
+impl<S> Agent<'_, S> {
+    /// Has the writer end the epoch, and waits for it, for a time.
+    async fn checkpoint(&self) -> CheckpointReply {
+        let shared = self.shared;
+        let begun = boottime();
+        let number = shared.asked.fetch_add(1, AcqRel) + 1;
+        self.writer.unpark();
+        for _ in 0..limits::CHECKPOINT_MILLIS / LOOK_MILLIS {
+            if shared.answered.load(Acquire) >= number {
+                break;
+            }
+            smol::Timer::after(Duration::from_millis(LOOK_MILLIS)).await;
+        }
+        let acked = shared.acked.load(Relaxed);
+        let (at, sequence) = (shared.sealing.at.load(Relaxed), shared.sealing.sequence.load(Relaxed));
+        // There was nothing new to be sealed, or what is new by now came behind it.
+        let covered = at > 0 && (at >= begun || sequence >= acked);
+        let sealed = covered && matches!(shared.seal(), Seal::Sealed | Seal::Unwiped | Seal::Full);
+        CheckpointReply { sealed, epoch: shared.sealing.epoch.load(Relaxed), acked }
+    }
+}
+
+/// What came of an asked-for checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckpointReply {
+    /// A checkpoint covers everything up to `acked`.
+    pub(crate) sealed: bool,
+    /// The epoch that runs now.
+    pub(crate) epoch: u64,
+    /// The last sequence that is durable.
+    pub(crate) acked: u64,
+}
+
+/// Has the running agent flush its ring and end the epoch. `None`: no agent runs.
+pub(crate) fn ask_checkpoint() -> io::Result<Option<CheckpointReply>> {
+    unless_gone(ask(Request::Checkpoint))
+}
+
+/// Tells the running agent that everything up to this sequence was exported. `false`: no agent runs; the next one reads it
+/// from the cursor.
+pub(crate) fn tell_exported(sequence: u64) -> io::Result<bool> {
+    unless_gone(ask::<bool>(Request::Exported(sequence))).map(|told| told.is_some())
+}
+
+/// That no agent listens is no error.
+fn unless_gone<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads exactly one value: trailing bytes are refused, which postcard alone does not do.
@@ -93,18 +179,22 @@ pub(crate) fn strict<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
 
 /// Asks the running agent for its status.
 pub(crate) fn ask_status() -> io::Result<Status> {
+    ask(Request::Status)
+}
+
+fn ask<T: DeserializeOwned>(request: Request) -> io::Result<T> {
     use std::io::{Read, Write};
     let mut stream = UnixStream::connect(socket_path())?;
-    let timeout = Some(Duration::from_millis(2 * limits::CONTROL_MILLIS));
+    // One client after the other: the one before may have asked for a checkpoint.
+    let timeout = Some(Duration::from_millis(2 * (limits::CONTROL_MILLIS + limits::CHECKPOINT_MILLIS)));
     stream.set_read_timeout(timeout)?;
     stream.set_write_timeout(timeout)?;
-    let mut request = [0; 16];
-    let request = postcard::to_slice(&Request::Status, &mut request).map_err(io::Error::other)?;
-    stream.write_all(request)?;
+    let mut bytes = [0; 16];
+    stream.write_all(postcard::to_slice(&request, &mut bytes).map_err(io::Error::other)?)?;
     let mut reply = Vec::with_capacity(limits::CONTROL_BYTES);
     stream.take(limits::CONTROL_BYTES as u64).read_to_end(&mut reply)?;
     strict(&reply)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the agent's reply is not a status"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the agent's reply is not an answer"))
 }
 
 #[cfg(test)]
@@ -114,7 +204,9 @@ mod tests {
     #[test]
     fn only_whole_requests_are_read() {
         assert!(matches!(strict::<Request>(&[0]), Some(Request::Status)));
-        for bad in [&[][..], &[1], &[0, 0], &[0xff; 16]] {
+        assert!(matches!(strict::<Request>(&[1]), Some(Request::Checkpoint)));
+        assert!(matches!(strict::<Request>(&[2, 0x80, 1]), Some(Request::Exported(128))));
+        for bad in [&[][..], &[2], &[3], &[0, 0], &[1, 0], &[2, 0, 0], &[0xff; 16]] {
             assert!(strict::<Request>(bad).is_none(), "{bad:?}");
         }
     }

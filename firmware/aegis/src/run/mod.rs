@@ -2,15 +2,20 @@
 
 mod books;
 mod confine;
+mod console;
 pub(crate) mod control;
 mod glass;
+mod open;
+mod outputs;
 mod queue;
 mod reader;
+pub(crate) mod seal;
 mod shared;
 mod signals;
 mod start;
 pub(crate) mod status;
 mod translate;
+mod watch;
 mod writer;
 
 pub(crate) use start::{Options, run};

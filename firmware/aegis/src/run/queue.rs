@@ -42,6 +42,25 @@ pub(crate) struct In<'q> {
 }
 
 impl In<'_> {
+    /// The next event can be queued at once.
+    pub(crate) fn has_room(&self) -> bool {
+        self.producer.ready()
+    }
+
+    /// Waits while the queue is full, which is how back-pressure reaches the kernel ring buffer. `abandon` is asked meanwhile.
+    pub(crate) fn wait_for_room(&self, abandon: impl Fn() -> bool) {
+        while !self.producer.ready() && !abandon() {
+            self.writer.unpark();
+            // The writer unparks the reader when it has made room; the timeout only bounds a lost wake-up.
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// The writer has taken all there was.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.producer.is_empty()
+    }
+
     /// Queues an event; waits while the queue is full, which is how back-pressure reaches the kernel ring buffer.
     /// `abandon` is asked while waiting; when it says yes the event is given up and `false` returned.
     pub(crate) fn push(&mut self, slot: Slot, abandon: impl Fn() -> bool) -> bool {
@@ -54,9 +73,7 @@ impl In<'_> {
                         return false;
                     }
                     slot = refused;
-                    self.writer.unpark();
-                    // The writer unparks the reader when it has made room; the timeout only bounds a lost wake-up.
-                    std::thread::park_timeout(Duration::from_millis(5));
+                    self.wait_for_room(&abandon);
                 }
             }
         }

@@ -1,16 +1,14 @@
 //! The reader: kernel ring buffer -> event -> queue. Allocates nothing once the agent is ready; a word on the console while
 //! the glass is broken costs a few allocations a minute.
 
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Verdict};
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::{Timespec, epoll};
 
 use super::books::{Books, Entry};
+use super::console;
 use super::glass::{Glass, Look};
 use super::queue::{In, Slot};
 use super::shared::{Phase, Shared};
@@ -25,6 +23,14 @@ use crate::storage::device::boottime;
 const BATCH: usize = 256;
 /// How often losses are looked for while events flow.
 const LOSS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What came of taking records.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    count: usize,
+    /// The kernel had no more.
+    drained: bool,
+}
 
 /// Everything the event path needs, open and allocated before privileges are dropped.
 pub(crate) struct Reader<'r> {
@@ -75,10 +81,10 @@ impl Reader<'_> {
         // Events were taken since losses were last looked at.
         let mut unlooked = true;
         loop {
-            let taken = self.take(BATCH);
-            let drained = taken < BATCH;
-            unlooked |= taken > 0;
-            if losses_at.elapsed() >= LOSS_INTERVAL {
+            let Taken { count, drained } = self.take(BATCH);
+            let stuck = self.is_stuck();
+            unlooked |= count > 0;
+            if losses_at.elapsed() >= LOSS_INTERVAL && !stuck {
                 losses_at = Instant::now();
                 unlooked = false;
                 self.report_losses();
@@ -86,14 +92,17 @@ impl Reader<'_> {
                     self.look_for_missing();
                 }
             }
-            let glass = self.look_at_glass();
+            let glass = if stuck { self.warn_of_glass() } else { self.look_at_glass() };
             let made = heap::allocations_of_this_thread();
             let since = *allocations.get_or_insert(made);
             self.shared.reader_allocations.store(made - since, Relaxed);
             if self.signals.count() > 0 {
                 break;
             }
-            if drained {
+            if stuck {
+                // The writer says when there is room again.
+                std::thread::park_timeout(Duration::from_millis(limits::FULL_MILLIS));
+            } else if drained {
                 // With nothing to settle, sleep until there is an event: an idle agent does not wake. (Breaking the glass
                 // is told by one.)
                 let settled = self.missing.is_none() && !unlooked;
@@ -107,13 +116,29 @@ impl Reader<'_> {
         self.signals.last()
     }
 
-    /// Takes at most `most` records; returns how many there were.
-    fn take(&mut self, most: usize) -> usize {
+    /// The ring is full, and so is the queue: what there is stays in the kernel, which counts what it can't keep.
+    fn is_stuck(&self) -> bool {
+        self.shared.full.load(Relaxed) && !self.queue.has_room()
+    }
+
+    /// Takes at most `most` records.
+    fn take(&mut self, most: usize) -> Taken {
         for taken in 0..most {
-            let Some(record) = self.source.next() else { return taken };
+            // What is taken must find a place: it waits here, where nothing is in hand yet.
+            let shared = self.shared;
+            self.queue.wait_for_room(|| shared.full.load(Relaxed) || shared.writer_failed.load(Relaxed));
+            if self.is_stuck() {
+                return Taken { count: taken, drained: false };
+            }
+            let Some(record) = self.source.next() else { return Taken { count: taken, drained: true } };
             let translated = translate(&record, self.state, |event| {
                 let denied = event.verdict() == Some(Verdict::Denied);
-                (Slot::encode(event, Entry::Counted), event.kind(), denied, self.trace.then(|| print(event)))
+                (
+                    Slot::encode(event, Entry::Counted),
+                    event.kind(),
+                    denied,
+                    self.trace.then(|| console::trace(event)),
+                )
             });
             drop(record);
             match translated {
@@ -129,14 +154,14 @@ impl Reader<'_> {
                 _ => self.shared.lose(Cause::BadRecord, 1),
             }
         }
-        most
+        Taken { count: most, drained: false }
     }
 
     /// Queues an event of the agent's own.
     pub(crate) fn say(&mut self, body: Body<'_>, entry: Entry) {
         let event = Event { time: boottime(), subject: None, body };
         if self.trace {
-            print(&event);
+            console::trace(&event);
         }
         if let Some(slot) = Slot::encode(&event, entry) {
             let shared = self.shared;
@@ -160,7 +185,12 @@ impl Reader<'_> {
 
     /// Writes a loss event for each workload that lost some since the last look, and for what the agent lost.
     fn report_losses(&mut self) {
+        // At the end the writer makes room, whatever the ring says.
+        let goes_on = self.shared.phase() != Phase::Stopping;
         for slot in 0..limits::WORKLOADS {
+            if goes_on && self.is_stuck() {
+                return;
+            }
             let lost = self.state.ring_full(slot);
             let count = lost.saturating_sub(self.books.reported[slot]);
             if count > 0 {
@@ -202,6 +232,12 @@ impl Reader<'_> {
         }
     }
 
+    /// As [`look_at_glass`](Self::look_at_glass), on the console only: there is no room for an event.
+    fn warn_of_glass(&mut self) -> Option<Duration> {
+        let until = self.state.broken_until();
+        if until != self.books.mended && boottime() < until { self.look_at_glass() } else { None }
+    }
+
     /// Says what is new of the glass; returns how long there is nothing to look for, none while it is whole.
     fn look_at_glass(&mut self) -> Option<Duration> {
         let until = self.state.broken_until();
@@ -212,7 +248,7 @@ impl Reader<'_> {
         match self.glass.look(until, self.books.mended, now) {
             Look::Nothing => {}
             Look::Broken { seconds } => {
-                let given = is_writable(&rustix::stdio::stderr());
+                let given = console::is_writable(&rustix::stdio::stderr());
                 if given {
                     log::warn!("GLASS IS BROKEN: nothing is denied for another {seconds} s");
                 }
@@ -232,7 +268,7 @@ impl Reader<'_> {
         let entry = Entry::Mended { until, passed };
         self.books.add(entry);
         self.say(Body::GlassMended { until, passed, mode, reason }, entry);
-        if is_writable(&rustix::stdio::stderr()) {
+        if console::is_writable(&rustix::stdio::stderr()) {
             log::warn!("the glass is whole again: {passed} would-be denials passed; now {mode} ({reason})");
         }
     }
@@ -248,10 +284,16 @@ impl Reader<'_> {
         let mut looked: Option<Instant> = None;
         let goal = self.accounts().seen;
         while self.signals.count() < 2 && begun.elapsed() < Duration::from_millis(limits::DRAIN_MILLIS) {
-            if self.take(BATCH) == BATCH {
+            let taken = self.take(BATCH);
+            if !taken.drained {
+                if taken.count < BATCH {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 continue;
             }
-            self.report_losses();
+            if !self.shared.full.load(Relaxed) {
+                self.report_losses();
+            }
             if looked.is_none_or(|at| at.elapsed() >= LOSS_INTERVAL) {
                 looked = Some(Instant::now());
                 self.look_for_missing();
@@ -264,7 +306,19 @@ impl Reader<'_> {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.report_losses();
+    }
+
+    /// Waits until the writer has taken everything, or refused it: a ring that is full takes nothing at the end, and what it
+    /// refuses is lost only then.
+    fn settle(&self) {
+        let begun = Instant::now();
+        while !self.queue.is_empty()
+            && !self.shared.writer_failed.load(Relaxed)
+            && begun.elapsed() < Duration::from_millis(limits::BALANCE_MILLIS)
+        {
+            self.queue.writer.unpark();
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn close_books(&mut self) {
@@ -273,6 +327,8 @@ impl Reader<'_> {
             self.book_missing(missing.lowest);
         }
         self.look_at_glass();
+        self.settle();
+        self.report_losses();
         let accounts = self.accounts();
         self.say(Body::Accounts(accounts), Entry::Nothing);
         let signal = self.signals.last();
@@ -282,39 +338,10 @@ impl Reader<'_> {
 
 /// The books now. `seen` is read last: an event taken is never missing from it.
 pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
-    let written = shared.taken.load(Relaxed);
+    let written = shared.written();
     let mut lost = shared.lost();
     lost[usize::from(Cause::KernelRingFull.number())] = state.total_ring_full();
     Accounts { seen: state.total_seen(), written, lost }
-}
-
-/// A line would go out at once: neither a terminal that is stopped nor a full pipe.
-fn is_writable(out: &impl AsFd) -> bool {
-    let mut ready = [PollFd::new(out, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0) && ready[0].revents().contains(PollFlags::OUT)
-}
-
-/// One line on stdout; built on the stack, cut if it does not fit. A console that is stopped or slow must not hold up
-/// evidence: a line that would wait is left out, and the next one that fits says how many were.
-fn print(event: &Event<'_>) {
-    static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
-    let out = rustix::stdio::stdout();
-    if !is_writable(&out) {
-        LEFT_OUT.fetch_add(1, Relaxed);
-        return;
-    }
-    let mut line = [0; 1024];
-    let mut rest = &mut line[..1023];
-    let left_out = LEFT_OUT.swap(0, Relaxed);
-    if left_out > 0 {
-        let _ =
-            writeln!(rest, "  (… {left_out} lines left out: the console was busy; the ring has the events)");
-    }
-    let _ = write!(rest, "{event}");
-    let length = 1023 - rest.len();
-    line[length] = b'\n';
-    let _ = rustix::io::write(out, &line[..=length]);
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use aegis_event::{Cause, Kind};
+use aegis_event::{Cause, Kind, Level};
+
+use super::seal::Seal;
 
 /// How far the agent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,7 +29,9 @@ pub(crate) struct Shared {
     denied: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
     pub(crate) taken: AtomicU64,
-    /// Of those, flushed.
+    /// Of those, refused by a ring that was full to the end: they count as lost.
+    pub(crate) refused: AtomicU64,
+    /// Of those handed to it, flushed.
     pub(crate) durable: AtomicU64,
     /// Lost by the agent itself, by cause number; the kernel's own losses are read from its counters.
     lost: [AtomicU64; CAUSES],
@@ -39,13 +43,52 @@ pub(crate) struct Shared {
     pub(crate) ring_first: AtomicU64,
     pub(crate) flushes: AtomicU64,
     pub(crate) write_errors: AtomicU64,
+    /// [`Level`], and percent of the ring that events not exported take.
+    level: AtomicU8,
+    pub(crate) percent: AtomicU8,
+    /// The ring takes nothing more until there is an export.
+    pub(crate) full: AtomicBool,
+    pub(crate) lost_on_disk: LostOnDisk,
+    pub(crate) sealing: Sealed,
+    /// Everything up to this sequence was exported: told over the control socket.
+    pub(crate) exported: AtomicU64,
+    /// Checkpoints asked for, and those of them that were seen to.
+    pub(crate) asked: AtomicU64,
+    pub(crate) answered: AtomicU64,
     /// Allocations of the event path since the agent was ready, reader's and writer's.
     pub(crate) reader_allocations: AtomicU64,
     pub(crate) writer_allocations: AtomicU64,
+    /// Set once: what the agent says first is queued.
+    pub(crate) begun: AtomicBool,
+    /// Set once by the writer: that is on disk and sealed, or the ring is full.
+    pub(crate) running: AtomicBool,
     /// Set once: nothing more will be queued.
     pub(crate) closed: AtomicBool,
     /// Set by the writer: it gave up, the ring can't be written.
     pub(crate) writer_failed: AtomicBool,
+}
+
+/// Of what was in the ring: overwritten before it was exported (count, latest range), runs that were cut, damaged.
+#[derive(Default)]
+pub(crate) struct LostOnDisk {
+    pub(crate) overwritten: AtomicU64,
+    pub(crate) first: AtomicU64,
+    pub(crate) last: AtomicU64,
+    pub(crate) cuts: AtomicU64,
+    pub(crate) damaged: AtomicU64,
+}
+
+/// How far the ring is sealed.
+#[derive(Default)]
+pub(crate) struct Sealed {
+    /// [`Seal`].
+    pub(crate) state: AtomicU8,
+    /// The epoch that runs.
+    pub(crate) epoch: AtomicU64,
+    /// When the last checkpoint of this run was made, `CLOCK_BOOTTIME` ns; 0: there was none.
+    pub(crate) at: AtomicU64,
+    /// The last sequence that it covers.
+    pub(crate) sequence: AtomicU64,
 }
 
 pub(crate) const KINDS: usize = Kind::ALL.len();
@@ -81,6 +124,24 @@ impl Shared {
     /// Counts events lost by the agent.
     pub(crate) fn lose(&self, cause: Cause, count: u64) {
         self.lost[usize::from(cause.number())].fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        Level::from_number(self.level.load(Relaxed)).unwrap_or(Level::Normal)
+    }
+
+    pub(crate) fn set_level(&self, level: Level) {
+        self.level.store(level.number(), Relaxed);
+    }
+
+    pub(crate) fn seal(&self) -> Seal {
+        Seal::from_number(self.sealing.state.load(Relaxed))
+    }
+
+    /// Events on disk, or on their way to it.
+    pub(crate) fn written(&self) -> u64 {
+        let refused = self.refused.load(Relaxed);
+        self.taken.load(Relaxed).saturating_sub(refused)
     }
 
     pub(crate) fn by_kind(&self) -> [u64; KINDS] {

@@ -1,11 +1,14 @@
 //! The agent's status: what it says over the control socket and leaves behind when it stops.
 
-use aegis_event::{Cause, Kind, Mode, ModeReason};
+use aegis_event::{Cause, Kind, Level, Mode, ModeReason};
+use aegis_ring::{Full, SyncMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::glass::seconds_left;
+use super::seal::Seal;
 use super::shared::{CAUSES, KINDS, Phase};
+use crate::config::{Loaded, Source};
 use crate::kernel::PolicyInForce;
 
 /// Status at one moment. Travels as postcard.
@@ -30,6 +33,8 @@ pub(crate) struct Status {
     pub(crate) written: u64,
     pub(crate) lost: [u64; CAUSES],
     pub(crate) ring: RingStatus,
+    pub(crate) seal: SealStatus,
+    pub(crate) setup: Setup,
     pub(crate) heap: HeapStatus,
     /// Resident memory, KiB: all of it, and of that the pages that are not the agent's own (its program file, and
     /// what it maps of the kernel's: the ring buffer twice, as its layout asks for).
@@ -46,6 +51,83 @@ pub(crate) struct RingStatus {
     pub(crate) capacity: u64,
     pub(crate) flushes: u64,
     pub(crate) errors: u64,
+    /// [`Level`] number, and percent of the capacity that events not exported take.
+    pub(crate) level: u8,
+    pub(crate) percent: u8,
+    /// Overwritten before they were exported: how many, and the latest range of them.
+    pub(crate) overwritten: u64,
+    pub(crate) overwritten_range: (u64, u64),
+    /// Runs that ended without a seal.
+    pub(crate) cuts: u64,
+    /// Given up because the disk did not give back what was written.
+    pub(crate) damaged: u64,
+}
+
+/// The chain of checkpoints.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SealStatus {
+    pub(crate) state: Seal,
+    /// The epoch that runs.
+    pub(crate) epoch: u64,
+    /// When the last checkpoint of this run was made, `CLOCK_BOOTTIME` ns; 0: there was none.
+    pub(crate) at: u64,
+    /// The last sequence that it covers.
+    pub(crate) sequence: u64,
+}
+
+/// What the agent was told to do with its ring, and by what.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    sync: u8,
+    window_millis: u32,
+    /// It takes nothing more when it is full; otherwise it overwrites.
+    pub(crate) stops: bool,
+    /// The longest epoch, s.
+    pub(crate) checkpoint_seconds: u32,
+    source: u8,
+}
+
+const SYNCS: [SyncMode; 3] = [SyncMode::Each, SyncMode::WINDOW, SyncMode::None];
+const SOURCES: [Source; 3] = [Source::Defaults, Source::File, Source::LastGood];
+
+impl Setup {
+    /// As it was loaded.
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        let ring = &loaded.config.ring;
+        let number = |found: Option<usize>| found.unwrap_or_default() as u8;
+        Self {
+            sync: number(SYNCS.iter().position(|sync| sync.name() == ring.sync.name())),
+            window_millis: if let SyncMode::Window { millis, .. } = ring.sync { millis } else { 0 },
+            stops: ring.full == Full::Stop,
+            checkpoint_seconds: ring.checkpoint_seconds,
+            source: number(SOURCES.iter().position(|source| *source == loaded.source)),
+        }
+    }
+
+    /// When events become durable.
+    pub(crate) fn sync(&self) -> &'static str {
+        SYNCS.get(usize::from(self.sync)).map_or("unknown", |sync| sync.name())
+    }
+
+    /// What happens when the ring is full.
+    pub(crate) const fn full(&self) -> &'static str {
+        if self.stops { Full::Stop.name() } else { Full::Overwrite.name() }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn source(&self) -> &'static str {
+        SOURCES.get(usize::from(self.source)).map_or("unknown", |source| source.name())
+    }
+}
+
+impl core::fmt::Display for Setup {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "sync {}", self.sync())?;
+        if self.window_millis > 0 {
+            write!(f, " of {} ms", self.window_millis)?;
+        }
+        write!(f, ", {} when full, a checkpoint every {} s", self.full(), self.checkpoint_seconds)
+    }
 }
 
 /// The heap, bytes; allocations since the agent was ready.
@@ -77,6 +159,16 @@ impl Status {
     /// Why the mode is what it is.
     pub(crate) fn reason(&self) -> Option<ModeReason> {
         ModeReason::from_number(self.reason)
+    }
+
+    /// How full the ring is of what was not exported; a number from a newer agent is what is worst.
+    pub(crate) fn level(&self) -> Level {
+        Level::from_number(self.ring.level).unwrap_or(Level::Full)
+    }
+
+    /// Seconds since the last checkpoint of this run, at the time of this status; none when there was none.
+    pub(crate) fn seconds_since_checkpoint(&self) -> Option<u64> {
+        (self.seal.at > 0).then(|| self.at.saturating_sub(self.seal.at) / 1_000_000_000)
     }
 
     /// For how many seconds more nothing is denied, at the time of this status; 0: the glass is whole.
@@ -136,7 +228,25 @@ impl Status {
                 "capacity_bytes": self.ring.capacity,
                 "flushes": self.ring.flushes,
                 "write_errors": self.ring.errors,
+                "level": self.level().name(),
+                "unexported_percent": self.ring.percent,
+                "full": self.setup.full(),
+                "sync": self.setup.sync(),
+                "window_ms": self.setup.window_millis,
+                "overwritten": self.ring.overwritten,
+                "overwritten_first": self.ring.overwritten_range.0,
+                "overwritten_last": self.ring.overwritten_range.1,
+                "cuts": self.ring.cuts,
+                "damaged": self.ring.damaged,
             },
+            "seal": {
+                "code": self.seal.state.name(),
+                "epoch": self.seal.epoch,
+                "sequence": self.seal.sequence,
+                "seconds_since_checkpoint": self.seconds_since_checkpoint(),
+                "promised_seconds": self.setup.checkpoint_seconds,
+            },
+            "config": { "source": self.setup.source() },
             "hooks": hooks,
         })
     }

@@ -14,6 +14,7 @@ pub(crate) mod mount;
 mod pace;
 pub(crate) mod privileges;
 pub(crate) mod receipts;
+mod schedule;
 pub(crate) mod seen;
 mod uevent;
 pub(crate) mod watch;

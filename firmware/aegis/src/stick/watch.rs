@@ -1,9 +1,11 @@
-//! `aegis stick watch`: waits for sticks, and has each plug taken once, by a process of its own.
+//! `aegis stick watch`: waits for sticks, and has each plug taken once, by a process of its own; then, if so configured, has
+//! evidence written to one that stays plugged, every so many minutes.
 //!
 //! The watcher itself reads sysfs and nothing of a stick. What a stick does to the process that takes it (hangs it, crashes
 //! it, keeps it for ever) ends with that process; the next stick has its turn.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -21,11 +23,12 @@ use signal_hook::consts::SIGTERM;
 
 use super::device::{self, Device, Plug};
 use super::pace::Pace;
+use super::schedule::Schedule;
 use super::uevent::Uevents;
 use super::{privileges, seen};
 use crate::outcome::{Failure, Outcome};
 use crate::storage::{RUN, device::boottime, lock};
-use crate::{heap, kernel, limits};
+use crate::{config, heap, kernel, limits};
 
 const LOCK: &str = "watch.lock";
 /// How long a plug settles: nodes appear, partitions are found, more messages come.
@@ -43,7 +46,17 @@ pub(crate) fn run() -> Outcome {
     let uevents = Uevents::open().map_err(|error| failed("uevents", error))?;
     let stop = Stop::register().map_err(|error| failed("signals", error))?;
     privileges::keep_few().map_err(|error| failed("capabilities", error))?;
-    let mut watch = Watch { began: Instant::now(), pace: Pace::default(), taken: seen::load(), said: false };
+    // What is wrong with it the agent says.
+    let minutes = config::look().config.export.every_minutes;
+    let mut watch = Watch {
+        began: Instant::now(),
+        pace: Pace::default(),
+        schedule: Schedule::new(minutes),
+        taken: seen::load(),
+        said: false,
+    };
+    // A take before this may have died with the watcher, or at boot.
+    settle();
     while !stop.is_asked() {
         let pause = watch.look(&stop).map_err(|error| failed("block devices", error))?;
         wait(&uevents, &stop, pause).map_err(|error| failed("uevents", error))?;
@@ -76,23 +89,33 @@ impl Stop {
 struct Watch {
     began: Instant,
     pace: Pace,
+    schedule: Schedule,
     /// What was taken, or tried: also when the process that took it died before it could say so.
     taken: BTreeSet<Plug>,
     /// It was said that there are too many plugs, and there was no calm since.
     said: bool,
 }
 
+/// What is waited for after a look.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    /// Something that is plugged in or pulled, for at most so long.
+    News(Option<Duration>),
+    /// The end of this time: there is something to take, and it may not be taken before.
+    Pace(Duration),
+}
+
 impl Watch {
-    /// Has all sticks taken that are there and were not. What is left to do, if any, may be done after the time returned.
-    fn look(&mut self, stop: &Stop) -> io::Result<Option<Duration>> {
+    /// Has all sticks taken that are there and were not; then evidence written, if that is due.
+    fn look(&mut self, stop: &Stop) -> io::Result<Pause> {
         loop {
             if stop.is_asked() {
-                return Ok(None);
+                return Ok(Pause::News(None));
             }
             let there = device::scan()?;
             self.taken.retain(|plug| there.iter().any(|device| device.plug == *plug));
             let Some(next) = there.iter().find(|device| !self.taken.contains(&device.plug)) else {
-                return Ok(None);
+                return Ok(Pause::News(self.export(&there, stop)));
             };
             let now = self.began.elapsed();
             self.said &= !self.pace.is_calm(now);
@@ -105,18 +128,55 @@ impl Watch {
                     );
                 }
                 self.said = true;
-                return Ok(Some(pause));
+                return Ok(Pause::Pace(pause));
             }
             self.pace.begin(now);
             self.taken.insert(next.plug);
-            take(next);
+            take(next, &[]);
         }
+    }
+
+    /// Has evidence written to one of the sticks that are there, if that is due. Returns when it is due next.
+    fn export(&mut self, there: &[Device], stop: &Stop) -> Option<Duration> {
+        let spent = seen::load_spent();
+        let open: Vec<_> = there.iter().filter(|device| !spent.contains(&device.plug)).collect();
+        let wait = self.schedule.wait(!open.is_empty(), self.began.elapsed())?;
+        if !wait.is_zero() {
+            return Some(wait);
+        }
+        self.schedule.begin(self.began.elapsed());
+        // To the first that takes it.
+        for device in open {
+            if stop.is_asked() {
+                break;
+            }
+            if !take(device, &["--evidence"]) {
+                spend(device, there);
+            }
+            if !seen::load_spent().contains(&device.plug) {
+                break;
+            }
+        }
+        let spent = seen::load_spent();
+        let any = there.iter().any(|device| !spent.contains(&device.plug));
+        self.schedule.wait(any, self.began.elapsed())
     }
 }
 
-/// Waits for a message that is worth a look, or for the time given.
-fn wait(uevents: &Uevents, stop: &Stop, pause: Option<Duration>) -> io::Result<()> {
-    let end = pause.map(|pause| Instant::now() + pause);
+/// Nothing more is written to this plug.
+fn spend(device: &Device, there: &[Device]) {
+    if let Err(error) = seen::remember_spent(device.plug, there) {
+        log::warn!("{RUN}: {error} (what is wrong with stick {} may be said again)", device.name);
+    }
+}
+
+/// Waits for a message that is worth a look, or for the end of the pause.
+fn wait(uevents: &Uevents, stop: &Stop, pause: Pause) -> io::Result<()> {
+    let (longest, deaf) = match pause {
+        Pause::News(longest) => (longest, false),
+        Pause::Pace(pause) => (Some(pause), true),
+    };
+    let end = longest.map(|longest| Instant::now() + longest);
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
@@ -126,9 +186,12 @@ fn wait(uevents: &Uevents, stop: &Stop, pause: Option<Duration>) -> io::Result<(
         if stop.is_asked() {
             return Ok(());
         }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Ok(());
+        }
         sleep(SETTLE);
         // While nothing may be taken there is nothing to look for.
-        if uevents.drain()? && end.is_none() {
+        if uevents.drain()? && !deaf {
             return Ok(());
         }
     }
@@ -144,25 +207,46 @@ fn wait_for<const N: usize>(fds: &[BorrowedFd<'_>; N], longest: Option<Duration>
     }
 }
 
-/// Has a stick taken by a process of its own, and waits for its end.
-fn take(device: &Device) {
+/// Has a stick taken by a process of its own, and waits for its end. False when it came to no end of its own.
+fn take(device: &Device, more: &[&str]) -> bool {
+    let node = device.node();
+    let words = ["stick".as_ref(), "take".as_ref(), node.as_os_str()];
     let longest = Duration::from_secs(limits::TAKE_SECONDS);
-    let ended = start(device).and_then(|mut child| end_of(&mut child, longest));
-    match ended {
+    let words = words.into_iter().chain(more.iter().map(OsStr::new));
+    let ended = start(words).and_then(|mut child| end_of(&mut child, longest));
+    match &ended {
         // What there is to say it has said itself.
-        Ok(Some(status)) if status.code().is_some_and(|code| code <= 2) => {}
-        Ok(Some(status)) => say("take-failed", &format!("{}: {}", device.name, cause(status))),
+        Ok(Some(status)) if is_own_end(*status) => return true,
+        Ok(Some(status)) => say("take-failed", &format!("{}: {}", device.name, cause(*status))),
         Ok(None) => say("timed-out", &format!("{}: killed after {} s", device.name, longest.as_secs())),
         Err(error) => say("take-failed", &format!("{}: {error}", device.name)),
     }
+    // One that was started may have put a policy in force and not come to commit it, or to put the old one back.
+    settle();
+    false
 }
 
-fn start(device: &Device) -> io::Result<Child> {
-    Command::new(std::env::current_exe()?)
-        .args(["stick", "take"])
-        .arg(device.node())
-        .stdin(Stdio::null())
-        .spawn()
+/// Has a process of its own see to it that what is in the kernel is what was decided. Quiet when it is.
+fn settle() {
+    let longest = Duration::from_secs(limits::SETTLE_SECONDS);
+    let words = ["policy", "settle"].map(OsStr::new);
+    let failed = match start(words).and_then(|mut child| end_of(&mut child, longest)) {
+        // 1 and 2 it has explained itself.
+        Ok(Some(status)) if is_own_end(status) => return,
+        Ok(Some(status)) => cause(status),
+        Ok(None) => format!("killed after {} s", longest.as_secs()),
+        Err(error) => error.to_string(),
+    };
+    log::error!("policy settle: {failed} (a reboot puts in force what was decided)");
+}
+
+/// It ended as commands do.
+fn is_own_end(status: ExitStatus) -> bool {
+    status.code().is_some_and(|code| code <= 2)
+}
+
+fn start<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> io::Result<Child> {
+    Command::new(std::env::current_exe()?).args(words).stdin(Stdio::null()).spawn()
 }
 
 /// Waits for the end of a process; `None` when it was killed because it took too long.
@@ -218,6 +302,10 @@ mod tests {
         assert!(began.elapsed() < minute);
         assert_eq!(cause(ExitStatus::from_raw(9)), "ended by signal 9");
         assert_eq!(cause(ExitStatus::from_raw(101 << 8)), "ended with code 101");
+        for (raw, own) in [(0, true), (1 << 8, true), (2 << 8, true), (3 << 8, false), (9, false), (6, false)]
+        {
+            assert_eq!(is_own_end(ExitStatus::from_raw(raw)), own, "{raw:#x}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Write, flush, rename, flush the directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,12 +28,6 @@ impl Pending {
             other => other?,
         };
         Ok(Self { file, temporary, published: false })
-    }
-
-    /// Cuts the file to its first `length` bytes.
-    pub(crate) fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)?;
-        self.file.seek(io::SeekFrom::Start(length)).map(drop)
     }
 
     /// Makes what was written durable under `name`, in the same directory, replacing what was there.

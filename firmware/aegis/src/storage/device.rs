@@ -61,6 +61,11 @@ impl Identity {
         &self.pair.sk
     }
 
+    /// Both keys, for what signs with them itself. The secret one is wiped when it is dropped.
+    pub(crate) fn into_pair(self) -> KeyPair {
+        self.pair
+    }
+
     /// The public key, 32 bytes.
     pub(crate) fn public(&self) -> [u8; 32] {
         *self.pair.pk

@@ -11,6 +11,7 @@ pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod partition;
 mod roots;
+pub(crate) mod seal;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod slots;

@@ -1,6 +1,6 @@
 //! Where an export stands against the ring's history and against its own manifest.
 
-use aegis_export::{Ending, Hash, Manifest, first_head};
+use aegis_export::{Hash, Manifest, first_head};
 use sha2::Digest;
 
 use super::{Checker, Known, Pass, Sealed, missing};
@@ -60,7 +60,7 @@ impl Checker {
             let detail = missing(expected, begin - 1, "the ring had overwritten them before this export");
             self.findings.problem(Code::Overwritten, pass.name, pass.place.clone(), detail);
         } else if pass.known.is_some() {
-            let detail = missing(expected, begin - 1, "no file given has them");
+            let detail = missing(expected, begin - 1, &whereabouts(pass, expected));
             self.findings.problem(Code::Gap, pass.name, pass.place.clone(), detail);
         } else {
             self.begins_later(pass, begin);
@@ -112,9 +112,15 @@ impl Checker {
         }
         self.gaps(pass, manifest);
         self.seal_manifest(pass, manifest);
-        if manifest.ending == Ending::Unreadable {
-            let detail = format!("the device could not read its ring from sequence {} on", manifest.resume());
-            self.findings.problem(Code::RingDamaged, pass.name, place, detail);
+        let (said, found) = (&manifest.policies, &pass.policies);
+        // Format 1 says nothing about policies.
+        let silent = said.in_force.is_none() && said.accepted == 0;
+        if !silent && (said.accepted, said.as_slice()) != (found.accepted, found.as_slice()) {
+            let detail = format!(
+                "says that {} policies were accepted; its events say {}, or others",
+                said.accepted, found.accepted
+            );
+            self.findings.problem(Code::ManifestMismatch, pass.name, place, detail);
         }
         pass.sealed = Some(Sealed {
             ending: manifest.ending,
@@ -139,6 +145,12 @@ impl Checker {
             self.findings.problem(Code::ChainBroken, pass.name, pass.place.clone(), detail);
         }
         self.joins(pass, begin);
+        if let Some(head) = &manifest.before
+            && pass.history.compare(begin - 1, head) == Some(false)
+        {
+            self.differs(pass, begin);
+            return;
+        }
         match pass.known {
             Some(known) if known.last.checked_add(1) == Some(begin) => {
                 if let (Some(known), Some(head)) = (known.head, manifest.before)
@@ -156,9 +168,8 @@ impl Checker {
 
     /// Holes that the manifest lists were in the ring; others were made later.
     fn gaps(&mut self, pass: &mut Pass<'_>, manifest: &Manifest<'_>) {
-        for (first, last) in manifest.gaps.as_slice() {
-            let detail = missing(*first, *last, "they were damaged in the ring on the device");
-            self.findings.problem(Code::RingDamaged, pass.name, pass.place.clone(), detail);
+        for gap in manifest.gaps.as_slice() {
+            self.lacks(&mut pass.history, *gap, pass.name, &pass.place);
         }
         for (first, last) in std::mem::take(&mut pass.holes) {
             if !manifest.gaps.as_slice().contains(&(first, last)) {
@@ -172,4 +183,18 @@ impl Checker {
             pass.known = Some(Known { last, head: None, boot });
         }
     }
+}
+
+/// Where sequences may be that no file has, as far as the export tells that begins behind them.
+fn whereabouts(pass: &Pass<'_>, from: u64) -> String {
+    let none = "not in any file given".to_owned();
+    let Some(claims) = pass.survey.manifest.filter(|claims| claims.requested_first > from) else {
+        return none;
+    };
+    let kept = claims.retained.max(from);
+    let what = if kept == from { "them".to_owned() } else { format!("those from {kept} on") };
+    format!(
+        "{none}: on an earlier stick, or left out when this export was asked for. The device still had {what} when it was made: \
+         `aegis export --from {kept}`"
+    )
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use aegis_export::seal::{Break, Certificate, Chain, Checkpoint};
-use aegis_export::{Hash, Id, Leaves, Manifest, Merkle, Sealed, Segment, leaf};
+use aegis_export::{Ending, Hash, Id, Manifest, Sealed, Segment};
 use sha2::{Digest, Sha256};
 
+use super::trees::Trees;
 use super::{Checker, Pass};
+use crate::export::books::BootKey;
 use crate::export::limits;
 use crate::export::problem::Code;
 use crate::hex;
@@ -29,12 +31,27 @@ pub(in crate::export) struct RingSeals {
     hashes: VecDeque<[u8; 16]>,
     /// A certificate says that this ring is sealed.
     certified: bool,
-    /// The last file that goes on from what is known, if it has no checkpoint: what it has instead.
-    bare: Option<(String, String)>,
+    /// The last file that goes on from what is known, if it has no checkpoint.
+    bare: Option<Bare>,
     trees: Trees,
 }
 
+/// A file that goes on without a checkpoint.
+#[derive(Debug)]
+struct Bare {
+    file: String,
+    /// What it has instead.
+    what: String,
+    /// It ends before there had to be one: the stick was full, or only a part was asked for.
+    part: bool,
+}
+
 impl RingSeals {
+    /// No more files of this ring are to come: what was kept to hold them against is let go.
+    pub(super) fn leave(&mut self) {
+        (self.hashes, self.trees) = (VecDeque::new(), Trees::default());
+    }
+
     /// Takes the next checkpoint in.
     fn push(&mut self, checkpoint: &Checkpoint, record: &[u8]) {
         let last = Last { checkpoint: *checkpoint, chain: Chain::behind(checkpoint, record) };
@@ -94,26 +111,11 @@ pub(super) struct FileSeals {
     sealed: Option<Sealed>,
     /// Seconds in which nothing was sealed when the file was made, if that is too long.
     silence: Option<u64>,
+    /// The boot of the last checkpoint, and the first events behind it that are of another one.
+    boot: Option<Id>,
+    stray: Option<(u64, Id)>,
     /// Sequence and head of a checkpoint that stands where no event of the file has said them: at its beginning, or in a hole.
     ahead: Option<(u64, Hash)>,
-}
-
-/// Merkle trees over the events as they come.
-#[derive(Debug, Default)]
-struct Trees {
-    /// The ring's segment of the last events, the first sequence in it, its events.
-    place: Option<u64>,
-    first: u64,
-    events: Merkle,
-    /// All events of that segment came by.
-    whole: bool,
-    /// The sequence that goes on from here.
-    next: u64,
-    /// The segments closed since the last checkpoint.
-    closed: Merkle,
-    closed_first: u64,
-    /// None of them is unknown.
-    closed_whole: bool,
 }
 
 impl FileSeals {
@@ -124,99 +126,7 @@ impl FileSeals {
 
     /// An event that [`Checker::seal_segment`] wants.
     pub(super) fn event(&mut self, head: &Hash) {
-        self.ring.trees.events.push(head);
-    }
-}
-
-impl Trees {
-    /// Gets ready for events. False when they do not go on from here: then they are not taken, or begin anew.
-    fn begin(&mut self, segment: &Segment<'_>) -> bool {
-        if segment.first != self.next {
-            if segment.last() < self.next {
-                return false;
-            }
-            // Behind a hole, or inside what came by already: nothing is known of this segment as a whole.
-            *self = Self { whole: segment.first == 1, ..Self::default() };
-            (self.place, self.first) = (segment.place, segment.first);
-        } else if segment.place != self.place {
-            if let Some(place) = segment.place {
-                self.close_up_to(place);
-            } else {
-                (self.whole, self.closed_whole) = (false, false);
-            }
-            (self.place, self.first) = (segment.place, segment.first);
-        }
-        self.next = segment.last() + 1;
-        segment.place.is_some()
-    }
-
-    /// Closes the segment at hand and those without events up to before `place`.
-    fn close_up_to(&mut self, place: u64) {
-        let Some(mut number) = self.place.filter(|number| *number < place) else {
-            // Backwards: the numbers are not to be trusted.
-            (self.whole, self.closed_whole) = (self.place == Some(place) && self.whole, false);
-            return;
-        };
-        let leaves = self.leaves();
-        self.closed_whole &= self.whole && place - number <= limits::EMPTY_SEGMENTS;
-        if self.closed_whole {
-            self.closed.push(&leaf(number, self.first, &leaves));
-            self.events.clear();
-            let empty = self.leaves();
-            number += 1;
-            while number < place {
-                self.closed.push(&leaf(number, self.next, &empty));
-                number += 1;
-            }
-        }
-        self.events.clear();
-        self.whole = true;
-        (self.place, self.first) = (Some(place), self.next);
-    }
-
-    fn leaves(&self) -> Leaves {
-        Leaves { events: self.events.leaves(), root: self.events.root() }
-    }
-
-    /// Holds a checkpoint against the trees. How many roots agreed, or what does not.
-    fn take(&mut self, checkpoint: &Checkpoint) -> Result<u64, &'static str> {
-        let agreed = self.compare(checkpoint);
-        let segment = checkpoint.open.segment;
-        self.closed.clear();
-        self.closed_first = segment;
-        self.closed_whole = self.place == Some(segment) && self.next == checkpoint.sequence + 1;
-        agreed
-    }
-
-    fn compare(&mut self, checkpoint: &Checkpoint) -> Result<u64, &'static str> {
-        let (open, closed) = (&checkpoint.open, &checkpoint.closed);
-        let mut agreed = 0;
-        if self.next == checkpoint.sequence + 1 && self.place.is_some() {
-            if self.place < Some(open.segment) {
-                self.close_up_to(open.segment);
-            }
-            if self.place != Some(open.segment) {
-                return Err("its open segment is not the one that the events are in");
-            }
-            if self.whole {
-                if (open.first, open.leaves) != (self.first, self.leaves()) {
-                    return Err("the Merkle root of its open segment is not that of the events");
-                }
-                agreed += 1;
-            }
-            if self.closed_whole && self.closed_first == closed.first && closed.root.is_some() {
-                if (closed.count, closed.root) != (self.closed.leaves(), Some(self.closed.root())) {
-                    return Err("the Merkle root of its closed segments is not that of the events");
-                }
-                agreed += 1;
-            }
-        } else if open.leaves.events == 0 {
-            // Where the files begin, or behind a hole: a segment that is known from its first event on.
-            *self = Self { whole: true, ..Self::default() };
-            (self.place, self.first) = (Some(open.segment), open.first);
-            self.next = checkpoint.sequence + 1;
-        }
-        Ok(agreed)
+        self.ring.trees.event(head);
     }
 }
 
@@ -235,7 +145,26 @@ impl Checker {
                 self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
             }
         }
+        if pass.seals.boot.is_some_and(|boot| boot != segment.boot) && pass.seals.stray.is_none() {
+            pass.seals.stray = Some((segment.first, segment.boot));
+        }
         pass.seals.ring.trees.begin(segment)
+    }
+
+    /// Boots do not come back: what stands between two checkpoints of one boot is of that boot.
+    fn strays(&mut self, pass: &mut Pass<'_>, checkpoint: &Checkpoint) {
+        let (before, stray) = (pass.seals.boot.replace(checkpoint.boot), pass.seals.stray.take());
+        if let Some((sequence, boot)) = stray
+            && before == Some(checkpoint.boot)
+        {
+            let detail = format!(
+                "epoch {}: sequence {sequence} is said to be of boot {}, and stands between two checkpoints of boot {}",
+                checkpoint.epoch,
+                hex::encode(&boot),
+                hex::encode(&checkpoint.boot)
+            );
+            self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
+        }
     }
 
     pub(super) fn certificate(&mut self, pass: &mut Pass<'_>, certificate: &Certificate, bytes: &[u8]) {
@@ -264,6 +193,7 @@ impl Checker {
         });
         self.follow(pass, checkpoint, bytes);
         self.position(pass, checkpoint);
+        self.strays(pass, checkpoint);
         let ring = &mut pass.seals.ring;
         let before = ring.last;
         if before.is_none_or(|last| last.checkpoint.epoch < checkpoint.epoch) {
@@ -281,6 +211,14 @@ impl Checker {
         } else if ring.same(checkpoint.epoch, &hash) == Some(false) {
             let detail = format!("two exports have different checkpoints for epoch {}", checkpoint.epoch);
             self.findings.problem(Code::HistoryDiffers, pass.name, pass.place.clone(), detail);
+        } else if let Some(Last { checkpoint: before, .. }) = before
+            && before.sequence < checkpoint.sequence
+        {
+            let detail = format!(
+                "epoch {} stands behind epoch {}: another chain of keys seals the ring",
+                checkpoint.epoch, before.epoch
+            );
+            self.findings.problem(Code::SealRestarted, pass.name, pass.place.clone(), detail);
         }
     }
 
@@ -422,22 +360,52 @@ impl Checker {
     pub(super) fn seal_file(&mut self, pass: &mut Pass<'_>) {
         let known = self.rings.get(&(pass.survey.device, pass.survey.ring)).map_or(0, |known| known.last);
         let last = pass.at.map_or(0, |(last, _)| last);
-        if pass.seals.sealed.is_some() {
+        let whole = |sealed: &super::Sealed| sealed.ending == Ending::Complete && sealed.end == sealed.next;
+        let bare = |what, part| Bare { file: pass.name.to_owned(), what, part };
+        let ring = &pass.seals.ring;
+        let new = if pass.seals.sealed.is_some() {
             pass.seals.ring.bare = None;
+            return;
         } else if last > known {
             let count = pass.events.min(last - known);
-            pass.seals.ring.bare = Some((pass.name.to_owned(), format!("{count} new events")));
+            // A part of a ring whose checkpoints are in other files goes on from those, or it does not.
+            let full = pass.sealed.as_ref().is_some_and(|sealed| sealed.ending != Ending::Complete);
+            let part = full || (ring.last.is_none() && !pass.sealed.as_ref().is_some_and(whole));
+            bare(format!("{count} new event{}", if count == 1 { "" } else { "s" }), part)
         } else if let Some(seconds) = pass.seals.silence {
-            pass.seals.ring.bare = Some((pass.name.to_owned(), format!("no event in {seconds} s")));
+            if self.stopped(pass, known) {
+                let detail =
+                    format!("nothing was sealed in {seconds} s: the agent had stopped, and said so before");
+                return self.findings.note("agent-stopped", pass.name, "manifest", detail);
+            }
+            bare(format!("nothing in {seconds} s"), false)
+        } else {
+            return;
+        };
+        if ring.bare.as_ref().is_none_or(|bare| bare.part) {
+            pass.seals.ring.bare = Some(new);
         }
+    }
+
+    /// The last that is known of the ring is that the agent stopped, in the boot in which the export was made.
+    fn stopped(&self, pass: &Pass<'_>, last: u64) -> bool {
+        let Some(sealed) = &pass.sealed else { return false };
+        let (device, ring, boot) = (pass.survey.device, pass.survey.ring, sealed.created.boot);
+        let boot = self.books.boots.get(&BootKey { device, ring, boot });
+        boot.is_some_and(|boot| boot.closed && boot.last == last)
     }
 
     /// Events that no checkpoint vouches for.
     pub(super) fn seal_finish(&mut self) {
         for seals in self.seals.values() {
-            if let Some((file, what)) = &seals.bare
-                && (seals.certified || seals.last.is_some())
-            {
+            let Some(Bare { file, what, part }) = &seals.bare else { continue };
+            if !seals.certified && seals.last.is_none() {
+                continue;
+            }
+            if *part {
+                let detail = format!("{what} and no checkpoint: the export ends before the next one");
+                self.findings.note("not-sealed-yet", file, "manifest", detail);
+            } else {
                 let detail = format!("{what} and no checkpoint, although the ring is sealed");
                 self.findings.problem(Code::NotSealed, file, "manifest", detail);
             }
@@ -445,7 +413,7 @@ impl Checker {
         for (key, seals) in &self.seals {
             let Some(Last { checkpoint, .. }) = &seals.last else { continue };
             let known = self.rings.get(key).map_or(0, |known| known.last);
-            if known > checkpoint.sequence {
+            if known > checkpoint.sequence && seals.bare.is_none() {
                 let count = known - checkpoint.sequence;
                 let detail = format!(
                     "{count} event{} after the last checkpoint (epoch {}): the next export brings the seal",

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::check::{Report, verify};
 use super::evidence::Evidence;
-use super::{KeyArgs, bounded, pinned_keys};
+use super::{KeyArgs, bounded};
 use crate::files::{self, Draft};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::output;
@@ -99,7 +99,7 @@ impl Totals {
 pub(super) fn run(args: &ConvertArgs) -> Outcome {
     bounded(&args.files)?;
     let place = place(args)?;
-    let report = verify(&args.files, &pinned_keys(&args.keys)?)?;
+    let report = verify(&args.files, &args.keys.read()?)?;
     let evidence = Evidence::of(&report)?;
     let totals = match (args.to, &place) {
         (Target::Jsonl, Place::Stdout) => lines::to_stdout(&evidence, lines::Form::Own)?,

@@ -11,7 +11,7 @@
 //!
 //! What OCSF has no attribute for stands in `unmapped`, so that nothing is left out.
 
-use aegis_event::{Body, Decision, Event, File, Subject, Verdict};
+use aegis_event::{Body, Decision, Event, File, Level, Subject, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::export::clock::Basis;
@@ -116,11 +116,7 @@ fn undecoded(record: &Record<'_>, error: &str) -> Value {
 
 fn activity(record: &Record<'_>, event: &Event<'_>) -> Value {
     let decision = event.body.decision();
-    let severity = match (decision.map(|decision| decision.verdict), &event.body) {
-        (Some(Verdict::Denied), _) | (_, Body::Loss { .. } | Body::BreakGlass { .. }) => MEDIUM,
-        (Some(Verdict::Audited), _) | (_, Body::PolicyStale { .. }) => LOW,
-        _ => INFORMATIONAL,
-    };
+    let severity = severity(event);
     let name = event.kind().name();
     let (class, what) = match event.body {
         Body::Fork { .. } | Body::Exec { .. } | Body::ExecCheck { .. } => (PROCESS, (1, "Launch")),
@@ -209,6 +205,35 @@ fn activity(record: &Record<'_>, event: &Event<'_>) -> Value {
     }
     value["unmapped"] = unmapped(record, line.without(&mapped));
     value
+}
+
+/// How bad it is: what was denied or is lost before what was only noticed.
+fn severity(event: &Event<'_>) -> Severity {
+    let verdict = event.body.decision().map(|decision| decision.verdict);
+    match (verdict, event.body) {
+        (_, Body::Config { code, .. }) if !matches!(code, "file" | "defaults") => LOW,
+        (Some(Verdict::Audited), _)
+        | (
+            _,
+            Body::PolicyStale { .. }
+            | Body::RingLevel { level: Level::High, .. }
+            | Body::Seal { code: "unwiped", .. },
+        ) => LOW,
+        (_, Body::Seal { code: "began" | "resumed", .. } | Body::RingLevel { level: Level::Normal, .. }) => {
+            INFORMATIONAL
+        }
+        // What is denied or lost, and a chain of seals that is begun anew or can't be gone on with.
+        (Some(Verdict::Denied), _)
+        | (
+            _,
+            Body::Loss { .. }
+            | Body::BreakGlass { .. }
+            | Body::Gap(_)
+            | Body::RingLevel { .. }
+            | Body::Seal { .. },
+        ) => MEDIUM,
+        _ => INFORMATIONAL,
+    }
 }
 
 /// The event as a person reads it, without its time and subject, which stand elsewhere.
@@ -306,4 +331,30 @@ fn file(file: &File<'_>) -> Value {
 fn endpoint(port: u16, address: &[u8]) -> Value {
     let address = ip(address).map_or_else(|| hex::encode(address), |ip| ip.to_string());
     json!({ "ip": address, "port": port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_says_of_itself_is_as_bad_as_it_is() {
+        for (body, expected) in [
+            (Body::RingLevel { level: Level::Normal, percent: 10 }, 1),
+            (Body::RingLevel { level: Level::High, percent: 70 }, 2),
+            (Body::RingLevel { level: Level::Critical, percent: 90 }, 3),
+            (Body::RingLevel { level: Level::Full, percent: 100 }, 3),
+            (Body::Seal { code: "began", epoch: 0 }, 1),
+            (Body::Seal { code: "resumed", epoch: 9 }, 1),
+            (Body::Seal { code: "unwiped", epoch: 9 }, 2),
+            (Body::Seal { code: "failed", epoch: 9 }, 3),
+            (Body::Seal { code: "seal-state-lost", epoch: 9 }, 3),
+            (Body::Config { code: "file", detail: "" }, 1),
+            (Body::Config { code: "defaults", detail: "" }, 1),
+            (Body::Config { code: "last-good", detail: "" }, 2),
+            (Body::Stop { signal: 15 }, 1),
+        ] {
+            assert_eq!(severity(&Event { time: 0, subject: None, body }).0, expected, "{body:?}");
+        }
+    }
 }

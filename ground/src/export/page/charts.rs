@@ -14,7 +14,9 @@ use crate::hex;
 /// A table of names with bars, the most frequent first. `sort` says what the names are: `rule`, `path`.
 pub(super) fn bars(out: &mut String, title: &str, sort: &str, top: &Top, none: &str) -> Result {
     let list = top.list(limits::PAGE_TOP);
-    writeln!(out, "<section><h3>{}</h3>", Text(title))?;
+    // Paths are long: they get a line of their own.
+    let class = if matches!(sort, "path" | "program") { " class=whole" } else { "" };
+    writeln!(out, "<section{class}><h3>{}</h3>", Text(title))?;
     if list.is_empty() {
         return writeln!(out, "<p class=soft>{}</p></section>", Text(none));
     }
@@ -82,7 +84,7 @@ fn split(counts: Counts) -> String {
 
 pub(super) const LEGEND: &str = "<ul class=legend>\
 <li><i class=seen-fill></i>events<li><i class=audited-fill></i>audited<li><i class=denied-fill></i>denied\
-<li><i class=change-fill></i>start, stop, mode, policy, trust<li><i class=lost-fill></i>events lost</ul>\n";
+<li><i class=change-fill></i>start, stop, mode, policy, trust, ring<li><i class=lost-fill></i>events lost</ul>\n";
 
 /// A device's timeline: all events, what rules matched, and marks.
 pub(super) fn timeline(out: &mut String, device: &Id, timeline: &Timeline) -> Result {
@@ -186,14 +188,15 @@ fn share(part: u128, whole: u128) -> f64 {
 fn marks(out: &mut String, timeline: &Timeline) -> Result {
     let changes: u64 = timeline.columns.iter().map(|column| column.changes).sum();
     let lost = timeline.columns.iter().fold(0u64, |sum, column| sum.saturating_add(column.lost));
-    let label = format!("{changes} starts, stops and changes of mode, policy or trust; {lost} events lost");
+    let label =
+        format!("{changes} starts, stops and changes of mode, policy, trust or the ring; {lost} events lost");
     open(out, "flat", 10, &label)?;
     for (at, column) in timeline.columns.iter().enumerate() {
         let moment = || moment(timeline, at);
         if column.changes > 0 {
             write!(
                 out,
-                "<rect class=change-fill x={at} y=0 width=.86 height=4.5><title>{} of start, stop, mode, policy, trust, \
+                "<rect class=change-fill x={at} y=0 width=.86 height=4.5><title>{} of start, stop, mode, policy, trust, ring, \
                  {}</title></rect>",
                 Number(column.changes),
                 Text(&moment())

@@ -1,16 +1,21 @@
-//! The tables of a page: changes, exports, seals, boots.
+//! The tables of a page: devices, changes, exports, seals, boots.
 
+use std::collections::BTreeMap;
 use std::fmt::{Result, Write};
+
+use aegis_event::GapCause;
+use aegis_export::Id;
 
 use super::charts::{lasting, when};
 use super::html::{Foreign, Number, Text};
 use super::tally::{Change, Tally};
-use crate::export::check::{Checked, Report};
+use crate::export::books::Told;
+use crate::export::check::{Checked, Report, Sealed};
 use crate::export::clock::{Basis, Clocks};
 use crate::export::{limits, report};
 use crate::hex;
 
-/// A table that stops after so many rows and says how many are left. On a narrow screen a `wide` one scrolls, the rows of
+/// A table whose first rows are open and whose others are folded, which stops after so many and says how many are left. On a narrow screen a `wide` one scrolls, the rows of
 /// a `cards` one are put one under the other.
 pub(super) fn rows<T>(
     out: &mut String,
@@ -20,17 +25,31 @@ pub(super) fn rows<T>(
     mut row: impl FnMut(&mut String, T) -> Result,
 ) -> Result {
     let count = list.len();
-    write!(out, "<div class=scroll><table class=\"{class}\"><thead><tr>")?;
-    for (name, class) in columns {
-        write!(out, "<th scope=col class=\"{class}\">{name}")?;
-    }
-    writeln!(out, "</tr></thead><tbody>")?;
-    for item in list.take(limits::PAGE_ROWS) {
+    let head = |out: &mut String| {
+        write!(out, "<div class=scroll><table class=\"{class}\"><thead><tr>")?;
+        for (name, class) in columns {
+            write!(out, "<th scope=col class=\"{class}\">{name}")?;
+        }
+        writeln!(out, "</tr></thead><tbody>")
+    };
+    head(out)?;
+    let folded = count.min(limits::PAGE_ROWS).saturating_sub(limits::PAGE_OPEN_ROWS);
+    for (index, item) in list.take(limits::PAGE_ROWS).enumerate() {
+        if index == limits::PAGE_OPEN_ROWS {
+            let rows = Number(folded as u64);
+            writeln!(out, "</tbody></table></div>\n<p class=\"soft paper\">{rows} more rows are folded</p>")?;
+            writeln!(
+                out,
+                "<details><summary>{rows} more row{}</summary>",
+                if folded == 1 { "" } else { "s" }
+            )?;
+            head(out)?;
+        }
         write!(out, "<tr>")?;
         row(out, item)?;
         writeln!(out, "</tr>")?;
     }
-    writeln!(out, "</tbody></table></div>")?;
+    writeln!(out, "</tbody></table></div>{}", if folded > 0 { "</details>" } else { "" })?;
     if count > limits::PAGE_ROWS {
         let more = Number((count - limits::PAGE_ROWS) as u64);
         writeln!(out, "<p class=soft>and {more} more: <code>aegisctl export verify</code> lists them</p>")?;
@@ -39,7 +58,7 @@ pub(super) fn rows<T>(
 }
 
 pub(super) fn changes(out: &mut String, tally: &Tally) -> Result {
-    writeln!(out, "<h2>Mode, policy and trust</h2>")?;
+    writeln!(out, "<h2>Mode, policy, trust and ring</h2>")?;
     if tally.changes == 0 {
         return writeln!(out, "<p class=soft>Nothing changed.</p>");
     }
@@ -70,6 +89,98 @@ pub(super) fn changes(out: &mut String, tally: &Tally) -> Result {
     Ok(())
 }
 
+/// What the agents themselves said of sequences that can't be read.
+pub(super) fn told_gaps(out: &mut String, report: &Report) -> Result {
+    let books = &report.books;
+    if books.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<p>What the agents said of their rings:</p>")?;
+    let columns =
+        [("device", ""), ("what", ""), ("first", "n"), ("last", "n"), ("so far", "n"), ("said at", "n")];
+    rows(out, "", &columns, books.gaps.iter(), |out, told: &Told| {
+        let (key, gap) = (&told.key, &told.gap);
+        let (what, first) = match gap.cause {
+            GapCause::Overwritten => ("overwritten before export", Number(gap.first).to_string()),
+            GapCause::Damaged => ("damaged", Number(gap.first).to_string()),
+            // None is known to be missing: `last` is the last one that is certain.
+            GapCause::Cut => ("a run ended without a seal", "–".to_owned()),
+        };
+        write!(
+            out,
+            "<th scope=row class=\"mono t\" title=\"{}\">{}<td>{what}<td class=n>{first}<td class=n>{}<td class=n>{}<td class=n>{}",
+            hex::encode(&key.device),
+            hex::encode(&key.device[..4]),
+            Number(gap.last),
+            Number(gap.total),
+            Number(told.sequence)
+        )
+    })?;
+    if books.gaps_left_out > 0 {
+        writeln!(out, "<p class=soft>and {} more that were not kept</p>", Number(books.gaps_left_out))?;
+    }
+    Ok(())
+}
+
+/// What came from each device.
+pub(super) fn devices(out: &mut String, report: &Report, tally: &Tally) -> Result {
+    struct Device<'r> {
+        exports: u64,
+        boots: u64,
+        lost: u64,
+        last: Option<&'r Sealed>,
+    }
+    let mut devices: BTreeMap<Id, Device<'_>> = BTreeMap::new();
+    for file in &report.files {
+        let new = Device { exports: 0, boots: 0, lost: 0, last: None };
+        let device = devices.entry(file.device).or_insert(new);
+        device.exports += 1;
+        // By the ring, not by a clock: the one that knows of most events is the last one.
+        let later = |sealed: &&Sealed| device.last.is_none_or(|last| last.next <= sealed.next);
+        if let Some(sealed) = file.manifest.as_ref().filter(later) {
+            device.last = Some(sealed);
+        }
+    }
+    for (key, boot) in &report.books.boots {
+        let Some(device) = devices.get_mut(&key.device) else { continue };
+        device.boots += 1;
+        device.lost = boot.losses().iter().fold(device.lost, |sum, lost| sum.saturating_add(*lost));
+    }
+    writeln!(out, "<h2>Devices</h2>")?;
+    let columns = [
+        ("device", ""),
+        ("exports", "n"),
+        ("boots", "n"),
+        ("events", "n"),
+        ("denied", "n"),
+        ("audited", "n"),
+        ("lost, counted", "n"),
+        ("last export made", ""),
+    ];
+    rows(out, "wide", &columns, devices.iter(), |out, (id, device)| {
+        let counts = tally.devices.get(id).copied().unwrap_or_default();
+        write!(
+            out,
+            "<th scope=row class=mono>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}\
+             <td class=t>{}",
+            hex::encode(id),
+            Number(device.exports),
+            Number(device.boots),
+            Number(counts.total()),
+            Number(counts.denied),
+            Number(counts.audited),
+            Number(device.lost),
+            device.last.map_or_else(String::new, made)
+        )
+    })
+}
+
+/// When an export was made, by the device's clock.
+fn made(sealed: &Sealed) -> String {
+    let clock = i64::try_from(sealed.created.clock).ok().and_then(|clock| clock.checked_mul(1_000_000));
+    clock.map_or_else(|| "?".to_owned(), |at| when(at, Basis::Clock))
+}
+
 pub(super) fn exports(out: &mut String, report: &Report) -> Result {
     writeln!(out, "<h2>Exports</h2>")?;
     let columns = [
@@ -95,8 +206,7 @@ pub(super) fn exports(out: &mut String, report: &Report) -> Result {
             Number(file.events)
         )?;
         let Some(sealed) = &file.manifest else { return Ok(()) };
-        let clock = i64::try_from(sealed.created.clock).ok().and_then(|clock| clock.checked_mul(1_000_000));
-        let made = clock.map_or_else(|| "?".to_owned(), |at| when(at, Basis::Clock));
+        let made = made(sealed);
         let trust = if sealed.created.clock_trusted { "clock trusted" } else { "clock not trusted" };
         let key = if file.key_pinned { "key pinned" } else { "key not pinned" };
         write!(

@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::check::verify;
 use super::evidence::Evidence;
-use super::{KeyArgs, bounded, pinned_keys};
+use super::{KeyArgs, bounded};
 use crate::files;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::output;
@@ -44,10 +44,15 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs) -> Outcome {
     bounded(&args.files)?;
-    let inputs = args.files.iter().chain(&args.keys.receipt).map(PathBuf::as_path);
+    let inputs = args
+        .files
+        .iter()
+        .chain(&args.keys.receipt)
+        .chain(&args.keys.identities.identity)
+        .map(PathBuf::as_path);
     files::keep_inputs(&args.html, inputs)
         .map_err(|failure| Failure::usage(failure.message().replacen("--out", "--html", 1)))?;
-    let report = verify(&args.files, &pinned_keys(&args.keys)?)?;
+    let report = verify(&args.files, &args.keys.read()?)?;
     let evidence = Evidence::of(&report)?;
     let mut tally = Tally::new(&report, evidence.clocks());
     evidence.read("drawing", &mut tally)?;

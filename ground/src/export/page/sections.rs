@@ -6,7 +6,7 @@ use aegis_event::Cause;
 
 use super::charts::{LEGEND, bars, timeline};
 use super::html::{Foreign, Number, Text};
-use super::lists::{boots, changes, exports, rows, sealing};
+use super::lists::{boots, changes, devices, exports, rows, sealing, told_gaps};
 use super::tally::Tally;
 use crate::export::check::{Checked, Report};
 use crate::export::clock::{Clocks, stamp};
@@ -38,6 +38,7 @@ fn write_page(out: &mut String, report: &Report, clocks: &Clocks, tally: &Tally)
     figures(out, report, tally)?;
     writeln!(out, "<main>")?;
     findings(out, report)?;
+    devices(out, report, tally)?;
     timelines(out, report, tally)?;
     matched(out, tally)?;
     seen(out, tally)?;
@@ -52,7 +53,7 @@ fn write_page(out: &mut String, report: &Report, clocks: &Clocks, tally: &Tally)
 }
 
 fn head(out: &mut String, report: &Report) -> Result {
-    let devices = devices(report);
+    let devices = device_count(report);
     writeln!(
         out,
         "<header>\n<h1>Evidence report</h1>\n<p class=soft>{} export{} of {} device{}, drawn {} UTC</p>",
@@ -89,7 +90,7 @@ fn head(out: &mut String, report: &Report) -> Result {
     writeln!(out, "</header>")
 }
 
-fn devices(report: &Report) -> usize {
+fn device_count(report: &Report) -> usize {
     report.files.iter().map(|file| file.device).collect::<std::collections::BTreeSet<_>>().len()
 }
 
@@ -171,7 +172,7 @@ fn timelines(out: &mut String, report: &Report, tally: &Tally) -> Result {
     for (device, drawn) in &tally.timelines {
         timeline(out, device, drawn)?;
     }
-    let rest = devices(report).saturating_sub(tally.timelines.len());
+    let rest = device_count(report).saturating_sub(tally.timelines.len());
     if rest > 0 {
         writeln!(
             out,
@@ -198,9 +199,9 @@ fn matched(out: &mut String, tally: &Tally) -> Result {
 fn seen(out: &mut String, tally: &Tally) -> Result {
     writeln!(out, "<h2>Seen</h2>\n<div class=pair>")?;
     bars(out, "Workloads", "workload", &tally.workloads, "No workload did anything.")?;
+    bars(out, "Connections", "address and port", &tally.peers, "None.")?;
     bars(out, "Programs started", "program", &tally.programs, "None.")?;
     bars(out, "Files opened", "path", &tally.paths, "None.")?;
-    bars(out, "Connections", "address and port", &tally.peers, "None.")?;
     writeln!(out, "</div>")
 }
 
@@ -249,7 +250,8 @@ fn losses(out: &mut String, report: &Report, tally: &Tally) -> Result {
         .flat_map(|(file, sealed)| sealed.gaps.iter().map(move |gap| (file, *gap)))
         .collect();
     if gaps.is_empty() {
-        return writeln!(out, "<p>No part of a ring was damaged.</p>");
+        writeln!(out, "<p>No export found a part of a ring damaged.</p>")?;
+        return told_gaps(out, report);
     }
     writeln!(out, "<p>Sequences that were damaged in the ring of a device:</p>")?;
     rows(
@@ -266,7 +268,8 @@ fn losses(out: &mut String, report: &Report, tally: &Tally) -> Result {
                 Number(*last)
             )
         },
-    )
+    )?;
+    told_gaps(out, report)
 }
 
 fn foot(out: &mut String) -> Result {

@@ -32,6 +32,8 @@ pub(super) struct Change {
 pub(super) struct Tally {
     pub(super) timelines: BTreeMap<Id, Timeline>,
     pub(super) total: Counts,
+    /// The same for each device, of the first [`limits::PAGE_ROWS`] of them.
+    pub(super) devices: BTreeMap<Id, Counts>,
     /// Denials of the agent's self-test: no incident, and in no list.
     pub(super) self_test: u64,
     /// Decisions that broken glass turned from denied into audited.
@@ -66,7 +68,7 @@ impl Tally {
             self.self_test += u64::from(verdict == Some(Verdict::Denied));
             return;
         }
-        self.total.add(verdict);
+        self.add(record, verdict);
         if let Some(timeline) = self.timelines.get_mut(&record.key.device) {
             timeline.take(record);
         }
@@ -99,6 +101,14 @@ impl Tally {
         }
         if is_change(event.kind()) {
             self.change(record, event);
+        }
+    }
+
+    fn add(&mut self, record: &Record<'_>, verdict: Option<Verdict>) {
+        self.total.add(verdict);
+        let device = record.key.device;
+        if self.devices.len() < limits::PAGE_ROWS || self.devices.contains_key(&device) {
+            self.devices.entry(device).or_default().add(verdict);
         }
     }
 
@@ -137,7 +147,7 @@ impl Sink for Tally {
     fn take(&mut self, record: &Record<'_>) -> Result<ControlFlow<()>, Failure> {
         match &record.event {
             Ok(event) => self.event(record, event),
-            Err(_) => self.total.other += 1,
+            Err(_) => self.add(record, None),
         }
         Ok(ControlFlow::Continue(()))
     }

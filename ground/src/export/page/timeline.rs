@@ -21,7 +21,7 @@ pub(super) struct Column {
     pub(super) counts: Counts,
     /// Events lost, as `loss` events say.
     pub(super) lost: u64,
-    /// Changes of mode, policy or trust.
+    /// Changes of mode, policy, trust or the ring.
     pub(super) changes: u64,
 }
 
@@ -108,7 +108,7 @@ impl Timeline {
     }
 }
 
-/// What is enforced, or by whose word, changed or was to change.
+/// What is enforced or recorded, or by whose word, changed or was to change.
 pub(super) fn is_change(kind: Kind) -> bool {
     matches!(
         kind,
@@ -120,5 +120,9 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::PolicyStale
             | Kind::Start
             | Kind::Stop
+            | Kind::RingLevel
+            | Kind::Gap
+            | Kind::Seal
+            | Kind::Config
     )
 }

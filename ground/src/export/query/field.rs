@@ -21,16 +21,23 @@ pub(super) enum Field {
     Count,
     Detail,
     Device,
+    Epoch,
+    First,
     Flags,
     GlassBroken,
     Inode,
     Kind,
+    Last,
+    Level,
+    Mode,
     Path,
+    Percent,
     Pid,
     Policy,
     Port,
     Ppid,
     Protocol,
+    Reason,
     Ring,
     Rule,
     Sequence,
@@ -39,6 +46,7 @@ pub(super) enum Field {
     Tgid,
     Time,
     TimeNs,
+    Total,
     Uid,
     Verdict,
     Workload,
@@ -69,16 +77,23 @@ pub(super) const FIELDS: &[(&str, Field, Type)] = &[
     ("count", Field::Count, Type::Number),
     ("detail", Field::Detail, Type::Text),
     ("device", Field::Device, Type::Id),
+    ("epoch", Field::Epoch, Type::Number),
+    ("first", Field::First, Type::Number),
     ("flags", Field::Flags, Type::Number),
     ("glass_broken", Field::GlassBroken, Type::Flag),
     ("inode", Field::Inode, Type::Number),
     ("kind", Field::Kind, Type::Kind),
+    ("last", Field::Last, Type::Number),
+    ("level", Field::Level, Type::Text),
+    ("mode", Field::Mode, Type::Text),
     ("path", Field::Path, Type::Text),
+    ("percent", Field::Percent, Type::Number),
     ("pid", Field::Pid, Type::Number),
     ("policy", Field::Policy, Type::Number),
     ("port", Field::Port, Type::Number),
     ("ppid", Field::Ppid, Type::Number),
     ("protocol", Field::Protocol, Type::Number),
+    ("reason", Field::Reason, Type::Text),
     ("ring", Field::Ring, Type::Id),
     ("rule", Field::Rule, Type::Text),
     ("sequence", Field::Sequence, Type::Number),
@@ -87,6 +102,7 @@ pub(super) const FIELDS: &[(&str, Field, Type)] = &[
     ("tgid", Field::Tgid, Type::Number),
     ("time", Field::Time, Type::Time),
     ("time_ns", Field::TimeNs, Type::Number),
+    ("total", Field::Total, Type::Number),
     ("uid", Field::Uid, Type::Number),
     ("verdict", Field::Verdict, Type::Verdict),
     ("workload", Field::Workload, Type::Text),
@@ -178,20 +194,43 @@ impl Field {
             (Self::Status, Body::Exit { status, .. }) => number(status.into()),
             (Self::Signal, Body::Exit { signal, .. } | Body::Stop { signal }) => number(signal.into()),
             (Self::Cause, Body::Loss { cause, .. }) => text(cause.name().as_bytes()),
+            (Self::Cause, Body::Gap(gap)) => text(gap.cause.name().as_bytes()),
+            (Self::First, Body::Gap(gap)) => number(gap.first),
+            (Self::Last, Body::Gap(gap)) => number(gap.last),
+            (Self::Total, Body::Gap(gap)) => number(gap.total),
+            (Self::Level, Body::RingLevel { level, .. }) => text(level.name().as_bytes()),
+            (Self::Percent, Body::RingLevel { percent, .. }) => number(percent.into()),
+            (Self::Mode, Body::ModeChange { mode, .. } | Body::GlassMended { mode, .. }) => {
+                text(mode.name().as_bytes())
+            }
+            (Self::Reason, Body::ModeChange { reason, .. } | Body::GlassMended { reason, .. }) => {
+                text(reason.name().as_bytes())
+            }
+            (
+                Self::Epoch,
+                Body::Policy { epoch, .. }
+                | Body::ModeChange { epoch, .. }
+                | Body::Root { epoch, .. }
+                | Body::PolicyStale { epoch, .. }
+                | Body::Seal { epoch, .. },
+            ) => number(epoch),
             (Self::Count, Body::Loss { count, .. }) => number(count),
             (
                 Self::Code,
                 Body::Policy { code, .. }
                 | Body::BreakGlass { code, .. }
                 | Body::Root { code, .. }
-                | Body::Stick { code, .. },
+                | Body::Stick { code, .. }
+                | Body::Seal { code, .. }
+                | Body::Config { code, .. },
             ) => text(code.as_bytes()),
             (
                 Self::Detail,
                 Body::Policy { detail, .. }
                 | Body::BreakGlass { reason: detail, .. }
                 | Body::Root { detail, .. }
-                | Body::Stick { detail, .. },
+                | Body::Stick { detail, .. }
+                | Body::Config { detail, .. },
             ) => text(detail.as_bytes()),
             _ => None,
         }

@@ -13,7 +13,7 @@ use clap::Args;
 use super::check::verify;
 use super::evidence::{Evidence, Record, Sink};
 use super::show::Printer;
-use super::{Format, KeyArgs, bounded, pinned_keys};
+use super::{Format, KeyArgs, bounded};
 use crate::hex;
 use crate::outcome::{Failure, Outcome, Status};
 use parse::{Expression, Mistake, parse};
@@ -27,13 +27,15 @@ Examples:
 
 Fields:
   kind       fork exec exit open exec-check connect policy mode break-glass root stick policy-stale
-             start stop loss accounts glass-mended
+             start stop loss accounts glass-mended ring-level gap seal config
   verdict    allow audit deny            workload rule comm path argv    text
   pid tgid ppid uid cgroup inode flags   address    an address or a network: 10.0.0.7, fe80::/10
   port protocol status signal policy     device ring boot    32 hex digits
   time       2027-01-15, 2027-01-15T08:00:00Z or Unix seconds, by the device's clock
   time_ns    ns since boot               sequence   place in the ring
-  code detail   of policy, break-glass, root, stick        cause count   of loss
+  code detail   of policy, break-glass, root, stick, seal, config     epoch   of policy, mode, root, seal
+  cause         of loss and gap          count   of loss          first last total   of gap
+  level percent of ring-level            mode reason   of mode, glass-mended
   glass_broken  true or false
 
 Comparisons: = != ~ for text, names, ids, addresses (~ is a pattern: * any, ? one), = != < <= > >= for numbers,
@@ -71,7 +73,7 @@ pub(super) fn run(args: &QueryArgs) -> Outcome {
 
 fn search(args: &QueryArgs, expression: &Expression) -> Outcome {
     bounded(&args.files)?;
-    let report = verify(&args.files, &pinned_keys(&args.keys)?)?;
+    let report = verify(&args.files, &args.keys.read()?)?;
     let evidence = Evidence::of(&report)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let format = if args.json { Format::Json } else { Format::Text };

@@ -9,9 +9,9 @@ use crate::export::evidence::{Evidence, Record, Sink};
 use crate::outcome::Failure;
 
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     taken: usize,
-    kept: usize,
+    pub(super) kept: usize,
 }
 
 impl Sink for Seen {

@@ -1,6 +1,7 @@
 //! Exports as devices write them: whole, empty, in parts, with what is honestly missing.
 
 #[allow(clippy::wildcard_imports)] // the shared half of these tests
+use super::super::Keys;
 use super::*;
 
 #[test]
@@ -65,10 +66,11 @@ fn the_key_can_be_pinned() {
     let path = stick.export("a", &three_boots(), Request::from(1));
     let own = *device().pk;
     let other = *KeyPair::from_seed(Seed::new([1; 32])).pk;
-    let pinned = verify(std::slice::from_ref(&path), &[other, own]).expect("readable");
+    let pinned =
+        verify(std::slice::from_ref(&path), &Keys::new(&[other, own], Vec::new())).expect("readable");
     assert!(pinned.whole() && pinned.key_pinned());
     assert!(report::person(&pinned).ends_with("WHOLE: nothing is missing, nothing was changed\n"));
-    let foreign = verify(&[path], &[other]).expect("readable");
+    let foreign = verify(&[path], &Keys::new(&[other], Vec::new())).expect("readable");
     assert_eq!(codes(&foreign), ["unknown-device"]);
     assert!(!foreign.key_pinned());
 }

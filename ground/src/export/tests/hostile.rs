@@ -1,6 +1,7 @@
 //! Exports that someone cut, changed, mixed up or forged: each is found, none breaks the reader.
 
 #[allow(clippy::wildcard_imports)] // the shared half of these tests
+use super::super::Keys;
 use super::*;
 
 #[test]
@@ -12,7 +13,7 @@ fn every_changed_byte_and_every_cut_is_found() {
     let bytes = items(&ring, Request::from(1)).concat();
     let found = |bytes: &[u8], what: &str| {
         let path = stick.put("changed", bytes);
-        if let Ok(report) = verify(std::slice::from_ref(&path), &[]) {
+        if let Ok(report) = verify(std::slice::from_ref(&path), &Keys::default()) {
             assert!(!report.whole(), "{what}");
             // Whatever it is, both reports can be made.
             report::json(&report);
@@ -86,7 +87,7 @@ fn segments_of_another_device_or_forged_are_found() {
 fn what_is_no_export_is_refused_in_one_line() {
     let stick = Stick::new();
     let refused = |path: &Path| {
-        let failure = verify(&[path.into()], &[]).expect_err("refused");
+        let failure = verify(&[path.into()], &Keys::default()).expect_err("refused");
         assert!(!failure.message().contains('\n'));
         // Content is refused; what can't be read at all is an error.
         assert_eq!(failure.is_refusal(), path.is_file());
@@ -116,7 +117,7 @@ fn a_lying_device_can_not_break_the_reader() {
             let length = sign1(&changed, Domain::Export, &device().sk, &mut out).expect("fits");
             let mut file = good.clone();
             file[index] = out[..length].to_vec();
-            if let Ok(report) = verify(&[stick.put("a", &file.concat())], &[]) {
+            if let Ok(report) = verify(&[stick.put("a", &file.concat())], &Keys::default()) {
                 report::json(&report);
                 report::person(&report);
             }

@@ -1,6 +1,7 @@
 //! What the tests of exports share: a ring as a list, and a folder of exports.
 
 mod again;
+mod histories;
 mod honest;
 mod hostile;
 mod sealed;
@@ -15,7 +16,7 @@ use aegis_export::{
 use tempfile::TempDir;
 
 use super::check::{Report, verify};
-use super::{report, show};
+use super::{Keys, report, show};
 
 const RING: Id = [7; 16];
 
@@ -26,15 +27,18 @@ fn device() -> KeyPair {
 /// What the ring of a device holds, one entry an event.
 #[derive(Clone)]
 struct Ring {
+    id: Id,
     frames: Vec<(Id, Hash, Hash, Vec<u8>)>,
     overwritten: usize,
     damaged: Vec<usize>,
+    /// Where reading ends, and how.
+    fault: Option<(usize, Fault)>,
     at: usize,
 }
 
 impl Ring {
     fn new() -> Self {
-        Self { frames: Vec::new(), overwritten: 0, damaged: Vec::new(), at: 0 }
+        Self { id: RING, frames: Vec::new(), overwritten: 0, damaged: Vec::new(), fault: None, at: 0 }
     }
 
     fn push(&mut self, boot: u8, body: Body<'_>) {
@@ -49,7 +53,7 @@ impl Ring {
     }
 
     fn push_bytes(&mut self, boot: u8, bytes: &[u8]) {
-        let previous = self.frames.last().map_or_else(|| first_head(&RING), |frame| frame.2);
+        let previous = self.frames.last().map_or_else(|| first_head(&self.id), |frame| frame.2);
         let sequence = self.frames.len() as u64 + 1;
         self.frames.push(([boot; 16], previous, next_head(&previous, sequence, bytes), bytes.to_vec()));
     }
@@ -105,7 +109,7 @@ impl Frames for Ring {
     type Error = Fault;
 
     fn ring(&self) -> Id {
-        RING
+        self.id
     }
 
     fn first_sequence(&self) -> u64 {
@@ -122,6 +126,11 @@ impl Frames for Ring {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Fault> {
+        if let Some((at, fault)) = self.fault
+            && self.at >= at
+        {
+            return Err(fault);
+        }
         if self.damaged.contains(&self.at) {
             return Err(Fault::Damaged);
         }
@@ -180,7 +189,7 @@ impl Stick {
 }
 
 fn check(paths: &[PathBuf]) -> Report {
-    verify(paths, &[]).unwrap_or_else(|failure| panic!("{}", failure.message()))
+    verify(paths, &Keys::default()).unwrap_or_else(|failure| panic!("{}", failure.message()))
 }
 
 fn codes(report: &Report) -> Vec<&'static str> {

@@ -1,6 +1,7 @@
 //! Exports of sealed rings: whole, edited by someone who has root and the device's key, and with what honestly happens.
 
 #[allow(clippy::wildcard_imports)] // the shared half of these tests
+use super::super::Keys;
 use super::*;
 
 #[path = "../../../../firmware/export/tests/common/sealed.rs"]
@@ -225,7 +226,7 @@ fn every_changed_byte_and_every_cut_of_a_sealed_export_is_found() {
         let mut changed = bytes.clone();
         changed[at] ^= 1 << (at % 8);
         for (bytes, what) in [(&changed[..], "changed"), (&bytes[..at], "cut")] {
-            if let Ok(report) = verify(&[stick.put("a", bytes)], &[]) {
+            if let Ok(report) = verify(&[stick.put("a", bytes)], &Keys::default()) {
                 assert!(!report.whole(), "byte {at} {what}");
                 report::json(&report);
                 report::person(&report);
@@ -288,6 +289,18 @@ fn whoever_has_root_and_the_device_key_can_not_change_what_was_sealed() {
                 for at in tape.events() {
                     if let Part::Event { place, .. } = &mut tape.parts[at] {
                         *place += 1;
+                    }
+                }
+            },
+            &["checkpoint-mismatch"],
+        ),
+        (
+            "events given to another boot",
+            |tape| {
+                let events = tape.events();
+                for at in &events[12..15] {
+                    if let Part::Event { boot, .. } = &mut tape.parts[*at] {
+                        *boot = [9; 16];
                     }
                 }
             },
@@ -435,7 +448,7 @@ fn a_ring_that_is_not_sealed_any_more_is_a_problem() {
         ring.append(&frame.3).expect("memory does not fail");
     }
     ring.seal().expect("memory does not fail");
-    let (second, resume, epoch) = device.export(Request::from(resume), epoch);
+    let (second, after_second, epoch_of_third) = device.export(Request::from(resume), epoch);
     let second = stick.put("second", &second.concat());
     assert_eq!(found(&[second.clone(), first.clone()]), ["not-sealed"]);
     // Without its certificate it is the earlier file that tells.
@@ -460,7 +473,7 @@ fn a_ring_that_is_not_sealed_any_more_is_a_problem() {
     assert_eq!(silent(7, 300_000_000_000), ["not-sealed"]);
     // The next checkpoint covers them after all.
     epochs(&mut device, 3, &[1]);
-    let (third, ..) = device.export(Request::from(resume), epoch);
+    let (third, ..) = device.export(Request::from(after_second), epoch_of_third);
     let third = stick.put("third", &third.concat());
     assert_eq!(found(&[first, third, second]), [""; 0]);
 }
@@ -483,4 +496,87 @@ fn a_pause_between_epochs_is_noted() {
     epochs(&mut device, 2, &[1]);
     let (items, ..) = device.export(Request::from(1), 0);
     assert!(!notes(&check(&[stick.put("b", &items.concat())])).contains(&"checkpoint-late"));
+}
+
+#[test]
+fn a_chain_of_keys_that_begins_below_what_is_known_is_noticed() {
+    let stick = Stick::new();
+    let mut device = Sealed::new(1 << 20);
+    epochs(&mut device, 1, &[5, 5, 5, 5]);
+    // The office has the later epochs only, so that it can't compare the first ones.
+    let (later, resume, _) = device.export(Request::from(11), 2);
+    let later = stick.put("later", &later.concat());
+    let mut other = Sealed::new(1 << 20);
+    let mut running = other.boot(1);
+    for _ in 0..4 {
+        work(&mut running, 5);
+    }
+    work(&mut running, 10);
+    running.checkpoint();
+    running.stop();
+    let (anew, ..) = other.export(Request::from(resume), 0);
+    assert_eq!(found(&[stick.put("anew", &anew.concat()), later]), ["seal-restarted"]);
+}
+
+#[test]
+fn a_part_of_a_sealed_ring_is_not_taken_for_one_without_seals() {
+    let stick = Stick::new();
+    let mut device = Sealed::new(1 << 20);
+    epochs(&mut device, 1, &[40, 40, 40]);
+    let part = |name: &str, request: Request, epoch| {
+        let (items, resume, epoch) = device.export(request, epoch);
+        (stick.put(name, &items.concat()), resume, epoch)
+    };
+    let range = |first, last| Request { first, last, bytes: u64::MAX };
+    // Asked for by itself: events between two checkpoints, which neither of them vouches for.
+    let (middle, ..) = part("middle", range(45, 60), 0);
+    let report = check(std::slice::from_ref(&middle));
+    assert_eq!(codes(&report), [""; 0], "{:?}", report.findings.problems);
+    assert!(notes(&report).contains(&"not-sealed-yet"));
+    assert_eq!(report::json(&report)["seals"], "none");
+    let (whole, ..) = part("whole", Request::from(1), 0);
+    assert_eq!(found(&[middle.clone(), whole]), [""; 0]);
+    // It goes on from what was sealed, and has no seal: the rest is missing, and it is for the office to get it.
+    let (first, ..) = part("first", range(1, 44), 0);
+    assert_eq!(found(&[first.clone(), middle]), ["not-sealed"]);
+    // A stick that was full before the first checkpoint came, and the next one.
+    let (full, resume, epoch) = part("full", Request { first: 1, last: 0, bytes: 4800 }, 0);
+    let report = check(std::slice::from_ref(&full));
+    assert_eq!(codes(&report), ["incomplete"]);
+    assert!(report.seals.is_empty() && report.books.total > 0, "no checkpoint on it");
+    let (rest, ..) = part("rest", Request::from(resume), epoch);
+    let report = check(&[rest, full]);
+    assert_eq!(codes(&report), [""; 0], "{:?}", report.findings.problems);
+    assert_eq!(report.books.total, 120);
+}
+
+#[test]
+fn an_agent_that_stopped_in_order_may_be_silent() {
+    let stick = Stick::new();
+    for stops in [true, false] {
+        let mut device = Sealed::new(1 << 20);
+        let mut running = device.boot(1);
+        let mut ring = Ring::new();
+        ring.start(1);
+        ring.work(1, 3);
+        if stops {
+            ring.close(1, 3, 3, 0);
+        }
+        for frame in &ring.frames {
+            running.append(&frame.3);
+        }
+        running.checkpoint();
+        running.stop();
+        let (first, resume, epoch) = device.export(Request::from(1), 0);
+        let created = Created {
+            boot: [1; 16],
+            boottime: device.time + 900_000_000_000,
+            clock: 0,
+            clock_trusted: false,
+        };
+        let (silent, ..) = device.export_at(Request::from(resume), epoch, created);
+        let report = check(&[stick.put("first", &first.concat()), stick.put("silent", &silent.concat())]);
+        assert_eq!(codes(&report), if stops { &[][..] } else { &["not-sealed"] });
+        assert_eq!(notes(&report).contains(&"agent-stopped"), stops);
+    }
 }

@@ -3,4 +3,5 @@
 mod cuts;
 mod decisions;
 mod roots;
+mod settle;
 mod world;

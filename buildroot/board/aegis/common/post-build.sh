@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Buildroot's target tree once the overlay is in: what image/root makes besides, and none of what only Buildroot's
+# skeleton has. May run again on the same tree.
+#   post-build.sh TARGET_DIR
+set -euo pipefail
+image=$(cd -- "$(dirname -- "$0")/../../../../image" && pwd -P)
+# shellcheck disable=SC1091 source=image/lib.sh
+. "$image/lib.sh"
+
+tree=$1
+mkdir -p "$tree"/{dev,proc,sys,run,tmp,data,media/stick,workload,scratch,var}
+ln -sfnT ../run "$tree/var/run"
+ln -sfnT ../tmp "$tree/var/tmp"
+ln -sfnT /proc/self/mounts "$tree/etc/mtab"
+
+for path in linuxrc lib64 usr/lib64 dev/{fd,stdin,stdout,stderr} usr/lib/os-release usr/share/udhcpc \
+    etc/{hostname,issue,network,os-release,profile,profile.d,protocols,resolv.conf,services,shells}; do
+    rm -rf -- "${tree:?}/$path"
+done
+# Empty in the skeleton; what a package of yours put there stays.
+for path in mnt opt root run/lock usr/libexec usr/share; do
+    [[ ! -d $tree/$path ]] || rmdir --ignore-fail-on-non-empty -- "$tree/$path"
+done
+
+if grep -qx BR2_PACKAGE_AEGIS_DEBUG_SHELL=y "$BR2_CONFIG"; then
+    say "this image can give a shell: not for the field"
+    install -m 755 "$image/debug/shell" "$tree/etc/init.d/shell"
+    # The overlay brought a fresh inittab.
+    printf '::respawn:/etc/init.d/shell\n' >>"$tree/etc/inittab"
+else
+    rm -f "$tree/etc/init.d/shell"
+fi
+
+# A device with a baseline that its own root does not allow would start without a policy.
+if [[ -x $HOST_DIR/bin/aegisctl ]]; then
+    "$HOST_DIR/bin/aegisctl" bundle verify --root "$tree/etc/aegis/root.cbor" "$tree/etc/aegis/baseline.aegis" >&2 ||
+        die "BR2_PACKAGE_AEGIS_BASELINE is not signed for BR2_PACKAGE_AEGIS_ROOT_CBOR (\`make policy\`, or name another)"
+fi

@@ -1,0 +1,52 @@
+################################################################################
+#
+# aegis
+#
+################################################################################
+
+# AEGIS_VERSION is in target/vendor/version.mk. It holds the tarball's own hash, so that no older one is taken from dl/.
+AEGIS_VERSION ?= unvendored
+AEGIS_SOURCE = aegis-$(AEGIS_VERSION).tar.xz
+AEGIS_SITE = $(AEGIS_VENDOR)
+AEGIS_SITE_METHOD = file
+AEGIS_LICENSE = Apache-2.0
+AEGIS_SUBDIR = firmware/aegis
+
+define AEGIS_CHECK_VENDORED
+	@test "$(AEGIS_VERSION)" != unvendored || { \
+		echo "aegis: no source in $(AEGIS_VENDOR) (run 'make vendor' in the project)" >&2; \
+		exit 1; }
+endef
+AEGIS_PRE_DOWNLOAD_HOOKS += AEGIS_CHECK_VENDORED
+
+AEGIS_RUST_TARGET = $(RUSTC_TARGET_NAME)
+AEGIS_PROFILE = $(if $(BR2_ENABLE_DEBUG),debug,release)
+
+# cargo-package overrides the workspace's release profile from the environment: say it again (check-buildroot compares).
+# Then: linked static whatever the compiler's default, and not telling in panics where it was built.
+AEGIS_CARGO_ENV = \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL="s" \
+	CARGO_PROFILE_RELEASE_LTO="fat" \
+	CARGO_PROFILE_RELEASE_CODEGEN_UNITS="1" \
+	CARGO_PROFILE_RELEASE_PANIC="abort" \
+	CARGO_PROFILE_RELEASE_STRIP="symbols" \
+	CARGO_TARGET_$(call UPPERCASE,$(AEGIS_RUST_TARGET))_RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(@D)/=" \
+	AEGIS_PROBES_PREBUILT="1"
+
+AEGIS_ROOT_CBOR = $(call qstrip,$(BR2_PACKAGE_AEGIS_ROOT_CBOR))
+AEGIS_BASELINE = $(call qstrip,$(BR2_PACKAGE_AEGIS_BASELINE))
+
+define AEGIS_INSTALL_TARGET_CMDS
+	$(INSTALL) -D -m 0755 \
+		$(@D)/target/$(AEGIS_RUST_TARGET)/$(AEGIS_PROFILE)/aegis \
+		$(TARGET_DIR)/usr/bin/aegis
+	$(INSTALL) -D -m 0644 $(@D)/built $(TARGET_DIR)/etc/aegis/built
+	$(INSTALL) -D -m 0644 $(AEGIS_ROOT_CBOR) \
+		$(TARGET_DIR)/etc/aegis/root.cbor
+	$(INSTALL) -D -m 0644 $(AEGIS_BASELINE) \
+		$(TARGET_DIR)/etc/aegis/baseline.aegis
+endef
+
+$(eval $(cargo-package))
+
+AEGIS_HASH_FILES += $(AEGIS_VENDOR)/aegis.hash

@@ -1,0 +1,169 @@
+//! What is found in [`Vitals`]: a pure function.
+
+use aegis_event::{Level, ModeReason};
+
+use super::vitals::{self, Vitals};
+use crate::run::seal::Seal;
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// Stable (`docs/formats/reason-codes.md`).
+    pub(super) code: &'static str,
+    /// It makes the device unhealthy; otherwise it is to be known.
+    pub(super) bad: bool,
+    pub(super) meaning: String,
+    pub(super) mend: &'static str,
+}
+
+/// No agent answers.
+pub(super) fn no_agent(error: &str) -> Finding {
+    Finding {
+        code: "no-agent",
+        bad: true,
+        meaning: format!(
+            "the agent does not answer ({error}): nothing is recorded; what is enforced stays so"
+        ),
+        mend: "look into its log; it is started again by itself, or by a reboot",
+    }
+}
+
+/// Everything that is not as it should be, what is bad first.
+pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
+    let mut found = Found(Vec::new());
+    found.in_books(vitals);
+    found.in_ring(vitals);
+    found.in_chain(vitals);
+    found.in_enforcement(vitals);
+    found.in_configuration(vitals);
+    found.0.sort_by_key(|finding| !finding.bad);
+    found.0
+}
+
+struct Found(Vec<Finding>);
+
+impl Found {
+    fn bad(&mut self, code: &'static str, meaning: impl Into<String>, mend: &'static str) {
+        self.0.push(Finding { code, bad: true, meaning: meaning.into(), mend });
+    }
+
+    fn known(&mut self, code: &'static str, meaning: impl Into<String>, mend: &'static str) {
+        self.0.push(Finding { code, bad: false, meaning: meaning.into(), mend });
+    }
+
+    /// The accounting law: what the kernel saw is on disk or counted as lost.
+    fn in_books(&mut self, v: &Vitals) {
+        const REPORT: &str = "export, and report it: this must not be";
+        if !v.ready {
+            self.bad(
+                "not-ready",
+                "the agent writes no events to the ring",
+                "wait for its start, or look into its log",
+            );
+        }
+        if v.missing > 0 {
+            let meaning = format!(
+                "{} events were seen by the kernel, and are neither on disk nor counted as lost",
+                v.missing
+            );
+            self.bad("unaccounted", meaning, REPORT);
+        }
+        if v.missing < 0 {
+            let more = -v.missing;
+            self.bad(
+                "over-counted",
+                format!("{more} more events are on disk or lost than the kernel saw"),
+                REPORT,
+            );
+        }
+        for (cause, lost) in v.losses().filter(|(_, lost)| *lost > 0) {
+            let (bad, mend) = vitals::loss(cause);
+            let meaning = format!("{lost} events of this boot are lost: {}", cause.name());
+            self.0.push(Finding { code: "events-lost", bad, meaning, mend });
+        }
+    }
+
+    fn in_ring(&mut self, v: &Vitals) {
+        let ring = &v.ring;
+        if ring.errors > 0 {
+            let meaning = format!("{} writes to the ring failed", ring.errors);
+            let mend = "look at the disk; events wait, and are lost when there is no room for more";
+            self.0.push(Finding { code: "ring-write-errors", bad: v.errors_now > 0, meaning, mend });
+        }
+        let percent = format!("events that were not exported take {} % of the ring", ring.percent);
+        let now = "export now: plug a stick, or `aegis stick take`";
+        match ring.level {
+            Level::Normal => {}
+            Level::High => {
+                self.known("ring-high", percent, "export soon: plug a stick, or `aegis stick take`");
+            }
+            Level::Critical => self.bad("ring-critical", percent, now),
+            Level::Full => self.bad("ring-full", format!("{percent}: no event is taken any more"), now),
+        }
+        if ring.overwritten > 0 {
+            let (first, last) = ring.overwritten_range;
+            self.known(
+                "overwritten",
+                format!(
+                    "{} events were overwritten before they were exported, {first} to {last} last",
+                    ring.overwritten
+                ),
+                "export more often (`[export] every_minutes`), or give the ring more room",
+            );
+        }
+        if ring.damaged > 0 {
+            let given = "events were given up because the disk did not give back what was written";
+            self.known("ring-damaged", format!("{} {given}", ring.damaged), "look at the disk");
+        }
+    }
+
+    /// The chain of checkpoints.
+    fn in_chain(&mut self, v: &Vitals) {
+        let mend = "look at own storage (/data): the agent's log says what failed";
+        match v.seal.state {
+            // Of a ring that is full is said above.
+            Seal::Starting | Seal::Sealed | Seal::Full => {}
+            Seal::Failed => {
+                self.bad("not-sealed", "checkpoints can't be signed or stored: evidence goes on, unsealed", mend);
+            }
+            Seal::Unwiped => self.bad(
+                "key-not-wiped",
+                "the key of an epoch that is over could not be wiped: who takes the device over could sign it anew",
+                mend,
+            ),
+        }
+        if v.seal.is_late() {
+            let (since, promise) = (v.seal.since.unwrap_or_default(), v.seal.promise);
+            let meaning = format!("the last checkpoint is {since} s old, one every {promise} is promised");
+            self.bad("checkpoint-late", meaning, mend);
+        }
+    }
+
+    fn in_enforcement(&mut self, v: &Vitals) {
+        if v.denies_less() {
+            let reason = v.reason.map_or("unknown", ModeReason::name);
+            let mend = "see `aegis status` for the reason; a reboot tests again";
+            self.bad("not-enforcing", format!("nothing is denied ({reason})"), mend);
+        }
+        if v.broken_seconds > 0 {
+            let meaning = format!("nothing is denied for another {} s", v.broken_seconds);
+            self.bad("glass-broken", meaning, "wait, or `aegis break-glass mend`");
+        }
+        for code in &v.policy {
+            let (meaning, mend) = vitals::policy_trouble(code);
+            self.bad(code, meaning, mend);
+        }
+        if let Some(why) = &v.policy_unknown {
+            self.bad("policy-unknown", why, "`aegis policy status` says more");
+        }
+    }
+
+    fn in_configuration(&mut self, v: &Vitals) {
+        if let Some(fault) = &v.config_fault {
+            self.bad("config-fault", fault, "`aegis config check` names each fault; then start again");
+        } else if v.config_pending {
+            let meaning = format!("the agent runs with {}; something else is configured now", v.config);
+            self.known("config-pending", meaning, "it counts from the agent's next start on");
+        }
+    }
+}

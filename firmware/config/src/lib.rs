@@ -1,0 +1,64 @@
+//! The device's configuration: what can be set, and a reader that takes exactly that.
+//!
+//! [`KEYS`] is the one table: the reader, the template, what is shown of a configuration and `docs/config.md` are made
+//! from it or held against it. The form is a part of TOML: tables in brackets, one key a line, each once. What is not in
+//! the table, or out of range, is refused with its line; nothing is skipped and nothing is guessed.
+//!
+//! No file is opened here, and no input, whatever its bytes, makes it panic or take more than
+//! [`limits::FILE_BYTES`] and [`limits::TOKENS`] allow.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod fault;
+mod keys;
+pub mod limits;
+mod nearest;
+mod read;
+mod text;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use aegis_ring::{Full, SyncMode};
+
+pub use fault::{Code, Fault, Faults};
+pub use keys::{KEYS, Key, Kind, TABLES, Table};
+pub use read::read;
+pub use text::{template, to_toml};
+
+/// All of it. The default is what a device without a configuration runs with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[ring]`
+    pub ring: Ring,
+    /// `[export]`
+    pub export: Export,
+}
+
+/// How events are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// When events become durable.
+    pub sync: SyncMode,
+    /// What to do when the ring is full of events that were not exported.
+    pub full: Full,
+    /// The longest epoch, s.
+    pub checkpoint_seconds: u32,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { sync: SyncMode::WINDOW, full: Full::Overwrite, checkpoint_seconds: 60 }
+    }
+}
+
+/// How evidence leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Export {
+    /// How often evidence is written to a stick that stays plugged, min; 0: not at all.
+    pub every_minutes: u32,
+    /// age recipients that exports are encrypted to, each a valid one; none: exports are not encrypted.
+    pub recipients: Vec<String>,
+}

@@ -1,0 +1,337 @@
+//! `aegisctl policy test`: tests of policies, as data beside them.
+//!
+//! A file `NAME.test.toml` names a policy and holds cases: every workload of a case, with every operation, on every path,
+//! must end with its verdict and by its rule.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use aegis_event::Verdict;
+use aegis_policy::{Operation, Policy, names};
+use serde_json::{Value, json};
+
+use super::check::meant;
+use super::decisions::{Answer, Decisions};
+use super::place::{At, SourceError, SourceFile, Sources};
+use super::source::{Fields, Read, Reader, Text, suggest};
+use super::{Trouble, compile, counted, decoded, limits};
+use crate::outcome::{Failure, Outcome, Status};
+use crate::{files, output};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aegisctl policy test policy-bundles
+  aegisctl policy test site.test.toml
+  aegisctl policy test site.toml            its tests are in site.test.toml
+
+A file of tests:
+  policy = \"site.toml\"                      # beside this file
+
+  [[case]]
+  name = \"keys are nobody's to read\"
+  workloads = [\"agent-7\", \"anything\"]      # names, not patterns
+  operations = [\"open\"]
+  paths = [\"/etc/shadow\"]
+  verdict = \"denied\"                        # or \"allowed\", \"audited\"
+  rule = \"no-keys\"                          # the one that decides; none for \"allowed\"
+
+Exit codes: 0 all pass, 1 one fails or is refused, 2 wrong use, or no tests there.";
+
+const SUFFIX: &str = ".test.toml";
+const FILE_KEYS: &[&str] = &["policy", "case"];
+const CASE_KEYS: &[&str] = &["name", "workloads", "operations", "paths", "verdict", "rule"];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directories with *.test.toml, such files, or policies whose tests are beside them
+    #[arg(required = true, value_name = "DIR|FILE")]
+    places: Vec<PathBuf>,
+    /// Exit 1 when a rule decides in no case
+    #[arg(long)]
+    strict: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug)]
+struct Case {
+    name: Text,
+    workloads: Vec<Text>,
+    operations: Vec<Operation>,
+    paths: Vec<Text>,
+    verdict: Verdict,
+    rule: Option<Text>,
+}
+
+/// What came of one file of tests.
+#[derive(Debug, Default)]
+struct Ran {
+    cases: usize,
+    accesses: usize,
+    failures: Vec<(At, String)>,
+    /// Rules that decide in no case.
+    untested: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let mut found = BTreeSet::new();
+    for place in &args.places {
+        find(place, &mut found)?;
+    }
+    let (mut status, mut all) = (Status::Good, Vec::new());
+    for file in &found {
+        let text = text(file)?;
+        let name = file.display().to_string();
+        let sources = Sources(vec![SourceFile::new(name.clone(), name.clone(), None, text)]);
+        let result = match one(file, &sources) {
+            Err(Trouble::Source(_, error)) => {
+                return Err(Trouble::Source(sources, error).tell());
+            }
+            other => other.map_err(Trouble::tell)?,
+        };
+        if !result.failures.is_empty() || (args.strict && !result.untested.is_empty()) {
+            status = Status::Refused;
+        }
+        if args.json {
+            all.push(result.json(&name, &sources));
+        } else {
+            output::text(&result.person(&name, &sources))?;
+        }
+    }
+    if args.json {
+        output::json(&json!({ "good": status == Status::Good, "files": all }))?;
+    }
+    Ok(status)
+}
+
+/// Finds the files of tests of a place.
+fn find(place: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), Failure> {
+    let fail = |why: &str| Err(Failure::usage(format!("{}: {why}", place.display())));
+    if place.is_dir() {
+        let before = found.len();
+        below(place, 0, found)?;
+        return if found.len() == before { fail("no *.test.toml is there or below") } else { Ok(()) };
+    }
+    if is_test(place) {
+        found.insert(place.to_path_buf());
+        return Ok(());
+    }
+    let beside = place.with_extension("test.toml");
+    if !beside.is_file() {
+        return fail(&format!("its tests would be in {}, which is not there", beside.display()));
+    }
+    found.insert(beside);
+    Ok(())
+}
+
+fn below(directory: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) -> Result<(), Failure> {
+    let fail =
+        |error: std::io::Error| Failure::usage(format!("{}: {}", directory.display(), files::plain(&error)));
+    for entry in std::fs::read_dir(directory).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        // Of links none is followed, so that there is an end.
+        let kind = entry.file_type().map_err(fail)?;
+        if kind.is_dir() && depth < limits::TEST_DEPTH {
+            below(&entry.path(), depth + 1, found)?;
+        } else if kind.is_file() && is_test(&entry.path()) {
+            found.insert(entry.path());
+        }
+        if found.len() > limits::TEST_FILES {
+            let (place, most) = (directory.display(), limits::TEST_FILES);
+            return Err(Failure::usage(format!("{place}: more than {most} files of tests")));
+        }
+    }
+    Ok(())
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()))
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    String::from_utf8(files::read(file, limits::TESTS_BYTES)?)
+        .map_err(|_| Failure::refused(format!("{}: not UTF-8 text; policy tests are TOML", file.display())))
+}
+
+fn one(file: &Path, sources: &Sources) -> Result<Ran, Trouble> {
+    let here = |error| Trouble::Source(Sources::default(), error);
+    let (policy, cases) = read(&sources.0[0].text).map_err(here)?;
+    let path = file.parent().unwrap_or(Path::new("")).join(&policy.value);
+    if !path.is_file() {
+        let message = format!("there is no policy {}", path.display());
+        return Err(here(SourceError::new(policy.at, message)));
+    }
+    let bytes = files::read(&path, aegis_policy::limits::SOURCE_BYTES).map_err(Trouble::Failure)?;
+    // What is wrong in the policy is shown there, not as a mistake of its tests.
+    let compiled = match compile(&path, bytes, false) {
+        Ok(compiled) => compiled,
+        Err(trouble) => return Err(Trouble::Failure(trouble.tell())),
+    };
+    let policy = decoded(&path, &compiled.bytes).map_err(Trouble::Failure)?;
+    check(&cases, policy).map_err(here)
+}
+
+fn check(cases: &[Case], policy: Policy<'_>) -> Read<Ran> {
+    let decisions = Decisions::of(policy);
+    let known: Vec<&str> = decisions.rules().iter().map(|rule| rule.name).collect();
+    let mut result = Ran { cases: cases.len(), ..Ran::default() };
+    let mut tested = BTreeSet::new();
+    for case in cases {
+        if let Some(rule) = case.rule.as_ref().filter(|rule| !known.contains(&rule.value.as_str())) {
+            let message =
+                format!("the policy has no rule \"{}\"{}", rule.value, suggest(&rule.value, &known));
+            return Err(SourceError::new(rule.at, message));
+        }
+        let rule = case.rule.as_ref().map(|rule| rule.value.as_str());
+        let expected = Answer { verdict: case.verdict, rule };
+        for workload in &case.workloads {
+            let index = decisions.policy.match_workload(workload.value.as_bytes());
+            for path in &case.paths {
+                for operation in &case.operations {
+                    let answer = decisions.one(index, path.value.as_bytes(), *operation);
+                    result.accesses += 1;
+                    tested.extend(answer.rule);
+                    if answer != expected {
+                        let (name, operation) = (&case.name.value, operation.name());
+                        let message = format!(
+                            "\"{name}\": {} {operation} {}: {answer}; expected {expected}",
+                            workload.value, path.value
+                        );
+                        result.failures.push((path.at, message));
+                    }
+                }
+            }
+        }
+    }
+    result.untested =
+        known.iter().filter(|rule| !tested.contains(*rule)).map(|rule| (*rule).to_owned()).collect();
+    Ok(result)
+}
+
+/// Reads a file of tests: the name of its policy, and the cases.
+fn read(text: &str) -> Read<(Text, Vec<Case>)> {
+    let reader = Reader { file: 0 };
+    let table = reader.parse(text)?;
+    let table = Fields { reader: &reader, table: table.get_ref(), span: 0..0, what: "the tests" };
+    table.only(FILE_KEYS)?;
+    let policy = reader.string(table.required("policy")?)?;
+    if policy.value.is_empty() || policy.value.contains('/') {
+        let message = format!("bad policy \"{}\": name a file beside this one", policy.value);
+        return Err(SourceError::new(policy.at, message));
+    }
+    let cases = reader.tables(&table, "case")?;
+    if cases.is_empty() {
+        return Err(SourceError::new(At::default(), "no case: add [[case]]"));
+    }
+    let cases = cases.iter().map(|entry| read_case(&reader, entry)).collect::<Read<_>>()?;
+    Ok((policy, cases))
+}
+
+fn read_case(reader: &Reader, table: &Fields<'_>) -> Read<Case> {
+    table.only(CASE_KEYS)?;
+    let bad =
+        |text: &Text, what: &str| Err(SourceError::new(text.at, format!("bad {what} \"{}\"", text.value)));
+    let name = reader.string(table.required("name")?)?;
+    let workloads = reader.list_of_strings(table.required("workloads")?)?;
+    if let Some(text) = workloads.iter().find(|text| !names::is_workload_name(text.value.as_bytes())) {
+        return bad(text, "workload name (a test names workloads, not patterns)");
+    }
+    let mut operations = Vec::new();
+    for item in reader.list_of_strings(table.required("operations")?)? {
+        let before = operations.len();
+        operations.extend(meant(&item.value));
+        if operations.len() == before {
+            let known = ["open", "open-read", "open-write", "exec"];
+            let message = format!("unknown operation \"{}\"{}", item.value, suggest(&item.value, &known));
+            return Err(SourceError::new(item.at, message));
+        }
+    }
+    let paths = reader.list_of_strings(table.required("paths")?)?;
+    if let Some(text) = paths.iter().find(|text| !names::is_path(&text.value)) {
+        return bad(text, "path");
+    }
+    let text = reader.string(table.required("verdict")?)?;
+    let Some(verdict) = Verdict::from_name(&text.value) else {
+        let known = ["allowed", "audited", "denied"];
+        let message = format!("unknown verdict \"{}\"{}", text.value, suggest(&text.value, &known));
+        return Err(SourceError::new(text.at, message));
+    };
+    let rule = table.optional("rule").map(|value| reader.string(value)).transpose()?;
+    match (&rule, verdict) {
+        (Some(rule), Verdict::Allowed) => {
+            return Err(SourceError::new(rule.at, "what is allowed is decided by no rule; leave it out"));
+        }
+        (None, Verdict::Audited | Verdict::Denied) => {
+            let message = format!("which rule decides? add rule = \"…\" to what is {}", text.value);
+            return Err(SourceError::new(text.at, message));
+        }
+        _ => {}
+    }
+    Ok(Case { name, workloads, operations, paths, verdict, rule })
+}
+
+impl Ran {
+    fn person(&self, name: &str, sources: &Sources) -> String {
+        let mut out = String::new();
+        for (at, message) in &self.failures {
+            // Writing to a String can't fail.
+            let _ = writeln!(out, "{}: FAILED: {message}", sources.name(*at));
+        }
+        for rule in &self.untested {
+            let _ = writeln!(out, "{name}: rule \"{rule}\" decides in no case");
+        }
+        let (cases, accesses) = (counted(self.cases, "case"), self.accesses);
+        let _ = match self.failures.len() {
+            0 => writeln!(out, "{name}: good: {cases}, {accesses} accesses"),
+            failed => writeln!(out, "{name}: {failed} of {accesses} accesses FAILED"),
+        };
+        out
+    }
+
+    fn json(&self, name: &str, sources: &Sources) -> Value {
+        let failures: Vec<Value> = self
+            .failures
+            .iter()
+            .map(|(at, message)| json!({ "line": sources.line(*at), "message": message }))
+            .collect();
+        json!({
+            "file": name, "cases": self.cases, "accesses": self.accesses,
+            "failures": failures, "untested_rules": self.untested,
+        })
+    }
+}
+
+/// Whether a text is a file of tests, and a good one.
+pub(super) fn is_tests(text: &str) -> bool {
+    read(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    const GOOD: &str = "policy = \"p.toml\"\n[[case]]\nname = \"n\"\nworkloads = [\"w\"]\noperations = [\"open\"]\n\
+        paths = [\"/a\"]\nverdict = \"denied\"\nrule = \"r\"\n";
+
+    #[test]
+    fn each_mistake_in_tests_is_named() {
+        assert_eq!(read(GOOD).expect("good").1[0].operations.len(), 2);
+        for (from, to, message) in [
+            ("p.toml", "../p.toml", "bad policy \"../p.toml\": name a file beside this one"),
+            ("[\"w\"]", "[\"w*\"]", "bad workload name (a test names workloads, not patterns) \"w*\""),
+            ("\"open\"", "\"opne\"", "unknown operation \"opne\" (did you mean \"open\"?)"),
+            ("/a", "a", "bad path \"a\""),
+            ("denied", "deny", "unknown verdict \"deny\" (known: allowed, audited, denied)"),
+            ("denied", "allowed", "what is allowed is decided by no rule; leave it out"),
+            ("rule = \"r\"\n", "", "which rule decides? add rule = \"…\" to what is denied"),
+            ("verdict", "verdikt", "unknown key \"verdikt\" (did you mean \"verdict\"?)"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let error = read(&GOOD.replacen(from, to, 1)).expect_err(message);
+            assert_eq!(error.message, message);
+        }
+        assert_eq!(read("policy = \"p.toml\"\n").expect_err("empty").message, "no case: add [[case]]");
+    }
+}

@@ -1,0 +1,163 @@
+//! `aegisctl policy diff`: the decisions that change when one policy follows another. Not the text: rules may be written
+//! anew, split or moved, and nothing is shown as long as every access ends as before.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use aegis_event::{Printable, Verdict};
+use aegis_policy::Operation;
+use serde_json::json;
+
+use super::decisions::{Answer, Decisions, classes};
+use super::{compiled_form, counted, decoded, limits};
+use crate::outcome::{Failure, Outcome, Status};
+use crate::output;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aegisctl policy diff site.toml site-next.toml
+  aegisctl policy diff --json old.policy new.toml
+
+A workload stands for all names that its pattern owns.
+Exit codes: 0 no decision changes, 1 some do, 2 wrong use, or a policy that is refused.";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The policy of before: source (TOML) or compiled
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The policy of after: source (TOML) or compiled
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// Show all changes, however many
+    #[arg(long)]
+    all: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// One path of one class of workloads, and what of it changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change<'a> {
+    pub(super) workload: &'a str,
+    pub(super) path: &'a [u8],
+    pub(super) operations: Vec<Operation>,
+    pub(super) old: Answer<'a>,
+    pub(super) new: Answer<'a>,
+}
+
+impl Change<'_> {
+    /// What it means for whoever is confined.
+    const fn meaning(&self) -> &'static str {
+        match (self.old.verdict, self.new.verdict) {
+            (Verdict::Denied, Verdict::Denied) => "same",
+            (_, Verdict::Denied) => "denied",
+            (Verdict::Denied, _) => "permitted",
+            _ => "same",
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    // Whoever asks for a difference and gets exit 1 must know that there is one.
+    let read = |file| compiled_form(file).map_err(Failure::into_usage);
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let a = Decisions::of(decoded(&args.old, &old).map_err(Failure::into_usage)?);
+    let b = Decisions::of(decoded(&args.new, &new).map_err(Failure::into_usage)?);
+    let changes = changes(&a, &b);
+    let count = |meaning| {
+        changes
+            .iter()
+            .filter(|change| change.meaning() == meaning)
+            .map(|change| change.operations.len())
+            .sum::<usize>()
+    };
+    let (denied, permitted, other) = (count("denied"), count("permitted"), count("same"));
+    if args.json {
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                json!({
+                    "workload": change.workload,
+                    "path": Printable(change.path).to_string(),
+                    "operations": change.operations.iter().map(|operation| operation.name()).collect::<Vec<_>>(),
+                    "meaning": change.meaning(),
+                    "old": { "verdict": change.old.verdict.name(), "rule": change.old.rule },
+                    "new": { "verdict": change.new.verdict.name(), "rule": change.new.rule },
+                })
+            })
+            .collect();
+        let mode = [a.policy.mode().name(), b.policy.mode().name()];
+        output::json(&json!({
+            "same": changes.is_empty(), "denied": denied, "permitted": permitted, "reported_otherwise": other,
+            "mode": { "old": mode[0], "new": mode[1] }, "changes": changes,
+        }))?;
+    } else {
+        let most = if args.all { usize::MAX } else { limits::CHANGES };
+        let mut out = person(&changes, most);
+        if a.policy.mode() != b.policy.mode() {
+            let _ = writeln!(out, "mode: {} -> {}", a.policy.mode().name(), b.policy.mode().name());
+        }
+        let _ = if changes.is_empty() {
+            writeln!(out, "no decision changes")
+        } else {
+            writeln!(
+                out,
+                "{} newly denied, {} no longer denied, {other} only reported otherwise",
+                counted(denied, "decision"),
+                counted(permitted, "decision"),
+            )
+        };
+        output::text(&out)?;
+    }
+    Ok(if changes.is_empty() { Status::Good } else { Status::Refused })
+}
+
+/// Every decision that changes, by workload and path; operations that change alike are one change.
+pub(super) fn changes<'a>(old: &Decisions<'a>, new: &Decisions<'a>) -> Vec<Change<'a>> {
+    let mut paths = old.paths();
+    paths.extend(new.paths());
+    let mut changes = Vec::new();
+    for class in classes(&old.policy, &new.policy) {
+        for path in &paths {
+            let mut alike: BTreeMap<(Answer<'a>, Answer<'a>), Vec<Operation>> = BTreeMap::new();
+            for operation in Operation::ALL {
+                let answers = (old.one(class.old, path, operation), new.one(class.new, path, operation));
+                if answers.0 != answers.1 {
+                    alike.entry(answers).or_default().push(operation);
+                }
+            }
+            let mut alike: Vec<_> = alike.into_iter().collect();
+            alike.sort_by_key(|(_, operations)| operations.first().map(|first| first.index()));
+            for ((before, after), operations) in alike {
+                changes.push(Change { workload: class.pattern, path, operations, old: before, new: after });
+            }
+        }
+    }
+    changes
+}
+
+fn person(changes: &[Change<'_>], most: usize) -> String {
+    let mut out = String::new();
+    let mut workload = "";
+    for change in changes.iter().take(most) {
+        if change.workload != workload {
+            workload = change.workload;
+            let _ = writeln!(out, "workload {workload}");
+        }
+        let sign = match change.meaning() {
+            "denied" => '+',
+            "permitted" => '-',
+            _ => '~',
+        };
+        let operations: Vec<&str> = change.operations.iter().map(|operation| operation.name()).collect();
+        let path = Printable(change.path);
+        let _ = writeln!(out, "  {sign} {path} {}: {} -> {}", operations.join(" "), change.old, change.new);
+    }
+    if changes.len() > most {
+        let _ = writeln!(out, "  and {} more (--all shows them)", changes.len() - most);
+    }
+    out
+}

@@ -1,0 +1,73 @@
+//! The codes of warnings. They are stable: scripts and `# lint: allow` comments have them.
+
+/// Defines the codes, their names and what they mean.
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $mendable:literal, $meaning:literal;)+) => {
+        /// What a warning is about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Code { $(#[doc = $meaning] $variant,)+ }
+
+        impl Code {
+            /// Every code, in the order of their names.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word in JSON, comments and documents.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// Whether `--fix` mends it: always, sometimes, never.
+            #[cfg(test)]
+            pub(crate) const fn mendable(self) -> &'static str {
+                match self { $(Self::$variant => $mendable,)+ }
+            }
+
+            /// What it means, as `docs/policy.md` has it.
+            #[cfg(test)]
+            pub(crate) const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    AuditMode = "audit-mode", "no", "a deny rule denies nothing, since the policy's mode is audit";
+    DirectoryPath = "directory-path", "no", "a path is a directory of the system: the rule is on opening the directory itself, not on what lies in it";
+    DuplicateOperation = "duplicate-operation", "yes", "an operation stands twice in a rule; `open` has both opens";
+    DuplicatePath = "duplicate-path", "yes", "a path stands twice in a rule";
+    DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
+    DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
+    ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
+    MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for nothing";
+    OverBroad = "over-broad", "no", "a deny rule is on `/`, or denies every workload (`*`) what no program can do without";
+    SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the shell, the export or the console, were they run in a workload's cgroup, or any workload from starting";
+    ShadowedRule = "shadowed-rule", "yes", "a rule never decides on one of its paths: other rules do";
+    UnknownTag = "unknown-tag", "case only", "a tag is neither a MITRE id (T1003.008, TA0006, AML.T0051) nor a name and an id (`nist:AC-3`)";
+    UnreachableRule = "unreachable-rule", "yes", "a rule never decides anything: other rules do";
+    UnusedAllow = "unused-allow", "no", "a `# lint: allow` names no code, or one that does not warn there";
+    UnusedOperation = "unused-operation", "yes", "a rule never decides on one of its operations: other rules do";
+    UnusedParameter = "unused-parameter", "no", "no rule of a template has a gap for a parameter";
+    UnusedTemplate = "unused-template", "no", "nothing uses a template of the policy's own file";
+    UnusedWorkload = "unused-workload", "if nothing else covers it", "no rule is for a workload that is declared";
+    VolatilePath = "volatile-path", "no", "a path is made anew for each process or start: the rule is on what was there when the policy was loaded";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn the_authors_guide_has_every_code() {
+        let guide = include_str!("../../../../docs/policy.md");
+        let (_, table) =
+            guide.split_once("| code | `--fix` | what it warns of |\n|---|---|---|\n").expect("the table");
+        let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+        let expected: Vec<String> = Code::ALL
+            .iter()
+            .map(|code| format!("| `{}` | {} | {} |", code.name(), code.mendable(), code.meaning()))
+            .collect();
+        assert_eq!(rows, expected, "docs/policy.md, the table of codes");
+        assert!(Code::ALL.is_sorted_by(|a, b| a.name() < b.name()));
+    }
+}

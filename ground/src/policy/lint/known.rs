@@ -1,0 +1,280 @@
+//! What is known of the appliance and of the world: paths of the image, directories, forms of tags.
+//!
+//! A test holds the appliance's paths against `image/`.
+
+/// Who does not start, or does not go on, when a path can't be opened for reading or executed.
+pub(super) struct Needed {
+    pub(super) path: &'static str,
+    pub(super) by: &'static str,
+    /// It is executed; else it is read.
+    pub(super) exec: bool,
+}
+
+const fn run(path: &'static str, by: &'static str) -> Needed {
+    Needed { path, by, exec: true }
+}
+
+const fn read(path: &'static str, by: &'static str) -> Needed {
+    Needed { path, by, exec: false }
+}
+
+/// What the appliance itself runs and reads (`image/root`, `image/overlay`).
+pub(super) const NEEDED: &[Needed] = &[
+    run("/usr/bin/aegis", "the agent, the export and the console"),
+    run("/usr/bin/busybox", "init"),
+    run("/usr/bin/init", "init"),
+    run("/usr/bin/sh", "the shell and every script of the appliance"),
+    run("/usr/bin/env", "the session"),
+    run("/usr/bin/mount", "init"),
+    run("/usr/bin/poweroff", "init"),
+    run("/usr/bin/timeout", "init"),
+    run("/etc/init.d/rcS", "init"),
+    run("/etc/init.d/rcK", "init"),
+    run("/etc/init.d/agent", "the agent"),
+    run("/etc/init.d/session", "the session"),
+    run("/etc/init.d/stick", "the export"),
+    run("/etc/init.d/break-glass", "the console"),
+    read("/etc/inittab", "init"),
+    read("/usr/lib/aegis/boot.sh", "init, the agent, the export and the console"),
+    read("/etc/aegis/root.cbor", "the agent"),
+    read("/etc/aegis/baseline.aegis", "the agent"),
+    read("/etc/aegis/built", "the agent"),
+    read("/data/aegis/device.key", "the agent and the export"),
+    read("/dev/console", "the console"),
+];
+
+/// What every workload begins with.
+pub(super) const START: &[Needed] = &[run("/workload/run", "every workload")];
+
+/// What hardly any program can do without.
+pub(super) const EVERYBODY: &[&str] = &[
+    "/dev/full",
+    "/dev/null",
+    "/dev/random",
+    "/dev/tty",
+    "/dev/urandom",
+    "/dev/zero",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/lib/ld-musl-aarch64.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/libc.so.6",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/lib/aarch64-linux-gnu/libc.so.6",
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+];
+
+/// Directories that a system has.
+pub(super) const DIRECTORIES: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/data",
+    "/data/aegis",
+    "/dev",
+    "/dev/pts",
+    "/dev/shm",
+    "/etc",
+    "/etc/aegis",
+    "/etc/init.d",
+    "/etc/pam.d",
+    "/etc/security",
+    "/etc/ssh",
+    "/etc/ssl",
+    "/etc/ssl/private",
+    "/etc/sudoers.d",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/media/stick",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/proc/sys",
+    "/root",
+    "/root/.ssh",
+    "/run",
+    "/run/aegis",
+    "/sbin",
+    "/scratch",
+    "/srv",
+    "/sys",
+    "/sys/fs/bpf",
+    "/sys/fs/cgroup",
+    "/sys/kernel",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/run",
+    "/var/tmp",
+    "/workload",
+];
+
+/// Why what a path leads to is not the same file later, if it is not.
+pub(super) fn volatile(path: &str) -> Option<&'static str> {
+    let below = |parent: &str| path.strip_prefix(parent).filter(|rest| !rest.is_empty());
+    let process = below("/proc/").and_then(|rest| rest.split('/').next()).is_some_and(|first| {
+        matches!(first, "self" | "thread-self" | "net" | "mounts")
+            || first.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if process || below("/dev/fd/").is_some() || matches!(path, "/dev/stdin" | "/dev/stdout" | "/dev/stderr")
+    {
+        return Some("it is another file for each process");
+    }
+    ["/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/", "/scratch/"]
+        .iter()
+        .any(|parent| below(parent).is_some())
+        .then_some("it is made anew at every start")
+}
+
+/// Not of the root file system: what is there is only known on the device.
+pub(super) fn mounted(path: &str) -> bool {
+    [
+        "/proc",
+        "/sys",
+        "/dev",
+        "/run",
+        "/tmp",
+        "/data",
+        "/scratch",
+        "/workload",
+        "/media",
+        "/var/run",
+        "/var/tmp",
+    ]
+    .iter()
+    .any(|parent| path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// How a tag stands to the forms that are known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Known,
+    /// It would be known in this writing.
+    Written(String),
+    Unknown,
+}
+
+/// A MITRE ATT&CK or ATLAS id, or `name:id` for everything else.
+pub(super) fn form(tag: &str) -> Form {
+    if mitre(tag) || compliance(tag) {
+        return Form::Known;
+    }
+    let upper = tag.to_ascii_uppercase();
+    if mitre(&upper) { Form::Written(upper) } else { Form::Unknown }
+}
+
+fn mitre(tag: &str) -> bool {
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    // ATLAS ids are ATT&CK ids behind a prefix.
+    let id = tag.strip_prefix("AML.").unwrap_or(tag);
+    if ["TA", "CS", "DC"].iter().any(|kind| id.strip_prefix(kind).is_some_and(|number| digits(number, 4))) {
+        return true;
+    }
+    if ["G", "M", "S", "C"].iter().any(|kind| id.strip_prefix(kind).is_some_and(|number| digits(number, 4))) {
+        return true;
+    }
+    let Some(number) = id.strip_prefix('T') else { return false };
+    match number.split_once('.') {
+        Some((technique, part)) => digits(technique, 4) && digits(part, 3),
+        None => digits(number, 4),
+    }
+}
+
+/// `nist:AC-3`, `iso27001:A.8.3`, `cis:5.1`, `site:anything`.
+fn compliance(tag: &str) -> bool {
+    tag.split_once(':').is_some_and(|(name, id)| {
+        let name_good = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            });
+        name_good && id.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && !id.contains(':')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The paths are those of the image: each is in the overlay, or made by `image/root`.
+    #[test]
+    fn what_the_appliance_needs_is_in_the_image() {
+        let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image");
+        let root = std::fs::read_to_string(image.join("root")).expect("image/root");
+        // The agent's own storage is on no image.
+        let device =
+            std::fs::read_to_string(image.join("../firmware/aegis/src/storage/device.rs")).expect("read");
+        let key = "/data/aegis/device.key";
+        assert!(device.contains("\"device.key\""));
+        for needed in NEEDED {
+            let path = needed.path;
+            let in_overlay = image.join("overlay").join(&path[1..]).is_file();
+            // The tools of busybox are files that the build lists; the console is the kernel's.
+            let applet = ["init", "env", "mount", "poweroff", "timeout"]
+                .iter()
+                .any(|name| path == format!("/usr/bin/{name}"));
+            let made = root.contains(&format!("$tree{path}\""));
+            assert!(in_overlay || made || applet || path == "/dev/console" || path == key, "{path}");
+        }
+        for script in std::fs::read_dir(image.join("overlay/etc/init.d")).expect("scripts") {
+            let name = script.expect("readable").file_name().into_string().expect("plain");
+            assert!(NEEDED.iter().any(|needed| needed.path == format!("/etc/init.d/{name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn tags_have_forms() {
+        for (tag, expected) in [
+            ("T1003", Form::Known),
+            ("T1003.008", Form::Known),
+            ("TA0006", Form::Known),
+            ("AML.T0051", Form::Known),
+            ("AML.T0051.001", Form::Known),
+            ("M1026", Form::Known),
+            ("nist:AC-3", Form::Known),
+            ("iso27001:A.8.3", Form::Known),
+            ("t1003.008", Form::Written("T1003.008".to_owned())),
+            ("T103", Form::Unknown),
+            ("T1003.8", Form::Unknown),
+            ("T1003.008.1", Form::Unknown),
+            ("secret", Form::Unknown),
+            (":AC-3", Form::Unknown),
+            ("nist:", Form::Unknown),
+            ("nist:a:b", Form::Unknown),
+        ] {
+            assert_eq!(form(tag), expected, "{tag}");
+        }
+    }
+
+    #[test]
+    fn volatile_paths_are_known() {
+        for (path, expected) in [
+            ("/proc/self/environ", true),
+            ("/proc/1/mem", true),
+            ("/proc/kcore", false),
+            ("/proc/sys/kernel/core_pattern", false),
+            ("/tmp/x", true),
+            ("/tmp", false),
+            ("/dev/fd/3", true),
+            ("/etc/passwd", false),
+        ] {
+            assert_eq!(volatile(path).is_some(), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! `aegisctl policy simulate`: what a policy would have decided on what workloads were recorded to do.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use aegis_event::{Printable, Verdict};
+use aegis_policy::{Operation, Operations};
+use serde_json::{Value, json};
+
+use super::decisions::{Answer, Decisions};
+use super::{compiled_form, counted, decoded, limits};
+use crate::export::{Access, EventArgs, Extent, Way, read_accesses};
+use crate::outcome::{Failure, Outcome, Status};
+use crate::output;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aegisctl policy simulate --policy next.toml --events monday.cbor tuesday.cbor
+  aegisctl policy simulate --policy next.toml --against site.toml --events *.cbor --json
+
+The exports are verified first. Without --against, the policy is compared with what was decided then.
+
+Exit codes: 0 nothing that was permitted would be denied, 1 something would be, 2 wrong use, or a
+policy or an export that is refused.";
+
+/// What a comparison can't know, said wherever one is shown.
+const HOW: &str = "Paths are compared as they were recorded. A device decides by the file that a path leads to when the policy \
+is loaded: by its other names, too, and not by what takes its place later. Of a script, its interpreter is what was recorded.";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The policy: source (TOML) or compiled
+    #[arg(long, value_name = "NEW")]
+    policy: PathBuf,
+    /// Compare with this policy instead of what was decided then
+    #[arg(long, value_name = "OLD")]
+    against: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventArgs,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What of a recorded access a policy decides on; none for an open that neither reads nor writes.
+pub(super) fn operations(way: Way) -> Option<Operations> {
+    match way {
+        Way::Exec => Some(Operations::default().with(Operation::Exec)),
+        // OPEN_FMODE, include/linux/fs.h: 0 reads, 1 writes, 2 does both, 3 neither.
+        Way::Open(flags) => Operations::from_bits(((flags & 3) + 1) as u8 & 3),
+    }
+}
+
+/// What happened, by whichever rule: kept beyond the event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Was {
+    verdict: Verdict,
+    rule: String,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    workload: Vec<u8>,
+    operations: u8,
+    old: Was,
+    new: Was,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    count: u64,
+    /// Path and sequence.
+    examples: Vec<(Vec<u8>, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct OfWorkload {
+    covered: bool,
+    accesses: u64,
+    /// By verdict.
+    verdicts: [u64; Verdict::ALL.len()],
+    changed: u64,
+}
+
+/// What is counted.
+struct Tally<'p> {
+    new: &'p Decisions<'p>,
+    old: Option<&'p Decisions<'p>>,
+    workloads: BTreeMap<Vec<u8>, OfWorkload>,
+    rules: BTreeMap<&'p str, [u64; Verdict::ALL.len()]>,
+    groups: BTreeMap<Group, Seen>,
+    /// Changes beyond the groups that are counted apart.
+    others: u64,
+    accesses: u64,
+    /// Accesses whose path was recorded in part.
+    partial: u64,
+    changed: u64,
+    denied: u64,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    // 1 is kept for "would be denied".
+    simulate(args).map_err(Failure::into_usage)
+}
+
+fn simulate(args: &Args) -> Outcome {
+    let bytes = compiled_form(&args.policy)?;
+    let new = Decisions::of(decoded(&args.policy, &bytes)?);
+    let against = args.against.as_deref().map(compiled_form).transpose()?;
+    let old = match (&args.against, &against) {
+        (Some(file), Some(bytes)) => Some(Decisions::of(decoded(file, bytes)?)),
+        _ => None,
+    };
+    let mut tally = Tally {
+        new: &new,
+        old: old.as_ref(),
+        workloads: BTreeMap::new(),
+        rules: new.rules().iter().map(|rule| (rule.name, [0; Verdict::ALL.len()])).collect(),
+        groups: BTreeMap::new(),
+        others: 0,
+        accesses: 0,
+        partial: 0,
+        changed: 0,
+        denied: 0,
+    };
+    let extent = read_accesses(&args.events, "simulating", |access| tally.take(access))?;
+    if args.json {
+        output::json(&tally.json(&extent))?;
+    } else {
+        output::text(&tally.person(&extent))?;
+    }
+    Ok(if tally.denied > 0 { Status::Refused } else { Status::Good })
+}
+
+impl Was {
+    fn of(answer: Answer<'_>) -> Self {
+        Self { verdict: answer.verdict, rule: answer.rule.unwrap_or_default().to_owned() }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "verdict": self.verdict.name(), "rule": (!self.rule.is_empty()).then_some(&self.rule) })
+    }
+}
+
+impl std::fmt::Display for Was {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Answer { verdict: self.verdict, rule: (!self.rule.is_empty()).then_some(&self.rule) }.fmt(f)
+    }
+}
+
+impl Tally<'_> {
+    fn take(&mut self, access: &Access<'_>) {
+        let Some(operations) = operations(access.way) else { return };
+        if access.file.truncated {
+            self.partial += 1;
+            return;
+        }
+        self.accesses += 1;
+        let path = access.file.path;
+        let index = self.new.policy.match_workload(access.workload);
+        let new = self.new.access(index, path, operations);
+        let old = match self.old {
+            Some(old) => Was::of(old.access(old.policy.match_workload(access.workload), path, operations)),
+            None => Was { verdict: access.verdict, rule: Printable(access.rule).to_string() },
+        };
+        if let Some(counts) = new.rule.and_then(|rule| self.rules.get_mut(rule)) {
+            counts[usize::from(new.verdict.number())] += 1;
+        }
+        // Which rule says the same is no change for whoever is confined.
+        let changed = old.verdict != new.verdict;
+        self.changed += u64::from(changed);
+        self.denied += u64::from(changed && new.verdict == Verdict::Denied);
+        if let Some(workload) = self.workload(access.workload) {
+            workload.covered = index.is_some();
+            workload.accesses += 1;
+            workload.verdicts[usize::from(new.verdict.number())] += 1;
+            workload.changed += u64::from(changed);
+        }
+        if changed {
+            self.change(
+                access,
+                Group {
+                    workload: access.workload.to_vec(),
+                    operations: operations.bits(),
+                    old,
+                    new: Was::of(new),
+                },
+            );
+        }
+    }
+
+    fn workload(&mut self, name: &[u8]) -> Option<&mut OfWorkload> {
+        if !self.workloads.contains_key(name) && self.workloads.len() < limits::GROUPS {
+            self.workloads.insert(name.to_vec(), OfWorkload::default());
+        }
+        self.workloads.get_mut(name)
+    }
+
+    fn change(&mut self, access: &Access<'_>, group: Group) {
+        if !self.groups.contains_key(&group) && self.groups.len() >= limits::GROUPS {
+            self.others += 1;
+            return;
+        }
+        let seen = self.groups.entry(group).or_default();
+        seen.count += 1;
+        if seen.examples.len() < limits::EXAMPLES
+            && !seen.examples.iter().any(|(path, _)| path == access.file.path)
+        {
+            seen.examples.push((access.file.path.to_vec(), access.sequence));
+        }
+    }
+
+    fn json(&self, extent: &Extent) -> Value {
+        let verdicts = |counts: &[u64; Verdict::ALL.len()]| -> serde_json::Map<String, Value> {
+            Verdict::ALL
+                .iter()
+                .zip(counts)
+                .map(|(verdict, count)| (verdict.name().to_owned(), json!(count)))
+                .collect()
+        };
+        let workload = |(name, of): (&Vec<u8>, &OfWorkload)| {
+            let mut object = verdicts(&of.verdicts);
+            object.insert("workload".to_owned(), Printable(name).to_string().into());
+            object.insert("covered".to_owned(), of.covered.into());
+            object.insert("accesses".to_owned(), of.accesses.into());
+            object.insert("changed".to_owned(), of.changed.into());
+            Value::Object(object)
+        };
+        let rule = |(name, counts): (&&str, &[u64; Verdict::ALL.len()])| {
+            let mut object = verdicts(counts);
+            object.remove(Verdict::Allowed.name());
+            object.insert("rule".to_owned(), (*name).into());
+            Value::Object(object)
+        };
+        let change = |(group, seen): (&Group, &Seen)| {
+            let examples: Vec<Value> = seen
+                .examples
+                .iter()
+                .map(|(path, sequence)| json!({ "path": Printable(path).to_string(), "sequence": sequence }))
+                .collect();
+            json!({
+                "workload": Printable(&group.workload).to_string(),
+                "operations": names(group.operations),
+                "old": group.old.json(),
+                "new": group.new.json(),
+                "count": seen.count,
+                "examples": examples,
+            })
+        };
+        json!({
+            "policy": self.new.policy.name(),
+            "mode": self.new.policy.mode().name(),
+            "against": self.old.map(|old| old.policy.name()),
+            "how": HOW,
+            "devices": extent.devices,
+            "events": extent.events,
+            "lost": extent.lost,
+            "incomplete": extent.incomplete,
+            "accesses": self.accesses,
+            "partial_paths": self.partial,
+            "changed": self.changed,
+            "newly_denied": self.denied,
+            "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
+            "workloads": self.workloads.iter().map(workload).collect::<Vec<_>>(),
+            "changes": self.groups.iter().map(change).collect::<Vec<_>>(),
+            "changes_beyond": self.others,
+        })
+    }
+
+    fn person(&self, extent: &Extent) -> String {
+        let mut out = String::new();
+        // Writing to a String can't fail.
+        let _ = self.write(&mut out, extent);
+        out
+    }
+
+    fn write(&self, out: &mut String, extent: &Extent) -> std::fmt::Result {
+        let policy = &self.new.policy;
+        let base = self
+            .old
+            .map_or("what was decided then".to_owned(), |old| format!("policy {}", old.policy.name()));
+        writeln!(out, "policy {}, mode {}, against {base}", policy.name(), policy.mode().name())?;
+        writeln!(
+            out,
+            "{} of {}, of which {} are opens and executions by {}",
+            counted(extent.events as usize, "event"),
+            counted(extent.devices, "device"),
+            self.accesses,
+            counted(self.workloads.len(), "workload"),
+        )?;
+        writeln!(out, "\nrules")?;
+        for (name, counts) in &self.rules {
+            let (audited, denied) = (counts[1], counts[2]);
+            let unused = if audited + denied == 0 { "   nothing it speaks of was done" } else { "" };
+            writeln!(out, "  {name:<31} {denied:>8} denied {audited:>8} audited{unused}")?;
+        }
+        writeln!(out, "\nworkloads")?;
+        for (name, of) in &self.workloads {
+            let [allowed, audited, denied] = of.verdicts;
+            let uncovered = if of.covered { "" } else { "   not covered by the policy" };
+            writeln!(
+                out,
+                "  {:<31} {denied:>8} denied {audited:>8} audited {allowed:>8} allowed {:>8} changed{uncovered}",
+                Printable(name).to_string(),
+                of.changed
+            )?;
+        }
+        if !self.groups.is_empty() {
+            writeln!(out, "\nchanges")?;
+        }
+        for (group, seen) in self.groups.iter().take(limits::CHANGES) {
+            let name = Printable(&group.workload);
+            let operations = names(group.operations).join(" ");
+            writeln!(
+                out,
+                "  {name} {operations}: {} -> {}: {}",
+                group.old,
+                group.new,
+                counted(seen.count as usize, "time")
+            )?;
+            for (path, sequence) in &seen.examples {
+                writeln!(out, "      {} (sequence {sequence})", Printable(path))?;
+            }
+        }
+        let hidden = self.groups.len().saturating_sub(limits::CHANGES);
+        if hidden > 0 || self.others > 0 {
+            writeln!(out, "  and {hidden} more (--json has them), {} uncounted by group", self.others)?;
+        }
+        writeln!(
+            out,
+            "\n{} of {} would end otherwise, {} newly denied",
+            self.changed, self.accesses, self.denied
+        )?;
+        if self.partial > 0 {
+            writeln!(out, "left out: {} with a path that was recorded in part", self.partial)?;
+        }
+        if extent.lost > 0 {
+            writeln!(
+                out,
+                "lost on the devices, so not looked at: {}",
+                counted(extent.lost as usize, "event")
+            )?;
+        }
+        if extent.incomplete {
+            writeln!(out, "the exports are not all there is: `aegisctl export verify` says what is missing")?;
+        }
+        writeln!(out, "{HOW}")
+    }
+}
+
+fn names(operations: u8) -> Vec<&'static str> {
+    Operations::from_bits(operations).map_or(Vec::new(), |set| set.iter().map(Operation::name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Way, names, operations};
+
+    #[test]
+    fn flags_of_an_open_are_what_it_does() {
+        for (way, expected) in [
+            (Way::Open(0), &["open-read"][..]),
+            (Way::Open(0o1), &["open-write"]),
+            (Way::Open(0o102), &["open-read", "open-write"]),
+            (Way::Open(0o3), &[]),
+            (Way::Exec, &["exec"]),
+        ] {
+            let found = operations(way).map_or(Vec::new(), |set| names(set.bits()));
+            assert_eq!(found, expected, "{way:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Warnings: each code, what silences it, what mends it.
+
+use std::path::Path;
+
+use super::{DEMO, warnings};
+use crate::policy::lint::{self, Code};
+
+#[test]
+fn lints_say_what_never_decides() {
+    let text =
+        DEMO.replace("\"enforce\"", "\"audit\"").replace("/etc/passwd\"]", "/etc/shadow\", \"/a\", \"/a\"]");
+    let expected = [
+        (12, "audit-mode", "rule \"no-shadow\" denies nothing: the policy's mode is audit".to_owned()),
+        (26, "duplicate-path", "rule \"watch\" lists /a twice".to_owned()),
+    ];
+    let other = text.replace("name = \"agent-*\"", "name = \"x\"");
+    assert_eq!(warnings(&other), expected, "x still has the rule on /etc/shadow to itself");
+    let text = text.replace("\n[[workload]]\nname = \"agent-*\"\n", "");
+    let shadowed = "rule \"watch\" never decides on /etc/shadow: rule \"no-shadow\" does";
+    assert!(warnings(&text).iter().any(|warning| warning.1 == "shadowed-rule" && warning.2 == shadowed));
+}
+
+/// One change of the good policy for each code that a text alone can show.
+#[test]
+fn each_code_warns() {
+    let watch = "[[rule]]\nname = \"watch\"";
+    for (from, to, code, line) in [
+        ("\"enforce\"", "\"audit\"", "audit-mode", 12),
+        ("/etc/gshadow", "/etc/ssl", "directory-path", 18),
+        ("\"open\", \"exec\"", "\"open-read\", \"open\", \"exec\"", "duplicate-operation", 15),
+        ("/etc/gshadow", "/etc/shadow", "duplicate-path", 18),
+        ("[\"T1003.008\"]", "[\"T1003\", \"T1003\"]", "duplicate-tag", 20),
+        ("workloads = [\"demo\"]", "workloads = [\"demo\", \"demo\"]", "duplicate-workload", 13),
+        (
+            "\"agent-*\"\n\n[[rule]]\nname = \"no-shadow\"\nworkloads = [\"demo\"]",
+            "\"*\"\n\n[[rule]]\nname = \"no-shadow\"",
+            "implicit-workloads",
+            12,
+        ),
+        ("/etc/gshadow", "/", "over-broad", 18),
+        ("/etc/gshadow", "/workload/run", "self-locking", 18),
+        (
+            "[\"/etc/passwd\"]",
+            "[\"/etc/passwd\"]\n[[rule]]\nname = \"more\"\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\", \"/x\"]\nworkloads = [\"demo\"]",
+            "shadowed-rule",
+            31,
+        ),
+        ("T1003.008", "t1003.008", "unknown-tag", 20),
+        ("T1003.008", "secret", "unknown-tag", 20),
+        (
+            watch,
+            "[[rule]]\nname = \"again\"\nworkloads = [\"demo\"]\naction = \"audit\"\noperations = [\"exec\"]\npaths = [\"/etc/shadow\"]\n[[rule]]\nname = \"watch\"",
+            "unreachable-rule",
+            23,
+        ),
+        ("[[rule]]", "# lint: allow over-broad: why\n[[rule]]", "unused-allow", 11),
+        ("[[rule]]", "# lint: allow over-brod\n[[rule]]", "unused-allow", 11),
+        (
+            watch,
+            "[[rule]]\nname = \"again\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"exec\", \"open\"]\npaths = [\"/y\"]\n[[rule]]\nname = \"y\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\", \"exec\"]\npaths = [\"/y\", \"/z\"]\n[[rule]]\nname = \"z\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open-read\", \"exec\"]\npaths = [\"/z\"]\n[[rule]]\nname = \"watch\"",
+            "unreachable-rule",
+            35,
+        ),
+        (
+            watch,
+            "[[rule]]\nname = \"again\"\nworkloads = [\"demo\"]\naction = \"audit\"\noperations = [\"exec\", \"open\"]\npaths = [\"/etc/shadow\", \"/y\"]\n[[rule]]\nname = \"y\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/y\"]\n[[rule]]\nname = \"watch\"",
+            "unused-operation",
+            26,
+        ),
+        (
+            watch,
+            "[[template]]\nname = \"t\"\nparameters = [\"p\"]\n[[template.rule]]\nname = \"r\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/r\"]\n[[rule]]\nname = \"watch\"",
+            "unused-template",
+            23,
+        ),
+        (
+            watch,
+            "[[template]]\nname = \"t\"\nparameters = [\"p\"]\n[[template.rule]]\nname = \"r\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/r\"]\n[[rule]]\nname = \"watch\"",
+            "unused-parameter",
+            24,
+        ),
+        (
+            watch,
+            "[[workload]]\nname = \"x\"\n[[rule]]\nworkloads = [\"demo\"]\nname = \"watch\"",
+            "unused-workload",
+            23,
+        ),
+        ("/etc/gshadow", "/proc/self/mem", "volatile-path", 18),
+    ] {
+        assert!(DEMO.contains(from), "{from}");
+        let found = warnings(&DEMO.replacen(from, to, 1));
+        assert!(found.iter().any(|warning| (warning.0, warning.1) == (line, code)), "{code}: {found:?}");
+    }
+    // Each code is above, but for the one that needs a tree.
+    assert_eq!(Code::ALL.len(), 19);
+}
+
+#[test]
+fn what_is_allowed_is_not_warned_of() {
+    let text = DEMO.replacen("/etc/gshadow", "/", 1);
+    for (from, to, silent) in [
+        ("[[rule]]", "# lint: allow over-broad: it is meant\n[[rule]]", true),
+        ("action = \"deny\"", "action = \"deny\" # lint: allow over-broad", true),
+        ("schema = 1", "# lint: allow over-broad\n\nschema = 1", true),
+        ("[[rule]]\nname = \"watch\"", "# lint: allow over-broad\n[[rule]]\nname = \"watch\"", false),
+        ("[[workload]]", "# lint: allow over-broad\n[[workload]]", false),
+    ] {
+        let found = warnings(&text.replacen(from, to, 1));
+        let warned = found.iter().any(|warning| warning.1 == "over-broad");
+        assert_eq!(warned, !silent, "{to}: {found:?}");
+        assert_eq!(found.iter().any(|warning| warning.1 == "unused-allow"), !silent, "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn mending_leaves_the_rest_as_it_was() {
+    let text = "\
+# Head.
+schema = 1
+name = \"p\"   # odd spacing stays
+mode = \"enforce\"
+
+[[workload]]
+name = \"a\"
+
+[[workload]]
+name = \"unused\"
+
+# The first.
+[[rule]]
+name = \"first\"
+workloads = [\"a\", \"a\"]
+action = \"deny\"
+operations = [\"open-read\", \"open\"]
+paths = [
+    \"/x\", # kept
+    \"/y\",
+    \"/x\", # goes with its path
+]
+tags = [\"t1003\"]
+
+# Goes with its rule.
+[[rule]]
+name = \"second\"
+workloads = [\"a\"]
+action = \"audit\"
+operations = [\"open\"]
+paths = [\"/x\", \"/y\"]
+
+[[rule]]
+name = \"third\"
+workloads = [\"a\"]
+action = \"audit\"
+operations = [\"open\", \"exec\"]
+paths = [\"/y\", \"/x\", \"/y\"]
+";
+    let expected = "\
+# Head.
+schema = 1
+name = \"p\"   # odd spacing stays
+mode = \"enforce\"
+
+[[workload]]
+name = \"a\"
+
+# The first.
+[[rule]]
+name = \"first\"
+workloads = [\"a\"]
+action = \"deny\"
+operations = [\"open\"]
+paths = [
+    \"/x\", # kept
+    \"/y\",
+]
+tags = [\"T1003\"]
+
+[[rule]]
+name = \"third\"
+workloads = [\"a\"]
+action = \"audit\"
+operations = [\"exec\"]
+paths = [\"/y\", \"/x\"]
+";
+    let mended = match lint::mend(Path::new("p.toml"), text.as_bytes().to_vec()) {
+        Ok(mended) => mended.0,
+        Err(trouble) => panic!("{}", trouble.tell().message()),
+    };
+    assert_eq!(mended, expected);
+    assert_eq!(warnings(&mended), []);
+}

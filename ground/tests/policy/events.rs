@@ -1,0 +1,287 @@
+//! Policies on recorded events: simulated, learned.
+
+use aegis_event::{Body, Decision, Event, File, Process, Subject, Verdict};
+use aegis_export::Request;
+
+use crate::desk::Desk;
+use crate::sample::{Device, Ring, created};
+
+/// What a workload does, one event after the other.
+struct Recorder {
+    ring: Ring,
+    time: u64,
+}
+
+impl Recorder {
+    fn new() -> Self {
+        let mut ring = Ring::new(Device(1));
+        ring.push(1, &Event { time: 1, subject: None, body: Body::Start { version: "0.1.0", clean: true } });
+        Self { ring, time: 1 }
+    }
+
+    fn did(&mut self, workload: &[u8], body: Body<'_>) {
+        self.time += 1_000_000;
+        let process = Process { pid: 7, tgid: 7, ppid: 1, uid: 1000, comm: b"x" };
+        let subject = Subject { workload, cgroup: 5, process };
+        self.ring.push(1, &Event { time: self.time, subject: Some(subject), body });
+    }
+
+    fn open(&mut self, workload: &[u8], path: &[u8], inode: u64, flags: u32) {
+        self.did(workload, Body::Open { file: file(path, inode), flags, decision: Decision::allowed(4) });
+    }
+
+    fn exec(&mut self, workload: &[u8], path: &[u8], inode: u64) {
+        let argv = b"sh\0./own/script\0";
+        self.did(workload, Body::Exec { file: file(path, inode), argv, argv_truncated: false });
+    }
+
+    fn export(&self, desk: &Desk, name: &str) {
+        Device(1).export_to(&desk.path(name), &self.ring, Request::from(1), created(1));
+    }
+}
+
+fn file(path: &[u8], inode: u64) -> File<'_> {
+    File { device: 8 << 20, inode, path, truncated: false }
+}
+
+fn decided(verdict: Verdict, rule: &[u8]) -> Decision<'_> {
+    Decision { verdict, policy: 4, rule, glass_broken: false }
+}
+
+/// A day: agent-7 reads a key, reads and writes data, runs a tool and is denied a file; web does what no policy covers.
+fn day(desk: &Desk) {
+    let mut day = Recorder::new();
+    day.open(b"agent-7", b"/root/.ssh/id_rsa", 1, 0); // sequence 2
+    day.open(b"agent-7", b"/root/.ssh/id_rsa", 1, 0);
+    day.open(b"agent-7", b"/srv/data/a", 2, 0o2);
+    day.open(b"agent-7", b"/srv/data/b", 3, 0o1);
+    day.open(b"agent-7", b"/etc/passwd", 4, 0);
+    // One file under two names: read under one, written under the other.
+    day.open(b"agent-7", b"/srv/log", 5, 0);
+    day.open(b"agent-7", b"/srv/log-link", 5, 0o1);
+    // A rule reported the program, then it started: one access. Then one that only started.
+    let tool = file(b"/usr/bin/tool", 6);
+    day.did(b"agent-7", Body::ExecCheck { file: tool, decision: decided(Verdict::Audited, b"watch") });
+    day.exec(b"agent-7", b"/usr/bin/tool", 6);
+    day.exec(b"agent-7", b"/usr/bin/other", 7);
+    day.did(
+        b"agent-7",
+        Body::ExecCheck { file: file(b"/usr/bin/nc", 8), decision: decided(Verdict::Denied, b"no-nc") },
+    );
+    let denied = Body::Open {
+        file: file(b"/etc/shadow", 9),
+        flags: 0,
+        decision: decided(Verdict::Denied, b"no-shadow"),
+    };
+    day.did(b"agent-7", denied);
+    // A script: its interpreter is what is recorded as executed.
+    day.open(b"agent-7", b"/srv/own/script", 15, 0);
+    // The agent's own rules decide on its self-test.
+    day.open(b"aegis-selftest", b"/run/aegis/selftest/denied", 16, 0);
+    let broken = Decision { glass_broken: true, ..decided(Verdict::Audited, b"no-shadow") };
+    day.did(b"agent-7", Body::Open { file: file(b"/etc/gshadow", 14), flags: 0, decision: broken });
+    // Nothing that a rule could name.
+    day.open(b"agent-7", b"/proc/77/status", 10, 0);
+    day.open(b"agent-7", b"/srv/\xff", 11, 0);
+    let cut = File { truncated: true, ..file(b"end-of-a-long-name", 12) };
+    day.did(b"agent-7", Body::Open { file: cut, flags: 0, decision: Decision::allowed(4) });
+    day.open(b"agent-7", b"/dev/sda", 13, 3); // for ioctl: neither reads nor writes
+    day.exec(b"web", b"/usr/bin/tool", 6);
+    day.export(desk, "day.cbor");
+}
+
+const NEXT: &str = "\
+schema = 1
+name = \"next\"
+mode = \"enforce\"
+
+[[workload]]
+name = \"agent-*\"
+
+[[rule]]
+name = \"no-keys\"
+workloads = [\"agent-*\"]
+action = \"deny\"
+operations = [\"open-read\"]
+paths = [\"/root/.ssh/id_rsa\"]
+
+[[rule]]
+name = \"no-write\"
+workloads = [\"agent-*\"]
+action = \"deny\"
+operations = [\"open-write\"]
+paths = [\"/srv/data/a\"]
+
+[[rule]]
+name = \"watch\"
+workloads = [\"agent-*\"]
+action = \"audit\"
+operations = [\"exec\"]
+paths = [\"/usr/bin/tool\", \"/never\"]
+";
+
+#[test]
+fn a_policy_is_tried_on_a_recorded_day() {
+    let desk = Desk::new();
+    day(&desk);
+    desk.write("next.toml", NEXT);
+    let (exit, said) = desk.json("policy simulate --policy next.toml --events day.cbor");
+    assert_eq!(exit, 1, "{said}");
+    for (field, expected) in [
+        ("accesses", 16),
+        ("partial_paths", 1),
+        ("newly_denied", 3),
+        ("changed", 6),
+        ("devices", 1),
+        ("lost", 0),
+    ] {
+        assert_eq!(said[field].as_u64(), Some(expected), "{field}: {said}");
+    }
+    let rules: Vec<String> =
+        said["rules"].as_array().expect("a list").iter().map(ToString::to_string).collect();
+    assert_eq!(
+        rules,
+        [
+            r#"{"audited":0,"denied":2,"rule":"no-keys"}"#,
+            r#"{"audited":0,"denied":1,"rule":"no-write"}"#,
+            r#"{"audited":1,"denied":0,"rule":"watch"}"#,
+        ]
+    );
+    let of = |name: &str| {
+        said["workloads"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|one| one["workload"] == name)
+            .expect(name)
+            .clone()
+    };
+    assert_eq!(
+        of("agent-7").to_string(),
+        r#"{"accesses":15,"allowed":11,"audited":1,"changed":6,"covered":true,"denied":3,"workload":"agent-7"}"#
+    );
+    assert_eq!(
+        of("web").to_string(),
+        r#"{"accesses":1,"allowed":1,"audited":0,"changed":0,"covered":false,"denied":0,"workload":"web"}"#
+    );
+    let changes = said["changes"].as_array().expect("a list");
+    let key = changes.iter().find(|one| one["new"]["rule"] == "no-keys").expect("denied");
+    assert_eq!(key["count"], 2);
+    assert_eq!(key["examples"].to_string(), r#"[{"path":"/root/.ssh/id_rsa","sequence":2}]"#);
+    // What was denied then, and would not be now, is a change, too.
+    assert!(
+        changes.iter().any(|one| one["old"]["rule"] == "no-shadow" && one["new"]["verdict"] == "allowed")
+    );
+    let (_, out, _) = desk.run("policy simulate --policy next.toml --events day.cbor");
+    assert!(out.contains("Paths are compared as they were recorded."), "{out}");
+    assert!(out.contains("6 of 16 would end otherwise, 3 newly denied"), "{out}");
+    assert!(
+        out.contains(
+            "agent-7 open-read: allowed -> denied by no-keys: 2 times\n      /root/.ssh/id_rsa (sequence 2)\n"
+        ),
+        "{out}"
+    );
+
+    // Against a policy that denies the same, nothing changes.
+    desk.write("old.toml", NEXT.replace("\"next\"", "\"old\"").replace("no-keys", "keys"));
+    let (exit, said) = desk.json("policy simulate --policy next.toml --against old.toml --events day.cbor");
+    assert_eq!((exit, said["changed"].as_u64(), said["against"].as_str()), (0, Some(0), Some("old")));
+    desk.write("old.toml", NEXT.replace("/srv/data/a", "/srv/data/c"));
+    let (exit, said) = desk.json("policy simulate --policy next.toml --against old.toml --events day.cbor");
+    assert_eq!((exit, said["changed"].as_u64()), (1, Some(1)));
+    // The other way round nothing is newly denied.
+    let (exit, said) = desk.json("policy simulate --policy old.toml --against next.toml --events day.cbor");
+    assert_eq!((exit, said["changed"].as_u64()), (0, Some(1)));
+}
+
+#[test]
+fn only_what_a_device_signed_is_simulated_and_learned() {
+    let desk = Desk::new();
+    day(&desk);
+    desk.write("next.toml", NEXT);
+    let mut bytes = std::fs::read(desk.path("day.cbor")).expect("made");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    desk.write("bent.cbor", bytes);
+    for line in ["simulate --policy next.toml", "learn --workload agent-7"] {
+        for file in ["bent.cbor", "gone.cbor", "next.toml"] {
+            let (exit, out, err) = desk.run(&format!("policy {line} --events {file}"));
+            assert_eq!((exit, out.as_str(), err.lines().count()), (2, "", 1), "{line}: {err}");
+        }
+    }
+}
+
+#[test]
+fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
+    let desk = Desk::new();
+    day(&desk);
+    let draft = desk.good("policy learn --events day.cbor --workload agent-7");
+    desk.write("learned.toml", &draft);
+    desk.good("policy lint learned.toml");
+    for line in [
+        "    \"/root/.ssh/id_rsa\", # read 2; sequence 2 to 3\n",
+        "    \"/srv/data/a\", # read 1, written 1; sequence 4 to 4\n",
+        "    \"/srv/log\", # read 1, more under another name; sequence 7 to 7\n",
+        "    \"/srv/own/script\", # read 1, perhaps run as a script; sequence 14 to 14\n",
+        "    \"/etc/shadow\", # denied 1; sequence 13 to 13\n",
+        "#   1 x a process's own file in /proc\n",
+        "#   1 x a path that is not UTF-8 text\n",
+        "#   1 x a path that was recorded in part\n",
+        "#   1 x an access that only broken glass let pass\n",
+        "mode = \"audit\"\n",
+    ] {
+        assert!(draft.contains(line), "{line}{draft}");
+    }
+    assert!(!draft.contains("/dev/sda") && !draft.contains("gshadow") && !draft.contains("web"), "{draft}");
+    // Enforced on the same day, it denies nothing that was permitted, and what was denied stays so.
+    desk.write("learned.toml", draft.replace("mode = \"audit\"", "mode = \"enforce\""));
+    let (exit, said) = desk.json("policy simulate --policy learned.toml --events day.cbor");
+    assert_eq!((exit, said["newly_denied"].as_u64()), (0, Some(0)), "{said}");
+    assert!(
+        said["changes"].as_array().expect("a list").iter().all(|one| one["old"]["verdict"] != "denied"),
+        "{said}"
+    );
+    for (path, operation, verdict) in [
+        ("/root/.ssh/id_rsa", "open-read", "allowed"),
+        ("/root/.ssh/id_rsa", "open-write", "denied"),
+        ("/root/.ssh/id_rsa", "exec", "denied"),
+        ("/srv/data/b", "open-read", "denied"),
+        ("/srv/log", "open-write", "allowed"),
+        ("/srv/log-link", "open-read", "allowed"),
+        ("/usr/bin/tool", "exec", "allowed"),
+        ("/usr/bin/tool", "open-write", "denied"),
+        ("/usr/bin/nc", "exec", "denied"),
+        ("/etc/shadow", "open-read", "denied"),
+        ("/srv/own/script", "exec", "allowed"),
+        ("/srv/own/script", "open-write", "denied"),
+        ("/never/seen", "exec", "allowed"),
+    ] {
+        let line =
+            format!("policy explain learned.toml --workload agent-7 --path {path} --operation {operation}");
+        let (_, said) = desk.json(&line);
+        assert_eq!(said["verdict"], verdict, "{line}");
+    }
+}
+
+#[test]
+fn directories_are_folded_only_when_asked_for() {
+    let desk = Desk::new();
+    day(&desk);
+    let draft = desk.good("policy learn --events day.cbor --workload agent-* --depth 2");
+    assert!(draft.contains("#   /srv/data/  2 files: read 1, written 2\n"), "{draft}");
+    assert!(!draft.contains("/srv/data/a") && draft.contains("\"/srv/log\""), "{draft}");
+    assert!(
+        draft.contains("name = \"agent-*\"") && draft.contains("What is below them stays allowed."),
+        "{draft}"
+    );
+    desk.good("policy learn --events day.cbor --workload agent-7 --out draft.toml");
+    desk.good("policy lint draft.toml");
+    assert_eq!(
+        desk.run("policy learn --events day.cbor --workload agent-7 --out draft.toml").0,
+        2,
+        "not overwritten"
+    );
+    let (exit, out, err) = desk.run("policy learn --events day.cbor --workload nobody");
+    assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+    assert_eq!(desk.run("policy learn --events day.cbor --workload a*b").0, 2);
+}
