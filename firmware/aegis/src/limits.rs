@@ -75,6 +75,10 @@ pub(crate) const KEPT_FREE_BYTES: u64 = 64 * 1024;
 pub(crate) const EXPORT_BYTES: u64 = u32::MAX as u64;
 /// How often an export is tried on a stick that takes less than it says.
 pub(crate) const EXPORT_TRIES: u32 = 4;
+/// How long an export to a stick may take before it ends early, s: one that is slow gets a part, and keeps it.
+pub(crate) const EXPORT_SECONDS: u64 = TAKE_SECONDS / 2;
+/// How much of an export waits in memory for the stick, bytes: so that the time says something.
+pub(crate) const EXPORT_UNSYNCED_BYTES: u64 = 16 << 20;
 /// Events that are looked at to say how much space the rest takes, and what one takes when none can be.
 pub(crate) const EVENTS_LOOKED_AT: u64 = 16_384;
 pub(crate) const EVENT_BYTES_TYPICAL: u64 = 256;

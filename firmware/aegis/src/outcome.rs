@@ -26,11 +26,6 @@ impl Failure {
         Self { code: 2, message: message.into() }
     }
 
-    /// It is [`Failure::refused`]: asking again does not help.
-    pub(crate) const fn is_refusal(&self) -> bool {
-        self.code == 1
-    }
-
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)

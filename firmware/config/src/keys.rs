@@ -77,8 +77,8 @@ pub const KEYS: [Key; 6] = [
             get: |config| config.ring.sync.name(),
             set: |config, word| config.ring.sync = SyncMode::from_name(word).unwrap_or_default(),
         },
-        help: "When an event survives a power cut. \"each\": it is flushed before the next one is taken; nothing is lost, \
-               and every event costs a flush. \"window\": at the latest after window_ms. \"none\": when a segment, an \
+        help: "When an event survives a power cut. \"each\": it is flushed at once, with those that came while the flush \
+               before it ran; that costs most flushes. \"window\": at the latest after window_ms. \"none\": when a segment, an \
                epoch or the run ends; what a cut takes is up to the disk.",
     },
     Key {

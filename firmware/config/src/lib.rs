@@ -25,7 +25,7 @@ pub use aegis_ring::{Full, SyncMode};
 
 pub use fault::{Code, Fault, Faults};
 pub use keys::{KEYS, Key, Kind, TABLES, Table};
-pub use read::read;
+pub use read::{is_set, read};
 pub use text::{template, to_toml};
 
 /// All of it. The default is what a device without a configuration runs with.

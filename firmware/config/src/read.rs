@@ -22,6 +22,17 @@ use crate::{Config, limits};
 /// # Errors
 /// All that is wrong with it: then nothing of it counts.
 pub fn read(bytes: &[u8]) -> Result<Config, Faults> {
+    parse(bytes).map(|(config, _)| config)
+}
+
+/// True when a file is good and has this key: what a file that was cut short does not.
+pub fn is_set(bytes: &[u8], table: &str, name: &str) -> bool {
+    let is_it = |(key, seen): (&Key, bool)| seen && key.table == table && key.name == name;
+    parse(bytes).is_ok_and(|(_, seen)| KEYS.iter().zip(seen).any(is_it))
+}
+
+/// Also which keys are there, by position in [`KEYS`].
+fn parse(bytes: &[u8]) -> Result<(Config, [bool; KEYS.len()]), Faults> {
     if bytes.len() > limits::FILE_BYTES {
         let detail = format!("longer than {} bytes", limits::FILE_BYTES);
         return Err(Faults::one(0, Code::TooLong, detail));
@@ -43,7 +54,7 @@ pub fn read(bytes: &[u8]) -> Result<Config, Faults> {
     if let Some(faults) = Faults::from(syntax.faults) {
         return Err(faults);
     }
-    let Reader { mut found, faults, .. } = reader;
+    let Reader { mut found, faults, seen, .. } = reader;
     if let Some(faults) = Faults::from(faults) {
         return Err(faults);
     }
@@ -53,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Config, Faults> {
             value.put(key, &mut config);
         }
     }
-    Ok(config)
+    Ok((config, seen))
 }
 
 /// Line of a place, from 1.

@@ -1,7 +1,7 @@
 //! What is read, and what is refused with which line and words.
 #![allow(clippy::unwrap_used)]
 
-use aegis_config::{Code, Config, Full, KEYS, Kind, SyncMode, limits, read, template, to_toml};
+use aegis_config::{Code, Config, Full, KEYS, Kind, SyncMode, is_set, limits, read, template, to_toml};
 use proptest::prelude::*;
 
 /// Valid ones: of age's own test vectors, and one of ours.
@@ -28,6 +28,22 @@ fn good_files() {
     for text in ["[ring]\nsync = 'each'\nwindow_ms = 10", "[ring]\nwindow_ms = 10\nsync = 'each'"] {
         assert_eq!(good(text).ring.sync, SyncMode::Each, "{text}");
     }
+}
+
+#[test]
+fn what_is_set_is_told_from_what_is_left_out() {
+    for (text, set) in [
+        ("", false),
+        ("[export]\n", false),
+        ("[export]\n# recipients = []\n", false),
+        ("[export]\nrecipients = []\n", true),
+        (&format!("[export]\nrecipients = ['{ALICE}']\n"), true),
+        // Not good, so nothing of it counts.
+        ("[export]\nrecipients = []\nx = 1\n", false),
+    ] {
+        assert_eq!(is_set(text.as_bytes(), "export", "recipients"), set, "{text:?}");
+    }
+    assert!(!is_set(b"[export]\nrecipients = []\n", "ring", "recipients"));
 }
 
 /// Line, code and some words of a fault.

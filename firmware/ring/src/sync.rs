@@ -1,9 +1,13 @@
 //! When what was appended becomes durable.
 
+/// Most bytes of one commit.
+const GROUP_BYTES: u32 = 48 << 10;
+
 /// How much may be lost to a power cut, by configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Each event is flushed before the next one is taken. Nothing is lost; every event costs a flush.
+    /// Nothing waits: what is there is flushed at once, in one flush with what came while the flush before it ran. A cut takes
+    /// what no flush was begun for.
     Each,
     /// Group commit: what is pending is flushed when it is this old or this much, whichever comes first.
     Window {
@@ -19,7 +23,7 @@ pub enum SyncMode {
 
 impl SyncMode {
     /// The default: 100 ms or 48 KiB.
-    pub const WINDOW: Self = Self::Window { millis: 100, bytes: 48 << 10 };
+    pub const WINDOW: Self = Self::Window { millis: 100, bytes: GROUP_BYTES };
 
     /// A commit is flushed.
     pub const fn flushes(self) -> bool {
@@ -59,7 +63,7 @@ impl Pace {
     /// The pace of this choice.
     pub const fn new(sync: SyncMode) -> Self {
         let (millis, bytes) = match sync {
-            SyncMode::Each => (0, 0),
+            SyncMode::Each => (0, GROUP_BYTES),
             SyncMode::Window { millis, bytes } => (millis, bytes),
             SyncMode::None => match SyncMode::WINDOW {
                 SyncMode::Window { millis, bytes } => (millis, bytes),
@@ -76,9 +80,14 @@ impl Pace {
         }
     }
 
+    /// As much is pending as one commit may have, whatever the time.
+    pub const fn is_much(&self, bytes: usize) -> bool {
+        self.due.is_some() && bytes >= self.bytes as usize
+    }
+
     /// What is pending, `bytes` of it, is to be committed now.
     pub fn commit_now(&self, now: u64, bytes: usize) -> bool {
-        self.due.is_some_and(|due| now >= due || bytes >= self.bytes as usize)
+        self.is_much(bytes) || self.due.is_some_and(|due| now >= due)
     }
 
     /// It was committed.
@@ -120,6 +129,6 @@ mod tests {
         let mut each = Pace::new(SyncMode::Each);
         assert!(!each.commit_now(0, 0));
         each.appended(7);
-        assert!(each.commit_now(7, 0));
+        assert!(each.commit_now(7, 0) && !each.is_much(1000) && each.is_much(48 << 10));
     }
 }

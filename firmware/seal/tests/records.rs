@@ -165,6 +165,47 @@ fn a_chain_that_can_not_be_gone_on_with_is_begun_anew_for_all_to_see() {
     assert_eq!(followed(&device).len(), 1);
 }
 
+/// The ring's disk was put back from a copy, and the state was not: nothing is signed twice, the epochs between are missing for
+/// all to see, and what is sealed from then on can be read.
+#[test]
+fn a_ring_put_back_from_a_copy_is_sealed_on_and_what_is_missing_shows() {
+    let (device, mut slots, _) = sealed(1);
+    let image = device.image();
+    let mut random = Random(7);
+    let (mut ring, mut sealer, opened) = open(&device, &mut slots, 2, entropy(&mut random));
+    assert_eq!(opened, Opened::InStep);
+    for _ in 0..3 {
+        for _ in 0..200 {
+            ring.append(&payload(ring.next_sequence(), 900)).unwrap();
+        }
+        sealer.checkpoint(&mut ring, &mut slots, &moment(2, entropy(&mut random))).unwrap();
+    }
+    assert!(ring.sealing().unwrap().segment > 8);
+
+    let device = Device::new(image);
+    let (mut ring, mut sealer, opened) = open(&device, &mut slots, 3, entropy(&mut random));
+    assert_eq!((opened, sealer.epoch()), (Opened::Redone, 4));
+    for _ in 0..2 {
+        ring.append(b"goes on").unwrap();
+        sealer.checkpoint(&mut ring, &mut slots, &moment(3, entropy(&mut random))).unwrap();
+        drop((ring, sealer));
+        (ring, sealer, _) = open(&device, &mut slots, 4, entropy(&mut random));
+    }
+    let found: Vec<(Checkpoint, Vec<u8>)> = records(&device)
+        .into_iter()
+        .filter(|record| !record.0)
+        .map(|(_, bytes)| (Checkpoint::open(&bytes).unwrap(), bytes))
+        .collect();
+    let epochs: Vec<u64> = found.iter().map(|(checkpoint, _)| checkpoint.epoch).collect();
+    assert_eq!(epochs, [0, 3, 4, 5]);
+    let follow = |from: usize| {
+        Chain::behind(&found[from].0, &found[from].1).follow(&found[from + 1].0, &found[from + 1].1)
+    };
+    assert_eq!([0, 1, 2].map(follow), [Err(Break::Missing { from: 1 }), Ok(()), Ok(())]);
+    assert_eq!(found[2].0.closed.root, None, "not known: the segments between are another past's");
+    assert!(found[3].0.closed.root.is_some());
+}
+
 #[test]
 fn numbers_end_and_keys_of_nothing_are_refused() {
     let device = Device::formatted(MIB, 64 << 10);

@@ -13,14 +13,14 @@ pub(crate) fn check(file: Option<&Path>, json: bool) -> Outcome {
     let own = config::path();
     let path = file.unwrap_or(&own);
     let mut there = true;
-    let refused = match config::read(path) {
+    let refused = match file.map_or_else(config::read_own, config::read) {
         Ok(Some(_)) => None,
         Ok(None) if file.is_some() => {
             return Err(Failure::error(format!("{}: there is no such file", path.display())));
         }
         Ok(None) => {
             there = false;
-            config::look().fault.map(|_| Refused::Missing)
+            None
         }
         Err(refused) => Some(refused),
     };

@@ -2,9 +2,12 @@
 
 mod left;
 mod outgoing;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aegis_age::Recipient;
 use aegis_export::{Created, Ending, Exporter, Manifest, Policy, Request, limits as bounds};
@@ -35,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) ring: Option<PathBuf>,
     /// One JSON object on stdout.
     pub(crate) json: bool,
+    /// What is not written by then is left for the next one.
+    pub(crate) until: Option<Instant>,
 }
 
 /// Writes what was not exported yet, or a range again. Exit 1 when not all of it is in the file.
@@ -54,12 +59,30 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
 /// Writes what was not exported yet to a stick. What did not fit is no failure of the stick: it comes back in words.
 pub(crate) fn to_stick(to: &Path) -> Result<Option<String>, Failure> {
-    let exported = export(&Options { to: to.into(), ..Options::default() })?;
-    match exported.damage {
-        Some(damage) => Err(Failure::refused(format!(
+    let until = Instant::now() + Duration::from_secs(limits::EXPORT_SECONDS);
+    let options = Options { to: to.into(), until: Some(until), ..Options::default() };
+    let mut tries = limits::EXPORT_TRIES;
+    let exported = loop {
+        let exported = export(&options)?;
+        tries -= 1;
+        // The ring came round over what was next. What it has now is for another file, which says what is missing.
+        if exported.ending != Ending::Overtaken || exported.late || tries == 0 {
+            break exported;
+        }
+    };
+    match (exported.damage, exported.left) {
+        (Some(damage), _) if exported.ending == Ending::Overtaken => {
+            log::warn!("export: {damage}; the next one goes on where the ring is by then");
+            Ok(None)
+        }
+        (Some(damage), _) => Err(Failure::refused(format!(
             "ring: can't be read further: {damage} (the export holds what is before it, and says so)"
         ))),
-        None => Ok(exported.left.map(|left| left.to_string()).inspect(|left| log::warn!("export: {left}"))),
+        (None, Some(left)) => {
+            log::warn!("export: {left}");
+            Ok((!left.late).then(|| left.to_string()))
+        }
+        (None, None) => Ok(None),
     }
 }
 
@@ -81,6 +104,8 @@ struct Exported {
     recipients: usize,
     damage: Option<String>,
     left: Option<Left>,
+    /// It ended for want of time.
+    late: bool,
 }
 
 /// Why an attempt came to nothing.
@@ -142,7 +167,7 @@ fn export(options: &Options) -> Result<Exported, Failure> {
         }
     };
     // The cursor moves only after the file is durable: a power cut in between exports the same events twice.
-    if options.from.is_none() {
+    if options.from.is_none() && (agents || is_own(&exported.ring)) {
         let cursor = Cursor { ring: exported.ring, next: exported.resume, epoch: exported.next_epoch };
         cursor.save().map_err(|error| failed(DATA, &error))?;
         if agents
@@ -154,6 +179,14 @@ fn export(options: &Options) -> Result<Exported, Failure> {
     }
     exported.log();
     Ok(exported)
+}
+
+/// It is the device's ring, or the device has none. The cursor is for one ring: that of another one would have all of the
+/// device's exported again, and count as not exported before.
+fn is_own(ring: &[u8; 16]) -> bool {
+    let mut scratch = vec![0; limits::COMMIT_BYTES];
+    let Ok(device) = RingDevice::open(None, false) else { return true };
+    Reader::open(device, &mut scratch).is_ok_and(|own| own.ring_id() == *ring)
 }
 
 /// Has the agent end its epoch, so that what is exported is sealed up to its end.
@@ -193,15 +226,23 @@ impl<'o> Plan<'o> {
     fn new(options: &'o Options, recipients: Vec<Recipient>) -> Result<Self, Failure> {
         let identity = Identity::open_or_create().map_err(|error| failed("device key", &error))?;
         let mut scratch = vec![0; limits::COMMIT_BYTES];
-        let ring =
-            Reader::open(ring(options)?, &mut scratch).map_err(|error| failed("ring", &error))?.ring_id();
+        let reader = Reader::open(ring(options)?, &mut scratch).map_err(|error| failed("ring", &error))?;
+        let (ring, next) = (reader.ring_id(), reader.next_sequence());
+        let stored = Cursor::load(&ring).map_err(|error| failed(DATA, &error))?;
+        let cursor = stored.within(next);
+        if cursor != stored {
+            log::error!(
+                "export: the ring ends at sequence {next}, and was exported up to {}: all of it again",
+                stored.next
+            );
+        }
         let certificate = seal::certificate(&ring).unwrap_or_else(|error| {
             log::error!("export: sealing state: {error} (exported without its certificate)");
             None
         });
         Ok(Self {
             identity,
-            cursor: Cursor::load(&ring).map_err(|error| failed(DATA, &error))?,
+            cursor,
             created: Created {
                 boot: device::boot_id().map_err(|error| failed("boot id", &error))?,
                 boottime: device::boottime(),
@@ -255,9 +296,12 @@ impl<'o> Plan<'o> {
             exporter = exporter.with_first_epoch(self.cursor.epoch);
         }
         let mut file = Outgoing::begin(&self.options.to, &self.recipients)?;
-        let mut item = vec![0; bounds::ITEM_BYTES];
-        while let Some(length) = exporter.next_item(&mut item).map_err(|error| failed("export", &error))? {
+        let (mut item, mut late) = (vec![0; bounds::ITEM_BYTES], false);
+        loop {
+            let next = if late { exporter.finish_early(&mut item) } else { exporter.next_item(&mut item) };
+            let Some(length) = next.map_err(|error| failed("export", &error))? else { break };
             file.write(&item[..length]).map_err(|error| stopped(&to, &file, &error))?;
+            late = self.options.until.is_some_and(|until| Instant::now() >= until);
         }
         file.finish().map_err(|error| stopped(&to, &file, &error))?;
         let manifest = exporter.manifest();
@@ -266,7 +310,7 @@ impl<'o> Plan<'o> {
         let path = path.map_err(|error| stop(&to, taken, &error))?;
         let damage = exporter.damage().map(ToString::to_string);
         let left = match manifest.ending {
-            Ending::Full => Left::of(self.options, &manifest, self.recipients.len()),
+            Ending::Full => Left::of(self.options, &manifest, self.recipients.len(), late),
             _ => None,
         };
         Ok(Exported {
@@ -284,6 +328,7 @@ impl<'o> Plan<'o> {
             recipients: self.recipients.len(),
             damage,
             left,
+            late,
         })
     }
 }

@@ -320,8 +320,9 @@ impl Stick {
                 spend(&self.device);
                 Ok(())
             }
-            // No room at all, a damaged ring, nobody to encrypt to: not better in a minute. Said once a plug.
-            Err(failure) if failure.is_refusal() && self.device.is_there() => {
+            // No room at all, a stick or storage that fails, a damaged ring, nobody to encrypt to: not better in a minute, and
+            // another stick may have its turn. Said once a plug.
+            Err(failure) if self.device.is_there() => {
                 say("no-evidence", &format!("{}: {failure}", self.device.name));
                 spend(&self.device);
                 Err(failure)
@@ -364,7 +365,8 @@ impl Ring {
     /// There are events that were not exported.
     fn has_more(&self) -> bool {
         // A cursor that can't be read is for the export to say.
-        Cursor::load(&self.id).map_or(true, |cursor| cursor.next.max(1) < self.next_sequence)
+        Cursor::load(&self.id)
+            .map_or(true, |cursor| cursor.within(self.next_sequence).next.max(1) < self.next_sequence)
     }
 }
 

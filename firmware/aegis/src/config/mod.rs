@@ -16,6 +16,9 @@ use aegis_config::{Fault, Faults, limits as bounds};
 use crate::storage::{DATA, atomic};
 
 const FILE: &str = "config.toml";
+const UNSAID: &str = "it names no recipients, and the last good one does; to export in plain from now on, say `recipients = []`";
+const NO_STORAGE: &str =
+    "own storage is in memory, so what was configured is not known; look at the data partition";
 
 /// Where the configuration in force comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,11 @@ pub(crate) enum Refused {
     Unreadable(io::Error),
     /// It is not there, and there was a good one.
     Missing,
+    /// It does not say to whom exports are encrypted, and the last good one does: it was cut short, or somebody did not
+    /// think of it.
+    Unsaid,
+    /// There is no own storage that it could be in.
+    NoStorage,
 }
 
 impl Refused {
@@ -69,6 +77,8 @@ impl Refused {
             }
             Self::Unreadable(error) => vec![(0, unreadable(error), error.to_string())],
             Self::Missing => vec![(0, "missing", "there was a good one, and it is gone".into())],
+            Self::Unsaid => vec![(0, "recipients-gone", UNSAID.into())],
+            Self::NoStorage => vec![(0, "no-storage", NO_STORAGE.into())],
         }
     }
 }
@@ -81,6 +91,8 @@ impl fmt::Display for Refused {
             Self::Missing => f.write_str(
                 "there was a good one, and it is gone; for the defaults leave an empty file (missing)",
             ),
+            Self::Unsaid => write!(f, "{UNSAID} (recipients-gone)"),
+            Self::NoStorage => write!(f, "{NO_STORAGE} (no-storage)"),
         }
     }
 }
@@ -112,6 +124,12 @@ pub(crate) fn look() -> Loaded {
     load_in(Path::new(DATA), false)
 }
 
+/// Reads the file in own storage; `None` when it is not there, and never was.
+pub(crate) fn read_own() -> Result<Option<(Vec<u8>, Config)>, Refused> {
+    let data = Path::new(DATA);
+    judge(data, in_memory(data), &kept::load(data))
+}
+
 /// Reads one file; `None` when it is not there.
 pub(crate) fn read(file: &Path) -> Result<Option<(Vec<u8>, Config)>, Refused> {
     let bytes = match atomic::read_bounded(file, bounds::FILE_BYTES as u64) {
@@ -126,20 +144,50 @@ pub(crate) fn read(file: &Path) -> Result<Option<(Vec<u8>, Config)>, Refused> {
     Ok(Some((bytes, config)))
 }
 
+/// The last good one; what is the matter with it.
+type Good = Result<Option<Config>, String>;
+
+/// Reads the file, and holds it against the last good one: what is not known any more must not turn encryption off.
+fn judge(data: &Path, in_memory: bool, good: &Good) -> Result<Option<(Vec<u8>, Config)>, Refused> {
+    match (read(&data.join(FILE))?, good) {
+        (None, Ok(None)) if in_memory => Err(Refused::NoStorage),
+        (None, Ok(None)) => Ok(None),
+        (None, _) => Err(Refused::Missing),
+        (Some((bytes, config)), Ok(Some(good)))
+            if config.export.recipients.is_empty()
+                && !good.export.recipients.is_empty()
+                && !aegis_config::is_set(&bytes, "export", "recipients") =>
+        {
+            Err(Refused::Unsaid)
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+/// What is kept there is gone with the power: the data partition could not be mounted.
+fn in_memory(data: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    // It may not be made yet.
+    let found = data.ancestors().find_map(|place| rustix::fs::statfs(place).ok());
+    found.is_some_and(|found| [TMPFS, RAMFS].contains(&i64::from(found.f_type)))
+}
+
 fn load_in(data: &Path, keep: bool) -> Loaded {
-    let file = data.join(FILE);
-    let (refused, good) = match read(&file) {
+    load_from(data, in_memory(data), keep)
+}
+
+fn load_from(data: &Path, in_memory: bool, keep: bool) -> Loaded {
+    let good = kept::load(data);
+    let refused = match judge(data, in_memory, &good) {
         Ok(Some((bytes, config))) => {
             // A disk that keeps nothing is no reason not to run with what is good.
             let kept = if keep { kept::keep(data, &bytes) } else { Ok(()) };
             let fault = kept.err().map(|error| format!("{}: can't be written: {error}", kept::FILE));
             return Loaded { config, source: Source::File, fault };
         }
-        Ok(None) => match kept::load(data) {
-            Ok(None) => return Loaded { config: Config::default(), source: Source::Defaults, fault: None },
-            good => (Refused::Missing, good),
-        },
-        Err(refused) => (refused, kept::load(data)),
+        Ok(None) => return Loaded { config: Config::default(), source: Source::Defaults, fault: None },
+        Err(refused) => refused,
     };
     let (config, source, instead) = match good {
         Ok(Some(config)) => (config, Source::LastGood, "the last good one is in force".into()),
@@ -150,6 +198,7 @@ fn load_in(data: &Path, keep: bool) -> Loaded {
             format!("{} is {why}: the defaults are in force", kept::FILE),
         ),
     };
+    let file = data.join(FILE);
     let fault = format!("{}: {refused}; {instead} (see `aegis config check`)", file.display());
     Loaded { config, source, fault: Some(fault) }
 }

@@ -54,8 +54,8 @@ fn what_holds() {
         }
         put(data.path(), FILE, file);
         let case = format!("{file:?}, a good one before: {before}");
-        let seen = load_in(data.path(), false);
-        let loaded = load_in(data.path(), true);
+        let seen = load_from(data.path(), false, false);
+        let loaded = load_from(data.path(), false, true);
         assert_eq!(
             (seen.config, seen.source, &seen.fault),
             (loaded.config.clone(), loaded.source, &loaded.fault),
@@ -75,23 +75,23 @@ fn a_good_file_is_kept_and_survives_the_next_ones() {
     let data = tempfile::tempdir().unwrap();
     let toml = data.path().join(FILE);
     fs::write(&toml, GOOD).unwrap();
-    assert_eq!(load_in(data.path(), false).source, Source::File);
+    assert_eq!(load_from(data.path(), false, false).source, Source::File);
     assert!(!data.path().join(kept::FILE).exists(), "a look keeps nothing");
-    let first = load_in(data.path(), true).config;
+    let first = load_from(data.path(), false, true).config;
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
     let before = inode(&data.path().join(kept::FILE));
-    load_in(data.path(), true);
+    load_from(data.path(), false, true);
     assert_eq!(inode(&data.path().join(kept::FILE)), before, "the same one is not written again");
     for bad in ["[", "[ring]\nsync = 'x'", &"x".repeat(bounds::FILE_BYTES + 1)] {
         fs::write(&toml, bad).unwrap();
         let refused = read(&toml).unwrap_err();
         assert_eq!(refused.each()[0].1 == "too-long", bad.len() > bounds::FILE_BYTES, "{refused}");
-        let loaded = load_in(data.path(), true);
+        let loaded = load_from(data.path(), false, true);
         assert_eq!((loaded.source, &loaded.config), (Source::LastGood, &first));
     }
     // What was kept is a good file itself.
     fs::copy(data.path().join(kept::FILE), &toml).unwrap();
-    let again = load_in(data.path(), true);
+    let again = load_from(data.path(), false, true);
     assert_eq!((again.source, again.config, again.fault), (Source::File, first, None));
 }
 
@@ -109,8 +109,54 @@ fn a_last_good_one_that_was_changed_is_none() {
         fs::write(&path, &bytes[..at]).unwrap();
         assert!(kept::load(data.path()).is_err(), "cut to {at}");
     }
-    let fault = load_in(data.path(), true).fault.unwrap();
+    let fault = load_from(data.path(), false, true).fault.unwrap();
     assert!(fault.contains("config.good is damaged: the defaults are in force"), "{fault}");
     fs::write(&path, &bytes).unwrap();
     assert_eq!(kept::load(data.path()).unwrap().unwrap().ring.sync.name(), "each");
+}
+
+/// One of age's own test vectors.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+/// However a file is cut: never are exports in plain that were encrypted.
+#[test]
+fn a_file_that_was_cut_short_turns_no_encryption_off() {
+    let data = tempfile::tempdir().unwrap();
+    let toml = data.path().join(FILE);
+    let text = format!("[ring]\nsync = 'each'\n[export]\nrecipients = ['{RECIPIENT}']\n");
+    fs::write(&toml, &text).unwrap();
+    assert_eq!(load_from(data.path(), false, true).source, Source::File);
+    for length in 0..text.len() {
+        fs::write(&toml, &text[..length]).unwrap();
+        for keep in [false, true] {
+            let loaded = load_from(data.path(), false, keep);
+            assert_eq!(loaded.config.export.recipients, [RECIPIENT], "cut to {length}");
+            assert_eq!(loaded.source == Source::LastGood, loaded.fault.is_some(), "cut to {length}");
+        }
+    }
+    fs::write(&toml, "[ring]\n").unwrap();
+    let fault = load_from(data.path(), false, false).fault.unwrap();
+    assert!(
+        fault.contains("say `recipients = []` (recipients-gone)") && fault.lines().count() == 1,
+        "{fault}"
+    );
+    // Said, it holds; and from then on nothing is to be said any more.
+    fs::write(&toml, "[export]\nrecipients = []\n").unwrap();
+    let plain = load_from(data.path(), false, true);
+    assert_eq!((plain.source, plain.fault), (Source::File, None));
+    fs::write(&toml, "").unwrap();
+    assert_eq!(load_from(data.path(), false, true).fault, None);
+}
+
+/// The data partition can't be mounted: that no file is there says nothing of what was configured.
+#[test]
+fn without_own_storage_the_defaults_are_a_fault() {
+    let data = tempfile::tempdir().unwrap();
+    let loaded = load_from(data.path(), true, true);
+    assert_eq!(loaded.source, Source::Defaults);
+    assert!(loaded.fault.unwrap().contains("(no-storage)"));
+    // One that somebody put there is meant.
+    fs::write(data.path().join(FILE), GOOD).unwrap();
+    assert_eq!(load_from(data.path(), true, true).fault, None);
+    assert!(in_memory(Path::new("/dev/shm/aegis/x")) && !in_memory(Path::new("/proc")));
 }

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) full: AtomicBool,
     pub(crate) lost_on_disk: LostOnDisk,
     pub(crate) sealing: Sealed,
-    /// Everything up to this sequence was exported: told over the control socket.
+    /// Everything up to this sequence was exported: told over the control socket, and 0 once the writer knows.
     pub(crate) exported: AtomicU64,
     /// Checkpoints asked for, and those of them that were seen to.
     pub(crate) asked: AtomicU64,

@@ -72,7 +72,6 @@ pub(super) fn run(
         begun: false,
         checkpoint_at: u64::MAX,
         sealed_segment: segment,
-        heard: 0,
         asked_at: 0,
         unbooked: false,
         allocations: None,
@@ -98,8 +97,6 @@ struct Writer<'s> {
     checkpoint_at: u64,
     /// The segment that the last checkpoint called open.
     sealed_segment: u64,
-    /// What was last told of exports.
-    heard: u64,
     /// When a checkpoint that was asked for was last made, ns.
     asked_at: u64,
     /// The books could not be written, and that was said.
@@ -181,7 +178,8 @@ impl Writer<'_> {
         }
         self.tools.books.add(slot.entry);
         self.tools.pace.appended(now);
-        if self.tools.pace.commit_now(now, self.tools.ring.pending_bytes()) {
+        // Whether it is time is asked when the queue is empty, or after some events more: they share a flush.
+        if self.tools.pace.is_much(self.tools.ring.pending_bytes()) {
             self.commit()?;
         }
         Ok(())
@@ -304,12 +302,14 @@ impl Writer<'_> {
 
     /// Tells the ring what was exported; a full one may go on then.
     fn hear_of_exports(&mut self) -> Result<(), Refused> {
-        let exported = self.shared.exported.load(Relaxed);
-        if exported <= self.heard {
+        if self.shared.exported.load(Relaxed) == 0 {
             return Ok(());
         }
-        // Whatever was said, it can't mean events that are yet to come.
-        self.heard = exported;
+        // Whatever was said, it can't mean events that are yet to come, nor drown what is said of them then.
+        let exported = self.shared.exported.swap(0, Relaxed).min(self.tools.ring.next_sequence() - 1);
+        if exported <= self.tools.ring.books().exported {
+            return Ok(());
+        }
         if let Some(gap) = self.watch.look(&self.tools.ring.books()) {
             self.say_gap(gap)?;
         }

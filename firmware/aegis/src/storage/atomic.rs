@@ -30,6 +30,11 @@ impl Pending {
         Ok(Self { file, temporary, published: false })
     }
 
+    /// Has what was written so far written back.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Makes what was written durable under `name`, in the same directory, replacing what was there.
     pub(crate) fn publish(mut self, name: &str) -> io::Result<PathBuf> {
         self.file.sync_all()?;

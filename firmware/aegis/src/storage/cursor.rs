@@ -38,6 +38,12 @@ impl Cursor {
         }
     }
 
+    /// For a ring whose next sequence is this one. One that is ahead of it is of events that are not in it: an older copy
+    /// was put back, or its end is damaged. The beginning then, as what comes next would be left out.
+    pub(crate) fn within(self, next_sequence: u64) -> Self {
+        if self.next <= next_sequence.max(1) { self } else { Self { ring: self.ring, next: 0, epoch: 0 } }
+    }
+
     /// Stores it.
     pub(crate) fn save(&self) -> io::Result<()> {
         atomic::replace(Path::new(DATA), FILE, &self.encode(), 0o600).map(drop)
@@ -83,6 +89,19 @@ mod tests {
             assert_eq!(Cursor::decode(&bytes), None, "byte {at}");
         }
         assert_eq!(Cursor::decode(&bytes[1..]), None);
+    }
+
+    #[test]
+    fn a_cursor_ahead_of_its_ring_is_the_beginning() {
+        for (next, ring, wanted) in [(0, 1, 0), (1, 1, 1), (42, 42, 42), (42, 41, 0), (2, 1, 0), (42, 99, 42)]
+        {
+            let cursor = Cursor { ring: [7; 16], next, epoch: next };
+            assert_eq!(
+                cursor.within(ring),
+                Cursor { ring: [7; 16], next: wanted, epoch: wanted },
+                "{next} of {ring}"
+            );
+        }
     }
 
     /// As it was written before there were checkpoints.

@@ -56,6 +56,12 @@ impl Identity {
         Ok(identity)
     }
 
+    /// Some device's, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(seed: [u8; SEED_BYTES]) -> Self {
+        Self { pair: KeyPair::from_seed(Seed::new(seed)) }
+    }
+
     /// The signing key.
     pub(crate) fn secret(&self) -> &SecretKey {
         &self.pair.sk

@@ -93,7 +93,10 @@ impl<P: Places> aegis_seal::Store for SealStore<P> {
         let place = bytes.get_mut(..copy.len()).filter(|place| !place.is_empty());
         place.ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(copy);
         let next = 1 - self.current;
-        self.put(next, &bytes)?;
+        self.put(next, &bytes).inspect_err(|_| {
+            // It may be there all the same: found by the next agent, it would be the newer one, and seal what is long past.
+            let _ = self.put(next, &[0; PLACE_BYTES]);
+        })?;
         self.current = next;
         self.unwiped = true;
         self.unwiped = self.put(1 - next, &[0; PLACE_BYTES]).is_err();

@@ -15,11 +15,18 @@ pub(super) struct Left {
     pub(super) from: u64,
     /// About so many bytes.
     pub(super) bytes: u64,
+    /// There was no time for it, rather than no room.
+    pub(super) late: bool,
 }
 
 impl Left {
     /// What is left of an export that ended early; `None` when nothing is.
-    pub(super) fn of(options: &Options, manifest: &Manifest<'_>, recipients: usize) -> Option<Self> {
+    pub(super) fn of(
+        options: &Options,
+        manifest: &Manifest<'_>,
+        recipients: usize,
+        late: bool,
+    ) -> Option<Self> {
         let from = manifest.resume();
         let events = manifest.end().saturating_sub(from);
         if events == 0 {
@@ -28,7 +35,7 @@ impl Left {
         let event = mean(options, from).unwrap_or(limits::EVENT_BYTES_TYPICAL);
         let plain = bytes(events, event);
         let bytes = if recipients == 0 { plain } else { aegis_age::sealed_length(plain, recipients) };
-        Some(Self { events, from, bytes })
+        Some(Self { events, from, bytes, late })
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -38,12 +45,17 @@ impl Left {
 
 impl core::fmt::Display for Left {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { events, from, bytes } = self;
+        let Self { events, from, bytes, late } = self;
         let mib = bytes.div_ceil(1 << 20);
+        let (why, mend) = if *late {
+            ("too slow", "they go out next")
+        } else {
+            ("full", "free it, or bring another stick")
+        };
         write!(
             f,
-            "full: {events} events are left, from sequence {from} on; they need about {mib} MiB (free it, or bring another \
-             stick; nothing of it is lost meanwhile unless the ring comes round)"
+            "{why}: {events} events are left, from sequence {from} on; they need about {mib} MiB ({mend}; nothing of it is \
+             lost meanwhile unless the ring comes round)"
         )
     }
 }
@@ -80,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_said_in_one_line() {
-        let left = Left { events: 12_000, from: 88_001, bytes: bytes(12_000, 250) };
+        let left = Left { events: 12_000, from: 88_001, bytes: bytes(12_000, 250), late: false };
         let text = left.to_string();
         assert!(
             text.contains("12000 events are left, from sequence 88001 on; they need about 3 MiB"),

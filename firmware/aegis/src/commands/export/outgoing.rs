@@ -17,6 +17,8 @@ pub(super) struct Outgoing {
     file: Pending,
     encryptor: Option<Encryptor<Box<[u8; SEALED_BYTES]>>>,
     taken: u64,
+    /// Of those, what the stick has.
+    synced: u64,
     front: Vec<u8>,
 }
 
@@ -41,7 +43,7 @@ impl Outgoing {
         }
         let file = Pending::begin(to, 0o644)
             .map_err(|error| Failure::error(format!("{}: {error}", to.display())))?;
-        Ok(Self { file, encryptor, taken: 0, front })
+        Ok(Self { file, encryptor, taken: 0, synced: 0, front })
     }
 
     /// Bytes that the stick took so far.
@@ -52,9 +54,17 @@ impl Outgoing {
     /// Appends plain bytes.
     pub(super) fn write(&mut self, mut plain: &[u8]) -> io::Result<()> {
         self.put_front()?;
-        let Some(encryptor) = &mut self.encryptor else { return put(&mut self.file, &mut self.taken, plain) };
-        while let Some(chunk) = encryptor.push(&mut plain) {
-            put(&mut self.file, &mut self.taken, chunk)?;
+        match &mut self.encryptor {
+            None => put(&mut self.file, &mut self.taken, plain)?,
+            Some(encryptor) => {
+                while let Some(chunk) = encryptor.push(&mut plain) {
+                    put(&mut self.file, &mut self.taken, chunk)?;
+                }
+            }
+        }
+        if self.taken - self.synced >= limits::EXPORT_UNSYNCED_BYTES {
+            self.file.sync()?;
+            self.synced = self.taken;
         }
         Ok(())
     }

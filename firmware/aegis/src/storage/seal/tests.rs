@@ -181,6 +181,10 @@ fn a_step_that_fails_leaves_the_old_state_in_force_and_is_made_good_by_the_next(
         assert_eq!(replaced.is_ok(), failing >= 2, "step {failing}");
         assert_eq!(store.unwiped(), failing >= 2, "step {failing}");
         assert_eq!(store.state().map(|state| state.next_epoch()), Some(u64::from(failing >= 2)));
+        // Killed now: a state that was refused must not come back, since what it seals is not the end of the ring any more.
+        let killed = Platter::new(platter.seen.borrow().clone());
+        let found = SealStore::open(&killed).1.map(|state| state.next_epoch());
+        assert_eq!(found, Some(u64::from(failing >= 2)), "step {failing}");
         store.replace(&copies[2]).unwrap();
         assert!(!store.unwiped());
         assert_eq!([0, 1, 2].map(|epoch| platter.has(secret(epoch))), [false, false, true], "step {failing}");
