@@ -76,7 +76,8 @@ pub(crate) const EXPORT_BYTES: u64 = u32::MAX as u64;
 /// How often an export is tried on a stick that takes less than it says.
 pub(crate) const EXPORT_TRIES: u32 = 4;
 /// How long an export to a stick may take before it ends early, s: one that is slow gets a part, and keeps it.
-pub(crate) const EXPORT_SECONDS: u64 = TAKE_SECONDS / 2;
+/// Waiting for another take included that is less than the 300 s that the session's end gives it (`image/overlay`).
+pub(crate) const EXPORT_SECONDS: u64 = TAKE_SECONDS / 3;
 /// How much of an export waits in memory for the stick, bytes: so that the time says something.
 pub(crate) const EXPORT_UNSYNCED_BYTES: u64 = 16 << 20;
 /// Events that are looked at to say how much space the rest takes, and what one takes when none can be.
@@ -87,5 +88,7 @@ pub(crate) const HEALTH_MILLIS: u64 = 5_000;
 pub(crate) const HEALTH_LOOK_MILLIS: u64 = 100;
 /// For how long nothing moves that is missing rather than on its way, ms. The agent looks for losses ten times a second.
 pub(crate) const HEALTH_STILL_MILLIS: u64 = 1_000;
+/// How long it takes to see that writes that failed fail still, ms.
+pub(crate) const HEALTH_ERRORS_MILLIS: u64 = 6 * RETRY_MILLIS;
 /// How late a checkpoint may be before that is a fault: a disk that is busy, s.
 pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;

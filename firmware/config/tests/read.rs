@@ -170,6 +170,31 @@ fn bounds_come_before_parsing() {
     assert!(two.to_string().ends_with(", and 1 more"), "{two}");
 }
 
+/// As many tokens as there may be, nested or in a row: neither the stack nor the time grows with them.
+#[test]
+fn what_is_dense_is_read_in_little_time_and_stack() {
+    let most = limits::TOKENS - 16;
+    let texts = [
+        format!("[ring]\nsync=[{}", "[".repeat(most)),
+        format!("[ring]\nsync={}{}", "[".repeat(most / 2), "]".repeat(most / 2)),
+        format!("[ring]\nsync={}", "{a=".repeat(most / 3)),
+        format!("[export]\nrecipients=[{}]", "0,".repeat(most / 2)),
+        format!("[{}]", "a.".repeat(most / 2)),
+        format!("[ring]\n{}=1", "a.".repeat(most / 2)),
+        "x=1\n".repeat(most / 4),
+        "[[a]]\n".repeat(most / 6),
+    ];
+    for text in texts {
+        let began = std::time::Instant::now();
+        let front = text[..20].to_owned();
+        let work = move || read(text.as_bytes()).unwrap_err().iter().all(|fault| fault.code != Code::TooLong);
+        let looked_at =
+            std::thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap().join().unwrap();
+        assert!(looked_at, "{front:?} has too many tokens for this test");
+        assert!(began.elapsed().as_secs() < 5, "{front:?}");
+    }
+}
+
 #[test]
 fn the_template_is_the_default_with_and_without_its_keys_set() {
     let template = template();

@@ -154,6 +154,12 @@ impl Span {
         Self { first, known: true, tree: Merkle::new() }
     }
 
+    /// What was closed is another past's: the record speaks of segments that are not there. The ring was put back from a copy,
+    /// or its disk lost what it had flushed.
+    const fn unknown(first: u64) -> Self {
+        Self { first, known: false, tree: Merkle::new() }
+    }
+
     /// The next segment was closed; its events may not be known.
     pub(crate) fn push(&mut self, number: u64, first_sequence: u64, leaves: Option<&Leaves>) {
         match leaves {
@@ -171,8 +177,11 @@ impl Span {
         end: u64,
         newest: Option<&Leaves>,
     ) -> Result<Self, Error<D::Error>> {
+        if first > end {
+            return Ok(Self::unknown(end));
+        }
         let mut span = Self::from(first);
-        if end.saturating_sub(first) > geometry.segments {
+        if end - first > geometry.segments {
             span.known = false;
         }
         let mut number = first;

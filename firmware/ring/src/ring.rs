@@ -8,7 +8,8 @@ use crate::frame::{Header, chain_next, kind};
 use crate::io::{Device, flush, write_at};
 use crate::layout::{Geometry, Leaves, Sealing, SegmentHeader};
 use crate::limits::{
-    BUFFER_BYTES_MIN, FRAME_HEADER_BYTES, NUMBER_MAX, PAYLOAD_BYTES, RESERVE_BYTES, SEAL_BYTES, SECTOR_BYTES,
+    BUFFER_BYTES_MIN, FRAME_BYTES, FRAME_HEADER_BYTES, NUMBER_MAX, PAYLOAD_BYTES, RESERVE_BYTES, SEAL_BYTES,
+    SECTOR_BYTES,
 };
 use crate::merkle::Merkle;
 use crate::recover::{Recovered, Recovery, recover};
@@ -229,6 +230,12 @@ impl<'b, D: Device> Ring<'b, D> {
         self.append_before(payload, SEAL_BYTES)
     }
 
+    /// Makes room for the longest event, as [`append`](Self::append) does: [`Error::Full`] if what is kept for the writer would be
+    /// needed for it.
+    pub fn room_for_event(&mut self) -> Result<(), Error<D::Error>> {
+        self.make_room_before(FRAME_BYTES, RESERVE_BYTES)
+    }
+
     fn append_before(&mut self, payload: &[u8], reserve: usize) -> Result<u64, Error<D::Error>> {
         if payload.len() > PAYLOAD_BYTES {
             return Err(Error::PayloadTooLong);
@@ -441,7 +448,7 @@ impl<'b, D: Device> Ring<'b, D> {
 
     /// The segments closed from this one on.
     pub(crate) fn span_from(&mut self, first: u64) -> Result<Span, Error<D::Error>> {
-        if first >= self.segment {
+        if first == self.segment {
             return Ok(Span::from(first));
         }
         Span::read(&mut self.device, &self.geometry, first, self.segment, self.before.as_ref())

@@ -2,6 +2,7 @@
 
 mod continuity;
 mod finish;
+mod former;
 mod history;
 mod seals;
 mod trees;
@@ -23,6 +24,7 @@ use super::progress::Progress;
 use super::source::{Buffer, Survey, Unopened, buffer, open, survey, unreadable};
 use crate::hex;
 use crate::outcome::Failure;
+pub(super) use former::former;
 use history::{Histories, History, histories};
 pub(super) use seals::RingSeals;
 use seals::{AllSeals, FileSeals};
@@ -252,7 +254,10 @@ impl Checker {
             let Some(key) = &key else { continue };
             match open_item(bytes, key) {
                 Err(error) => {
-                    self.item_error(&pass, error);
+                    match former(bytes, &survey.device, &survey.ring) {
+                        Some(item) => self.former(&mut pass, &item, bytes),
+                        None => self.item_error(&pass, error),
+                    }
                     pass.items.update(bytes);
                 }
                 Ok(Item::Segment(segment)) => {

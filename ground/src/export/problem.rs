@@ -37,6 +37,7 @@ pub(super) enum Code {
     SealRestarted,
     NotSealed,
     RingReplaced,
+    DeviceRekeyed,
     Encrypted,
     BadEncryption,
 }
@@ -75,6 +76,7 @@ impl Code {
             Self::SealRestarted => "seal-restarted",
             Self::NotSealed => "not-sealed",
             Self::RingReplaced => "ring-replaced",
+            Self::DeviceRekeyed => "device-rekeyed",
             Self::Encrypted => "encrypted",
             Self::BadEncryption => "bad-encryption",
         }
@@ -96,6 +98,7 @@ impl Code {
                 | Self::SealRestarted
                 | Self::NotSealed
                 | Self::RingReplaced
+                | Self::DeviceRekeyed
         )
     }
 

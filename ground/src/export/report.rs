@@ -48,7 +48,7 @@ pub(super) fn seals(report: &Report) -> &'static str {
     let findings = &report.findings;
     if findings.any(Code::is_seal) {
         "broken"
-    } else if findings.any(|code| code == Code::SealRestarted) {
+    } else if findings.any(|code| matches!(code, Code::SealRestarted | Code::DeviceRekeyed)) {
         "restarted"
     } else if findings.any(|code| matches!(code, Code::CheckpointMissing | Code::NotSealed)) {
         "missing"

@@ -13,7 +13,7 @@ pub(crate) fn check(file: Option<&Path>, json: bool) -> Outcome {
     let own = config::path();
     let path = file.unwrap_or(&own);
     let mut there = true;
-    let refused = match file.map_or_else(config::read_own, config::read) {
+    let refused = match config::check(file) {
         Ok(Some(_)) => None,
         Ok(None) if file.is_some() => {
             return Err(Failure::error(format!("{}: there is no such file", path.display())));
@@ -22,7 +22,10 @@ pub(crate) fn check(file: Option<&Path>, json: bool) -> Outcome {
             there = false;
             None
         }
-        Err(refused) => Some(refused),
+        Err(refused) => {
+            there = !matches!(refused, Refused::Missing | Refused::NoStorage);
+            Some(refused)
+        }
     };
     let faults = refused.as_ref().map(Refused::each).unwrap_or_default();
     if json {

@@ -45,7 +45,7 @@ fn gather() -> Result<Vitals, String> {
     let mut settling = Settling::default();
     let mut last = first.clone();
     let missing = loop {
-        let seen = settling.look(began.elapsed(), &vitals::accounts(&last));
+        let seen = settling.look(began.elapsed(), &vitals::accounts(&last), last.ring.errors);
         match seen {
             Some(missing) => break missing,
             // They move: what is missing is on its way.
@@ -55,7 +55,7 @@ fn gather() -> Result<Vitals, String> {
         last = ask()?;
     };
     let mut vitals = Vitals::of(&first, &last, &config::look());
-    vitals.missing = missing;
+    vitals.found_missing(missing);
     match policy_status::troubles() {
         Ok(troubles) => vitals.policy = troubles,
         Err(failure) => vitals.policy_unknown = Some(failure.to_string()),

@@ -124,14 +124,22 @@ pub(crate) fn look() -> Loaded {
     load_in(Path::new(DATA), false)
 }
 
-/// Reads the file in own storage; `None` when it is not there, and never was.
-pub(crate) fn read_own() -> Result<Option<(Vec<u8>, Config)>, Refused> {
+/// Would this file be taken? Without one: the file in own storage. `None` when it is not there, and never was.
+pub(crate) fn check(file: Option<&Path>) -> Result<Option<Config>, Refused> {
     let data = Path::new(DATA);
-    judge(data, in_memory(data), &kept::load(data))
+    let good = kept::load(data);
+    let found = match file {
+        Some(file) => match read(file)? {
+            Some(found) => judge(Some(found), false, &good),
+            None => Ok(None),
+        },
+        None => judge(read(&path())?, in_memory(data), &good),
+    };
+    Ok(found?.map(|(_, config)| config))
 }
 
 /// Reads one file; `None` when it is not there.
-pub(crate) fn read(file: &Path) -> Result<Option<(Vec<u8>, Config)>, Refused> {
+fn read(file: &Path) -> Result<Found, Refused> {
     let bytes = match atomic::read_bounded(file, bounds::FILE_BYTES as u64) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -147,9 +155,12 @@ pub(crate) fn read(file: &Path) -> Result<Option<(Vec<u8>, Config)>, Refused> {
 /// The last good one; what is the matter with it.
 type Good = Result<Option<Config>, String>;
 
-/// Reads the file, and holds it against the last good one: what is not known any more must not turn encryption off.
-fn judge(data: &Path, in_memory: bool, good: &Good) -> Result<Option<(Vec<u8>, Config)>, Refused> {
-    match (read(&data.join(FILE))?, good) {
+/// A file and what is in it.
+type Found = Option<(Vec<u8>, Config)>;
+
+/// Holds a file against the last good one: what is not known any more must not turn encryption off.
+fn judge(found: Found, in_memory: bool, good: &Good) -> Result<Found, Refused> {
+    match (found, good) {
         (None, Ok(None)) if in_memory => Err(Refused::NoStorage),
         (None, Ok(None)) => Ok(None),
         (None, _) => Err(Refused::Missing),
@@ -170,7 +181,7 @@ fn in_memory(data: &Path) -> bool {
     const RAMFS: i64 = 0x8584_58f6;
     // It may not be made yet.
     let found = data.ancestors().find_map(|place| rustix::fs::statfs(place).ok());
-    found.is_some_and(|found| [TMPFS, RAMFS].contains(&i64::from(found.f_type)))
+    found.is_some_and(|found| [TMPFS, RAMFS].contains(&found.f_type))
 }
 
 fn load_in(data: &Path, keep: bool) -> Loaded {
@@ -179,7 +190,8 @@ fn load_in(data: &Path, keep: bool) -> Loaded {
 
 fn load_from(data: &Path, in_memory: bool, keep: bool) -> Loaded {
     let good = kept::load(data);
-    let refused = match judge(data, in_memory, &good) {
+    let file = data.join(FILE);
+    let refused = match read(&file).and_then(|found| judge(found, in_memory, &good)) {
         Ok(Some((bytes, config))) => {
             // A disk that keeps nothing is no reason not to run with what is good.
             let kept = if keep { kept::keep(data, &bytes) } else { Ok(()) };
@@ -198,7 +210,6 @@ fn load_from(data: &Path, in_memory: bool, keep: bool) -> Loaded {
             format!("{} is {why}: the defaults are in force", kept::FILE),
         ),
     };
-    let file = data.join(FILE);
     let fault = format!("{}: {refused}; {instead} (see `aegis config check`)", file.display());
     Loaded { config, source, fault: Some(fault) }
 }

@@ -46,7 +46,7 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
     let mut exported = 0;
     match aegis_ring::Reader::open(device()?, buffer) {
         Ok(mut frames) => {
-            exported = exported_from(&frames.ring_id());
+            exported = exported_of(&frames.ring_id());
             if ran_before {
                 catch_up(&mut frames, &boot, state, &mut books).map_err(|error| broken(&error))?;
             } else {
@@ -76,6 +76,7 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
     if let Some(offset) = recovery.repaired {
         log::warn!("ring: the superblock at byte {offset} was damaged and is repaired");
     }
+    set_cursor_back(&ring.geometry().ring_id, recovery.next_sequence);
     books_file.save(&books).map_err(|error| Failure::error(format!("{RUN}/books: {error}")))?;
     let period = config.ring.checkpoint_seconds;
     let sealing = Sealing::open(&mut ring, boot, period);
@@ -85,13 +86,32 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
 }
 
 /// The last sequence of this ring that was exported, as far as its exporter remembers.
-fn exported_from(ring: &[u8; 16]) -> u64 {
+pub(super) fn exported_of(ring: &[u8; 16]) -> u64 {
     match Cursor::load(ring) {
         Ok(cursor) => cursor.next.saturating_sub(1),
         Err(error) => {
             log::warn!("export cursor: {error}; what the ring itself knows of exports counts");
             0
         }
+    }
+}
+
+/// Before anything is written: an export that comes when the ring is longer than its cursor again would leave out what was
+/// written until then.
+fn set_cursor_back(ring: &[u8; 16], next_sequence: u64) {
+    let Ok(cursor) = Cursor::load(ring) else { return };
+    let within = cursor.within(next_sequence);
+    if within == cursor {
+        return;
+    }
+    log::error!(
+        "ring: it ends at sequence {}, and was exported up to {}: it was put back from a copy, or its disk lost what it had \
+         flushed; the next export begins at its beginning",
+        next_sequence - 1,
+        cursor.next - 1
+    );
+    if let Err(error) = within.save() {
+        log::error!("export cursor: {error}; exports may leave events out");
     }
 }
 

@@ -133,6 +133,8 @@ impl Sealing {
         let (chain, state) = (Chain::Unable, Seal::Starting);
         let mut sealing = Self { store, chain, boot, period, state, news: None };
         let begin = || match key() {
+            // The key is kept only for a chain that can still be begun.
+            Ok(_) if sealing.store.is_none() => Err(Trouble::Seal(Fault::Unable)),
             Ok(key) => {
                 sealing.chain = Chain::Waits(Box::new(key));
                 sealing.begin(ring, found.flatten())
@@ -160,6 +162,7 @@ impl Sealing {
             return Err(Trouble::Seal(Fault::Unable));
         };
         let moment = moment(self.boot, self.period).map_err(Trouble::Seal)?;
+        let before = ring.sealing().map_or(0, |sealing| sealing.next_epoch);
         let (sealer, opened) =
             Sealer::open(found, ring, device, store, &moment).map_err(|error| match error {
                 OpenError::Ring(Error::Full { .. }) => Trouble::Full,
@@ -170,11 +173,25 @@ impl Sealing {
         // The device's key is wiped here.
         self.chain = Chain::Runs(Box::new(sealer));
         match opened {
+            Opened::Redone if self.epoch().saturating_sub(before) > 1 => super::console::warn(format_args!(
+                "THE RING LACKS CHECKPOINTS OF EPOCHS {before} TO {}: it was put back from a copy, or its disk lost them",
+                self.epoch().saturating_sub(2)
+            )),
             Opened::InStep | Opened::Redone => {}
             Opened::Began => self.news = Some("began"),
             Opened::Restarted(why) => self.news = Some(why.code()),
         }
         Ok(())
+    }
+
+    /// Puts a record into the ring that was signed and did not come there, if there was no room for it: before any event that it
+    /// does not cover.
+    pub(super) fn catch_up(&mut self, ring: &mut Ring<'static, RingDevice>) {
+        if matches!(self.chain, Chain::Waits(_)) {
+            let found = self.store.as_ref().and_then(SealStore::state);
+            // What can't be done is said with the next checkpoint.
+            let _ = self.begin(ring, found);
+        }
     }
 
     /// Ends the epoch. `goes_on`: another one is to follow within the period.
@@ -236,9 +253,11 @@ impl Sealing {
         if self.state != Seal::Failed {
             self.state = Seal::Failed;
             self.news = Some("failed");
-            super::console::warn(format_args!(
-                "THE RING IS NOT SEALED: {fault}; events go on, will try again"
-            ));
+            let then = match fault {
+                Fault::Unable => "mend it, and start the agent again",
+                Fault::Failed(_) | Fault::Entropy(_) => "will try again",
+            };
+            super::console::warn(format_args!("THE RING IS NOT SEALED: {fault}; events go on; {then}"));
         }
     }
 

@@ -15,7 +15,7 @@ use rustix::event::epoll;
 
 use super::books::Entry;
 use super::glass::Glass;
-use super::open::open;
+use super::open::{exported_of, open};
 use super::outputs::{Outputs, status};
 use super::queue::{Events, In};
 use super::reader::{Missing, Reader};
@@ -56,12 +56,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let poll = poll_for(&source, &signals).map_err(|error| Failure::error(format!("epoll: {error}")))?;
     let listener = control::bind()
         .map_err(|error| Failure::error(format!("{}: {error}", control::socket_path().display())))?;
+    // From now on an export tells the agent; one that could not yet has left it in the cursor.
+    let exported = exported_of(&opened.tools.ring.geometry().ring_id);
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
 
     let shared: &'static Shared = Box::leak(Box::default());
+    shared.exported.store(exported, Ordering::Relaxed);
     let books = opened.tools.books.clone();
     shared.taken.store(books.taken, Ordering::Relaxed);
     shared.durable.store(books.taken, Ordering::Relaxed);

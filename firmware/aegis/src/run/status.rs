@@ -76,7 +76,7 @@ pub(crate) struct SealStatus {
 }
 
 /// What the agent was told to do with its ring, and by what.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Setup {
     sync: u8,
     window_millis: u32,
@@ -92,7 +92,7 @@ const SOURCES: [Source; 3] = [Source::Defaults, Source::File, Source::LastGood];
 
 impl Setup {
     /// As it was loaded.
-    pub(super) fn of(loaded: &Loaded) -> Self {
+    pub(crate) fn of(loaded: &Loaded) -> Self {
         let ring = &loaded.config.ring;
         let number = |found: Option<usize>| found.unwrap_or_default() as u8;
         Self {
@@ -171,6 +171,11 @@ impl Status {
         (self.seal.at > 0).then(|| self.at.saturating_sub(self.seal.at) / 1_000_000_000)
     }
 
+    /// The longest that an epoch is to last, s; 0: none is promised, as the ring is full.
+    pub(crate) fn promised_seconds(&self) -> u32 {
+        if self.level() == Level::Full { 0 } else { self.setup.checkpoint_seconds }
+    }
+
     /// For how many seconds more nothing is denied, at the time of this status; 0: the glass is whole.
     pub(crate) const fn broken_seconds(&self) -> u64 {
         seconds_left(self.broken_until, self.at)
@@ -244,7 +249,7 @@ impl Status {
                 "epoch": self.seal.epoch,
                 "sequence": self.seal.sequence,
                 "seconds_since_checkpoint": self.seconds_since_checkpoint(),
-                "promised_seconds": self.setup.checkpoint_seconds,
+                "promised_seconds": self.promised_seconds(),
             },
             "config": { "source": self.setup.source() },
             "hooks": hooks,

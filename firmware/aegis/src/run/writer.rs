@@ -83,6 +83,11 @@ pub(super) fn run(
     }
 }
 
+/// Of each time that it fails, not only of the first: weeks may lie between.
+fn warn_of(error: &Error<DeviceError>) {
+    console::warn(format_args!("THE RING CAN'T BE WRITTEN: {error}; will try again"));
+}
+
 struct Writer<'s> {
     tools: Tools,
     shared: &'s Shared,
@@ -207,14 +212,21 @@ impl Writer<'_> {
         &mut self,
         mut call: impl FnMut(&mut Ring<'static, RingDevice>) -> Result<(), Error<DeviceError>>,
     ) -> Result<(), Refused> {
-        let mut tries = 0;
+        let (mut tries, mut failed) = (0, false);
         loop {
-            let error = match call(&mut self.tools.ring) {
+            let done = call(&mut self.tools.ring);
+            if failed && matches!(done, Ok(()) | Err(Error::Full { .. })) {
+                console::warn(format_args!("the ring's device works again"));
+            }
+            let error = match done {
                 Ok(()) => return Ok(()),
                 Err(Error::Full { .. }) => return Err(Refused::Full),
                 Err(error) => error,
             };
-            self.count_error(&error);
+            self.shared.write_errors.fetch_add(1, Relaxed);
+            if !std::mem::replace(&mut failed, true) {
+                warn_of(&error);
+            }
             if self.is_stopping() {
                 tries += 1;
                 if tries > limits::RETRIES_AT_STOP {
@@ -222,12 +234,6 @@ impl Writer<'_> {
                 }
             }
             std::thread::sleep(Duration::from_millis(limits::RETRY_MILLIS));
-        }
-    }
-
-    fn count_error(&self, error: &Error<DeviceError>) {
-        if self.shared.write_errors.fetch_add(1, Relaxed) == 0 {
-            console::warn(format_args!("THE RING CAN'T BE WRITTEN: {error}; will try again"));
         }
     }
 
@@ -257,6 +263,13 @@ impl Writer<'_> {
             // The last room is not for empty epochs.
             return Ok(());
         }
+        if goes_on && !self.is_stuck() {
+            // What is kept of a ring that stops is for the last checkpoint, which promises none to follow.
+            match self.insist(Ring::room_for_event) {
+                Err(Refused::Full) => return self.become_full(),
+                other => other?,
+            }
+        }
         if let Some(gap) = self.watch.take() {
             self.say_gap(gap)?;
         }
@@ -271,7 +284,8 @@ impl Writer<'_> {
             Err(Trouble::Full) => self.become_full()?,
             Err(Trouble::Seal(_)) => {}
             Err(Trouble::Ring(error)) => {
-                self.count_error(&error);
+                self.shared.write_errors.fetch_add(1, Relaxed);
+                warn_of(&error);
                 // Soon: what failed is the ring's device, for which everything waits.
                 self.checkpoint_at = boottime().saturating_add(SECOND);
             }

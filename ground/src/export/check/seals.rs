@@ -31,6 +31,8 @@ pub(in crate::export) struct RingSeals {
     hashes: VecDeque<[u8; 16]>,
     /// A certificate says that this ring is sealed.
     certified: bool,
+    /// Another device that sealed it before, the last one that was named.
+    pub(super) former: Option<Id>,
     /// The last file that goes on from what is known, if it has no checkpoint.
     bare: Option<Bare>,
     trees: Trees,
@@ -205,7 +207,9 @@ impl Checker {
                     self.findings.problem(Code::CheckpointMismatch, pass.name, pass.place.clone(), detail);
                 }
             }
-            if let Some(Last { checkpoint: before, .. }) = before {
+            if let Some(Last { checkpoint: before, .. }) = before
+                && before.device == checkpoint.device
+            {
                 self.since(pass, &before, checkpoint);
             }
         } else if ring.same(checkpoint.epoch, &hash) == Some(false) {
@@ -237,11 +241,16 @@ impl Checker {
         });
         let place = pass.place.clone();
         let found = before.map(|mut chain| chain.follow(checkpoint, bytes));
-        if begin.is_some_and(|(follows, _)| follows) {
+        if begin.is_some_and(|(follows, _)| follows) && pass.seals.ring.former.is_none() {
             pass.seals.ring.from_certificate = true;
         }
+        let behind = Chain::behind(checkpoint, bytes);
         match (found, begin) {
             (Some(Ok(())), _) | (None, Some((true, false))) => {}
+            // What an earlier file has, byte for byte: what there was to say of it was said.
+            (None, _) if pass.seals.ring.same(epoch, &behind.previous) == Some(true) => {}
+            // Another key of the device certified it: that was said.
+            (Some(Err(Break::Foreign)), Some((true, _))) => {}
             (Some(Err(Break::Key | Break::Previous)), Some((true, _))) | (None, Some((true, true))) => {
                 let detail = format!(
                     "from epoch {epoch} on the ring is sealed by a new chain of keys: the device had lost its sealing \
@@ -270,7 +279,7 @@ impl Checker {
             }
             (None, _) => {}
         }
-        pass.seals.chain = Some(Chain::behind(checkpoint, bytes));
+        pass.seals.chain = Some(behind);
     }
 
     /// Does it stand where it says, and is the head there the one it has?

@@ -7,6 +7,11 @@ use super::*;
 #[path = "../../../../firmware/export/tests/common/sealed.rs"]
 mod fixture;
 
+use std::ops::ControlFlow;
+
+use super::super::evidence::{Evidence, Record, Sink};
+use crate::outcome::Failure;
+use aegis_cose::device_id;
 use aegis_export::Entry;
 use fixture::{RING_ID, Running, Sealed};
 
@@ -579,4 +584,95 @@ fn an_agent_that_stopped_in_order_may_be_silent() {
         assert_eq!(codes(&report), if stops { &[][..] } else { &["not-sealed"] });
         assert_eq!(notes(&report).contains(&"agent-stopped"), stops);
     }
+}
+
+#[test]
+fn a_ring_that_outlived_the_key_of_its_device_says_so() {
+    let stick = Stick::new();
+    let mut old = Sealed::new(1 << 20);
+    epochs(&mut old, 1, &[10, 10]);
+    let (before, ..) = old.export(Request::from(1), 0);
+    let before = stick.put("before", &before.concat());
+    // The data disk was replaced: the ring is there, the key, the sealing state and the cursor are not.
+    let mut new = old.copy();
+    (new.key, new.vault) = ([43; 32], fixture::Vault::default());
+    new.boot(2).stop();
+    // Before the new key sealed anything, and after it.
+    let (early, from, epoch) = new.export(Request::from(1), 0);
+    let early = stick.put("early", &early.concat());
+    assert_eq!(found(std::slice::from_ref(&early)), ["device-rekeyed"]);
+    epochs(&mut new, 3, &[5, 5]);
+    let (all, resume, next_epoch) = new.export(Request::from(1), 0);
+    let all = stick.put("all", &all.concat());
+    let (rest, ..) = new.export(Request::from(from), epoch);
+    let rest = stick.put("rest", &rest.concat());
+    epochs(&mut new, 4, &[5]);
+    let (later, ..) = new.export(Request::from(resume), next_epoch);
+    let later = stick.put("later", &later.concat());
+    for files in [
+        &[&all][..],
+        &[&later, &all],
+        &[&all, &before, &later],
+        &[&rest, &early],
+        &[&early, &all, &later, &rest, &before],
+    ] {
+        let files: Vec<PathBuf> = files.iter().map(|path| (*path).clone()).collect();
+        let report = check(&files);
+        assert_eq!(codes(&report), ["device-rekeyed"], "{files:?}: {:?}", report.findings.problems);
+        assert!(!report.findings.tampering(), "what it holds may still be shown");
+        let json = report::json(&report);
+        assert_eq!((&json["signatures"], &json["seals"]), (&"good".into(), &"restarted".into()));
+        let sealing = json["sealing"].as_array().expect("a list").iter();
+        let by_new = sealing.filter(|ring| ring["device"] != crate::hex::encode(&device_id(&old.key().pk)));
+        for ring in by_new {
+            assert_eq!(ring["from_certificate"], false, "its first epochs are by the other key");
+        }
+        let detail = &report.findings.problems[0].detail;
+        for device in [&old, &new] {
+            assert!(detail.contains(&crate::hex::encode(&device_id(&device.key().pk))), "{detail}");
+        }
+        read_again(&report);
+    }
+    // What goes on behind it needs nothing of the old key.
+    assert_eq!(found(&[later]), [""; 0]);
+    // The old seals still vouch for the events before, and have to be whole.
+    let tape = Tape::of(&new);
+    assert_eq!(found(&[stick.put("tape", &tape.export(&new))]), ["device-rekeyed"]);
+    type Attack = fn(&mut Tape);
+    let cases: &[(&str, Attack, &str)] = &[
+        ("an event before it", |tape| tape.edit(3), "checkpoint-mismatch"),
+        ("a seal left out", |tape| drop(tape.parts.remove(tape.checkpoints()[0])), "checkpoint-missing"),
+        (
+            "a seal that no key made",
+            |tape| {
+                let at = tape.checkpoints()[1];
+                if let Part::Record { bytes, .. } = &mut tape.parts[at] {
+                    *bytes.last_mut().expect("a record") ^= 1;
+                }
+            },
+            "bad-signature",
+        ),
+    ];
+    for (name, attack, expected) in cases {
+        let mut tape = tape.clone();
+        attack(&mut tape);
+        let found = found(&[stick.put("forged", &tape.export(&new))]);
+        assert!(found.contains(expected), "{name}: {found:?}");
+    }
+}
+
+/// Reads all events a second time.
+fn read_again(report: &Report) {
+    struct Count(u64);
+    impl Sink for Count {
+        fn take(&mut self, _: &Record<'_>) -> Result<ControlFlow<()>, Failure> {
+            self.0 += 1;
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+    let mut count = Count(0);
+    Evidence::of(report)
+        .and_then(|evidence| evidence.read("counting", &mut count))
+        .unwrap_or_else(|failure| panic!("{}", failure.message()));
+    assert_eq!(count.0, report.books.total);
 }

@@ -68,6 +68,7 @@ const CASES: &[Case] = &[
     ),
     ("damaged", |v| v.ring.damaged = 2, &[], &["ring-damaged"], "2 events"),
     ("a little late", |v| v.seal.since = Some(70), &[], &[], ""),
+    ("full: no epoch is promised", |v| (v.seal.since, v.seal.promise) = (Some(7100), 0), &[], &[], ""),
     ("late", |v| v.seal.since = Some(71), &["checkpoint-late"], &[], "71 s old, one every 60 is promised"),
     ("none yet", |v| (v.seal.state, v.seal.since) = (Seal::Starting, None), &[], &[], ""),
     ("not sealed", |v| (v.seal.state, v.seal.since) = (Seal::Failed, Some(999)), &["not-sealed"], &[], ""),
@@ -172,10 +173,46 @@ fn what_is_on_its_way_is_not_missing() {
         for (millis, seen, written, lost, certain) in *looks {
             let books = Accounts { seen: *seen, written: *written, lost: [*lost, 0, 0, 0] };
             assert_eq!(
-                settling.look(Duration::from_millis(*millis), &books),
+                settling.look(Duration::from_millis(*millis), &books, 0),
                 *certain,
                 "{case} at {millis} ms"
             );
         }
+    }
+}
+
+/// The books of a device that has nothing to write balance also while its disk is dead.
+#[test]
+fn whether_writes_still_fail_is_waited_for() {
+    let books = Accounts { seen: 10, written: 9, lost: [1, 0, 0, 0] };
+    for (errors, millis, certain) in [(0, 0, Some(0)), (1, 0, None), (1, 1_400, None), (1, 1_500, Some(0))] {
+        let look = Settling::default().look(Duration::from_millis(millis), &books, errors);
+        assert_eq!(look, certain, "{errors} errors, at {millis} ms");
+    }
+}
+
+/// Events that wait for a ring that takes nothing stand still, and are none that went missing.
+#[test]
+fn what_waits_for_the_ring_is_not_missing() {
+    for (level, errors_now, missing, wanted) in [
+        (Level::Normal, 0, 3, 3),
+        (Level::Critical, 0, 3, 3),
+        (Level::Full, 0, 3, 0),
+        (Level::Normal, 2, 3, 0),
+        (Level::Full, 2, -1, -1),
+    ] {
+        let mut vitals = Vitals { ring: ring(level, 99), errors_now, ..well() };
+        vitals.accounts.seen += 3;
+        vitals.found_missing(missing);
+        let case = format!("{level}, {errors_now} errors, {missing} missing");
+        assert_eq!(vitals.missing, wanted, "{case}");
+        let told = findings(&vitals).iter().any(|found| matches!(found.code, "unaccounted" | "over-counted"));
+        assert_eq!(told, wanted != 0, "{case}");
+        assert_eq!(
+            vitals.lines()[0].contains("on their way 3"),
+            wanted <= 0,
+            "{case}: {}",
+            vitals.lines()[0]
+        );
     }
 }

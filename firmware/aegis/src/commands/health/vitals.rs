@@ -96,11 +96,14 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Takes a look; what is missing, once that is certain: nothing, or the books stood still for a while.
-    pub(super) fn look(&mut self, now: Duration, books: &Accounts) -> Option<i128> {
+    /// Takes a look; what is missing, once that is certain: nothing, or the books stood still for a while. Where writes to
+    /// the ring failed before, it takes as long as it takes the agent to fail again, if it still does.
+    pub(super) fn look(&mut self, now: Duration, books: &Accounts, errors: u64) -> Option<i128> {
         let missing = i128::from(books.seen) - i128::from(books.written) - i128::from(books.total_lost());
         match &self.last {
-            _ if missing == 0 => Some(0),
+            _ if missing == 0 => {
+                (errors == 0 || now >= Duration::from_millis(limits::HEALTH_ERRORS_MILLIS)).then_some(0)
+            }
             Some((since, same)) if same == books => (now.saturating_sub(*since)
                 >= Duration::from_millis(limits::HEALTH_STILL_MILLIS))
             .then_some(missing),
@@ -167,10 +170,10 @@ impl Vitals {
                 state: last.seal.state,
                 epoch: last.seal.epoch,
                 since: last.seconds_since_checkpoint(),
-                promise: last.setup.checkpoint_seconds.into(),
+                promise: last.promised_seconds().into(),
             },
             config: format!("{}: {}", last.setup.source(), last.setup),
-            config_pending: is_pending(&last.setup, loaded),
+            config_pending: last.setup != Setup::of(loaded),
             config_fault: loaded.fault.clone(),
             mode: last.mode(),
             reason: last.reason(),
@@ -181,6 +184,13 @@ impl Vitals {
             errors_now: last.ring.errors.saturating_sub(first.ring.errors),
             ..Self::default()
         }
+    }
+
+    /// What was found to be missing. While the ring takes nothing (it is full and told to stop, or its disk fails) what stands
+    /// still waits for it: it is on its way, and counted as lost only when there is no room left to wait in.
+    pub(super) fn found_missing(&mut self, missing: i128) {
+        let waits = self.ring.level == Level::Full || self.errors_now > 0;
+        self.missing = if waits { missing.min(0) } else { missing };
     }
 
     /// Lost in this boot, by cause.
@@ -287,21 +297,17 @@ impl Seal {
     fn line(&self) -> String {
         let since = self.since.map_or("none yet".into(), |since| format!("{since} s ago"));
         let (epoch, state, promise) = (self.epoch, self.state.name(), self.promise);
-        format!("seal    {state}, epoch {epoch}, last checkpoint {since}, every {promise} s promised")
+        let promised =
+            if promise > 0 { format!("every {promise} s promised") } else { "none promised".into() };
+        format!("seal    {state}, epoch {epoch}, last checkpoint {since}, {promised}")
     }
 
     /// The last checkpoint is older than is promised. Of one that can't be made that is said elsewhere.
     pub(super) fn is_late(&self) -> bool {
-        matches!(self.state, State::Starting | State::Sealed | State::Unwiped)
+        self.promise > 0
+            && matches!(self.state, State::Starting | State::Sealed | State::Unwiped)
             && self
                 .since
                 .is_some_and(|since| since > self.promise.saturating_add(limits::CHECKPOINT_LATE_SECONDS))
     }
-}
-
-/// Something else is configured than the agent was started with.
-fn is_pending(setup: &Setup, loaded: &Loaded) -> bool {
-    let ring = &loaded.config.ring;
-    (setup.source(), setup.sync(), setup.full(), setup.checkpoint_seconds)
-        != (loaded.source.name(), ring.sync.name(), ring.full.name(), ring.checkpoint_seconds)
 }

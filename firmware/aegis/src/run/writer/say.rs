@@ -44,6 +44,7 @@ impl Writer<'_> {
     pub(super) fn try_to_go_on(&mut self) -> Result<(), Refused> {
         let percent = self.tools.ring.stats().unexported_percent();
         self.shared.full.store(false, Release);
+        self.tools.sealing.catch_up(&mut self.tools.ring);
         let level = self.watch.level(self.tools.ring.level_changed(), false);
         let now = RingLevelAt::now(level.unwrap_or(Level::Critical), percent);
         for RingLevelAt { at, level, percent } in [self.unsaid, Some(now)].into_iter().flatten() {
@@ -59,6 +60,8 @@ impl Writer<'_> {
             self.unsaid = None;
         }
         console::warn(format_args!("the ring has room again: events are recorded"));
+        // From now on epochs are promised again.
+        self.checkpoint_at = boottime();
         self.publish();
         Ok(())
     }

@@ -114,7 +114,12 @@ impl Bench {
     }
 
     /// Ends it as the reader does; true when it ended well.
-    fn end(mut self) -> bool {
+    fn end(self) -> bool {
+        self.end_with(0)
+    }
+
+    /// As [`end`](Self::end), of a writer that had to allocate so often.
+    fn end_with(mut self, allocations: u64) -> bool {
         self.signal();
         while !self.input.is_empty() {
             std::thread::sleep(Duration::from_millis(1));
@@ -127,7 +132,7 @@ impl Bench {
         self.shared.closed.store(true, Release);
         self.input.writer.unpark();
         self.writer.join().unwrap();
-        assert_eq!(self.shared.writer_allocations.load(Relaxed), 0, "the writer allocates");
+        assert_eq!(self.shared.writer_allocations.load(Relaxed), allocations, "the writer allocates");
         !self.shared.writer_failed.load(Relaxed)
     }
 }
@@ -267,6 +272,59 @@ fn a_ring_that_is_full_to_the_end_counts_what_it_refuses() {
     let kinds: Vec<Kind> = found.events.iter().rev().map(|(_, kind, _)| *kind).take(5).collect();
     assert_eq!(kinds, [Kind::Stop, Kind::Accounts, Kind::Start, Kind::RingLevel, Kind::RingLevel]);
     assert_eq!(found.levels()[2..], [Level::Full, Level::Full, Level::Normal]);
+    assert!(found.clean && found.is_sealed());
+}
+
+/// What is kept for the agent in a ring that stops is not for empty epochs: that it is full is said there, and no epoch promised.
+#[test]
+fn a_ring_that_its_own_checkpoints_fill_says_so_too() {
+    let directory = new_ring();
+    let mut bench = Bench::start(directory.path(), 1, Full::Stop, 1, SyncMode::Each);
+    let shared = bench.shared;
+    let left = || shared.ring_capacity.load(Relaxed) - shared.ring_used.load(Relaxed);
+    while left() > 12 << 10 {
+        let far = left() > 128 << 10;
+        assert!(bench.count_one());
+        bench.until(|shared| far || shared.durable.load(Relaxed) == shared.taken.load(Relaxed));
+    }
+    bench.until(|shared| shared.full.load(Relaxed) && shared.seal() == Seal::Sealed);
+    let full_at = Instant::now();
+    bench.until(|_| full_at.elapsed() > Duration::from_millis(500));
+    let at = shared.sealing.at.load(Relaxed);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!((shared.sealing.at.load(Relaxed), shared.seal()), (at, Seal::Sealed), "no empty epochs");
+    assert!(bench.end());
+    let found = found(directory.path());
+    assert_eq!(found.levels().last(), Some(&Level::Full));
+    assert!(matches!(found.events.last(), Some((_, Kind::Stop, _))));
+    let promised = found.checkpoints.iter().rev().skip(1).map(|checkpoint| checkpoint.period);
+    assert_eq!(promised.take(2).collect::<Vec<_>>(), [0, 1]);
+}
+
+/// A checkpoint was signed, and the power failed before the ring had it; then there is no room for it.
+#[test]
+fn a_checkpoint_that_is_to_be_redone_in_a_full_ring_comes_before_what_it_does_not_cover() {
+    let directory = new_ring();
+    let path = directory.path();
+    let mut bench = Bench::start(path, 1, Full::Stop, 3600, SyncMode::WINDOW);
+    while bench.count_one() {}
+    assert!(bench.end());
+    let full = std::fs::read(path.join("ring")).unwrap();
+    {
+        let options = Options { sync: SyncMode::WINDOW, full: Full::Stop, exported: u64::MAX };
+        let buffer = vec![0; limits::COMMIT_BYTES].leak();
+        let mut ring = Ring::open_with(ring_device(path), [2; 16], buffer, options).unwrap();
+        let mut sealing = Sealing::in_directory(&mut ring, path, [2; 16], 0);
+        sealing.checkpoint(&mut ring, false).unwrap();
+    }
+    std::fs::write(path.join("ring"), full).unwrap();
+
+    let bench = Bench::start(path, 3, Full::Stop, 3600, SyncMode::WINDOW);
+    assert!(bench.shared.full.load(Relaxed));
+    bench.export(u64::MAX);
+    bench.until(|shared| !shared.full.load(Relaxed));
+    assert!(bench.end_with(1), "for the chain that it could not go on with before");
+    let found = found(path);
     assert!(found.clean && found.is_sealed());
 }
 

@@ -117,8 +117,10 @@ impl Places for &Platter {
     }
 
     fn write(&self, place: usize, bytes: &[u8; PLACE_BYTES]) -> io::Result<()> {
-        // A write that fails may have done its work.
-        self.seen.borrow_mut()[place * PLACE_BYTES..][..PLACE_BYTES].copy_from_slice(bytes);
+        // A write that fails may have done its work; without power none does.
+        if *self.steps.borrow() <= self.cut {
+            self.seen.borrow_mut()[place * PLACE_BYTES..][..PLACE_BYTES].copy_from_slice(bytes);
+        }
         self.step()
     }
 
