@@ -254,10 +254,7 @@ impl Checker {
             let Some(key) = &key else { continue };
             match open_item(bytes, key) {
                 Err(error) => {
-                    match former(bytes, &survey.device, &survey.ring) {
-                        Some(item) => self.former(&mut pass, &item, bytes),
-                        None => self.item_error(&pass, error),
-                    }
+                    self.not_this_keys(&mut pass, error, bytes);
                     pass.items.update(bytes);
                 }
                 Ok(Item::Segment(segment)) => {

@@ -6,11 +6,13 @@ pub(crate) const INCLUDE_DEPTH: usize = 8;
 pub(crate) const FILES: usize = 64;
 /// Most parameters of a template.
 pub(crate) const PARAMETERS: usize = 32;
+/// Longest word that is looked for among those that are known, bytes.
+pub(crate) const SUGGESTED: usize = 128;
 /// Most items that one item of a template becomes: the most that a rule could hold.
 pub(crate) const ITEMS: usize = aegis_policy::limits::ENTRIES;
 /// Longest item that a template makes, bytes: more than any path.
 pub(crate) const ITEM_BYTES: usize = 1024;
-/// Most items of lists that the templates of a policy make in all.
+/// Most items of lists that the templates of a policy make in all; a long one counts once for every 64 bytes.
 pub(crate) const FILLED: usize = 1 << 20;
 /// Width of a formatted line, columns.
 pub(crate) const WIDTH: usize = 110;

@@ -242,8 +242,9 @@ impl Reading {
                 Item::Use(r#use) => {
                     used.insert(template(&templates, r#use)?.name.value.as_str());
                     for rule in fill(template(&templates, r#use)?, r#use)? {
-                        filled += rule.operations.len() + rule.paths.len() + rule.tags.len();
-                        if filled > bounds::FILLED {
+                        let rule = rule?;
+                        filled += weight(&rule);
+                        if filled > bounds::FILLED || rules.len() >= limits::RULES {
                             return Err(too_many(&rule.name).also(r#use.at, "the template is used here"));
                         }
                         rules.push((rule, Some(r#use.at)));
@@ -379,6 +380,12 @@ fn template<'t>(templates: &BTreeMap<&str, &'t Template>, r#use: &Use) -> Read<&
         let message = format!("there is no template \"{}\"{}", name.value, suggest(&name.value, &known));
         SourceError::new(name.at, message)
     })
+}
+
+/// What the lists of a rule that a template made take, in items of up to 64 bytes.
+fn weight(rule: &RawRule) -> usize {
+    let lists = rule.workloads.iter().flatten().chain(&rule.operations).chain(&rule.paths).chain(&rule.tags);
+    lists.map(|item| 1 + item.value.len() / 64).sum()
 }
 
 /// A file that is only included may name workloads that are declared elsewhere, and applies to ones it does not know.

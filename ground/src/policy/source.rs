@@ -275,8 +275,10 @@ impl<'s> Fields<'s> {
 
 /// ` (did you mean "x"?)`, or the list of what is known when nothing is near.
 pub(super) fn suggest(found: &str, known: &[&str]) -> String {
+    // The distance takes time and memory by the product of both: nobody mistypes what is longer.
     let near = known
         .iter()
+        .filter(|known| found.len().max(known.len()) <= limits::SUGGESTED)
         .map(|known| (strsim::damerau_levenshtein(found, known), known))
         .min()
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4);

@@ -60,8 +60,11 @@ fn texts(rule: &RawRule) -> impl Iterator<Item = &Text> {
     [&rule.name, &rule.action].into_iter().chain(lists)
 }
 
-/// The rules that a use makes.
-pub(super) fn fill(template: &Template, r#use: &Use) -> Read<Vec<RawRule>> {
+/// The rules that a use makes, one at a time: whoever takes them stops when they are too many.
+pub(super) fn fill<'t>(
+    template: &'t Template,
+    r#use: &'t Use,
+) -> Read<impl Iterator<Item = Read<RawRule>> + 't> {
     let known: Vec<&str> = template.parameters.iter().map(|name| name.value.as_str()).collect();
     let mut arguments: BTreeMap<&str, &[String]> = BTreeMap::new();
     let mut single: Vec<&str> = Vec::new();
@@ -91,11 +94,10 @@ pub(super) fn fill(template: &Template, r#use: &Use) -> Read<Vec<RawRule>> {
         return Err(SourceError::new(r#use.at, message).also(missing.at, "the parameter"));
     }
     let filling = Filling { arguments, single };
-    template
-        .rules
-        .iter()
-        .map(|rule| filling.rule(rule).map_err(|error| error.also(r#use.at, "the template is used here")))
-        .collect()
+    let rules = template.rules.iter();
+    Ok(rules.map(move |rule| {
+        filling.rule(rule).map_err(|error| error.also(r#use.at, "the template is used here"))
+    }))
 }
 
 struct Filling<'u> {
@@ -147,30 +149,36 @@ impl Filling<'_> {
     /// What one item becomes: at least one, since no list of arguments is empty.
     fn item(&self, text: &Text) -> Read<Vec<Text>> {
         let mut made = vec![String::new()];
+        // Of the longest one: it is refused before any is made that is too long.
+        let mut bytes = 0;
         for piece in pieces(text)? {
-            match piece {
-                Piece::Plain(plain) => made.iter_mut().for_each(|text| text.push_str(plain)),
-                Piece::Gap(name) => {
-                    let values = self.arguments.get(name).copied().unwrap_or_default();
-                    if made.len().saturating_mul(values.len()) > limits::ITEMS {
-                        let message = format!("it becomes more than {} items", limits::ITEMS);
-                        return Err(SourceError::new(text.at, message));
-                    }
-                    if made.first().is_some_and(|text| text.len() > limits::ITEM_BYTES) {
-                        continue; // refused below
-                    }
+            let one;
+            let values = match piece {
+                Piece::Plain(plain) => {
+                    one = [plain.to_owned()];
+                    &one
+                }
+                Piece::Gap(name) => self.arguments.get(name).copied().unwrap_or_default(),
+            };
+            if made.len().saturating_mul(values.len()) > limits::ITEMS {
+                let message = format!("it becomes more than {} items", limits::ITEMS);
+                return Err(SourceError::new(text.at, message));
+            }
+            bytes += values.iter().map(String::len).max().unwrap_or(0);
+            if bytes > limits::ITEM_BYTES {
+                let message = format!("it becomes longer than {} bytes", limits::ITEM_BYTES);
+                return Err(SourceError::new(text.at, message));
+            }
+            match values {
+                [value] if value.is_empty() => {}
+                [value] => made.iter_mut().for_each(|text| text.push_str(value)),
+                values => {
                     made = made
                         .iter()
                         .flat_map(|before| values.iter().map(move |value| format!("{before}{value}")))
                         .collect();
                 }
             }
-        }
-        if made.iter().any(|value| value.len() > limits::ITEM_BYTES) {
-            return Err(SourceError::new(
-                text.at,
-                format!("it becomes longer than {} bytes", limits::ITEM_BYTES),
-            ));
         }
         Ok(made.into_iter().map(|value| Placed { at: text.at, value }).collect())
     }

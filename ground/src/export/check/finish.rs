@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aegis_event::GapCause;
 use aegis_export::{Ending, Id};
 
-use super::{Checked, Checker, missing};
+use super::{Checked, Checker, RingSeals, missing};
 use crate::export::books::{BootKey, Breach};
 use crate::export::problem::Code;
 use crate::hex;
@@ -36,6 +36,7 @@ impl Checker {
             }
         }
         self.several_rings();
+        self.several_devices();
         self.seal_finish();
         let unsettled: Vec<_> = self
             .books
@@ -74,6 +75,32 @@ impl Checker {
         }
         for (code, place, detail) in notes {
             self.findings.note(code, "", place, detail);
+        }
+    }
+
+    /// A ring's id is drawn by lot: one that two devices wrote is one device with two keys, or a copy. That neither of them
+    /// says so is no reason to take both for whole.
+    fn several_devices(&mut self) {
+        let mut rings: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
+        for (device, ring) in self.rings.keys() {
+            rings.entry(*ring).or_default().push(*device);
+        }
+        for (ring, devices) in rings.iter().filter(|(_, devices)| devices.len() > 1) {
+            let said = devices
+                .iter()
+                .any(|device| self.seals.get(&(*device, *ring)).is_some_and(RingSeals::rekeyed));
+            if said {
+                continue;
+            }
+            let shown =
+                devices.iter().take(4).map(|device| hex::encode(device)).collect::<Vec<_>>().join(", ");
+            let more = if devices.len() > 4 { ", …" } else { "" };
+            let detail = format!(
+                "{} devices wrote it: {shown}{more}; one device that got a new key, or someone who signed a copy of the ring \
+                 with a key of his own. Which of them is the device's is for the pinned keys to say",
+                devices.len()
+            );
+            self.findings.problem(Code::DeviceRekeyed, "", format!("ring {}", hex::encode(ring)), detail);
         }
     }
 

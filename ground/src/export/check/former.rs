@@ -2,7 +2,7 @@
 
 use aegis_cose::public_key;
 use aegis_export::Id;
-use aegis_export::read::Item;
+use aegis_export::read::{Item, ItemError};
 use aegis_export::seal::{Certificate, Checkpoint};
 
 use super::{Checker, Pass};
@@ -23,8 +23,16 @@ pub(in crate::export) fn former(bytes: &[u8], device: &Id, ring: &Id) -> Option<
 }
 
 impl Checker {
+    /// An item that does not verify by the key of the file's device.
+    pub(super) fn not_this_keys(&mut self, pass: &mut Pass<'_>, error: ItemError, bytes: &[u8]) {
+        match former(bytes, &pass.survey.device, &pass.survey.ring) {
+            Some(item) => self.former(pass, &item, bytes),
+            None => self.item_error(pass, error),
+        }
+    }
+
     /// Takes such a record. Each device that sealed the ring is named once in a row, over all files.
-    pub(super) fn former(&mut self, pass: &mut Pass<'_>, item: &Item<'_>, bytes: &[u8]) {
+    fn former(&mut self, pass: &mut Pass<'_>, item: &Item<'_>, bytes: &[u8]) {
         let device = item.device();
         if pass.seals.ring.former.replace(device) != Some(device) {
             let detail = format!(

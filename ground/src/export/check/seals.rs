@@ -49,6 +49,11 @@ struct Bare {
 }
 
 impl RingSeals {
+    /// A file said that another device sealed it before.
+    pub(super) fn rekeyed(&self) -> bool {
+        self.former.is_some()
+    }
+
     /// No more files of this ring are to come: what was kept to hold them against is let go.
     pub(super) fn leave(&mut self) {
         (self.hashes, self.trees) = (VecDeque::new(), Trees::default());
@@ -240,17 +245,22 @@ impl Checker {
             (follows, certificate.previous.is_some())
         });
         let place = pass.place.clone();
-        let found = before.map(|mut chain| chain.follow(checkpoint, bytes));
+        let found = before.map(|mut chain| match chain.follow(checkpoint, bytes) {
+            // Epochs go on over a change of the device's key.
+            Err(Break::Foreign) if epoch > chain.next_epoch => Err(Break::Missing { from: chain.next_epoch }),
+            other => other,
+        });
         if begin.is_some_and(|(follows, _)| follows) && pass.seals.ring.former.is_none() {
             pass.seals.ring.from_certificate = true;
         }
         let behind = Chain::behind(checkpoint, bytes);
         match (found, begin) {
-            (Some(Ok(())), _) | (None, Some((true, false))) => {}
+            // By another key of the device: that was said.
+            (Some(Ok(())), _)
+            | (None, Some((true, false)))
+            | (Some(Err(Break::Foreign)), Some((true, _))) => {}
             // What an earlier file has, byte for byte: what there was to say of it was said.
             (None, _) if pass.seals.ring.same(epoch, &behind.previous) == Some(true) => {}
-            // Another key of the device certified it: that was said.
-            (Some(Err(Break::Foreign)), Some((true, _))) => {}
             (Some(Err(Break::Key | Break::Previous)), Some((true, _))) | (None, Some((true, true))) => {
                 let detail = format!(
                     "from epoch {epoch} on the ring is sealed by a new chain of keys: the device had lost its sealing \

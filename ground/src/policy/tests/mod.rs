@@ -302,6 +302,47 @@ fn templates_are_filled_and_resolved_to_one_source() {
 }
 
 #[test]
+fn templates_that_would_take_all_memory_are_refused() {
+    let head = "schema = 1\nname = \"p\"\nmode = \"audit\"\n[[workload]]\nname = \"*\"\n";
+    let rule = |name: &str, workloads: &str, path: &str| {
+        format!(
+            "[[template.rule]]\nname = \"{name}\"\nworkloads = [\"{workloads}\"]\naction = \"deny\"\n\
+             operations = [\"open\"]\npaths = [\"{path}\"]\n"
+        )
+    };
+    let with = |parameters: &str, rules: &str, with: &str| {
+        format!(
+            "{head}[[template]]\nname = \"t\"\nparameters = [{parameters}]\n{rules}\
+             [[use]]\ntemplate = \"t\"\nwith = {{ {with} }}\n"
+        )
+    };
+    let list = |count: usize| (0..count).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+    let many = |workloads: &str, path: &str| -> String {
+        (0..10_000).map(|n| rule(&format!("r{n}"), workloads, path)).collect()
+    };
+    let arguments = format!("a = [{0}], b = [{0}]", list(250));
+    // The first item is short, the others are not: 2^15 of them, of up to 1.5 MB.
+    let long = format!("a = [\"\", \"{}\"]", "x".repeat(100_000));
+    let (mistyped, parameter) = ("b".repeat(400_000), "a".repeat(400_000));
+    for (text, message) in [
+        (with("\"a\", \"b\"", &many("*", "/${a}${b}"), &arguments), "is more than the kernel's map holds"),
+        (with("\"a\", \"b\"", &many("${a}${b}", "/x"), &arguments), "is more than the kernel's map holds"),
+        (with("\"a\"", &rule("r", "*", &"${a}".repeat(15)), &long), "it becomes longer than 1024 bytes"),
+        (
+            with(
+                &format!("\"{parameter}\""),
+                &rule("r", "*", &format!("/${{{mistyped}}}")),
+                &format!("{parameter} = \"x\""),
+            ),
+            "has no parameter",
+        ),
+    ] {
+        let error = PolicySource::parse(&text).1.expect_err("refused");
+        assert!(error.message.contains(message), "{:.200}", error.message);
+    }
+}
+
+#[test]
 fn mistakes_in_templates_are_placed_there_and_where_they_are_used() {
     for (from, to, line, also, message) in [
         ("as = \"no\" }", "as = [\"no\"] }", 26, Some(17), "\"as\" is a list; one string is needed here"),
