@@ -79,16 +79,26 @@ fn without_its_own_storage_a_device_starts_no_workload() {
     let disk = device.join("data.img");
     let length = std::fs::metadata(&disk).expect("the data disk is there").len();
     std::fs::File::create(&disk).and_then(|file| file.set_len(length)).expect("the data disk is blank");
+    {
+        let (_slot, vm) = Bench::start(bench.demo("echo here").state(&device));
+        let run = vm.finish().expect("watched");
+        assert_eq!((run.end, run.exit, run.mode()), (End::Ran, None, Some("audit-only")));
+        assert!(run.stdout().expect("there").is_empty(), "no workload was started");
+        // Whom exports are encrypted to was said on that disk: none is made, and the evidence stays in the ring.
+        assert!(run.exports.is_empty(), "{:?}", run.exports);
+        let console = std::fs::read_to_string(run.console()).expect("the console");
+        assert!(console.contains("no-storage"), "{console}");
+    }
+    // A new disk. What is in the ring is not whole: it is signed by a key that nobody knows yet, and what the device sealed
+    // before is by others. That is said, and nothing worse.
+    std::fs::remove_file(&disk).expect("the blank one is taken out");
     let (_slot, vm) = Bench::start(bench.demo("echo here").state(&device));
     let run = vm.finish().expect("watched");
-    assert_eq!((run.end, run.exit, run.mode()), (End::Ran, None, Some("audit-only")));
-    assert!(run.stdout().expect("there").is_empty(), "no workload was started");
-    // Evidence is still written and carried out: the cursor is gone, so all that the ring has. It is not whole: it is signed
-    // by a key that nobody knows yet, and what the device sealed before is by another. That is said, and nothing worse.
+    assert_eq!((run.end, run.exit), (End::Ran, Some(0)));
     let report = Evidence::report(&run.exports);
     let problems = report["problems"].as_array().expect("problems");
     assert!(!problems.is_empty(), "{report}");
     assert!(problems.iter().all(|problem| problem["code"] == "device-rekeyed"), "{report}");
     assert!(report["whole"] == false && report["chain"] == "good", "{report}");
-    assert_eq!(report["events"]["by_kind"]["start"], 2, "{report}");
+    assert_eq!(report["events"]["by_kind"]["start"], 3, "{report}");
 }

@@ -1,6 +1,6 @@
 //! Sticks that come late, go early, or are meant to harm.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aegis_qemu::{Cache, Stick, StickFs, Throttle};
 use aegis_tests::{Bench, Evidence, Rule, hostile};
@@ -157,9 +157,7 @@ fn a_stopped_console_does_not_stop_the_boot() {
         machine = machine.stick_file(format!("a-bundle-with-a-long-name-to-speak-of-{number}.aegis"), &junk);
     }
     let (_slot, mut vm) = Bench::start(machine);
-    // All the boot long; a boot that it stops is never ready.
-    let end = Instant::now() + Duration::from_mins(5);
-    while vm.ready().is_none() && Instant::now() < end {
+    for _ in 0..60 {
         vm.type_text("\x13").expect("typed");
         vm.run_for(Duration::from_millis(100)).expect("it runs");
     }
