@@ -49,9 +49,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         say(&exported.to_json().to_string())?;
     }
     match (exported.damage, exported.left) {
-        (Some(damage), _) => Err(Failure::refused(format!(
-            "ring: can't be read further: {damage} (the export holds what is before it, and says so)"
-        ))),
+        (Some(damage), _) => Err(unreadable(&damage)),
         (None, Some(left)) => Err(Failure::refused(format!("export: {left}"))),
         (None, None) => Ok(()),
     }
@@ -75,9 +73,7 @@ pub(crate) fn to_stick(to: &Path) -> Result<Option<String>, Failure> {
             log::warn!("export: {damage}; the next one goes on where the ring is by then");
             Ok(None)
         }
-        (Some(damage), _) => Err(Failure::refused(format!(
-            "ring: can't be read further: {damage} (the export holds what is before it, and says so)"
-        ))),
+        (Some(damage), _) => Err(unreadable(&damage)),
         (None, Some(left)) => {
             log::warn!("export: {left}");
             Ok((!left.late).then(|| left.to_string()))
@@ -130,6 +126,12 @@ struct Plan<'o> {
     certificate: Option<Vec<u8>>,
     policy: Option<Policy>,
     recipients: Vec<Recipient>,
+}
+
+fn unreadable(damage: &str) -> Failure {
+    Failure::refused(format!(
+        "ring: can't be read further: {damage} (the export holds what is before it, and says so)"
+    ))
 }
 
 fn failed(what: &str, error: &dyn core::fmt::Display) -> Failure {
