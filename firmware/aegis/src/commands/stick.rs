@@ -333,7 +333,7 @@ impl Stick {
 
     /// What was not exported yet, if there is anything.
     fn export(&self, out: &Path) -> Outcome {
-        settle();
+        wait_for_flush();
         match ring() {
             Some(ring) if ring.has_more() => self.evidence(out).map_err(|failure| {
                 if self.device.is_there() { failure } else { self.fault("pulled", &failure) }
@@ -349,7 +349,7 @@ impl Stick {
 
 /// There are events that were not exported, or may be.
 fn has_evidence() -> bool {
-    settle();
+    wait_for_flush();
     ring().is_some_and(|ring| ring.has_more())
 }
 
@@ -380,7 +380,7 @@ fn ring() -> Option<Ring> {
 }
 
 /// Waits, for a moment, until what was just reported is on disk, so that it goes out with this stick already.
-fn settle() {
+fn wait_for_flush() {
     let end = Instant::now() + Duration::from_millis(limits::FLUSH_MILLIS);
     while let Ok(status) = control::ask_status() {
         if status.in_flight() == 0 || Instant::now() >= end {
