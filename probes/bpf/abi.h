@@ -7,21 +7,32 @@
 #ifndef AEGIS_ABI_H
 #define AEGIS_ABI_H
 
-#define AEGIS_ABI_VERSION 3
+#define AEGIS_ABI_VERSION 4
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
 #define AEGIS_PATH_MAX 256
 #define AEGIS_COMM_MAX 16
 #define AEGIS_NOTE_MAX 512
+#define AEGIS_TEXT_MAX 64
 #define AEGIS_WORKLOADS_MAX 256       /* workload slots; slot 0 is the self-test's */
 #define AEGIS_WORKLOAD_NAME_MAX 64
-#define AEGIS_RULES_MAX 65536         /* entries of one rule set */
-#define AEGIS_RULE_NAMES_MAX 65536    /* names of one rule set */
+#define AEGIS_RULES_MAX 69632         /* entries of one rule set: a policy's 65,536, the self-test's and self-protection's */
+#define AEGIS_NAMES_MAX 131072        /* entries of one set of names: a path, and its last component */
+#define AEGIS_RULE_NAMES_MAX 65540    /* names of one rule set: a policy's 65,536 and our own */
 #define AEGIS_RULE_NAME_MAX 32
+#define AEGIS_NETS_MAX 4096           /* address prefixes of one rule set, over all workloads */
+#define AEGIS_NET_RULES_MAX 16        /* rules that speak of one prefix */
+#define AEGIS_HASHES_MAX 4096         /* program digests of one rule set, over all workloads */
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
+#define AEGIS_WALK_MAX 64             /* components and mounts from a file up to the root of all */
+#define AEGIS_NAME_DEPTH_MAX 16       /* components of a path that is known by name, below its file system's root */
+#define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
+#define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
 #define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */
 
 #define AEGIS_RULESET_SELFTEST 0 /* the rules of the self-test's cgroup; a policy's workloads count from 1 */
+#define AEGIS_RULESET_OTHERS 256 /* workloads that no pattern of the policy covers: self-protection only */
+#define AEGIS_RULESETS_MAX 257
 
 /* Record kinds: the numbers of `aegis_event::Kind`. */
 enum aegis_kind {
@@ -29,8 +40,27 @@ enum aegis_kind {
 	AEGIS_EXEC = 2,
 	AEGIS_EXIT = 3,
 	AEGIS_OPEN = 4,
-	AEGIS_EXEC_CHECK = 5,
-	AEGIS_CONNECT = 6,
+	AEGIS_EXEC_CHECK = 5,    /* a rule matched: a program, script interpreter, ELF loader or mapping as code */
+	AEGIS_CONNECT = 6,       /* also a message to an address, where a rule matched */
+	AEGIS_CREATE = 7,        /* file, directory, node, symbolic link */
+	AEGIS_UNLINK = 8,        /* also rmdir */
+	AEGIS_RENAME = 9,
+	AEGIS_LINK = 10,
+	AEGIS_SETATTR = 11,      /* chmod, chown, truncate, times */
+	AEGIS_SOCKET = 12,
+	AEGIS_BIND = 13,
+	AEGIS_LISTEN = 14,
+	AEGIS_ACCEPT = 15,
+	AEGIS_UNIX_CONNECT = 16, /* to a socket with a path */
+	AEGIS_PTRACE = 17,
+	AEGIS_MODULE = 18,
+	AEGIS_BPF = 19,
+	AEGIS_MOUNT = 20,
+	AEGIS_SIGNAL = 21,       /* to the agent */
+	AEGIS_ESCAPE = 22,       /* a task on its way out of its workload's cgroup by clone3(CLONE_INTO_CGROUP) */
+	AEGIS_PRIVILEGE = 23,
+	AEGIS_VOLUME = 24,       /* bytes read from and written to one open file, at its close */
+	AEGIS_FLOW = 25,         /* bytes of one socket, at its close */
 	AEGIS_NOTE = 32, /* an event encoded by one of Aegis's own commands */
 };
 
@@ -40,10 +70,88 @@ enum aegis_flags {
 	AEGIS_PATH_TRUNCATED = 1,
 	AEGIS_ARGV_TRUNCATED = 2,
 	AEGIS_GLASS_BROKEN = 4, /* audited only because the glass is broken: it would have been denied */
+	AEGIS_DEADMAN = 8,      /* audited only because the deadman fell: it would have been denied */
 };
 
-/* What a rule can speak of: index into `aegis_rule.verdict`. */
-enum aegis_operation { AEGIS_OP_OPEN_READ = 0, AEGIS_OP_OPEN_WRITE = 1, AEGIS_OP_EXEC = 2, AEGIS_OPERATIONS = 4 };
+/* What a rule can speak of, and which of several rules decides: the numbers of `aegis_policy::{Operation, Effect}`. */
+enum aegis_operation {
+	/* of files: index into `aegis_entry` */
+	AEGIS_OP_OPEN_READ = 0,
+	AEGIS_OP_OPEN_WRITE = 1,
+	AEGIS_OP_EXEC = 2,
+	AEGIS_OP_CHANGE = 3,
+	AEGIS_OP_UNIX_CONNECT = 4,
+	AEGIS_FILE_OPERATIONS = 6, /* room for one more */
+	/* of addresses */
+	AEGIS_OP_CONNECT = 8,
+	AEGIS_OP_BIND = 9,
+	/* of the kernel: index into `aegis_ruleset.surface`, less 16 */
+	AEGIS_OP_PTRACE = 16,
+	AEGIS_OP_MODULE = 17,
+	AEGIS_OP_BPF = 18,
+	AEGIS_OP_MOUNT = 19,
+	AEGIS_OP_SIGNAL = 20, /* self-protection's alone, as the next */
+	AEGIS_OP_ESCAPE = 21,
+	AEGIS_SURFACE_OPERATIONS = 6,
+};
+
+/* Greater beats lesser; among equals the rule with the lower index. */
+enum aegis_effect {
+	AEGIS_NO_EFFECT = 0,
+	AEGIS_EFFECT_AUDIT = 1,
+	AEGIS_EFFECT_ALLOW = 2,
+	AEGIS_EFFECT_TRIAL = 3,    /* a deny rule in audit mode: audited */
+	AEGIS_EFFECT_DENY = 4,
+	AEGIS_EFFECT_OVERRIDE = 5, /* an allow rule that says it beats deny */
+};
+
+/* By what a rule matched. */
+enum aegis_match {
+	AEGIS_MATCH_NONE = 0,
+	AEGIS_MATCH_OBJECT = 1,  /* device and inode of the file itself */
+	AEGIS_MATCH_TREE = 2,    /* of a directory above it */
+	AEGIS_MATCH_NAME = 3,    /* its path in its file system */
+	AEGIS_MATCH_NODE = 4,    /* number of a device node */
+	AEGIS_MATCH_HASH = 5,    /* digest of its content */
+	AEGIS_MATCH_NET = 6,     /* address, port, protocol */
+	AEGIS_MATCH_SURFACE = 7, /* the kernel's own surface */
+	AEGIS_MATCH_CGROUP = 8,  /* a cgroup that is not the workload's own */
+	AEGIS_MATCH_LIMIT = 9,   /* deeper than AEGIS_WALK_MAX, in a workload that subtree rules deny something to */
+};
+
+/* The hooks; index into `aegis_counters.hits`, and what a decision was made at. Names: probes/src/hooks.rs. */
+enum aegis_hook {
+	AEGIS_HOOK_PROCESS = 0,
+	AEGIS_HOOK_FILE_OPEN = 1,
+	AEGIS_HOOK_BPRM_CHECK = 2,
+	AEGIS_HOOK_SOCKET_CONNECT = 3,
+	AEGIS_HOOK_NOTE = 4,
+	AEGIS_HOOK_MMAP_FILE = 5,
+	AEGIS_HOOK_FILE_MPROTECT = 6,
+	AEGIS_HOOK_INODE_CREATE = 7, /* also mkdir, mknod, symlink */
+	AEGIS_HOOK_INODE_UNLINK = 8, /* also rmdir */
+	AEGIS_HOOK_INODE_RENAME = 9,
+	AEGIS_HOOK_INODE_LINK = 10,
+	AEGIS_HOOK_INODE_SETATTR = 11,
+	AEGIS_HOOK_INODE_COPY_UP = 12,
+	AEGIS_HOOK_SOCKET_CREATE = 13,
+	AEGIS_HOOK_SOCKET_BIND = 14,
+	AEGIS_HOOK_SOCKET_LISTEN = 15,
+	AEGIS_HOOK_SOCKET_ACCEPT = 16,
+	AEGIS_HOOK_SOCKET_SENDMSG = 17,
+	AEGIS_HOOK_UNIX_STREAM_CONNECT = 18,
+	AEGIS_HOOK_UNIX_MAY_SEND = 19,
+	AEGIS_HOOK_PTRACE = 20,
+	AEGIS_HOOK_MODULE = 21, /* kernel_read_file, kernel_load_data */
+	AEGIS_HOOK_BPF = 22,
+	AEGIS_HOOK_MOUNT = 23,  /* sb_mount, move_mount, sb_umount, sb_pivotroot */
+	AEGIS_HOOK_TASK_KILL = 24,
+	AEGIS_HOOK_TASK_ALLOC = 25,
+	AEGIS_HOOK_PRIVILEGE = 26,
+	AEGIS_HOOK_VOLUME = 27,
+	AEGIS_HOOK_FLOW = 28,
+	AEGIS_HOOKS = 32,
+};
 
 /* Head of every record in the ring buffer, 72 bytes. */
 struct aegis_record {
@@ -65,6 +173,33 @@ struct aegis_record {
 	__u8 comm[AEGIS_COMM_MAX];
 };
 
+struct aegis_rule_name {
+	__u8 name[AEGIS_RULE_NAME_MAX]; /* NUL padded */
+} __attribute__((aligned(8))); /* copied in words */
+
+/* What was decided and by what, as the kernel had it then: part of the evidence, whatever becomes of the rule set
+ * afterwards. Behind the head of every record that can carry a decision. */
+struct aegis_decision {
+	struct aegis_rule_name rule; /* NULs: no rule matched, and all below is 0 but for `hook` and `operation` */
+	__u8 operation;      /* enum aegis_operation */
+	__u8 hook;           /* enum aegis_hook */
+	__u8 match;          /* enum aegis_match */
+	__u8 reserved;
+	__u32 device;        /* of the matched key: device number of an object or tree; 0 else */
+	__u64 inode;         /* its inode; a device node's number; the cgroup's id */
+	__u8 policy_hash[8]; /* the first bytes of the bundle's SHA-256 */
+};
+
+struct aegis_file {
+	__u64 inode;
+	__u32 device; /* major << 20 | minor */
+	__u32 flags;  /* open: f_flags; create: mode; setattr: ia_valid; 0 else */
+	__u16 path_length; /* without NUL */
+	__u16 argv_length; /* exec only */
+	__u32 reserved;
+	__u8 path[AEGIS_PATH_MAX];
+};
+
 struct aegis_fork {
 	struct aegis_record head;
 	__u32 child_pid;
@@ -77,27 +212,22 @@ struct aegis_exit {
 	__u32 reserved;
 };
 
-struct aegis_file {
-	__u64 inode;
-	__u32 device; /* major << 20 | minor */
-	__u32 flags;  /* f_flags for open, 0 else */
-	__u16 path_length; /* without NUL */
-	__u16 argv_length; /* exec only */
-	__u32 reserved;
-	__u8 path[AEGIS_PATH_MAX];
-};
-
-/* A rule's name, NUL padded. In the record of a decision it is the name as it was when the kernel decided: part of the
- * evidence, whatever becomes of the rule set afterwards. */
-struct aegis_rule_name {
-	__u8 name[AEGIS_RULE_NAME_MAX];
-} __attribute__((aligned(8))); /* copied in words */
-
-/* kinds AEGIS_OPEN and AEGIS_EXEC_CHECK */
+/* kinds AEGIS_OPEN, AEGIS_EXEC_CHECK, AEGIS_CREATE, AEGIS_UNLINK, AEGIS_SETATTR, AEGIS_UNIX_CONNECT */
 struct aegis_access {
 	struct aegis_record head;
-	struct aegis_rule_name rule;
+	struct aegis_decision decision;
 	struct aegis_file file;
+};
+
+/* kinds AEGIS_RENAME, AEGIS_LINK */
+struct aegis_rename {
+	struct aegis_record head;
+	struct aegis_decision decision;
+	struct aegis_file file; /* as it was called before */
+	__u32 reserved;
+	__u16 to_truncated;     /* 1: `to` is its last component, or cut */
+	__u16 to_length;
+	__u8 to[AEGIS_PATH_MAX]; /* its new name */
 };
 
 struct aegis_exec {
@@ -106,14 +236,55 @@ struct aegis_exec {
 	__u8 argv[AEGIS_PATH_MAX];
 };
 
-/* No rule speaks of it yet; when one can, a struct aegis_rule_name goes behind the head as in aegis_access. */
-struct aegis_connect {
+/* kinds AEGIS_CONNECT, AEGIS_BIND, AEGIS_LISTEN, AEGIS_ACCEPT, AEGIS_SOCKET. Of a socket being made: port 0 and zeros. */
+struct aegis_network {
+	struct aegis_record head;
+	struct aegis_decision decision;
+	__u16 family;
+	__u16 port;     /* host order; connect, accept: the remote's, bind, listen: our own */
+	__u8 protocol;
+	__u8 type;      /* SOCK_* */
+	__u8 reserved[2];
+	__u8 address[16]; /* network order; first 4 bytes for AF_INET; zeros for another family */
+};
+
+/* kinds AEGIS_PTRACE, AEGIS_MODULE, AEGIS_BPF, AEGIS_MOUNT, AEGIS_SIGNAL, AEGIS_ESCAPE */
+struct aegis_surface {
+	struct aegis_record head;
+	struct aegis_decision decision;
+	__u32 number; /* ptrace: mode; module: enum kernel_read_file_id or kernel_load_data_id; bpf: command; mount: flags; signal */
+	__u32 target; /* process id of who is traced or signalled; 0 else */
+	__u16 text_length;
+	__u8 reserved[6];
+	__u8 text[AEGIS_TEXT_MAX]; /* module: last component of its file; mount: type, or what was called */
+};
+
+struct aegis_privilege {
+	struct aegis_record head;
+	__u32 old_uid;  /* effective, initial user namespace */
+	__u32 new_uid;
+	__u64 old_caps; /* effective */
+	__u64 new_caps;
+};
+
+struct aegis_volume {
+	struct aegis_record head;
+	struct aegis_file file; /* path: the last component */
+	__u64 read;             /* bytes */
+	__u64 written;
+};
+
+struct aegis_flow {
 	struct aegis_record head;
 	__u16 family;
-	__u16 port;     /* host order */
+	__u16 local_port;
+	__u16 remote_port;
 	__u8 protocol;
-	__u8 reserved[3];
-	__u8 address[16]; /* network order; first 4 bytes for AF_INET */
+	__u8 reserved;
+	__u8 local[16];
+	__u8 remote[16];
+	__u64 received; /* bytes of payload */
+	__u64 sent;
 };
 
 /* An event of `aegis load`, `aegis policy apply`, …: put into map `inbox`, sent by running program `note`. */
@@ -129,21 +300,104 @@ struct aegis_note {
 /* `cgroups`: HASH, cgroup id (u64) -> struct aegis_cgroup. A task belongs to its deepest registered ancestor. */
 struct aegis_cgroup {
 	__u32 slot;
-	__u32 ruleset[2]; /* which of the rules apply, per rule set */
+	__u32 ruleset[2]; /* which of the rules apply, per rule set: AEGIS_RULESET_* or a policy's workload */
 	__u32 reserved;
 };
 
-/* `rules_0`, `rules_1`: HASH, struct aegis_rule_key -> struct aegis_rule. The idle one is filled, then swapped. */
-struct aegis_rule_key {
-	__u64 inode;
-	__u32 device;  /* major << 20 | minor */
-	__u32 ruleset; /* AEGIS_RULESET_SELFTEST, or a policy's workload */
+/* Rules come in two sets: the idle one is filled, then swapped. Each set has six maps.
+ *
+ * `rules_0`, `rules_1`: HASH, struct aegis_object_key -> struct aegis_entry. */
+struct aegis_object_key {
+	__u64 inode;   /* of a device node: its number, as `device` has them */
+	__u32 device;  /* major << 20 | minor; of a device node: AEGIS_DEVICE_BLOCK or AEGIS_DEVICE_CHARACTER */
+	__u32 ruleset;
+};
+#define AEGIS_DEVICE_BLOCK 0xffffffff
+#define AEGIS_DEVICE_CHARACTER 0xfffffffe
+
+/* What rules say of one object: for itself, and, when it is a directory, for it and all that lies below it. */
+struct aegis_entry {
+	__u32 rule[AEGIS_FILE_OPERATIONS];        /* name index + 1, per operation; 0: none */
+	__u32 tree_rule[AEGIS_FILE_OPERATIONS];
+	__u8 effect[AEGIS_FILE_OPERATIONS];       /* enum aegis_effect, per operation */
+	__u8 tree_effect[AEGIS_FILE_OPERATIONS];
+	__u32 reserved;
 };
 
-struct aegis_rule {
-	__u32 rule[AEGIS_OPERATIONS];   /* name index + 1, per operation; 0: none */
-	__u8 verdict[AEGIS_OPERATIONS]; /* enum aegis_verdict, per operation */
+/* `names_0`, `names_1`: HASH, struct aegis_name_key -> struct aegis_entry. Paths, whether there or not, below the root
+ * of their file system; so a file made or put there later is covered from its first instant.
+ *
+ * Hashes are SipHash-1-3 (Aumasson, Bernstein; finalisation of 3 rounds) under `aegis_control.name_key` over 64-bit words:
+ *   component(name) = sip(length, the name in words, little-endian, zero padded)
+ *   path(0)         = sip(device, inode) of the file system's root
+ *   path(n)         = sip(path(n-1), component(n)) */
+struct aegis_name_key {
+	__u64 hash;
+	__u32 ruleset;
+	__u32 leaf; /* 1: `hash` is component(last); there is a path that ends so. The entry says nothing else. 0: a path */
+};
+
+/* `rulesets_0`, `rulesets_1`: ARRAY, AEGIS_RULESETS_MAX x struct aegis_ruleset. */
+struct aegis_ruleset {
+	__u32 features;  /* enum aegis_feature */
+	__u32 rate;      /* events a second, of each kind (matched by a rule or not); 0: no limit */
+	__u32 plain_devices[AEGIS_PLAIN_DEVICES_MAX]; /* no tree rule can be on or above these file systems; 0: none */
+	__u32 surface_rule[AEGIS_SURFACE_OPERATIONS]; /* name index + 1 */
+	__u8 surface_effect[AEGIS_SURFACE_OPERATIONS];
+	__u8 reserved[2];
+	/* The deadman: so many denials within so long, and this rule set only audits until the next policy. 0: none. */
+	__u64 deadman_denials;
+	__u64 deadman_window; /* ns */
+	/* written by the programs */
+	__u64 deadman_begun;  /* CLOCK_BOOTTIME ns of the window that runs */
+	__u64 deadman_count;
+	__u64 deadman_fell;   /* when it fell, CLOCK_BOOTTIME ns; 0: it did not */
+};
+
+enum aegis_feature {
+	AEGIS_HAS_TREES = 1,        /* subtree rules on directories that exist */
+	AEGIS_HAS_NAMES = 2,        /* paths by name */
+	AEGIS_HAS_NAME_TREES = 4,   /* subtrees by name */
+	AEGIS_HAS_NETS = 8,
+	AEGIS_HAS_HASHES = 16,
+	AEGIS_HAS_DENY_TREES = 32,  /* of the subtree rules, one denies: too deep is denied */
+	AEGIS_SELF_AUDIT = 64,      /* self-protection reports */
+	AEGIS_SELF_DENY = 128,      /* self-protection denies */
+};
+
+/* `nets_0`, `nets_1`: LPM_TRIE, struct aegis_net_key -> struct aegis_net: every rule that speaks of all of the prefix. */
+struct aegis_net_key {
+	__u32 prefix; /* bits that count: 64 + the address's */
+	__u32 ruleset;
+	__u32 family; /* AF_INET, AF_INET6; an IPv4 address in IPv6 clothes is AF_INET */
+	__u8 address[16];
+};
+
+struct aegis_net_rule {
+	__u32 rule;      /* name index + 1; 0: the end */
+	__u16 first_port;
+	__u16 last_port;
+	__u8 protocol;   /* IPPROTO_*; 0: any */
+	__u8 effect;
+	__u8 operations; /* 1: connect, 2: bind */
+	__u8 reserved;
+};
+
+struct aegis_net {
+	struct aegis_net_rule rules[AEGIS_NET_RULES_MAX];
+};
+
+/* `hashes_0`, `hashes_1`: HASH, struct aegis_hash_key -> struct aegis_hash. */
+struct aegis_hash_key {
+	__u8 digest[32]; /* SHA-256 */
+	__u32 ruleset;
 	__u32 reserved;
+};
+
+struct aegis_hash {
+	__u32 rule;
+	__u8 effect;
+	__u8 reserved[3];
 };
 
 /* `rule_names_0`, `rule_names_1`: ARRAY, AEGIS_RULE_NAMES_MAX x struct aegis_rule_name. Copied into records.
@@ -151,6 +405,11 @@ struct aegis_rule {
  * `inbox`: ARRAY of one struct aegis_note.
  * `events`: RINGBUF of AEGIS_RING_BYTES.
  */
+
+/* Our own names in every set, behind a policy's. */
+#define AEGIS_RULE_SELFTEST 65536
+#define AEGIS_RULE_SELF 65537 /* `aegis-self`: self-protection */
+#define AEGIS_RULE_DEPTH 65538 /* `aegis-depth`: AEGIS_MATCH_LIMIT */
 
 /* `control`: ARRAY of one, mmapable. `active` is the pointer that a swap flips: one aligned 32-bit store. */
 struct aegis_control {
@@ -162,23 +421,29 @@ struct aegis_control {
 	__u32 reason;     /* aegis_event::ModeReason */
 	__u32 rules[2];   /* rules of the policy in each set */
 	__u32 entries[2]; /* entries filled for them */
-	__u32 unresolved[2]; /* paths of the policy that do not exist on this host */
+	__u32 unresolved[2]; /* paths of the policy that are not there, and known by name only */
 	__u8 policy_hash[2][32]; /* SHA-256 of the bundle in each set */
 	__u64 loaded_at;  /* CLOCK_BOOTTIME ns when the probes were loaded */
 	/* Break-glass: until then (CLOCK_BOOTTIME, ns) nothing is denied, the self-test's own rules excepted. Ends by
 	 * itself, whoever is alive. 0: not broken in this boot; in the past: when the last break ended. */
 	__u64 broken_until;
+	__u64 name_key[2]; /* random, of this load: who can't read it can't make names that collide */
+	__u32 agent;       /* process id of the agent; 0: none. Protected from workloads' signals and tracing */
+	__u32 hash_hook;   /* 1: exec rules by hash are decided (docs/degraded-modes.md) */
 };
 
 /* `counters`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x struct aegis_counters, updated atomically. */
 struct aegis_counters {
 	__u64 seen;      /* events made: reserved in the ring buffer or lost */
 	__u64 ring_full; /* lost: the ring buffer had no room */
+	__u64 limited;   /* lost: over the workload's rate */
 	__u64 denied;
 	__u64 passed;    /* decisions that would have been denials, had the glass been whole */
-	__u64 hits[5];   /* hook invocations on this workload's tasks: enum aegis_hook */
+	__u64 fallen;    /* decisions that would have been denials, had the deadman not fallen */
+	__u64 volumes_full; /* open files whose volumes are not summed: too many at once */
+	__u64 rate_begun[2]; /* the second that runs, by whether a rule matched: CLOCK_BOOTTIME ns */
+	__u64 rate_count[2]; /* events made in it */
+	__u64 hits[AEGIS_HOOKS]; /* hook invocations on this workload's tasks: enum aegis_hook */
 };
-
-enum aegis_hook { AEGIS_HOOK_PROCESS = 0, AEGIS_HOOK_FILE_OPEN = 1, AEGIS_HOOK_BPRM_CHECK = 2, AEGIS_HOOK_CONNECT = 3, AEGIS_HOOK_NOTE = 4 };
 
 #endif
