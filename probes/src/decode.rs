@@ -131,7 +131,8 @@ impl<'a> Record<'a> {
             return Err(BadRecord::Length);
         }
         let verdict = Verdict::from_number(head.verdict).ok_or(BadRecord::Field)?;
-        let unknown_flags = head.flags & !(abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED | abi::GLASS_BROKEN);
+        let unknown_flags =
+            head.flags & !(abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED | abi::GLASS_BROKEN | abi::DEADMAN);
         let glass_broken = head.flags & abi::GLASS_BROKEN != 0;
         if unknown_flags != 0 || head.set > 1 || head.slot as usize >= abi::WORKLOADS_MAX {
             return Err(BadRecord::Field);
@@ -156,16 +157,16 @@ impl<'a> Record<'a> {
             }
             abi::OPEN => {
                 let access: &abi::Access = exactly(bytes)?;
-                rule = until_nul(&access.rule.name);
+                rule = until_nul(&access.decision.rule.name);
                 Raw::Open { file: file(head, &access.file)?, flags: access.file.flags }
             }
             abi::EXEC_CHECK => {
                 let access: &abi::Access = exactly(bytes)?;
-                rule = until_nul(&access.rule.name);
+                rule = until_nul(&access.decision.rule.name);
                 Raw::ExecCheck { file: file(head, &access.file)? }
             }
             abi::CONNECT => {
-                let connect: &abi::Connect = exactly(bytes)?;
+                let connect: &abi::Network = exactly(bytes)?;
                 let length = match connect.family {
                     2 => 4,
                     10 => 16,

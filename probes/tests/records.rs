@@ -41,7 +41,7 @@ fn access(kind: u16) -> abi::Access {
     access.head = head::<abi::Access>(kind);
     access.head.verdict = abi::DENIED;
     access.head.rule = 3;
-    access.rule.name[..9].copy_from_slice(b"no-shadow");
+    access.decision.rule.name[..9].copy_from_slice(b"no-shadow");
     access.file.inode = 42;
     access.file.device = 8 << 20 | 1;
     access.file.path[..4].copy_from_slice(b"/a/b");
@@ -76,7 +76,7 @@ fn every_kind_is_read() {
     );
 
     let mut longest = access(abi::OPEN);
-    longest.rule.name.fill(b'r');
+    longest.decision.rule.name.fill(b'r');
     let bytes = Bytes::of(&longest);
     assert_eq!(Record::parse(bytes.as_slice()).unwrap().rule, [b'r'; abi::RULE_NAME_MAX]);
 
@@ -101,8 +101,8 @@ fn every_kind_is_read() {
     }
 
     for (family, length) in [(2, 4), (10, 16)] {
-        let mut connect = abi::Connect::new_zeroed();
-        connect.head = head::<abi::Connect>(abi::CONNECT);
+        let mut connect = abi::Network::new_zeroed();
+        connect.head = head::<abi::Network>(abi::CONNECT);
         (connect.family, connect.port, connect.protocol) = (family, 443, 6);
         let bytes = Bytes::of(&connect);
         assert!(
@@ -128,7 +128,7 @@ fn what_the_probes_never_write_is_refused() {
         (|exec| exec.head.kind = abi::OPEN, BadRecord::Length),
         (|exec| exec.head.length -= 1, BadRecord::Length),
         (|exec| exec.head.verdict = 3, BadRecord::Field),
-        (|exec| exec.head.flags = 8, BadRecord::Field),
+        (|exec| exec.head.flags = 16, BadRecord::Field),
         (|exec| exec.head.flags = abi::GLASS_BROKEN, BadRecord::Field),
         (|exec| exec.head.set = 2, BadRecord::Field),
         (|exec| exec.head.slot = 256, BadRecord::Field),
@@ -144,7 +144,7 @@ fn what_the_probes_never_write_is_refused() {
     }
     for kind in [abi::OPEN, abi::EXEC_CHECK] {
         let (mut nameless, mut ruleless) = (access(kind), access(kind));
-        nameless.rule = abi::RuleName::new_zeroed();
+        nameless.decision.rule = abi::RuleName::new_zeroed();
         ruleless.head.rule = 0;
         for record in [nameless, ruleless] {
             assert_eq!(Record::parse(Bytes::of(&record).as_slice()).unwrap_err(), BadRecord::Field);
@@ -159,8 +159,8 @@ fn what_the_probes_never_write_is_refused() {
     note.head = head::<abi::NoteRecord>(abi::NOTE);
     note.note_length = 513;
     assert_eq!(Record::parse(Bytes::of(&note).as_slice()).unwrap_err(), BadRecord::Bounds);
-    let mut connect = abi::Connect::new_zeroed();
-    connect.head = head::<abi::Connect>(abi::CONNECT);
+    let mut connect = abi::Network::new_zeroed();
+    connect.head = head::<abi::Network>(abi::CONNECT);
     connect.family = 1;
     assert_eq!(Record::parse(Bytes::of(&connect).as_slice()).unwrap_err(), BadRecord::Field);
 }
