@@ -7,6 +7,9 @@ use aegis_policy::{
 
 use crate::{demo, rule, source};
 
+/// 10.1.1.1 in IPv6 clothes.
+const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 1, 1];
+
 fn file(path: &str, operation: Operation) -> Access<'_> {
     Access::File { path: path.as_bytes(), operation, digest: None }
 }
@@ -93,7 +96,6 @@ fn each_kind_matches_its_own() {
         operation: Operation::Exec,
         digest: Some(digest),
     };
-    const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 1, 1];
     for (access, verdict, name) in [
         (file("/srv", Operation::Change), Denied, "tree"),
         (file("/srv/x", Operation::UnixConnect), Denied, "tree"),

@@ -26,6 +26,8 @@ fn what_was_compiled_is_read_back() {
 
 #[test]
 fn every_kind_is_read_back() {
+    use Effect::{Allow, Audit, Deny, Override, Trial};
+
     let bytes = compile(&every_kind()).expect("good source");
     let policy = Policy::decode(&bytes).expect("good policy");
     assert!(!policy.self_protection());
@@ -37,7 +39,6 @@ fn every_kind_is_read_back() {
     let kinds: Vec<_> = policy.rules().map(|rule| rule.target().kind()).collect();
     assert_eq!(kinds, [Kind::Files, Kind::Addresses, Kind::Addresses, Kind::Hashes, Kind::Surface]);
     let effects = |mode| policy.rules().map(|rule| rule.effect(mode)).collect::<Vec<_>>();
-    use Effect::{Allow, Audit, Deny, Override, Trial};
     assert_eq!(effects(Mode::Enforce), [Deny, Override, Trial, Allow, Audit]);
     assert_eq!(effects(Mode::Audit), [Trial, Override, Trial, Allow, Audit]);
 

@@ -131,7 +131,8 @@ impl Plain {
 /// The bits of both as text, IPv4 written as such wherever it is.
 fn begins_alike(address: &str, net: &str, bits: u8) -> bool {
     let text = |of: &str| -> String {
-        let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:08b}")).collect::<String>();
+        let digits =
+            |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
         match of.parse::<std::net::IpAddr>().expect("good").to_canonical() {
             std::net::IpAddr::V4(of) => format!("4{}", digits(&of.octets())),
             std::net::IpAddr::V6(of) => format!("6{}", digits(&of.octets())),
@@ -246,7 +247,7 @@ proptest! {
                 let (left, right) = all.split_at(all.len() / 2);
                 let [mut slot, other] = [left, right].map(|rules| {
                     let mut slot = Slot::EMPTY;
-                    rules.iter().for_each(|rule| slot.add(rule, mode));
+                    for rule in rules { slot.add(rule, mode); }
                     slot
                 });
                 slot.merge(&other);
