@@ -11,7 +11,7 @@ pub mod abi;
 mod decode;
 mod hooks;
 
-pub use decode::{BadRecord, File, Raw, Record};
+pub use decode::{BadRecord, Raw, Record};
 pub use hooks::{Attach, HOOKS, Hook, NOTE_PROGRAM, Program};
 
 /// An ELF reader may cast headers in place: align the bytes for it.
