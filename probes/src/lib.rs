@@ -11,7 +11,7 @@ pub mod abi;
 mod decode;
 mod hooks;
 
-pub use decode::{BadRecord, File, Raw, Record};
+pub use decode::{BadRecord, Raw, Record};
 pub use hooks::{Attach, Condition, Guards, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, Program};
 
 /// The compiled probes, deflated (RFC 1951): one ELF object with BTF and CO-RE relocations. A reader may cast its headers in
