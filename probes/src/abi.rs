@@ -133,6 +133,8 @@ pub const OP_EXEC: usize = 2;
 pub const OP_CHANGE: usize = 3;
 /// Connecting to a socket with a path.
 pub const OP_UNIX_CONNECT: usize = 4;
+/// No rule speaks of it: a directory on the way to what is denied is not moved or removed.
+pub const OP_HOLD: usize = 5;
 /// How many file operations an entry has room for.
 pub const FILE_OPERATIONS: usize = 6;
 /// Of addresses: connecting.

@@ -106,7 +106,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         AUDITED = abi::AUDITED, DENIED = abi::DENIED, PATH_TRUNCATED = abi::PATH_TRUNCATED,
         ARGV_TRUNCATED = abi::ARGV_TRUNCATED, GLASS_BROKEN = abi::GLASS_BROKEN, DEADMAN = abi::DEADMAN,
         OP_OPEN_READ = abi::OP_OPEN_READ, OP_OPEN_WRITE = abi::OP_OPEN_WRITE, OP_EXEC = abi::OP_EXEC,
-        OP_CHANGE = abi::OP_CHANGE, OP_UNIX_CONNECT = abi::OP_UNIX_CONNECT,
+        OP_CHANGE = abi::OP_CHANGE, OP_UNIX_CONNECT = abi::OP_UNIX_CONNECT, OP_HOLD = abi::OP_HOLD,
         FILE_OPERATIONS = abi::FILE_OPERATIONS, OP_CONNECT = abi::OP_CONNECT, OP_BIND = abi::OP_BIND,
         OP_PTRACE = abi::OP_PTRACE, OP_MODULE = abi::OP_MODULE, OP_BPF = abi::OP_BPF,
         OP_MOUNT = abi::OP_MOUNT, OP_SIGNAL = abi::OP_SIGNAL, OP_ESCAPE = abi::OP_ESCAPE,
@@ -241,22 +241,39 @@ fn no_constant_of_the_header_is_missing() {
 /// The numbers that pass from the kernel into events without a table between them.
 #[test]
 fn numbers_are_those_of_events() {
-    use aegis_event::{Kind, Verdict, limits};
-    for (record, event) in [
-        (abi::FORK, Kind::Fork),
-        (abi::EXEC, Kind::Exec),
-        (abi::EXIT, Kind::Exit),
-        (abi::OPEN, Kind::Open),
-        (abi::EXEC_CHECK, Kind::ExecCheck),
-        (abi::CONNECT, Kind::Connect),
-    ] {
-        assert_eq!(record, u16::from(event.number()), "{event}");
+    use aegis_event::{Hook, Kind, Match, Operation, Verdict, limits};
+    // Kinds, operations, matches and hooks are named as the events' are: by the header's own names.
+    let named = |name: &str, number: u64| {
+        let c = format!("AEGIS_{}", name.to_uppercase().replace('-', "_"));
+        assert!(constants().contains(&(c.as_str(), number)), "{c} {number}");
+    };
+    for kind in Kind::ALL.iter().filter(|kind| kind.number() < 32) {
+        named(kind.name(), kind.number().into());
+    }
+    for operation in Operation::ALL {
+        let name = if *operation == Operation::ModuleLoad { "module" } else { operation.name() };
+        named(&format!("op-{name}"), operation.number().into());
+    }
+    for matched in Match::ALL {
+        named(&format!("match-{matched}"), matched.number().into());
+    }
+    for hook in Hook::ALL {
+        let name = match hook {
+            Hook::BprmCheck => "bprm_check",
+            Hook::SockGraft => "socket_accept",
+            Hook::PtraceAccessCheck => "ptrace",
+            Hook::KernelReadFile => "module",
+            Hook::SbMount => "mount",
+            _ => hook.name(),
+        };
+        named(&format!("hook_{name}"), hook.number().into());
     }
     for (record, event) in
         [(abi::ALLOWED, Verdict::Allowed), (abi::AUDITED, Verdict::Audited), (abi::DENIED, Verdict::Denied)]
     {
         assert_eq!(record, event.number(), "{event}");
     }
+    assert_eq!(abi::TEXT_MAX, limits::TEXT_BYTES);
     assert_eq!(abi::PATH_MAX, limits::PATH_BYTES);
     assert_eq!(abi::WORKLOAD_NAME_MAX, limits::WORKLOAD_BYTES);
     assert_eq!(abi::RULE_NAME_MAX, limits::RULE_NAME_BYTES);
