@@ -148,9 +148,9 @@ fn fields(a: &Parts<'_>, b: &Parts<'_>) -> Vec<Changed> {
 }
 
 fn deadman(policy: &Policy<'_>) -> Value {
-    policy.deadman().map_or(Value::Null, |deadman| {
-        format!("{} denials in {} s", deadman.denials, deadman.seconds).into()
-    })
+    policy
+        .deadman()
+        .map_or(Value::Null, |deadman| format!("{} denials in {} s", deadman.denials, deadman.seconds).into())
 }
 
 fn patterns<'a>(policy: &Policy<'a>) -> BTreeSet<&'a str> {

@@ -63,7 +63,13 @@ impl<'a> What<'a> {
     }
 
     /// What is no address of the internet is none here.
-    fn address(family: u16, address: &'a [u8], port: u16, protocol: u8, operation: Operation) -> Option<Self> {
+    fn address(
+        family: u16,
+        address: &'a [u8],
+        port: u16,
+        protocol: u8,
+        operation: Operation,
+    ) -> Option<Self> {
         let family = u8::try_from(family).ok().and_then(Family::from_number)?;
         let known = address.len() == usize::from(family.bits() / 8);
         known.then_some(Self::Address { family, address, port, protocol, operation })
@@ -81,9 +87,13 @@ impl<'a> What<'a> {
             Some(Self::File { file, to: Some(to), operations: Operations::only(Operation::Change) })
         };
         match *body {
-            Body::Open { file, flags, .. } => opened(flags).map(|operations| Self::File { file, to: None, operations }),
+            Body::Open { file, flags, .. } => {
+                opened(flags).map(|operations| Self::File { file, to: None, operations })
+            }
             Body::Exec { file, .. } | Body::ExecCheck { file, .. } => Some(Self::file(file, Operation::Exec)),
-            Body::Create { file, .. } | Body::Unlink { file, .. } => Some(Self::file(file, Operation::Change)),
+            Body::Create { file, .. } | Body::Unlink { file, .. } => {
+                Some(Self::file(file, Operation::Change))
+            }
             Body::Rename { file, to, to_truncated, .. } | Body::Link { file, to, to_truncated, .. } => {
                 renamed(file, to, to_truncated)
             }
@@ -287,17 +297,20 @@ mod tests {
             (0o102, &["open-read", "open-write"]),
             (0o3, &[]),
         ] {
-            let found: Vec<_> =
-                opened(flags).unwrap_or_default().iter().map(Operation::name).collect();
+            let found: Vec<_> = opened(flags).unwrap_or_default().iter().map(Operation::name).collect();
             assert_eq!(found, expected, "{flags:o}");
         }
     }
 
     #[test]
     fn only_addresses_of_the_internet_are_ones() {
-        for (family, address, known) in
-            [(2, &[1, 2, 3, 4][..], true), (10, &[0; 16], true), (2, &[0; 16], false), (1, &[], false), (16, &[], false)]
-        {
+        for (family, address, known) in [
+            (2, &[1, 2, 3, 4][..], true),
+            (10, &[0; 16], true),
+            (2, &[0; 16], false),
+            (1, &[], false),
+            (16, &[], false),
+        ] {
             let found = What::address(family, address, 1, 6, Operation::Connect).is_some();
             assert_eq!(found, known, "{family}");
         }

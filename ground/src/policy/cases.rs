@@ -16,7 +16,7 @@ use super::decisions::{Answer, Decisions};
 use super::place::{At, Placed, SourceError, SourceFile, Sources};
 use super::source::{Fields, Read, Reader, Text, suggest};
 use super::things::Thing;
-use super::{Trouble, target, compile, counted, decoded, limits};
+use super::{Trouble, compile, counted, decoded, limits, target};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, output};
 
@@ -326,7 +326,8 @@ fn read_things(reader: &Reader, table: &Fields<'_>) -> Read<(Kind, Vec<(At, Owne
         let mut things = Vec::new();
         for (at, prefix) in each(&addresses, address)? {
             for (_, port) in &ports {
-                things.extend(protocols.iter().map(|(_, protocol)| (at, Owned::Net(prefix, *port, *protocol))));
+                things
+                    .extend(protocols.iter().map(|(_, protocol)| (at, Owned::Net(prefix, *port, *protocol))));
             }
         }
         return Ok((Kind::Addresses, things));
@@ -357,7 +358,11 @@ fn each<T>(list: &[Text], one: fn(&str) -> Result<T, String>) -> Read<Vec<(At, T
 /// One address: what is connected to is no prefix.
 fn address(text: &str) -> Result<Prefix, String> {
     let prefix = target::prefix(text)?;
-    if prefix.bits == prefix.family.bits() { Ok(prefix) } else { Err(format!("bad address \"{text}\": one is needed")) }
+    if prefix.bits == prefix.family.bits() {
+        Ok(prefix)
+    } else {
+        Err(format!("bad address \"{text}\": one is needed"))
+    }
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -417,7 +422,24 @@ mod tests {
             ("\"open\"", "\"opne\"", "unknown operation \"opne\" (did you mean \"open\"?)"),
             ("/a", "a", "bad path \"a\""),
             ("denied", "deny", "unknown verdict \"deny\" (known: allowed, audited, denied)"),
-            ("denied", "allowed", "what is allowed is decided by no rule; leave it out"),
+            ("paths = [\"/a\"]\n", "", "the case is on nothing: add paths, addresses or hashes"),
+            ("paths = [\"/a\"]", "addresses = [\"::1\"]", "at which ports? add ports = […]"),
+            ("paths = [\"/a\"]", "paths = [\"/a\"]\nports = [1]", "of which addresses? add addresses = […]"),
+            (
+                "paths = [\"/a\"]",
+                "addresses = [\"::/0\"]\nports = [1]",
+                "bad address \"::/0\": one is needed",
+            ),
+            (
+                "paths = [\"/a\"]",
+                "paths = [\"/a\"]\nhashes = [\"0\"]",
+                "a case is on paths, addresses or hashes: make two cases",
+            ),
+            (
+                "\"open\"",
+                "\"bpf\"",
+                "\"bpf\" is no operation on files: those are open, open-read, open-write, exec, change, connect",
+            ),
             ("rule = \"r\"\n", "", "which rule decides? add rule = \"…\" to what is denied"),
             ("verdict", "verdikt", "unknown key \"verdikt\" (did you mean \"verdict\"?)"),
         ] {

@@ -87,11 +87,13 @@ pub(super) fn rule(raw: RawRule, used: Option<At>, indexes: &BTreeMap<&str, u16>
 fn effect(raw: &RawRule) -> Read<Effect> {
     let action = one_of(&raw.action, "action", ACTIONS)?;
     if let Some(mode) = raw.mode.as_ref().filter(|_| action != "deny") {
-        let message = format!("\"mode\" is for deny rules: it tries one out; leave it out of one that says {action}");
+        let message =
+            format!("\"mode\" is for deny rules: it tries one out; leave it out of one that says {action}");
         return Err(SourceError::new(mode.at, message).also(raw.action.at, "the action"));
     }
     if let Some(overrides) = raw.overrides.as_ref().filter(|_| action != "allow") {
-        let message = format!("\"override\" is for allow rules: it beats deny; leave it out of one that says {action}");
+        let message =
+            format!("\"override\" is for allow rules: it beats deny; leave it out of one that says {action}");
         return Err(SourceError::new(overrides.at, message).also(raw.action.at, "the action"));
     }
     Ok(match action {

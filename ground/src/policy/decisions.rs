@@ -172,7 +172,11 @@ pub(crate) fn things<'a>(of: &[(&Decisions<'a>, Option<u16>)]) -> BTreeSet<Thing
         };
         // Where a range begins, or another has ended.
         let mut cuts = BTreeSet::from([0]);
-        cuts.extend(on().flat_map(|net| &net.ports).flat_map(|(first, last)| [Some(*first), last.checked_add(1)]).flatten());
+        cuts.extend(
+            on().flat_map(|net| &net.ports)
+                .flat_map(|(first, last)| [Some(*first), last.checked_add(1)])
+                .flatten(),
+        );
         let ends = cuts.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
         let named: BTreeSet<u8> = on().flat_map(|net| &net.protocols).copied().filter(|of| *of > 0).collect();
         for (first, last) in cuts.iter().zip(ends) {
@@ -234,7 +238,8 @@ impl<'a> Folded<'a> {
         let shorter = self.lengths.iter().filter(|bits| **bits <= prefix.bits);
         let around = shorter.filter_map(|bits| {
             // The same family: an IPv4 address stays one, whatever is cut off.
-            let around = Prefix { address: Prefix::new(prefix.first(), *bits).address, bits: *bits, ..*prefix };
+            let around =
+                Prefix { address: Prefix::new(prefix.first(), *bits).address, bits: *bits, ..*prefix };
             self.nets.get(&around)
         });
         around.flatten().copied().collect()

@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args) -> Outcome {
             .map(|change| {
                 let mut fields = change.thing.json();
                 let operations = change.operations.iter().map(|operation| operation.name());
-                let side = |answer: &Answer<'_>| json!({ "verdict": answer.verdict.name(), "rule": answer.rule });
+                let side =
+                    |answer: &Answer<'_>| json!({ "verdict": answer.verdict.name(), "rule": answer.rule });
                 fields.insert("workload".to_owned(), change.workload.into());
                 fields.insert("operations".to_owned(), operations.collect::<Vec<_>>().into());
                 fields.insert("meaning".to_owned(), change.meaning().into());

@@ -69,7 +69,9 @@ impl Args {
         let kind = self.kind();
         Operation::from_name(&self.operation, kind).ok_or_else(|| {
             let known: Vec<&str> = kind.operations().iter().map(Operation::name).collect();
-            let mend = if OPERATIONS.contains(&self.operation.as_str()) && meant(&self.operation, kind).next().is_none() {
+            let mend = if OPERATIONS.contains(&self.operation.as_str())
+                && meant(&self.operation, kind).next().is_none()
+            {
                 match kind {
                     Kind::Surface => "name a --path, or an --address".to_owned(),
                     _ => format!("here it is {}", known.join(", ")),
@@ -91,7 +93,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         return Err(Failure::usage(format!("--path: \"{path}\" is not absolute and normalised")));
     }
     let operation = args.operation()?;
-    let digest = args.hash.as_deref().map(hash).transpose().map_err(|why| Failure::usage(format!("--hash: {why}")))?;
+    let digest =
+        args.hash.as_deref().map(hash).transpose().map_err(|why| Failure::usage(format!("--hash: {why}")))?;
     let octets = args.address.map(|address| match address {
         IpAddr::V4(address) => (Family::Inet, address.octets().to_vec()),
         IpAddr::V6(address) => (Family::Inet6, address.octets().to_vec()),
@@ -145,7 +148,11 @@ pub(super) fn run(args: &Args) -> Outcome {
     let why = match (&rule, effect, pattern) {
         (Some(rule), Some(effect), Some(pattern)) => {
             let action = rule.action.name();
-            let how = if effect.name() == action { action.to_owned() } else { format!("{action}, {}", effect.name()) };
+            let how = if effect.name() == action {
+                action.to_owned()
+            } else {
+                format!("{action}, {}", effect.name())
+            };
             format!("by rule {} ({how}) for workload {pattern}; mode {mode}", rule.name)
         }
         (_, _, Some(pattern)) => format!("no rule for workload {pattern} speaks of it"),

@@ -18,9 +18,9 @@ mod simulate;
 mod source;
 mod target;
 mod template;
-mod things;
 #[cfg(test)]
 mod tests;
+mod things;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -148,7 +148,10 @@ fn compiled(sources: &Sources, source: PolicySource) -> Result<(String, PolicySo
     let top = |message: String| SourceError::new(At::default(), message);
     let bytes = source.compile().map_err(|error| {
         let most = bounds::ENTRIES;
-        top(format!("{error} (split it; at most {most} paths and trees x workloads and {} rules)", bounds::RULES))
+        top(format!(
+            "{error} (split it; at most {most} paths and trees x workloads and {} rules)",
+            bounds::RULES
+        ))
     })?;
     let text = if source.composed { render::render(&source, sources) } else { sources.0[0].text.clone() };
     if text.len() > bounds::SOURCE_BYTES {

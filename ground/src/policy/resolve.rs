@@ -146,7 +146,9 @@ impl Reading {
             ("self-protection", unit.self_protection.as_ref().map(|truth| truth.at)),
             ("deadman", unit.deadman.as_ref().map(|deadman| deadman.at)),
         ];
-        if let Some((what, at)) = own.into_iter().filter(|_| index > 0).find_map(|(what, at)| Some((what, at?))) {
+        if let Some((what, at)) =
+            own.into_iter().filter(|_| index > 0).find_map(|(what, at)| Some((what, at?)))
+        {
             let message =
                 format!("\"{what}\" is the policy's own to say, not a file's that it includes; leave it out");
             return Err(SourceError::new(at, message));

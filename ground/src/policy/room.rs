@@ -47,9 +47,11 @@ pub(super) fn crowded(rules: &[RuleSource], workloads: &[RawWorkload]) -> Read<(
     for (index, rule) in rules.iter().enumerate() {
         let On::Addresses { prefixes, ports, protocols } = &rule.on else { continue };
         let says = ports.len() * protocols.len();
-        all.extend(rule.workloads.iter().flat_map(|workload| {
-            prefixes.iter().map(move |prefix| (*workload, *prefix, index, says))
-        }));
+        all.extend(
+            rule.workloads
+                .iter()
+                .flat_map(|workload| prefixes.iter().map(move |prefix| (*workload, *prefix, index, says))),
+        );
     }
     // A prefix stands behind those that contain it.
     all.sort_unstable();

@@ -234,7 +234,8 @@ impl Tally<'_> {
                 .examples
                 .iter()
                 .map(|(what, sequence)| {
-                    let key = if group.operations.without(Operations::FILE).is_empty() { "path" } else { "what" };
+                    let key =
+                        if group.operations.without(Operations::FILE).is_empty() { "path" } else { "what" };
                     json!({ key: what, "sequence": sequence })
                 })
                 .collect();

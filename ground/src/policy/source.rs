@@ -206,7 +206,10 @@ impl Reader {
         Ok(Unit {
             name: text("name")?,
             mode: text("mode")?,
-            self_protection: table.optional("self-protection").map(|value| self.boolean(value)).transpose()?,
+            self_protection: table
+                .optional("self-protection")
+                .map(|value| self.boolean(value))
+                .transpose()?,
             deadman: table.optional("deadman").map(|value| self.deadman(value)).transpose()?,
             includes,
             workloads,

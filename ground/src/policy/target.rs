@@ -11,7 +11,11 @@ use super::source::{RawRule, Read, Text, suggest};
 pub(crate) enum On {
     Files,
     /// Nothing of it is empty: all of both families, 0 to 65535, and 0 for any.
-    Addresses { prefixes: Vec<Prefix>, ports: Vec<(u16, u16)>, protocols: Vec<u8> },
+    Addresses {
+        prefixes: Vec<Prefix>,
+        ports: Vec<(u16, u16)>,
+        protocols: Vec<u8>,
+    },
     Hashes(Vec<[u8; 32]>),
     Surface,
 }
@@ -84,7 +88,9 @@ pub(super) fn on(raw: &RawRule, kind: Kind) -> Read<On> {
         Kind::Hashes => SourceTarget::Hashes(all(&raw.hashes, hash, limits::RULE_HASHES, "hashes")?),
     };
     Ok(match said.one_form() {
-        SourceTarget::Addresses { prefixes, ports, protocols } => On::Addresses { prefixes, ports, protocols },
+        SourceTarget::Addresses { prefixes, ports, protocols } => {
+            On::Addresses { prefixes, ports, protocols }
+        }
         SourceTarget::Hashes(hashes) => On::Hashes(hashes),
         SourceTarget::Files { .. } => On::Files,
         SourceTarget::Surface => On::Surface,
@@ -106,7 +112,9 @@ pub(super) fn prefix(text: &str) -> Result<Prefix, String> {
         None => (text, None),
     };
     let Ok(address) = address.parse::<std::net::IpAddr>() else {
-        return bad("an IPv4 or IPv6 address is needed, or one with /BITS behind it; names are not looked up");
+        return bad(
+            "an IPv4 or IPv6 address is needed, or one with /BITS behind it; names are not looked up",
+        );
     };
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = match bits {
@@ -197,12 +205,18 @@ mod tests {
 
     #[test]
     fn ports_and_protocols_are_read() {
-        for (text, expected) in
-            [("80", Some((80, 80))), ("0-65535", Some((0, 65_535))), ("8-7", None), ("65536", None), ("08", None)]
-        {
+        for (text, expected) in [
+            ("80", Some((80, 80))),
+            ("0-65535", Some((0, 65_535))),
+            ("8-7", None),
+            ("65536", None),
+            ("08", None),
+        ] {
             assert_eq!(ports(text).ok(), expected, "{text}");
         }
-        for (text, expected) in [("tcp", Some(6)), ("132", Some(132)), ("0", None), ("256", None), ("TCP", None)] {
+        for (text, expected) in
+            [("tcp", Some(6)), ("132", Some(132)), ("0", None), ("256", None), ("TCP", None)]
+        {
             assert_eq!(protocol(text).ok(), expected, "{text}");
         }
     }

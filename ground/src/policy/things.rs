@@ -105,13 +105,11 @@ mod tests {
 
     #[test]
     fn a_path_has_directories_above_it() {
-        for (path, expected) in [
-            ("/", &["/"][..]),
-            ("/a", &["/", "/a"]),
-            ("/a/b/c", &["/", "/a", "/a/b", "/a/b/c"]),
-            ("", &[]),
-        ] {
-            let found: Vec<&str> = upwards(path.as_bytes()).map(|of| std::str::from_utf8(of).expect("text")).collect();
+        for (path, expected) in
+            [("/", &["/"][..]), ("/a", &["/", "/a"]), ("/a/b/c", &["/", "/a", "/a/b", "/a/b/c"]), ("", &[])]
+        {
+            let found: Vec<&str> =
+                upwards(path.as_bytes()).map(|of| std::str::from_utf8(of).expect("text")).collect();
             assert_eq!(found, expected, "{path}");
         }
     }

@@ -197,7 +197,10 @@ impl Files {
             list(out, paths)?;
         }
         if !changed.is_empty() {
-            writeln!(out, "\n# Made, removed, renamed, or their attributes set: left open in spite of what is denied above.")?;
+            writeln!(
+                out,
+                "\n# Made, removed, renamed, or their attributes set: left open in spite of what is denied above."
+            )?;
             head(out, "may-change", "\"allow\"\noverride = true")?;
             writeln!(out, "operations = [\"change\"]")?;
             list(out, &changed)?;

@@ -116,7 +116,8 @@ pub(super) fn decides_the_same(old: &[u8], new: &[u8]) -> bool {
         let (effect, index) = of.winner(workload?, thing, operation)?;
         Some((effect, of.rules().get(index as usize)?.name.to_owned()))
     };
-    let workloads = |of: &Policy<'_>| of.workloads().map(|of| (of.pattern.to_owned(), of.rate)).collect::<Vec<_>>();
+    let workloads =
+        |of: &Policy<'_>| of.workloads().map(|of| (of.pattern.to_owned(), of.rate)).collect::<Vec<_>>();
     let kept = |of: &(String, Option<u32>)| workloads(&old).contains(of);
     old.mode() == new.mode()
         && old.self_protection() == new.self_protection()

@@ -144,7 +144,8 @@ pub(super) fn volatile(path: &str) -> Option<&'static str> {
         matches!(first, "self" | "thread-self" | "net" | "mounts")
             || first.bytes().all(|byte| byte.is_ascii_digit())
     });
-    let standard = below("/dev/fd/").is_some() || matches!(path, "/dev/stdin" | "/dev/stdout" | "/dev/stderr");
+    let standard =
+        below("/dev/fd/").is_some() || matches!(path, "/dev/stdin" | "/dev/stdout" | "/dev/stderr");
     (process || standard).then_some("it is another file for each process")
 }
 

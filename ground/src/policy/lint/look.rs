@@ -144,8 +144,9 @@ fn duplicate_operations(rule: &RuleSource, findings: &mut Vec<Finding>) {
     for index in (0..kept.len()).rev() {
         let item = kept[index];
         let others = || kept.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, item)| item);
-        let has =
-            |operation: Operation| others().any(|other| meant(&other.value, kind).any(|one| one == operation));
+        let has = |operation: Operation| {
+            others().any(|other| meant(&other.value, kind).any(|one| one == operation))
+        };
         if meant(&item.value, kind).all(has) {
             let message = format!("rule \"{}\" lists {} twice", rule.name(), item.value);
             let finding = Finding::new(Code::DuplicateOperation, item.at, message);

@@ -150,7 +150,8 @@ impl<'r> Look<'r> {
             let message = format!("rule \"{name}\" never decides on {what}: {}", self.does(index, by));
             let left: Vec<String> =
                 of_word().filter(|one| !unused(*one)).map(|one| quoted(one.name())).collect();
-            let fix = if left.is_empty() { Fix::Item(item.at) } else { Fix::Replace(item.at, left.join(", ")) };
+            let fix =
+                if left.is_empty() { Fix::Item(item.at) } else { Fix::Replace(item.at, left.join(", ")) };
             let all = of_word().filter(|one| unused(*one)).fold(Operations::NONE, Operations::with);
             let same = self.by_the_same(index, things(), all);
             findings.push(
@@ -260,7 +261,12 @@ fn parts<'r>(reached: &Reached<'r>) -> Vec<Part<'r>> {
         }
         On::Surface => {
             let decides = !reached.operations.is_empty();
-            parts.push(Part { at: raw.name.at, name: &raw.name.value, things: vec![Thing::Surface], decides });
+            parts.push(Part {
+                at: raw.name.at,
+                name: &raw.name.value,
+                things: vec![Thing::Surface],
+                decides,
+            });
         }
         On::Files => {}
     }
