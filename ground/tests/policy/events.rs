@@ -289,6 +289,8 @@ fn directories_are_folded_only_when_asked_for() {
     assert_eq!(desk.run("policy learn --events day.cbor --workload a*b").0, 2);
 }
 
+const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
 /// Another day: files are made and removed, addresses and the kernel's own surface are used.
 fn busy_day(desk: &Desk) {
     let mut day = Recorder::new();
@@ -302,7 +304,6 @@ fn busy_day(desk: &Desk) {
     day.did(b"agent-7", net(2, &[10, 0, 0, 1], 443, 6)); // sequence 2
     day.did(b"agent-7", net(2, &[10, 0, 0, 2], 443, 6));
     day.did(b"agent-7", net(2, &[10, 0, 0, 9], 53, 17));
-    const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     for port in 1..=5 {
         day.did(b"agent-7", net(10, &LOOPBACK, port, 6));
     }
