@@ -394,7 +394,7 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 		return 0; /* abstract or without a name */
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	RUN(decide_file(&subject, dentry, mount, &decision));
+	RUN(decide_file(&subject, dentry, mount, &decision, false));
 	/* Of datagrams there are as many as there like to be. */
 	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
 		return 0;
