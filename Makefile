@@ -38,7 +38,7 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@mkdir -p $(@D)
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
-image: agent policy ## the appliance image (KERNEL=own|debian)
+image: agent policy ## the appliance image (KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
 vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
