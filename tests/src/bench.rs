@@ -22,8 +22,8 @@ pub struct Bench {
     outs: AtomicU32,
 }
 
-/// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian), ours when it does not say.
-fn kernel() -> Kernel {
+/// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian, debian-RELEASE), ours when it does not say.
+pub fn kernel() -> Kernel {
     std::env::var_os("AEGIS_KERNEL").map_or(Kernel::Own, Kernel::from_argument)
 }
 

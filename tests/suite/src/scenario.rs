@@ -20,10 +20,10 @@ impl From<std::io::Error> for Stop {
 }
 
 /// What an act comes to.
-pub type Done = Result<(), Stop>;
+pub(crate) type Done = Result<(), Stop>;
 
 /// Steps that are not the act itself.
-pub trait Step<T> {
+pub(crate) trait Step<T> {
     /// This must work.
     fn step(self, what: &str) -> Result<T, Stop>;
     /// Where this does not work, the kernel lacks it.
@@ -93,7 +93,7 @@ pub struct Scenario {
     /// At most so long, of the guest's time.
     pub seconds: u32,
     /// The act.
-    pub act: fn(&Side) -> Done,
+    pub act: fn(&Side) -> Result<(), Stop>,
 }
 
 /// A scenario of the usual kind: on the ext4 twins, shown by the twin.

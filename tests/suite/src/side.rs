@@ -23,17 +23,17 @@ pub struct Side {
 }
 
 /// A port that no rule speaks of.
-pub const OPEN_PORT: u16 = 6500;
+pub(crate) const OPEN_PORT: u16 = 6500;
 /// Rule `suite-port`: connecting to it by TCP, at any address.
-pub const TCP_PORT: u16 = 6600;
+pub(crate) const TCP_PORT: u16 = 6600;
 /// Rule `suite-udp`: sending to it by UDP, at any address.
-pub const UDP_PORT: u16 = 6610;
+pub(crate) const UDP_PORT: u16 = 6610;
 /// Rule `suite-local`: connecting to it at 127.0.0.1, and at the address that means the same.
-pub const LOCAL_PORT: u16 = 6620;
+pub(crate) const LOCAL_PORT: u16 = 6620;
 /// Rule `suite-bind`: binding and listening.
-pub const BIND_PORT: u16 = 6700;
+pub(crate) const BIND_PORT: u16 = 6700;
 /// The same, for nobody's rule.
-pub const FREE_PORT: u16 = 6800;
+pub(crate) const FREE_PORT: u16 = 6800;
 
 impl Side {
     /// The folder of this side.

@@ -115,20 +115,14 @@ pub(crate) fn path_at_call(number: libc::c_long, folder: i32, path: &str, rest: 
 pub(crate) fn rename2(from: &str, to: &str, flags: u32) -> Done {
     let (from, to) = (c(from), c(to));
     let here = n(HERE);
-    call(
-        libc::SYS_renameat2,
-        &[here, from.as_ptr() as usize, here, to.as_ptr() as usize, flags as usize],
-    )?;
+    call(libc::SYS_renameat2, &[here, from.as_ptr() as usize, here, to.as_ptr() as usize, flags as usize])?;
     Ok(())
 }
 
 /// `linkat(2)`.
 pub(crate) fn linkat(folder: i32, from: &str, to: &str, flags: i32) -> Done {
     let (from, to) = (c(from), c(to));
-    call(
-        libc::SYS_linkat,
-        &[n(folder), from.as_ptr() as usize, n(HERE), to.as_ptr() as usize, n(flags)],
-    )?;
+    call(libc::SYS_linkat, &[n(folder), from.as_ptr() as usize, n(HERE), to.as_ptr() as usize, n(flags)])?;
     Ok(())
 }
 
@@ -489,7 +483,13 @@ pub(crate) fn handle_of(path: &str) -> Result<Handle, i32> {
     let mut mount = 0_i32;
     call(
         libc::SYS_name_to_handle_at,
-        &[n(HERE), path.as_ptr() as usize, buffer.as_mut_ptr() as usize, std::ptr::from_mut(&mut mount) as usize, 0],
+        &[
+            n(HERE),
+            path.as_ptr() as usize,
+            buffer.as_mut_ptr() as usize,
+            std::ptr::from_mut(&mut mount) as usize,
+            0,
+        ],
     )?;
     Ok(Handle(buffer))
 }
