@@ -34,7 +34,8 @@ pub(super) const ALL: &[Scenario] = &[
     .in_memory(),
     denied("exec", "exec-image", EXEC, |side| {
         let name = if side.protected { "nc" } else { "true" };
-        run_program(0, || sys::execve(&format!("/usr/bin/{name}"), &[name]))
+        // Without arguments nc says how it is used, and ends with 1.
+        run_program(side.protected.into(), || sys::execve(&format!("/usr/bin/{name}"), &[name]))
     }),
     denied("exec", "exec-thread", EXEC, |side| sys::in_thread(|| start(&side.at("tool")))).in_memory(),
     denied("exec", "exec-other-name", EXEC, |side| {

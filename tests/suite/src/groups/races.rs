@@ -90,7 +90,8 @@ fn race(side: &Side, path: &str, mut flip: impl FnMut() -> Done) -> Done {
             Ok(_) => reads += 1,
             Err(error) => match error.raw_os_error() {
                 Some(libc::EPERM) => denials += 1,
-                Some(libc::ENOENT | libc::EINVAL) => {}
+                // Nothing there just now, or a link that is being freed: read as no name at all.
+                Some(libc::ENOENT | libc::EINVAL | libc::EISDIR | libc::ESTALE) => {}
                 other => refused = other.unwrap_or(libc::EIO),
             },
         }

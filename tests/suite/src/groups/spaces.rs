@@ -25,7 +25,10 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     denied("bind mount", "bind-exec", EXEC, |side| {
         let name = if side.protected { "nc" } else { "true" };
-        sys::run_program(0, || sys::execve(&format!("/scratch/m/root/usr/bin/{name}"), &[name]))
+        // Without arguments nc says how it is used, and ends with 1.
+        sys::run_program(side.protected.into(), || {
+            sys::execve(&format!("/scratch/m/root/usr/bin/{name}"), &[name])
+        })
     }),
     denied("bind mount", "bind-unlink", ("suite-read", "unlink", "inode_unlink"), |side| {
         fs::remove_file(format!("/scratch/m/folder-{}/secret", side.letter())).map_err(Stop::from)
