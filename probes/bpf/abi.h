@@ -81,7 +81,8 @@ enum aegis_operation {
 	AEGIS_OP_EXEC = 2,
 	AEGIS_OP_CHANGE = 3,
 	AEGIS_OP_UNIX_CONNECT = 4,
-	AEGIS_FILE_OPERATIONS = 6, /* room for one more */
+	AEGIS_OP_HOLD = 5, /* no rule speaks of it: a directory on the way to what is denied is not moved or removed */
+	AEGIS_FILE_OPERATIONS = 6,
 	/* of addresses */
 	AEGIS_OP_CONNECT = 8,
 	AEGIS_OP_BIND = 9,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* The one object: one file per hook family, compiled together, since they share maps.
- * Linux 5.14 or later (bpf_get_current_ancestor_cgroup_id in tracing programs); seen to work on 6.1 and 6.12. */
+ * Linux 5.10 or later; which hooks each kernel has: docs/degraded-modes.md. */
 #include "kernel.h"
 
 #include <bpf/bpf_helpers.h>
@@ -11,11 +11,18 @@
 #include "abi.h"
 #include "maps.bpf.h"
 #include "record.bpf.h"
+#include "sip.bpf.h"
 #include "rules.bpf.h"
+#include "walk.bpf.h"
 #include "path.bpf.h"
+#include "access.bpf.h"
 #include "process.bpf.h"
 #include "file.bpf.h"
+#include "exec.bpf.h"
+#include "inode.bpf.h"
 #include "network.bpf.h"
+#include "surface.bpf.h"
+#include "volume.bpf.h"
 #include "note.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

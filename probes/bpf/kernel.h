@@ -30,7 +30,9 @@ typedef _Bool bool;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
@@ -41,11 +43,34 @@ enum {
 
 #define EPERM 1   /* include/uapi/asm-generic/errno-base.h */
 #define EEXIST 17
-#define AF_INET 2 /* include/linux/socket.h */
+#define AF_UNIX 1 /* include/linux/socket.h */
+#define AF_INET 2
 #define AF_INET6 10
+#define IPPROTO_TCP 6   /* include/uapi/linux/in.h */
+#define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
+#define TCP_ESTABLISHED 1 /* include/net/tcp_states.h */
 #define FMODE_READ 0x1  /* include/linux/fs.h */
 #define FMODE_WRITE 0x2
 #define FMODE_EXEC 0x20 /* in f_flags: opened by execve(2) or for it; VALID_OPEN_FLAGS keeps user space from it */
+#define ATTR_MODE (1 << 0) /* include/linux/fs.h */
+#define ATTR_UID (1 << 1)
+#define ATTR_GID (1 << 2)
+#define ATTR_SIZE (1 << 3)
+#define ATTR_ATIME_SET (1 << 7)
+#define ATTR_MTIME_SET (1 << 8)
+#define ATTR_TOUCH (1 << 17)
+#define S_IFMT 00170000 /* include/uapi/linux/stat.h */
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define DCACHE_DISCONNECTED 0x20 /* include/linux/dcache.h */
+#define PROT_EXEC 0x4 /* include/uapi/asm-generic/mman-common.h */
+#define VM_EXEC 0x4   /* include/linux/mm.h */
+#define PTRACE_MODE_ATTACH 0x2 /* include/linux/ptrace.h */
+#define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
+#define CGROUP2_SUPER_MAGIC 0x63677270 /* include/uapi/linux/magic.h */
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -54,11 +79,20 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct super_block {
 	__u32 s_dev; /* dev_t: major << 20 | minor */
+	unsigned long s_magic;
+	struct dentry *s_root;
+	struct list_head s_mounts; /* of struct mount, by mnt_instance; a pointer to the first since 6.18 */
 };
 
 struct inode {
+	__u16 i_mode;
+	__u32 i_rdev;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 };
@@ -69,8 +103,11 @@ struct qstr {
 };
 
 struct dentry {
+	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
+	struct super_block *d_sb;
 };
 
 struct vfsmount {
@@ -81,6 +118,8 @@ struct mount { /* fs/mount.h */
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_instance; /* before 6.18 */
+	struct mount *mnt_next_for_sb; /* since */
 };
 
 struct path {
@@ -99,13 +138,37 @@ struct file {
 	struct inode *f_inode;
 };
 
+struct vm_area_struct {
+	struct file *vm_file;
+	unsigned long vm_flags;
+};
+
+struct iattr {
+	unsigned int ia_valid;
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+typedef struct {
+	__u64 val; /* two words before 6.3: the same bytes */
+} kernel_cap_t;
+
+struct cred {
+	kuid_t euid;
+	kernel_cap_t cap_effective;
+};
+
 struct linux_binprm {
 	struct file *file;
+	struct cred *cred;
 	const char *filename; /* as given to execve(2) */
 	const char *interp;   /* of what `file` is: the script's interpreter, or the same as filename */
 };
 
 struct mm_struct {
+	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
 };
@@ -116,24 +179,94 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct cgroup {
+	int level;
+	__u64 ancestor_ids[1]; /* before 6.1 */
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	int exit_code;
+	unsigned in_execve : 1;
 	__u64 start_time;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
+	struct css_set *cgroups;
+	const struct cred *cred;
+};
+
+struct in6_addr_kernel {
+	__u8 bytes[16];
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	unsigned char skc_state;
+	struct in6_addr_kernel skc_v6_daddr;
+	struct in6_addr_kernel skc_v6_rcv_saddr;
 };
 
 struct sock {
+	struct sock_common __sk_common;
 	__u16 sk_protocol; /* a bit field before 5.6 */
+	__u16 sk_type;
 };
 
 struct socket {
+	short type;
 	struct sock *sk;
+};
+
+struct tcp_sock {
+	__u64 bytes_received;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+};
+
+struct unix_sock {
+	struct path path;
+};
+
+struct ovl_path { /* fs/overlayfs/ovl_entry.h; in the kernel's own types only where overlayfs is no module */
+	struct dentry *dentry;
+};
+
+struct ovl_entry { /* since 6.5 by itself */
+	struct ovl_path __lowerstack[1];
+};
+
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct ovl_entry *oe;
+};
+
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+};
+
+enum kernel_read_file_id {
+	READING_FIRMWARE = 1,
+	READING_MODULE = 2,
+	READING_KEXEC_IMAGE = 3,
+};
+
+enum kernel_load_data_id {
+	LOADING_FIRMWARE = 1,
+	LOADING_MODULE = 2,
+	LOADING_KEXEC_IMAGE = 3,
 };
 
 #pragma clang attribute pop

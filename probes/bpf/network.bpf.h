@@ -1,52 +1,432 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
  *
- * Network: connecting a socket, IPv4 and IPv6. Watched; no rule speaks of it yet.
+ * Network: sockets made, connected, bound, listening and accepted; messages to an address; IPv4 and IPv6. Decided by
+ * address, port and protocol.
  */
 
-static __always_inline void try_connect(struct socket *sock, const void *address, int length)
+#define NET_CONNECT 1 /* aegis_net_rule.operations */
+#define NET_BIND 2
+
+/* One end of a connection. An IPv4 address in IPv6 clothes (::ffff:a.b.c.d) is what it is. */
+struct endpoint {
+	__u8 address[16];
+	__u16 family;
+	__u16 port;
+	__u8 protocol;
+	__u8 type;
+};
+
+static __always_inline void unmap_address(struct endpoint *end)
 {
-	struct subject subject = {};
-	struct aegis_connect *record;
-	struct sockaddr_in6 remote = {}; /* the larger of the two */
-	__u16 family = 0;
+	__u64 *words = (__u64 *)end->address;
+	__u32 *quarters = (__u32 *)end->address;
+
+	if (words[0] == 0 && quarters[2] == bpf_htonl(0xffff)) {
+		end->family = AF_INET;
+		quarters[0] = quarters[3];
+		words[1] = 0;
+		quarters[1] = 0;
+	}
+}
+
+static __always_inline void socket_of(struct endpoint *end, struct sock *sk)
+{
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	end->protocol = protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol;
+	end->type = BPF_CORE_READ(sk, sk_type);
+}
+
+/* The kernel's copy of an address (net/socket.c:move_addr_to_kernel): the caller can't change it any more. */
+static __always_inline bool read_address(struct endpoint *end, const void *address, int length)
+{
+	struct sockaddr_in6 found = {}; /* the larger of the two */
 
 	if (length < (int)sizeof(struct sockaddr_in))
-		return;
-	if (!subject_of_current(&subject, AEGIS_HOOK_CONNECT))
-		return;
-	/* The kernel's copy of the address (net/socket.c:move_addr_to_kernel): the caller can't change it any more. */
-	bpf_probe_read_kernel(&family, sizeof(family), address);
-	if (family != AF_INET && (family != AF_INET6 || length < SIN6_LEN_MIN))
-		return;
-	record = reserve_record(&subject, struct aegis_connect);
-	if (!record)
-		return;
-	fill_head(&record->head, &subject, AEGIS_CONNECT, sizeof(*record));
-	record->family = family;
-	record->protocol = BPF_CORE_READ(sock, sk, sk_protocol); /* newer verifiers: sk may be NULL */
-	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
-	__builtin_memset(record->address, 0, sizeof(record->address));
-	bpf_probe_read_kernel(&remote, SIN6_LEN_MIN, address);
-	record->port = bpf_ntohs(remote.sin6_port);
-	if (family == AF_INET)
-		__builtin_memcpy(record->address, ((struct sockaddr_in *)&remote)->sin_addr, 4);
-	else
-		__builtin_memcpy(record->address, remote.sin6_addr, 16);
-	bpf_ringbuf_submit(record, 0);
+		return false;
+	bpf_probe_read_kernel(&end->family, sizeof(end->family), address);
+	if (end->family != AF_INET && (end->family != AF_INET6 || length < SIN6_LEN_MIN))
+		return false;
+	bpf_probe_read_kernel(&found, end->family == AF_INET ? sizeof(struct sockaddr_in) : SIN6_LEN_MIN, address);
+	end->port = bpf_ntohs(found.sin6_port);
+	if (end->family == AF_INET) {
+		__builtin_memcpy(end->address, ((struct sockaddr_in *)&found)->sin_addr, 4);
+	} else {
+		__builtin_memcpy(end->address, found.sin6_addr, 16);
+		unmap_address(end);
+	}
+	return true;
+}
+
+static __noinline int decide_net(const struct subject *subject, const struct endpoint *end, struct decision *decision)
+{
+	__u8 bit = decision->operation == AEGIS_OP_CONNECT ? NET_CONNECT : NET_BIND;
+	struct aegis_net_key key = {};
+	struct aegis_net *net;
+
+	if (!(subject->features & AEGIS_HAS_NETS))
+		return 0;
+	key.ruleset = subject->ruleset;
+	key.family = end->family;
+	key.prefix = end->family == AF_INET ? 64 + 32 : 64 + 128;
+	__builtin_memcpy(key.address, end->address, 16);
+	net = subject->set ? bpf_map_lookup_elem(&nets_1, &key) : bpf_map_lookup_elem(&nets_0, &key);
+	if (!net)
+		return 0;
+	for (int i = 0; i < AEGIS_NET_RULES_MAX; i++) {
+		struct aegis_net_rule *rule = &net->rules[i];
+
+		if (!rule->rule)
+			break;
+		if (!(rule->operations & bit) || (rule->protocol && rule->protocol != end->protocol) ||
+		    end->port < rule->first_port || end->port > rule->last_port)
+			continue;
+		take(decision, rule->rule, rule->effect, AEGIS_MATCH_NET, 0, 0);
+	}
+	judge(subject, decision);
+	return 0;
+}
+
+static __noinline int report_net(struct subject *subject, struct decision *decision, __u16 kind,
+				 const struct endpoint *end)
+{
+	struct aegis_network *record;
+
+	count_decision(subject, decision);
+	record = reserve_record(subject, struct aegis_network, !!decision->rule);
+	if (record) {
+		fill_head(&record->head, subject, kind, sizeof(*record));
+		fill_decision(&record->head, &record->decision, subject, decision);
+		record->family = end->family;
+		record->port = end->port;
+		record->protocol = end->protocol;
+		record->type = end->type;
+		record->reserved[0] = record->reserved[1] = 0;
+		__builtin_memcpy(record->address, end->address, 16);
+		bpf_ringbuf_submit(record, 0);
+	}
+	return answer(decision);
+}
+
+static __always_inline int try_address(struct socket *sock, const void *address, int length, enum aegis_hook hook,
+				       __u16 kind, __u8 operation, bool enforce)
+{
+	struct subject subject = {};
+	struct endpoint end = {};
+	struct decision decision = { .operation = operation };
+
+	if (!subject_of_current(&subject, hook) || !read_address(&end, address, length))
+		return 0;
+	socket_of(&end, BPF_CORE_READ(sock, sk)); /* newer verifiers: sk may be NULL */
+	decide_net(&subject, &end, &decision);
+	/* Of messages there are as many as there like to be: told where a rule speaks of them. */
+	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !decision.rule)
+		return 0;
+	temper(&subject, &decision, enforce);
+	return report_net(&subject, &decision, kind, &end);
 }
 
 /* int security_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen), security/security.c,
- * since 2.6. net/socket.c:__sys_connect_file. UDP too; TCP fast open by sendto(2) does not come here. */
+ * since 2.6. net/socket.c:__sys_connect_file. UDP too. */
 SEC("lsm/socket_connect")
 int BPF_PROG(socket_connect, struct socket *sock, struct sockaddr *address, int length)
 {
-	try_connect(sock, address, length);
-	return 0;
+	return try_address(sock, address, length, AEGIS_HOOK_SOCKET_CONNECT, AEGIS_CONNECT, AEGIS_OP_CONNECT, true);
 }
 
 SEC("fentry/security_socket_connect")
 int BPF_PROG(socket_connect_watch, struct socket *sock, struct sockaddr *address, int length)
 {
-	try_connect(sock, address, length);
+	try_address(sock, address, length, AEGIS_HOOK_SOCKET_CONNECT, AEGIS_CONNECT, AEGIS_OP_CONNECT, false);
+	return 0;
+}
+
+/* int security_socket_bind(struct socket *sock, struct sockaddr *address, int addrlen), security/security.c, since 2.6. */
+SEC("lsm/socket_bind")
+int BPF_PROG(socket_bind, struct socket *sock, struct sockaddr *address, int length)
+{
+	return try_address(sock, address, length, AEGIS_HOOK_SOCKET_BIND, AEGIS_BIND, AEGIS_OP_BIND, true);
+}
+
+SEC("fentry/security_socket_bind")
+int BPF_PROG(socket_bind_watch, struct socket *sock, struct sockaddr *address, int length)
+{
+	try_address(sock, address, length, AEGIS_HOOK_SOCKET_BIND, AEGIS_BIND, AEGIS_OP_BIND, false);
+	return 0;
+}
+
+/* Bytes of a socket that does not count them itself. */
+static __always_inline void count_traffic(struct sock *sk, __u64 received, __u64 sent)
+{
+	struct traffic fresh = {}, *traffic;
+	__u64 key = (__u64)sk;
+
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
+		return;
+	traffic = bpf_map_lookup_elem(&traffics, &key);
+	if (!traffic) {
+		bpf_map_update_elem(&traffics, &key, &fresh, BPF_NOEXIST);
+		traffic = bpf_map_lookup_elem(&traffics, &key);
+	}
+	if (!traffic)
+		return;
+	__sync_fetch_and_add(&traffic->received, received);
+	__sync_fetch_and_add(&traffic->sent, sent);
+}
+
+static __always_inline int try_sendmsg(struct socket *sock, struct msghdr *msg, int size, bool enforce)
+{
+	void *name = BPF_CORE_READ(msg, msg_name);
+	int answered = 0;
+
+	/* UDP, and TCP fast open: both connect without connect(2). */
+	if (name)
+		answered = try_address(sock, name, BPF_CORE_READ(msg, msg_namelen), AEGIS_HOOK_SOCKET_SENDMSG,
+				       AEGIS_CONNECT, AEGIS_OP_CONNECT, enforce);
+	return answered;
+}
+
+/* int security_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size), security/security.c, since 2.6.
+ * net/socket.c:sock_sendmsg, for every message. */
+SEC("lsm/socket_sendmsg")
+int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *msg, int size)
+{
+	return try_sendmsg(sock, msg, size, true);
+}
+
+SEC("fentry/security_socket_sendmsg")
+int BPF_PROG(socket_sendmsg_watch, struct socket *sock, struct msghdr *msg, int size)
+{
+	try_sendmsg(sock, msg, size, false);
+	return 0;
+}
+
+/* Our own end of a socket. */
+static __noinline int own_end(struct endpoint *end, struct sock *sk)
+{
+	end->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	end->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (end->family == AF_INET) {
+		bpf_core_read(end->address, 4, &sk->__sk_common.skc_rcv_saddr);
+	} else if (end->family == AF_INET6) {
+		bpf_core_read(end->address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		unmap_address(end);
+	}
+	socket_of(end, sk);
+	return 0;
+}
+
+/* The other end. */
+static __noinline int other_end(struct endpoint *end, struct sock *sk)
+{
+	end->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	end->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (end->family == AF_INET) {
+		bpf_core_read(end->address, 4, &sk->__sk_common.skc_daddr);
+	} else if (end->family == AF_INET6) {
+		bpf_core_read(end->address, 16, &sk->__sk_common.skc_v6_daddr);
+		unmap_address(end);
+	}
+	socket_of(end, sk);
+	return 0;
+}
+
+static __always_inline bool is_inet(__u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+static __always_inline int try_listen(struct socket *sock, bool enforce)
+{
+	struct subject subject = {};
+	struct endpoint end = {};
+	struct decision decision = { .operation = AEGIS_OP_BIND };
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_SOCKET_LISTEN))
+		return 0;
+	own_end(&end, BPF_CORE_READ(sock, sk));
+	if (!is_inet(end.family))
+		return 0;
+	decide_net(&subject, &end, &decision);
+	temper(&subject, &decision, enforce);
+	return report_net(&subject, &decision, AEGIS_LISTEN, &end);
+}
+
+/* int security_socket_listen(struct socket *sock, int backlog), security/security.c, since 2.6. What was not bound gets its
+ * port only afterwards: 0 here. */
+SEC("lsm/socket_listen")
+int BPF_PROG(socket_listen, struct socket *sock, int backlog)
+{
+	return try_listen(sock, true);
+}
+
+SEC("fentry/security_socket_listen")
+int BPF_PROG(socket_listen_watch, struct socket *sock, int backlog)
+{
+	try_listen(sock, false);
+	return 0;
+}
+
+/* int security_socket_create(int family, int type, int protocol, int kern), security/security.c, since 2.6. Watched. */
+SEC("fentry/security_socket_create")
+int BPF_PROG(socket_create, int family, int type, int protocol, int kern)
+{
+	struct subject subject = {};
+	struct decision decision = {};
+	struct endpoint end = { .family = family, .type = type & 0xf, .protocol = protocol };
+
+	if (kern || !subject_of_current(&subject, AEGIS_HOOK_SOCKET_CREATE))
+		return 0;
+	report_net(&subject, &decision, AEGIS_SOCKET, &end);
+	return 0;
+}
+
+/* void security_sock_graft(struct sock *sk, struct socket *parent), security/security.c, since 2.6.
+ * include/net/sock.h:sock_graft, by accept(2) when there is a connection. Watched. */
+SEC("fentry/security_sock_graft")
+int BPF_PROG(socket_accept, struct sock *sk, struct socket *parent)
+{
+	struct subject subject = {};
+	struct decision decision = {};
+	struct endpoint end = {};
+
+	other_end(&end, sk);
+	if (!is_inet(end.family) || end.protocol != IPPROTO_TCP)
+		return 0;
+	if (!subject_of_current(&subject, AEGIS_HOOK_SOCKET_ACCEPT))
+		return 0;
+	report_net(&subject, &decision, AEGIS_ACCEPT, &end);
+	return 0;
+}
+
+/* int sock_recvmsg(struct socket *sock, struct msghdr *msg, int flags), net/socket.c; what it returns comes last. */
+SEC("fexit/sock_recvmsg")
+int BPF_PROG(socket_received, struct socket *sock, struct msghdr *msg, int flags, int received)
+{
+	struct subject subject = {};
+
+	if (received > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+		count_traffic(BPF_CORE_READ(sock, sk), received, 0);
+	return 0;
+}
+
+/* int udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len), net/ipv4/udp.c, for IPv4; net/ipv6/udp.c has its own. */
+static __always_inline int try_sent(struct sock *sk, int sent)
+{
+	struct subject subject = {};
+
+	if (sent > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+		count_traffic(sk, 0, sent);
+	return 0;
+}
+
+SEC("fexit/udp_sendmsg")
+int BPF_PROG(udp_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
+{
+	return try_sent(sk, sent);
+}
+
+SEC("fexit/udpv6_sendmsg")
+int BPF_PROG(udp6_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
+{
+	return try_sent(sk, sent);
+}
+
+/* int inet_release(struct socket *sock), net/ipv4/af_inet.c: the last descriptor of a socket is closed; of IPv6 too. */
+SEC("fentry/inet_release")
+int BPF_PROG(flow_end, struct socket *sock)
+{
+	struct sock *sk = BPF_CORE_READ(sock, sk);
+	struct endpoint own = {}, other = {};
+	struct subject subject = {};
+	__u64 received, sent, key = (__u64)sk;
+	struct aegis_flow *record;
+
+	if (!sk || !subject_of_current(&subject, AEGIS_HOOK_FLOW))
+		return 0;
+	own_end(&own, sk);
+	if (own.protocol == IPPROTO_TCP) {
+		struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+		received = BPF_CORE_READ(tcp, bytes_received);
+		sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+	} else {
+		struct traffic *traffic = bpf_map_lookup_elem(&traffics, &key);
+
+		if (!traffic)
+			return 0;
+		received = traffic->received;
+		sent = traffic->sent;
+		bpf_map_delete_elem(&traffics, &key);
+	}
+	if (!received && !sent)
+		return 0;
+	other_end(&other, sk);
+	record = reserve_record(&subject, struct aegis_flow, false);
+	if (!record)
+		return 0;
+	fill_head(&record->head, &subject, AEGIS_FLOW, sizeof(*record));
+	/* A socket for both may have an IPv4 end only on the other side. */
+	record->family = other.family == AF_INET ? AF_INET : own.family;
+	record->local_port = own.port;
+	record->remote_port = other.port;
+	record->protocol = own.protocol;
+	record->reserved = 0;
+	__builtin_memcpy(record->local, own.address, 16);
+	__builtin_memcpy(record->remote, other.address, 16);
+	record->received = received;
+	record->sent = sent;
+	bpf_ringbuf_submit(record, 0);
+	return 0;
+}
+
+/* A Unix socket with a place in a file system: a rule on that file decides. */
+static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool enforce)
+{
+	struct unix_sock *target = (struct unix_sock *)other;
+	struct dentry *dentry = BPF_CORE_READ(target, path.dentry);
+	struct vfsmount *mount = BPF_CORE_READ(target, path.mnt);
+	struct subject subject = {};
+	struct decision decision;
+
+	if (!dentry)
+		return 0; /* abstract or without a name */
+	if (!subject_of_current(&subject, hook))
+		return 0;
+	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, AEGIS_OP_UNIX_CONNECT);
+	/* Of datagrams there are as many as there like to be. */
+	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !decision.rule)
+		return 0;
+	temper(&subject, &decision, enforce);
+	return report_dentry(&subject, &decision, AEGIS_UNIX_CONNECT, dentry, mount);
+}
+
+/* int security_unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk), security/security.c.
+ * net/unix/af_unix.c:unix_stream_connect. */
+SEC("lsm/unix_stream_connect")
+int BPF_PROG(unix_stream_connect, struct sock *sock, struct sock *other, struct sock *newsk)
+{
+	return try_unix(other, AEGIS_HOOK_UNIX_STREAM_CONNECT, true);
+}
+
+SEC("fentry/security_unix_stream_connect")
+int BPF_PROG(unix_stream_connect_watch, struct sock *sock, struct sock *other, struct sock *newsk)
+{
+	try_unix(other, AEGIS_HOOK_UNIX_STREAM_CONNECT, false);
+	return 0;
+}
+
+/* int security_unix_may_send(struct socket *sock, struct socket *other), security/security.c.
+ * net/unix/af_unix.c:unix_dgram_connect, unix_dgram_sendmsg. */
+SEC("lsm/unix_may_send")
+int BPF_PROG(unix_may_send, struct socket *sock, struct socket *other)
+{
+	return try_unix(BPF_CORE_READ(other, sk), AEGIS_HOOK_UNIX_MAY_SEND, true);
+}
+
+SEC("fentry/security_unix_may_send")
+int BPF_PROG(unix_may_send_watch, struct socket *sock, struct socket *other)
+{
+	try_unix(BPF_CORE_READ(other, sk), AEGIS_HOOK_UNIX_MAY_SEND, false);
 	return 0;
 }

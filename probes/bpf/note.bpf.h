@@ -19,7 +19,7 @@ static __always_inline int try_note(void)
 	if (!length || length > AEGIS_NOTE_MAX)
 		return NOTE_INVALID;
 	__sync_fetch_and_add(&subject.counters->hits[AEGIS_HOOK_NOTE], 1);
-	record = reserve_record(&subject, struct aegis_note);
+	record = reserve_record(&subject, struct aegis_note, false);
 	if (!record)
 		return NOTE_LOST;
 	fill_head(&record->head, &subject, AEGIS_NOTE, sizeof(*record));

@@ -1,77 +1,105 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
  *
- * The path of a program, where bpf_d_path is not allowed (tracepoints): from its dentry up to the task's root.
+ * The path of a file, where bpf_d_path is not to be had: from its dentry up to the task's root.
  */
+#ifndef AEGIS_PATH_BPF_H
+#define AEGIS_PATH_BPF_H
 
 #define PATH_DEPTH 40 /* components and mount points looked at */
 
-/* Builds the path from the end of `record->path` towards its beginning, then moves it to the front. A name is written
- * where it belongs by its end, and the verifier can't see that both together fit: it may think of 255 bytes more, so
- * the room behind, `argv`, has to be there and filled later. False: the path does not fit, or there is none. */
-static __always_inline bool walk_path(struct aegis_exec *record, struct task_struct *task, struct path *from)
+/* Builds the path from the end of the scratch's first half towards its beginning; returns where it begins, 256 when it does
+ * not fit or there is none. A name is written where it belongs by its end, and the verifier can't see that both together
+ * fit: it may think of 255 bytes more, which is what the second half is for. */
+static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry, struct vfsmount *vfsmount)
 {
-	__u8 *buffer = record->file.path;
-	struct dentry *dentry = BPF_CORE_READ(from, dentry);
-	struct vfsmount *vfsmount = BPF_CORE_READ(from, mnt);
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
 	struct vfsmount *root_mount = BPF_CORE_READ(task, fs, root.mnt);
 	__u64 position = AEGIS_PATH_MAX;
-	bool whole = false;
 	__u64 length;
 
-	_Static_assert(__builtin_offsetof(struct aegis_exec, argv) ==
-			       __builtin_offsetof(struct aegis_exec, file) + sizeof(struct aegis_file),
-		       "argv is the room behind path");
+	if (!scratch)
+		return AEGIS_PATH_MAX;
 	for (int step = 0; step < PATH_DEPTH; step++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 
-		if (dentry == root && vfsmount == root_mount) {
-			whole = true;
-			break;
-		}
+		if (dentry == root && vfsmount == root_mount)
+			return position;
 		if (dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
 			struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+			struct mount *above = vfsmount ? BPF_CORE_READ(mount, mnt_parent) : NULL;
 
-			if (above == mount || !above) {
-				whole = true; /* the root of all, or a file system without a place (memfd) */
-				break;
-			}
+			if (above == mount || !above)
+				return position; /* the root of all, or a file system without a place (memfd) */
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			vfsmount = (void *)above + bpf_core_field_offset(struct mount, mnt);
 			continue;
 		}
 		length = BPF_CORE_READ(dentry, d_name.len);
 		if (length + 1 > position)
-			break;
+			return AEGIS_PATH_MAX;
 		position -= length + 1;
 		barrier_var(position);
 		position &= AEGIS_PATH_MAX - 1;
-		buffer[position] = '/';
+		scratch->path[position] = '/';
 		length &= AEGIS_PATH_MAX - 1;
-		bpf_probe_read_kernel(buffer + position + 1, length, BPF_CORE_READ(dentry, d_name.name));
+		bpf_probe_read_kernel(scratch->path + position + 1, length, BPF_CORE_READ(dentry, d_name.name));
 		dentry = parent;
 	}
-	length = AEGIS_PATH_MAX - position;
-	if (!whole || !length)
+	return AEGIS_PATH_MAX;
+}
+
+/* The path of a dentry into `out`; false: there is none. The scratch is this CPU's: a task that takes the CPU meanwhile
+ * leaves its mark there, and then what was put together is not believed. */
+static __always_inline bool put_path(__u8 *out, __u16 *out_length, struct dentry *dentry, struct vfsmount *mount)
+{
+	__u64 mark = bpf_get_current_pid_tgid() ^ bpf_ktime_get_boot_ns() << 16;
+	__u32 zero = 0;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	__u64 position, length;
+
+	if (!scratch)
 		return false;
-	record->file.path_length = length;
-	barrier_var(length);
-	length &= AEGIS_PATH_MAX - 1;
-	if (length) /* 0: it fills the buffer exactly and is in place */
-		bpf_probe_read_kernel(buffer, length, buffer + position);
+	*(volatile __u64 *)&scratch->owner = mark;
+	barrier();
+	position = walk_path(scratch, dentry, mount);
+	if (position >= AEGIS_PATH_MAX)
+		return false;
+	length = AEGIS_PATH_MAX - position;
+	barrier_var(position);
+	position &= AEGIS_PATH_MAX - 1;
+	/* Whatever lies behind the path comes along: what is behind `path_length` means nothing. */
+	bpf_probe_read_kernel(out, AEGIS_PATH_MAX, scratch->path + position);
+	barrier();
+	if (*(volatile __u64 *)&scratch->owner != mark)
+		return false;
+	*out_length = length;
 	return true;
 }
 
-/* The path of `bprm->file`: the program, or the script's interpreter. */
-static __always_inline void fill_exec_path(struct aegis_exec *record, struct task_struct *task,
-					   struct linux_binprm *bprm)
+/* The path of a file, or its last component, marked as cut. */
+static __always_inline void fill_path(struct aegis_record *head, struct aegis_file *out, struct dentry *dentry,
+				      struct vfsmount *mount)
 {
-	struct file *file = bprm->file;
-
-	if (walk_path(record, task, &file->f_path))
+	if (put_path(out->path, &out->path_length, dentry, mount))
 		return;
-	/* Without a place in the tree (memfd), or too long: its name as it was given to execve(2). */
-	fill_path_string(&record->head, &record->file, bprm->interp);
-	record->head.flags |= AEGIS_PATH_TRUNCATED;
+	out->path_length = 0;
+	fill_path_string(head, out, BPF_CORE_READ(dentry, d_name.name));
+	head->flags |= AEGIS_PATH_TRUNCATED;
 }
+
+/* As fill_path, where the kernel itself may be asked. */
+static __always_inline void fill_file_path(struct aegis_record *head, struct aegis_file *out, struct file *file)
+{
+	long length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
+
+	if (length > 0 && length <= sizeof(out->path)) {
+		out->path_length = length - 1;
+		return;
+	}
+	/* Longer than the record: its last component is worth more than its beginning. */
+	fill_path_string(head, out, file->f_path.dentry->d_name.name);
+	head->flags |= AEGIS_PATH_TRUNCATED;
+}
+
+#endif

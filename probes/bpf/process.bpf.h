@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
  *
- * Processes: fork, exec with its arguments, exit with its code.
+ * Processes: fork, exec with its arguments, exit with its code, privileges gained and dropped.
  */
 
 static __always_inline void try_fork(struct task_struct *child)
@@ -10,7 +10,7 @@ static __always_inline void try_fork(struct task_struct *child)
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_PROCESS))
 		return;
-	record = reserve_record(&subject, struct aegis_fork);
+	record = reserve_record(&subject, struct aegis_fork, false);
 	if (!record)
 		return;
 	fill_head(&record->head, &subject, AEGIS_FORK, sizeof(*record));
@@ -46,6 +46,19 @@ static __always_inline void fill_argv(struct aegis_exec *record, struct task_str
 	record->file.argv_length = length;
 }
 
+/* The path of `bprm->file`: the program, or the script's interpreter. */
+static __always_inline void fill_exec_path(struct aegis_exec *record, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+
+	if (put_path(record->file.path, &record->file.path_length, file->f_path.dentry, file->f_path.mnt) &&
+	    record->file.path_length)
+		return;
+	/* Without a place in the tree (memfd), or too long: its name as it was given to execve(2). */
+	fill_path_string(&record->head, &record->file, bprm->interp);
+	record->head.flags |= AEGIS_PATH_TRUNCATED;
+}
+
 static __always_inline void try_exec(struct task_struct *task, struct linux_binprm *bprm)
 {
 	struct subject subject = {};
@@ -53,12 +66,12 @@ static __always_inline void try_exec(struct task_struct *task, struct linux_binp
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_PROCESS))
 		return;
-	record = reserve_record(&subject, struct aegis_exec);
+	record = reserve_record(&subject, struct aegis_exec, false);
 	if (!record)
 		return;
 	fill_head(&record->head, &subject, AEGIS_EXEC, sizeof(*record));
-	fill_inode(&record->file, bprm->file->f_inode);
-	fill_exec_path(record, task, bprm);
+	fill_object(&record->file, bprm->file->f_inode, 0);
+	fill_exec_path(record, bprm);
 	fill_argv(record, task);
 	bpf_ringbuf_submit(record, 0);
 }
@@ -95,7 +108,7 @@ static __always_inline void try_exit(struct task_struct *task)
 		code = task->signal->group_exit_code;
 	else
 		code = task->group_leader->exit_code;
-	record = reserve_record(&subject, struct aegis_exit);
+	record = reserve_record(&subject, struct aegis_exit, false);
 	if (!record)
 		return;
 	fill_head(&record->head, &subject, AEGIS_EXIT, sizeof(*record));
@@ -110,5 +123,36 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
 	try_exit(task);
+	return 0;
+}
+
+static __always_inline void try_privilege(const struct cred *old, const struct cred *new)
+{
+	struct subject subject = {};
+	struct aegis_privilege *record;
+	__u32 old_uid = BPF_CORE_READ(old, euid.val), new_uid = BPF_CORE_READ(new, euid.val);
+	__u64 old_caps = BPF_CORE_READ(old, cap_effective.val), new_caps = BPF_CORE_READ(new, cap_effective.val);
+
+	if (old_uid == new_uid && old_caps == new_caps)
+		return;
+	if (!subject_of_current(&subject, AEGIS_HOOK_PRIVILEGE))
+		return;
+	record = reserve_record(&subject, struct aegis_privilege, false);
+	if (!record)
+		return;
+	fill_head(&record->head, &subject, AEGIS_PRIVILEGE, sizeof(*record));
+	record->old_uid = old_uid;
+	record->new_uid = new_uid;
+	record->old_caps = old_caps;
+	record->new_caps = new_caps;
+	bpf_ringbuf_submit(record, 0);
+}
+
+/* int commit_creds(struct cred *new), kernel/cred.c, since 2.6.29: setuid(2) and its kin, capset(2), execve(2) of a program
+ * with privileges of its own. Before it the task has the old ones. */
+SEC("fentry/commit_creds")
+int BPF_PROG(privilege_change, struct cred *new)
+{
+	try_privilege(BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), cred), new);
 	return 0;
 }

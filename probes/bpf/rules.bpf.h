@@ -1,114 +1,215 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
  *
- * The decision: one lookup in the rule set in force.
+ * The decision: every rule that matches is folded by one order; what wins is recorded as it was.
  */
 #ifndef AEGIS_RULES_BPF_H
 #define AEGIS_RULES_BPF_H
 
+/* Beats all effects of rules: what guards Aegis itself. Denied or audited as the features say. In maps only. */
+#define EFFECT_SELF 6
+
 struct decision {
 	__u32 rule; /* name index + 1; 0: no rule matched */
+	__u8 effect;
 	__u8 verdict;
+	__u8 operation;
+	__u8 match;
+	__u64 inode;
+	__u32 device;
 	bool passed; /* audited, but a denial were the glass whole */
+	bool fallen; /* audited, but a denial had the deadman not fallen */
 };
 
-static __always_inline void take_stricter(struct decision *decision, const struct aegis_rule *rule,
-					  enum aegis_operation operation)
+/* Greater effect wins; among equals the rule that stands first in the policy. The order of calls does not matter. */
+static __always_inline void take(struct decision *decision, __u32 rule, __u8 effect, __u8 match, __u32 device,
+				 __u64 inode)
 {
-	if (!rule->rule[operation])
+	if (!rule || effect < decision->effect)
 		return;
-	if (decision->rule && rule->verdict[operation] <= decision->verdict)
+	if (effect == decision->effect && rule >= decision->rule)
 		return;
-	decision->rule = rule->rule[operation];
-	decision->verdict = rule->verdict[operation];
+	decision->rule = rule;
+	decision->effect = effect;
+	decision->match = match;
+	decision->device = device;
+	decision->inode = inode;
 }
 
-/* What the rule set in force says of this file; the strictest of the operations in the bit set `operations`. */
-static __always_inline struct decision decide(const struct subject *subject, struct inode *inode, __u32 operations)
+/* What the winner makes of the access. */
+static __always_inline void judge(const struct subject *subject, struct decision *decision)
 {
-	struct decision decision = {};
-	struct aegis_rule_key key = {};
-	struct aegis_rule *rule;
+	switch (decision->effect) {
+	case AEGIS_EFFECT_DENY:
+		decision->verdict = AEGIS_DENIED;
+		break;
+	case EFFECT_SELF:
+		decision->verdict = subject->features & AEGIS_SELF_DENY ? AEGIS_DENIED : AEGIS_AUDITED;
+		break;
+	case AEGIS_EFFECT_AUDIT:
+	case AEGIS_EFFECT_TRIAL:
+		decision->verdict = AEGIS_AUDITED;
+		break;
+	default:
+		decision->verdict = AEGIS_ALLOWED;
+	}
+}
 
-	key.inode = inode->i_ino;
-	key.device = inode->i_sb->s_dev;
+/* Of two operations of one access, each decided: the stricter verdict, and of equals the first that has a rule. */
+static __always_inline void take_stricter(struct decision *decision, const struct decision *other)
+{
+	if (other->verdict > decision->verdict || (other->verdict == decision->verdict && !decision->rule))
+		*decision = *other;
+}
+
+static __always_inline struct aegis_entry *find_object(const struct subject *subject, __u64 inode, __u32 device)
+{
+	struct aegis_object_key key = {};
+
+	key.inode = inode;
+	key.device = device;
 	key.ruleset = subject->ruleset;
-	rule = subject->set ? bpf_map_lookup_elem(&rules_1, &key) : bpf_map_lookup_elem(&rules_0, &key);
-	if (!rule)
-		return decision;
-	if (operations & (1 << AEGIS_OP_OPEN_READ))
-		take_stricter(&decision, rule, AEGIS_OP_OPEN_READ);
-	if (operations & (1 << AEGIS_OP_OPEN_WRITE))
-		take_stricter(&decision, rule, AEGIS_OP_OPEN_WRITE);
-	if (operations & (1 << AEGIS_OP_EXEC))
-		take_stricter(&decision, rule, AEGIS_OP_EXEC);
-	return decision;
+	return subject->set ? bpf_map_lookup_elem(&rules_1, &key) : bpf_map_lookup_elem(&rules_0, &key);
 }
 
-/* Where a program can only watch, nothing it says is a denial. */
-static __always_inline struct decision only_observed(struct decision decision)
+static __always_inline struct aegis_entry *find_name(const struct subject *subject, __u64 hash, __u32 leaf)
 {
-	if (decision.verdict == AEGIS_DENIED)
-		decision.verdict = AEGIS_AUDITED;
-	return decision;
+	struct aegis_name_key key = {};
+
+	key.hash = hash;
+	key.ruleset = subject->ruleset;
+	key.leaf = leaf;
+	return subject->set ? bpf_map_lookup_elem(&names_1, &key) : bpf_map_lookup_elem(&names_0, &key);
+}
+
+/* Denied by Aegis itself, where the policy lets it guard itself. */
+static __always_inline void take_self(const struct subject *subject, struct decision *decision, __u8 match,
+				      __u64 inode)
+{
+	if (subject->features & (AEGIS_SELF_AUDIT | AEGIS_SELF_DENY))
+		take(decision, AEGIS_RULE_SELF + 1, EFFECT_SELF, match, 0, inode);
+}
+
+/* The kernel's own surface. */
+static __always_inline void take_surface(const struct subject *subject, struct decision *decision,
+					 enum aegis_operation operation)
+{
+	__u32 index = operation - AEGIS_OP_PTRACE;
+
+	decision->operation = operation;
+	if (subject->rules)
+		take(decision, subject->rules->surface_rule[index], subject->rules->surface_effect[index],
+		     AEGIS_MATCH_SURFACE, 0, 0);
 }
 
 /* While the glass is broken a denial is a report. Its end is a time, kept where the rules are: it comes by itself, with or
  * without anybody of ours alive. The self-test's own rules stay denials: they are on its own files for its own cgroup, and
  * what it proves of the hooks is true whatever the glass is. The clock is read for a would-be denial only. */
-static __always_inline struct decision unless_broken(const struct subject *subject, struct decision decision)
+static __always_inline bool glass_is_broken(void)
 {
-	struct aegis_control *page;
-	__u32 zero = 0;
+	struct aegis_control *page = control_page();
 	__u64 until;
 
-	if (decision.verdict != AEGIS_DENIED || subject->ruleset == AEGIS_RULESET_SELFTEST)
-		return decision;
-	page = bpf_map_lookup_elem(&control, &zero);
 	if (!page)
-		return decision;
+		return false;
 	until = *(volatile __u64 *)&page->broken_until;
-	if (until && bpf_ktime_get_boot_ns() < until) {
-		decision.verdict = AEGIS_AUDITED;
-		decision.passed = true;
+	return until && bpf_ktime_get_boot_ns() < until;
+}
+
+/* The deadman: more denials within its window than the policy bears, and this rule set only audits until the next policy.
+ * Two CPUs that begin a window together may count a few denials too little. */
+static __always_inline bool deadman_falls(struct aegis_ruleset *rules)
+{
+	__u64 now;
+
+	if (!rules->deadman_denials)
+		return false;
+	if (rules->deadman_fell)
+		return true;
+	now = bpf_ktime_get_boot_ns();
+	if (now - rules->deadman_begun > rules->deadman_window) {
+		rules->deadman_begun = now;
+		rules->deadman_count = 0;
 	}
-	return decision;
+	__sync_fetch_and_add(&rules->deadman_count, 1);
+	if (rules->deadman_count <= rules->deadman_denials)
+		return false;
+	rules->deadman_fell = now;
+	return true;
+}
+
+/* What becomes of a denial; what no rule set may deny any more is a report. `enforce` is false where a program can only
+ * watch: nothing it says is a denial. What guards Aegis itself does not fall with the deadman. */
+static __noinline int temper(const struct subject *subject, struct decision *decision, bool enforce)
+{
+	if (decision->verdict != AEGIS_DENIED)
+		return 0;
+	if (!enforce) {
+		decision->verdict = AEGIS_AUDITED;
+		return 0;
+	}
+	if (subject->ruleset == AEGIS_RULESET_SELFTEST)
+		return 0;
+	if (glass_is_broken()) {
+		decision->verdict = AEGIS_AUDITED;
+		decision->passed = true;
+	} else if (decision->effect != EFFECT_SELF && subject->rules && deadman_falls(subject->rules)) {
+		decision->verdict = AEGIS_AUDITED;
+		decision->fallen = true;
+	}
+	return 0;
 }
 
 /* What a hook returns. The constant is kept apart: of one that the compiler makes from the verdict by shifts the verifier
  * (6.12) can't see that it is no other number. */
-static __always_inline int answer(struct decision decision)
+static __always_inline int answer(const struct decision *decision)
 {
 	int denial = -EPERM;
 
 	barrier_var(denial);
-	return decision.verdict == AEGIS_DENIED ? denial : 0;
+	return decision->verdict == AEGIS_DENIED ? denial : 0;
 }
 
 /* Puts the decision into its record, with the rule's name. The set can't be refilled meanwhile: policy apply waits for
  * running programs before it touches an idle one. */
-static __always_inline void fill_decision(struct aegis_record *head, struct aegis_rule_name *name,
-					  const struct subject *subject, struct decision decision)
+static __noinline int fill_decision(struct aegis_record *head, struct aegis_decision *out,
+				    const struct subject *subject, const struct decision *decision)
 {
-	__u32 index = decision.rule - 1; /* no rule: beyond the array, no name */
+	__u32 index = decision->rule - 1; /* no rule: beyond the array, no name */
+	struct aegis_control *page = control_page();
 	struct aegis_rule_name *found;
 
 	found = subject->set ? bpf_map_lookup_elem(&rule_names_1, &index) : bpf_map_lookup_elem(&rule_names_0, &index);
 	if (found)
-		*name = *found;
+		out->rule = *found;
 	else
-		__builtin_memset(name, 0, sizeof(*name));
-	head->verdict = decision.verdict;
-	head->rule = decision.rule;
-	if (decision.passed)
+		__builtin_memset(&out->rule, 0, sizeof(out->rule));
+	out->operation = decision->operation;
+	out->hook = subject->hook;
+	out->match = decision->match;
+	out->reserved = 0;
+	out->device = decision->device;
+	out->inode = decision->inode;
+	__builtin_memset(out->policy_hash, 0, sizeof(out->policy_hash));
+	if (page && found)
+		__builtin_memcpy(out->policy_hash, subject->set ? page->policy_hash[1] : page->policy_hash[0],
+				 sizeof(out->policy_hash));
+	head->verdict = decision->verdict;
+	head->rule = decision->rule;
+	if (decision->passed)
 		head->flags |= AEGIS_GLASS_BROKEN;
+	if (decision->fallen)
+		head->flags |= AEGIS_DEADMAN;
+	return 0;
 }
 
-static __always_inline void count_decision(const struct subject *subject, struct decision decision)
+static __always_inline void count_decision(const struct subject *subject, const struct decision *decision)
 {
-	if (decision.verdict == AEGIS_DENIED)
+	if (decision->verdict == AEGIS_DENIED)
 		__sync_fetch_and_add(&subject->counters->denied, 1);
-	else if (decision.passed)
+	else if (decision->passed)
 		__sync_fetch_and_add(&subject->counters->passed, 1);
+	else if (decision->fallen)
+		__sync_fetch_and_add(&subject->counters->fallen, 1);
 }
 
 #endif

@@ -1,6 +1,8 @@
 //! Bytes of one ring-buffer record to a typed, borrowed view. Strict: what the probes never write is refused.
 
-use aegis_event::Verdict;
+use aegis_event::{
+    Basis, Body, Call, Decision, Endpoint, File, Hook, Kind, Match, Operation, Place, Privileges, Verdict,
+};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::abi;
@@ -12,10 +14,10 @@ pub enum BadRecord {
     Length,
     /// A kind that this version does not know.
     Kind,
-    /// A verdict, flag, rule set, slot or address family out of range, a rule without its name, or a name without rule,
-    /// a mark of broken glass on what no rule audited.
+    /// A verdict, flag, rule set, slot, operation, hook or match out of range, a rule without its name or match, or one of
+    /// them without a rule, a mark of broken glass or the deadman on what no rule audited.
     Field,
-    /// A path, argument list or note longer than its room.
+    /// A path, argument list, text or note longer than its room.
     Bounds,
 }
 
@@ -39,68 +41,11 @@ impl core::fmt::Display for BadRecord {
 
 impl core::error::Error for BadRecord {}
 
-/// A file in a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct File<'a> {
-    /// Inode number.
-    pub inode: u64,
-    /// major << 20 | minor.
-    pub device: u32,
-    /// Path, at most [`abi::PATH_MAX`] bytes, no NUL.
-    pub path: &'a [u8],
-    /// Only the last component or the beginning of the path is there.
-    pub truncated: bool,
-}
-
-/// What happened.
+/// What a record says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Raw<'a> {
-    /// The task made another.
-    Fork {
-        /// Its thread id.
-        child_pid: u32,
-        /// Its process id.
-        child_tgid: u32,
-    },
-    /// The task executed a program.
-    Exec {
-        /// The program, or the script's interpreter.
-        file: File<'a>,
-        /// Arguments, each followed by NUL.
-        argv: &'a [u8],
-        /// They were cut, or could not be read.
-        argv_truncated: bool,
-    },
-    /// The process ended.
-    Exit {
-        /// Exit status, 0 to 255.
-        status: u8,
-        /// Signal that killed it, 0 if none.
-        signal: u8,
-    },
-    /// The task opened a file, or was denied it.
-    Open {
-        /// The file.
-        file: File<'a>,
-        /// `f_flags`.
-        flags: u32,
-    },
-    /// A rule matched a program the task was about to execute.
-    ExecCheck {
-        /// The program, or a script interpreter.
-        file: File<'a>,
-    },
-    /// The task connected a socket.
-    Connect {
-        /// `AF_INET` (2) or `AF_INET6` (10).
-        family: u16,
-        /// Remote port.
-        port: u16,
-        /// `IPPROTO_*`.
-        protocol: u8,
-        /// 4 or 16 bytes, network order.
-        address: &'a [u8],
-    },
+    /// What a probe saw.
+    Seen(Body<'a>),
     /// An event encoded by one of Aegis's own commands.
     Note(&'a [u8]),
 }
@@ -110,12 +55,6 @@ pub enum Raw<'a> {
 pub struct Record<'a> {
     /// Who, when, and under which policy.
     pub head: &'a abi::Head,
-    /// What was decided.
-    pub verdict: Verdict,
-    /// Audited only because the glass is broken: it would have been denied.
-    pub glass_broken: bool,
-    /// Name of the rule that matched, as the kernel recorded it; empty when none did.
-    pub rule: &'a [u8],
     /// What happened.
     pub raw: Raw<'a>,
 }
@@ -130,67 +69,29 @@ impl<'a> Record<'a> {
         if usize::from(head.length) != bytes.len() {
             return Err(BadRecord::Length);
         }
-        let verdict = Verdict::from_number(head.verdict).ok_or(BadRecord::Field)?;
-        let unknown_flags = head.flags & !(abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED | abi::GLASS_BROKEN);
-        let glass_broken = head.flags & abi::GLASS_BROKEN != 0;
-        if unknown_flags != 0 || head.set > 1 || head.slot as usize >= abi::WORKLOADS_MAX {
-            return Err(BadRecord::Field);
-        }
-        let mut rule: &[u8] = &[];
-        let raw = match head.kind {
-            abi::FORK => {
-                let fork: &abi::Fork = exactly(bytes)?;
-                Raw::Fork { child_pid: fork.child_pid, child_tgid: fork.child_tgid }
-            }
-            abi::EXEC => {
-                let exec: &abi::Exec = exactly(bytes)?;
-                Raw::Exec {
-                    file: file(head, &exec.file)?,
-                    argv: exec.argv.get(..exec.file.argv_length.into()).ok_or(BadRecord::Bounds)?,
-                    argv_truncated: head.flags & abi::ARGV_TRUNCATED != 0,
-                }
-            }
-            abi::EXIT => {
-                let exit: &abi::Exit = exactly(bytes)?;
-                Raw::Exit { status: (exit.code >> 8) as u8, signal: exit.code as u8 & 0x7f }
-            }
-            abi::OPEN => {
-                let access: &abi::Access = exactly(bytes)?;
-                rule = until_nul(&access.rule.name);
-                Raw::Open { file: file(head, &access.file)?, flags: access.file.flags }
-            }
-            abi::EXEC_CHECK => {
-                let access: &abi::Access = exactly(bytes)?;
-                rule = until_nul(&access.rule.name);
-                Raw::ExecCheck { file: file(head, &access.file)? }
-            }
-            abi::CONNECT => {
-                let connect: &abi::Connect = exactly(bytes)?;
-                let length = match connect.family {
-                    2 => 4,
-                    10 => 16,
-                    _ => return Err(BadRecord::Field),
-                };
-                Raw::Connect {
-                    family: connect.family,
-                    port: connect.port,
-                    protocol: connect.protocol,
-                    address: &connect.address[..length],
-                }
-            }
-            abi::NOTE => {
-                let note: &abi::NoteRecord = exactly(bytes)?;
-                let length = usize::try_from(note.note_length).map_err(|_| BadRecord::Bounds)?;
-                Raw::Note(note.note.get(..length).ok_or(BadRecord::Bounds)?)
-            }
-            _ => return Err(BadRecord::Kind),
-        };
-        if rule.is_empty() != (head.rule == 0)
-            || glass_broken && (rule.is_empty() || verdict != Verdict::Audited)
+        let known = abi::PATH_TRUNCATED | abi::ARGV_TRUNCATED | abi::GLASS_BROKEN | abi::DEADMAN;
+        if head.flags & !known != 0
+            || head.set > 1
+            || head.slot as usize >= abi::WORKLOADS_MAX
+            || head.verdict > abi::DENIED
         {
             return Err(BadRecord::Field);
         }
-        Ok(Self { head, verdict, glass_broken, rule, raw })
+        let raw = match head.kind {
+            abi::NOTE => {
+                let note: &abi::NoteRecord = exactly(bytes)?;
+                Raw::Note(part(&note.note, note.note_length)?)
+            }
+            kind => {
+                let kind = u8::try_from(kind).ok().and_then(Kind::from_number).ok_or(BadRecord::Kind)?;
+                Raw::Seen(if kind.is_decided() {
+                    decided(kind, head, bytes)?
+                } else {
+                    seen(kind, head, bytes)?
+                })
+            }
+        };
+        Ok(Self { head, raw })
     }
 
     /// The task's `comm`, NUL padding removed.
@@ -207,11 +108,164 @@ fn exactly<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Result<&T, B
     T::ref_from_bytes(bytes).map_err(|_| BadRecord::Length)
 }
 
+/// The part of `room` that is in use.
+fn part(room: &[u8], length: impl Into<u32>) -> Result<&[u8], BadRecord> {
+    usize::try_from(length.into()).ok().and_then(|length| room.get(..length)).ok_or(BadRecord::Bounds)
+}
+
 fn file<'a>(head: &abi::Head, file: &'a abi::FileRecord) -> Result<File<'a>, BadRecord> {
     Ok(File {
         inode: file.inode,
         device: file.device,
-        path: file.path.get(..file.path_length.into()).ok_or(BadRecord::Bounds)?,
+        path: part(&file.path, file.path_length)?,
         truncated: head.flags & abi::PATH_TRUNCATED != 0,
     })
+}
+
+/// The bytes of an address that its family uses.
+fn address(family: u16, room: &[u8; 16]) -> &[u8] {
+    match family {
+        2 => &room[..4],
+        10 => room,
+        _ => &[],
+    }
+}
+
+/// What a record without a decision says: no rule, no verdict, no mark.
+fn seen<'a>(kind: Kind, head: &abi::Head, bytes: &'a [u8]) -> Result<Body<'a>, BadRecord> {
+    if head.rule != 0 || head.verdict != abi::ALLOWED || head.flags & (abi::GLASS_BROKEN | abi::DEADMAN) != 0
+    {
+        return Err(BadRecord::Field);
+    }
+    Ok(match kind {
+        Kind::Fork => {
+            let fork: &abi::Fork = exactly(bytes)?;
+            Body::Fork { child_pid: fork.child_pid, child_tgid: fork.child_tgid }
+        }
+        Kind::Exec => {
+            let exec: &abi::Exec = exactly(bytes)?;
+            Body::Exec {
+                file: file(head, &exec.file)?,
+                argv: part(&exec.argv, exec.file.argv_length)?,
+                argv_truncated: head.flags & abi::ARGV_TRUNCATED != 0,
+            }
+        }
+        Kind::Exit => {
+            let exit: &abi::Exit = exactly(bytes)?;
+            Body::Exit { status: (exit.code >> 8) as u8, signal: exit.code as u8 & 0x7f }
+        }
+        Kind::Privilege => {
+            let change: &abi::Privilege = exactly(bytes)?;
+            Body::Privilege {
+                old: Privileges { uid: change.old_uid, capabilities: change.old_caps },
+                new: Privileges { uid: change.new_uid, capabilities: change.new_caps },
+            }
+        }
+        Kind::Volume => {
+            let volume: &abi::Volume = exactly(bytes)?;
+            Body::Volume { file: file(head, &volume.file)?, read: volume.read, written: volume.written }
+        }
+        Kind::Flow => {
+            let flow: &abi::Flow = exactly(bytes)?;
+            let place = |port, room| Place { port, address: address(flow.family, room) };
+            Body::Flow {
+                family: flow.family,
+                protocol: flow.protocol,
+                local: place(flow.local_port, &flow.local),
+                remote: place(flow.remote_port, &flow.remote),
+                received: flow.received,
+                sent: flow.sent,
+            }
+        }
+        _ => return Err(BadRecord::Kind),
+    })
+}
+
+/// What a record with a decision says.
+fn decided<'a>(kind: Kind, head: &abi::Head, bytes: &'a [u8]) -> Result<Body<'a>, BadRecord> {
+    Ok(match kind {
+        Kind::Rename | Kind::Link => {
+            let record: &abi::Rename = exactly(bytes)?;
+            let (file, decision) = (file(head, &record.file)?, decision(head, &record.decision)?);
+            let (to, to_truncated) = (part(&record.to, record.to_length)?, record.to_truncated != 0);
+            match kind {
+                Kind::Rename => Body::Rename { file, to, to_truncated, decision },
+                _ => Body::Link { file, to, to_truncated, decision },
+            }
+        }
+        Kind::Connect | Kind::Socket | Kind::Bind | Kind::Listen | Kind::Accept => {
+            let record: &abi::Network = exactly(bytes)?;
+            let decision = decision(head, &record.decision)?;
+            let abi::Network { family, port, protocol, .. } = *record;
+            let address = address(family, &record.address);
+            let endpoint = Endpoint { family, socket_type: record.kind, protocol, port, address };
+            match kind {
+                Kind::Connect => Body::Connect { family, protocol, port, address, decision },
+                Kind::Bind => Body::Bind { endpoint, decision },
+                Kind::Listen => Body::Listen { endpoint, decision },
+                Kind::Accept => Body::Accept { endpoint, decision },
+                _ if port == 0 => Body::Socket { endpoint: Endpoint { address: &[], ..endpoint }, decision },
+                _ => return Err(BadRecord::Field),
+            }
+        }
+        Kind::Ptrace | Kind::Module | Kind::BpfCall | Kind::Mount | Kind::Signal | Kind::Escape => {
+            let record: &abi::Surface = exactly(bytes)?;
+            let decision = decision(head, &record.decision)?;
+            let text = part(&record.text, record.text_length)?;
+            let call = Call { number: record.number, target: record.target, text };
+            match kind {
+                Kind::Ptrace => Body::Ptrace { call, decision },
+                Kind::Module => Body::Module { call, decision },
+                Kind::BpfCall => Body::BpfCall { call, decision },
+                Kind::Mount => Body::Mount { call, decision },
+                Kind::Signal => Body::Signal { call, decision },
+                _ => Body::Escape { call, decision },
+            }
+        }
+        _ => {
+            let record: &abi::Access = exactly(bytes)?;
+            let (file, decision) = (file(head, &record.file)?, decision(head, &record.decision)?);
+            let flags = record.file.flags;
+            match kind {
+                Kind::Open => Body::Open { file, flags, decision },
+                Kind::ExecCheck => Body::ExecCheck { file, decision },
+                Kind::Create => Body::Create { file, mode: flags, decision },
+                Kind::Unlink => Body::Unlink { file, decision },
+                Kind::SetAttr => Body::SetAttr { file, valid: flags, decision },
+                Kind::UnixConnect => Body::UnixConnect { file, decision },
+                _ => return Err(BadRecord::Kind),
+            }
+        }
+    })
+}
+
+/// What was decided. A record names a rule, and how it matched, or says nothing of either; what would have been a denial
+/// was audited by a rule.
+fn decision<'a>(head: &abi::Head, record: &'a abi::Decision) -> Result<Decision<'a>, BadRecord> {
+    let operation = Operation::from_number(record.operation).ok_or(BadRecord::Field)?;
+    let hook = Hook::from_number(record.hook).ok_or(BadRecord::Field)?;
+    let rule = until_nul(&record.rule.name);
+    let abi::Decision { matched, device, inode, policy_hash, .. } = *record;
+    let basis = if rule.is_empty() {
+        if (matched, device, inode, policy_hash) != (abi::MATCH_NONE, 0, 0, [0; 8]) {
+            return Err(BadRecord::Field);
+        }
+        None
+    } else {
+        let matched = Match::from_number(matched).ok_or(BadRecord::Field)?;
+        Some(Basis { operation, hook, matched, device, inode, policy_hash })
+    };
+    let decision = Decision {
+        verdict: Verdict::from_number(head.verdict).ok_or(BadRecord::Field)?,
+        policy: head.policy,
+        rule,
+        glass_broken: head.flags & abi::GLASS_BROKEN != 0,
+        deadman: head.flags & abi::DEADMAN != 0,
+        basis,
+    };
+    let would_deny = decision.passed() && (rule.is_empty() || decision.verdict != Verdict::Audited);
+    if rule.is_empty() != (head.rule == 0) || would_deny {
+        return Err(BadRecord::Field);
+    }
+    Ok(decision)
 }

@@ -1,30 +1,57 @@
-//! The programs in the object, and what each is attached to.
+//! The hooks: which programs of the object can be attached to each, best first, what rules need it, and what is so when it
+//! is missing. `docs/degraded-modes.md` says the same; a test holds one against the other.
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
     /// BPF LSM: can deny.
     Lsm,
-    /// fentry on the `security_…` function: only watches.
+    /// BPF LSM that may sleep: can deny, and ask for what has to be read from disk.
+    LsmSleepable,
+    /// fentry on a kernel function: only watches.
     Fentry,
+    /// fexit on a kernel function: only watches, and knows what it returned.
+    Fexit,
     /// BTF raw tracepoint: only watches.
     TpBtf,
 }
 
 impl Attach {
+    /// Every way.
+    pub const ALL: [Self; 5] = [Self::Lsm, Self::LsmSleepable, Self::Fentry, Self::Fexit, Self::TpBtf];
+
     /// The name that status and documents use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lsm => "lsm",
+            Self::LsmSleepable => "lsm.s",
             Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
             Self::TpBtf => "tp_btf",
         }
     }
 
     /// The attachment with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Lsm, Self::Fentry, Self::TpBtf].into_iter().find(|attach| attach.name() == name)
+        Self::ALL.into_iter().find(|attach| attach.name() == name)
     }
+
+    /// What is attached so can deny.
+    pub const fn denies(self) -> bool {
+        matches!(self, Self::Lsm | Self::LsmSleepable)
+    }
+}
+
+/// What a kernel must have, or must not have, for a program to be right there. Where two kernels give a hook different
+/// arguments, the verifier would not always see the wrong program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Always,
+    /// A function of this name.
+    With(&'static str),
+    /// None of this name.
+    Without(&'static str),
 }
 
 /// One program of the object.
@@ -36,6 +63,17 @@ pub struct Program {
     pub attach: Attach,
     /// What it is attached to: LSM hook, kernel function or tracepoint.
     pub target: &'static str,
+    /// Where it is right.
+    pub condition: Condition,
+}
+
+/// What needs a hook, when it is there to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// Bits (`1 << number`) of the operations (`aegis_policy::Operation`) of which this hook decides some.
+    pub operations: u32,
+    /// Self-protection needs it.
+    pub self_protection: bool,
 }
 
 /// One place in the kernel that Aegis watches.
@@ -43,55 +81,191 @@ pub struct Program {
 pub struct Hook {
     /// The name that status and documents use.
     pub name: &'static str,
-    /// Attached when the kernel has everything.
-    pub program: Program,
-    /// Attached instead where `bpf` is not in the LSM list.
-    pub watch: Option<Program>,
-    /// True where a rule can deny.
-    pub enforces: bool,
+    /// The programs for it, best first: of those whose condition holds, the first that the kernel takes.
+    pub programs: &'static [Program],
+    /// What needs it.
+    pub guards: Guards,
 }
 
-const fn traced(name: &'static str, program: &'static str) -> Hook {
-    let program = Program { name: program, attach: Attach::TpBtf, target: name };
-    Hook { name, program, watch: None, enforces: false }
+impl Hook {
+    /// A rule can deny here.
+    pub const fn enforces(&self) -> bool {
+        self.guards.operations != 0 || self.guards.self_protection
+    }
 }
+
+const OPEN_READ: u32 = 1 << 0;
+const OPEN_WRITE: u32 = 1 << 1;
+const EXEC: u32 = 1 << 2;
+const CHANGE: u32 = 1 << 3;
+const UNIX_CONNECT: u32 = 1 << 4;
+const CONNECT: u32 = 1 << 8;
+const BIND: u32 = 1 << 9;
+const PTRACE: u32 = 1 << 16;
+const MODULE: u32 = 1 << 17;
+const BPF: u32 = 1 << 18;
+const MOUNT: u32 = 1 << 19;
+
+const NOTHING: Guards = Guards { operations: 0, self_protection: false };
+
+const fn rules(operations: u32) -> Guards {
+    Guards { operations, self_protection: false }
+}
+
+const fn both(operations: u32) -> Guards {
+    Guards { operations, self_protection: true }
+}
+
+const fn program(name: &'static str, attach: Attach, target: &'static str) -> Program {
+    Program { name, attach, target, condition: Condition::Always }
+}
+
+/// A hook that is only watched.
+macro_rules! watched {
+    ($name:literal, $program:literal, $attach:expr, $target:literal) => {
+        Hook { name: $name, programs: &[program($program, $attach, $target)], guards: NOTHING }
+    };
+}
+
+/// A hook that decides, and whose twin watches where it can't be attached.
+macro_rules! decided {
+    ($name:literal, $program:literal, $watch:literal, $function:literal, $guards:expr) => {
+        Hook {
+            name: $name,
+            programs: &[program($program, Attach::Lsm, $name), program($watch, Attach::Fentry, $function)],
+            guards: $guards,
+        }
+    };
+    ($name:literal, $program:literal, $guards:expr) => {
+        Hook { name: $name, programs: &[program($program, Attach::Lsm, $name)], guards: $guards }
+    };
+}
+
+/// A function that kernels have whose hook `inode_setattr` has the idmap in front: both came with 6.9.
+const SETATTR_WITH_IDMAP: &str = "bpf_lsm_inode_post_setattr";
 
 /// Every hook, in attach order.
 pub const HOOKS: &[Hook] = &[
-    traced("sched_process_fork", "process_fork"),
-    traced("sched_process_exec", "process_exec"),
-    traced("sched_process_exit", "process_exit"),
-    Hook {
-        name: "file_open",
-        program: Program { name: "file_open", attach: Attach::Lsm, target: "file_open" },
-        watch: Some(Program {
-            name: "file_open_watch",
-            attach: Attach::Fentry,
-            target: "security_file_open",
-        }),
-        enforces: true,
-    },
+    watched!("sched_process_fork", "process_fork", Attach::TpBtf, "sched_process_fork"),
+    watched!("sched_process_exec", "process_exec", Attach::TpBtf, "sched_process_exec"),
+    watched!("sched_process_exit", "process_exit", Attach::TpBtf, "sched_process_exit"),
+    watched!("commit_creds", "privilege_change", Attach::Fentry, "commit_creds"),
+    decided!(
+        "file_open",
+        "file_open",
+        "file_open_watch",
+        "security_file_open",
+        both(OPEN_READ | OPEN_WRITE | EXEC)
+    ),
     Hook {
         name: "bprm_check_security",
-        program: Program { name: "bprm_check", attach: Attach::Lsm, target: "bprm_check_security" },
-        watch: Some(Program {
-            name: "bprm_check_watch",
-            attach: Attach::Fentry,
-            target: "security_bprm_check",
-        }),
-        enforces: true,
+        programs: &[
+            program("bprm_check_hash", Attach::LsmSleepable, "bprm_check_security"),
+            program("bprm_check", Attach::Lsm, "bprm_check_security"),
+            program("bprm_check_watch", Attach::Fentry, "security_bprm_check"),
+        ],
+        guards: rules(EXEC),
     },
+    decided!("mmap_file", "mmap_file", "mmap_file_watch", "security_mmap_file", rules(EXEC)),
+    decided!("file_mprotect", "file_mprotect", "file_mprotect_watch", "security_file_mprotect", rules(EXEC)),
+    decided!("inode_create", "inode_create", "inode_create_watch", "security_inode_create", both(CHANGE)),
+    decided!("inode_mkdir", "inode_mkdir", "inode_mkdir_watch", "security_inode_mkdir", both(CHANGE)),
+    decided!("inode_mknod", "inode_mknod", "inode_mknod_watch", "security_inode_mknod", both(CHANGE)),
+    decided!("inode_symlink", "inode_symlink", "inode_symlink_watch", "security_inode_symlink", both(CHANGE)),
+    decided!("inode_unlink", "inode_unlink", "inode_unlink_watch", "security_inode_unlink", both(CHANGE)),
+    decided!("inode_rmdir", "inode_rmdir", "inode_rmdir_watch", "security_inode_rmdir", both(CHANGE)),
+    decided!("inode_rename", "inode_rename", "inode_rename_watch", "security_inode_rename", both(CHANGE)),
+    decided!("inode_link", "inode_link", "inode_link_watch", "security_inode_link", both(CHANGE)),
     Hook {
-        name: "socket_connect",
-        program: Program { name: "socket_connect", attach: Attach::Lsm, target: "socket_connect" },
-        watch: Some(Program {
-            name: "socket_connect_watch",
-            attach: Attach::Fentry,
-            target: "security_socket_connect",
-        }),
-        enforces: false,
+        name: "inode_setattr",
+        programs: &[
+            Program {
+                name: "inode_setattr",
+                attach: Attach::Lsm,
+                target: "inode_setattr",
+                condition: Condition::With(SETATTR_WITH_IDMAP),
+            },
+            Program {
+                name: "inode_setattr_old",
+                attach: Attach::Lsm,
+                target: "inode_setattr",
+                condition: Condition::Without(SETATTR_WITH_IDMAP),
+            },
+        ],
+        guards: both(CHANGE | OPEN_WRITE),
     },
+    decided!("inode_copy_up", "inode_copy_up", rules(OPEN_WRITE)),
+    watched!("socket_create", "socket_create", Attach::Fentry, "security_socket_create"),
+    decided!(
+        "socket_connect",
+        "socket_connect",
+        "socket_connect_watch",
+        "security_socket_connect",
+        rules(CONNECT)
+    ),
+    decided!("socket_bind", "socket_bind", "socket_bind_watch", "security_socket_bind", rules(BIND)),
+    decided!("socket_listen", "socket_listen", "socket_listen_watch", "security_socket_listen", rules(BIND)),
+    watched!("sock_graft", "socket_accept", Attach::Fentry, "security_sock_graft"),
+    decided!(
+        "socket_sendmsg",
+        "socket_sendmsg",
+        "socket_sendmsg_watch",
+        "security_socket_sendmsg",
+        rules(CONNECT)
+    ),
+    decided!(
+        "unix_stream_connect",
+        "unix_stream_connect",
+        "unix_stream_connect_watch",
+        "security_unix_stream_connect",
+        rules(UNIX_CONNECT)
+    ),
+    decided!(
+        "unix_may_send",
+        "unix_may_send",
+        "unix_may_send_watch",
+        "security_unix_may_send",
+        rules(UNIX_CONNECT)
+    ),
+    decided!(
+        "ptrace_access_check",
+        "ptrace_access",
+        "ptrace_access_watch",
+        "security_ptrace_access_check",
+        both(PTRACE)
+    ),
+    decided!(
+        "kernel_read_file",
+        "module_file",
+        "module_file_watch",
+        "security_kernel_read_file",
+        rules(MODULE)
+    ),
+    decided!(
+        "kernel_load_data",
+        "module_data",
+        "module_data_watch",
+        "security_kernel_load_data",
+        rules(MODULE)
+    ),
+    decided!("bpf", "bpf_call", "bpf_call_watch", "security_bpf", both(BPF)),
+    decided!("sb_mount", "mount_call", "mount_call_watch", "security_sb_mount", rules(MOUNT)),
+    decided!("move_mount", "mount_move", "mount_move_watch", "security_move_mount", rules(MOUNT)),
+    decided!("sb_umount", "mount_end", "mount_end_watch", "security_sb_umount", rules(MOUNT)),
+    decided!("sb_pivotroot", "mount_pivot", "mount_pivot_watch", "security_sb_pivotroot", rules(MOUNT)),
+    decided!("task_kill", "task_kill", both(0)),
+    decided!("task_alloc", "task_alloc", both(0)),
+    watched!("vfs_read", "volume_read", Attach::Fexit, "vfs_read"),
+    watched!("vfs_write", "volume_write", Attach::Fexit, "vfs_write"),
+    watched!("security_file_free", "volume_end", Attach::Fentry, "security_file_free"),
+    watched!("sock_recvmsg", "socket_received", Attach::Fexit, "sock_recvmsg"),
+    watched!("udp_sendmsg", "udp_sent", Attach::Fexit, "udp_sendmsg"),
+    watched!("udpv6_sendmsg", "udp6_sent", Attach::Fexit, "udpv6_sendmsg"),
+    watched!("inet_release", "flow_end", Attach::Fentry, "inet_release"),
 ];
+
+/// The program that decides rules by content; where it is not the one attached, such rules are not.
+pub const HASH_PROGRAM: &str = "bprm_check_hash";
 
 /// The program that sends what is in map `inbox`; attached to nothing.
 pub const NOTE_PROGRAM: &str = "note";

@@ -11,14 +11,11 @@ pub mod abi;
 mod decode;
 mod hooks;
 
-pub use decode::{BadRecord, File, Raw, Record};
-pub use hooks::{Attach, HOOKS, Hook, NOTE_PROGRAM, Program};
+pub use decode::{BadRecord, Raw, Record};
+pub use hooks::{Attach, Condition, Guards, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, Program};
 
-/// An ELF reader may cast headers in place: align the bytes for it.
-#[repr(C, align(32))]
-struct Aligned<Bytes: ?Sized>(Bytes);
+/// The compiled probes, deflated (RFC 1951): one ELF object with BTF and CO-RE relocations. A reader may cast its headers in
+/// place: inflate it to aligned memory, of [`OBJECT_BYTES`].
+pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aegis.bpf.o.deflate"));
 
-static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/aegis.bpf.o")));
-
-/// The compiled probes: one ELF object with BTF and CO-RE relocations, aligned to 32 bytes.
-pub static OBJECT: &[u8] = &ALIGNED.0;
+include!(concat!(env!("OUT_DIR"), "/length.rs"));

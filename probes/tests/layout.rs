@@ -23,12 +23,12 @@ fn size_behind<S, F>(_: fn(&S) -> &F) -> usize {
 }
 
 macro_rules! layouts {
-    ($($rust:ident = $c:literal { $($field:ident),+ $(,)? })+) => {
+    ($($rust:ident = $c:literal { $($field:ident $(as $name:ident)?),+ $(,)? })+) => {
         vec![$(Layout {
             name: $c,
             size: size_of::<abi::$rust>(),
             fields: vec![$((
-                stringify!($field),
+                [stringify!($field) $(, stringify!($name))?].last().copied().unwrap_or_default(),
                 offset_of!(abi::$rust, $field),
                 size_behind(|value: &abi::$rust| &value.$field),
             )),+],
@@ -45,18 +45,40 @@ fn layouts() -> Vec<Layout> {
         Exit = "aegis_exit" { head, code, reserved }
         FileRecord = "aegis_file" { inode, device, flags, path_length, argv_length, reserved, path }
         RuleName = "aegis_rule_name" { name }
-        Access = "aegis_access" { head, rule, file }
+        Decision = "aegis_decision" {
+            rule, operation, hook, matched as match, reserved, device, inode, policy_hash,
+        }
+        Access = "aegis_access" { head, decision, file }
+        Rename = "aegis_rename" { head, decision, file, reserved, to_truncated, to_length, to }
         Exec = "aegis_exec" { head, file, argv }
-        Connect = "aegis_connect" { head, family, port, protocol, reserved, address }
+        Network = "aegis_network" { head, decision, family, port, protocol, kind as type, reserved, address }
+        Surface = "aegis_surface" { head, decision, number, target, text_length, reserved, text }
+        Privilege = "aegis_privilege" { head, old_uid, new_uid, old_caps, new_caps }
+        Volume = "aegis_volume" { head, file, read, written }
+        Flow = "aegis_flow" {
+            head, family, local_port, remote_port, protocol, reserved, local, remote, received, sent,
+        }
         NoteRecord = "aegis_note" { head, note_length, reserved, note }
         Cgroup = "aegis_cgroup" { slot, ruleset, reserved }
-        RuleKey = "aegis_rule_key" { inode, device, ruleset }
-        Rule = "aegis_rule" { rule, verdict, reserved }
+        ObjectKey = "aegis_object_key" { inode, device, ruleset }
+        Entry = "aegis_entry" { rule, tree_rule, effect, tree_effect, reserved }
+        NameKey = "aegis_name_key" { hash, ruleset, leaf }
+        Ruleset = "aegis_ruleset" {
+            features, rate, plain_devices, surface_rule, surface_effect, reserved, deadman_denials, deadman_window,
+            deadman_begun, deadman_count, deadman_fell,
+        }
+        NetKey = "aegis_net_key" { prefix, ruleset, family, address }
+        NetRule = "aegis_net_rule" { rule, first_port, last_port, protocol, effect, operations, reserved }
+        Net = "aegis_net" { rules }
+        HashKey = "aegis_hash_key" { digest, ruleset, reserved }
+        Hash = "aegis_hash" { rule, effect, reserved }
         Control = "aegis_control" {
             abi_version, active, policy, epoch, mode, reason, rules, entries, unresolved, policy_hash, loaded_at,
-            broken_until,
+            broken_until, name_key, agent, hash_hook,
         }
-        Counters = "aegis_counters" { seen, ring_full, denied, passed, hits }
+        Counters = "aegis_counters" {
+            seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count, hits,
+        }
     }
 }
 
@@ -65,20 +87,54 @@ fn constants() -> Vec<(&'static str, u64)> {
         ($($name:ident = $value:expr),+ $(,)?) => { vec![$((concat!("AEGIS_", stringify!($name)), $value as u64)),+] };
     }
     constants! {
-        ABI_VERSION = abi::ABI_VERSION, PATH_MAX = abi::PATH_MAX, COMM_MAX = abi::COMM_MAX, NOTE_MAX = abi::NOTE_MAX,
-        WORKLOADS_MAX = abi::WORKLOADS_MAX, WORKLOAD_NAME_MAX = abi::WORKLOAD_NAME_MAX, RULES_MAX = abi::RULES_MAX,
-        RULE_NAMES_MAX = abi::RULE_NAMES_MAX, RULE_NAME_MAX = abi::RULE_NAME_MAX,
-        CGROUP_DEPTH_MAX = abi::CGROUP_DEPTH_MAX, RING_BYTES = abi::RING_BYTES,
-        RULESET_SELFTEST = abi::RULESET_SELFTEST,
-        FORK = abi::FORK, EXEC = abi::EXEC, EXIT = abi::EXIT, OPEN = abi::OPEN, EXEC_CHECK = abi::EXEC_CHECK,
-        CONNECT = abi::CONNECT, NOTE = abi::NOTE,
-        ALLOWED = abi::ALLOWED, AUDITED = abi::AUDITED, DENIED = abi::DENIED,
-        PATH_TRUNCATED = abi::PATH_TRUNCATED, ARGV_TRUNCATED = abi::ARGV_TRUNCATED,
-        GLASS_BROKEN = abi::GLASS_BROKEN,
+        ABI_VERSION = abi::ABI_VERSION, PATH_MAX = abi::PATH_MAX, COMM_MAX = abi::COMM_MAX,
+        NOTE_MAX = abi::NOTE_MAX, TEXT_MAX = abi::TEXT_MAX, WORKLOADS_MAX = abi::WORKLOADS_MAX,
+        WORKLOAD_NAME_MAX = abi::WORKLOAD_NAME_MAX, RULES_MAX = abi::RULES_MAX, NAMES_MAX = abi::NAMES_MAX,
+        RULE_NAMES_MAX = abi::RULE_NAMES_MAX, RULE_NAME_MAX = abi::RULE_NAME_MAX, NETS_MAX = abi::NETS_MAX,
+        NET_RULES_MAX = abi::NET_RULES_MAX, HASHES_MAX = abi::HASHES_MAX,
+        CGROUP_DEPTH_MAX = abi::CGROUP_DEPTH_MAX, WALK_MAX = abi::WALK_MAX,
+        NAME_DEPTH_MAX = abi::NAME_DEPTH_MAX, PLAIN_DEVICES_MAX = abi::PLAIN_DEVICES_MAX,
+        VOLUMES_MAX = abi::VOLUMES_MAX, RING_BYTES = abi::RING_BYTES,
+        RULESET_SELFTEST = abi::RULESET_SELFTEST, RULESET_OTHERS = abi::RULESET_OTHERS,
+        RULESETS_MAX = abi::RULESETS_MAX, FORK = abi::FORK, EXEC = abi::EXEC, EXIT = abi::EXIT,
+        OPEN = abi::OPEN, EXEC_CHECK = abi::EXEC_CHECK, CONNECT = abi::CONNECT, CREATE = abi::CREATE,
+        UNLINK = abi::UNLINK, RENAME = abi::RENAME, LINK = abi::LINK, SETATTR = abi::SETATTR,
+        SOCKET = abi::SOCKET, BIND = abi::BIND, LISTEN = abi::LISTEN, ACCEPT = abi::ACCEPT,
+        UNIX_CONNECT = abi::UNIX_CONNECT, PTRACE = abi::PTRACE, MODULE = abi::MODULE, BPF = abi::BPF,
+        MOUNT = abi::MOUNT, SIGNAL = abi::SIGNAL, ESCAPE = abi::ESCAPE, PRIVILEGE = abi::PRIVILEGE,
+        VOLUME = abi::VOLUME, FLOW = abi::FLOW, NOTE = abi::NOTE, ALLOWED = abi::ALLOWED,
+        AUDITED = abi::AUDITED, DENIED = abi::DENIED, PATH_TRUNCATED = abi::PATH_TRUNCATED,
+        ARGV_TRUNCATED = abi::ARGV_TRUNCATED, GLASS_BROKEN = abi::GLASS_BROKEN, DEADMAN = abi::DEADMAN,
         OP_OPEN_READ = abi::OP_OPEN_READ, OP_OPEN_WRITE = abi::OP_OPEN_WRITE, OP_EXEC = abi::OP_EXEC,
-        OPERATIONS = abi::OPERATIONS,
+        OP_CHANGE = abi::OP_CHANGE, OP_UNIX_CONNECT = abi::OP_UNIX_CONNECT, OP_HOLD = abi::OP_HOLD,
+        FILE_OPERATIONS = abi::FILE_OPERATIONS, OP_CONNECT = abi::OP_CONNECT, OP_BIND = abi::OP_BIND,
+        OP_PTRACE = abi::OP_PTRACE, OP_MODULE = abi::OP_MODULE, OP_BPF = abi::OP_BPF,
+        OP_MOUNT = abi::OP_MOUNT, OP_SIGNAL = abi::OP_SIGNAL, OP_ESCAPE = abi::OP_ESCAPE,
+        SURFACE_OPERATIONS = abi::SURFACE_OPERATIONS, NO_EFFECT = abi::NO_EFFECT,
+        EFFECT_AUDIT = abi::EFFECT_AUDIT, EFFECT_ALLOW = abi::EFFECT_ALLOW, EFFECT_TRIAL = abi::EFFECT_TRIAL,
+        EFFECT_DENY = abi::EFFECT_DENY, EFFECT_OVERRIDE = abi::EFFECT_OVERRIDE, MATCH_NONE = abi::MATCH_NONE,
+        MATCH_OBJECT = abi::MATCH_OBJECT, MATCH_TREE = abi::MATCH_TREE, MATCH_NAME = abi::MATCH_NAME,
+        MATCH_NODE = abi::MATCH_NODE, MATCH_HASH = abi::MATCH_HASH, MATCH_NET = abi::MATCH_NET,
+        MATCH_SURFACE = abi::MATCH_SURFACE, MATCH_CGROUP = abi::MATCH_CGROUP, MATCH_LIMIT = abi::MATCH_LIMIT,
         HOOK_PROCESS = abi::HOOK_PROCESS, HOOK_FILE_OPEN = abi::HOOK_FILE_OPEN,
-        HOOK_BPRM_CHECK = abi::HOOK_BPRM_CHECK, HOOK_CONNECT = abi::HOOK_CONNECT, HOOK_NOTE = abi::HOOK_NOTE,
+        HOOK_BPRM_CHECK = abi::HOOK_BPRM_CHECK, HOOK_SOCKET_CONNECT = abi::HOOK_SOCKET_CONNECT,
+        HOOK_NOTE = abi::HOOK_NOTE, HOOK_MMAP_FILE = abi::HOOK_MMAP_FILE,
+        HOOK_FILE_MPROTECT = abi::HOOK_FILE_MPROTECT, HOOK_INODE_CREATE = abi::HOOK_INODE_CREATE,
+        HOOK_INODE_UNLINK = abi::HOOK_INODE_UNLINK, HOOK_INODE_RENAME = abi::HOOK_INODE_RENAME,
+        HOOK_INODE_LINK = abi::HOOK_INODE_LINK, HOOK_INODE_SETATTR = abi::HOOK_INODE_SETATTR,
+        HOOK_INODE_COPY_UP = abi::HOOK_INODE_COPY_UP, HOOK_SOCKET_CREATE = abi::HOOK_SOCKET_CREATE,
+        HOOK_SOCKET_BIND = abi::HOOK_SOCKET_BIND, HOOK_SOCKET_LISTEN = abi::HOOK_SOCKET_LISTEN,
+        HOOK_SOCKET_ACCEPT = abi::HOOK_SOCKET_ACCEPT, HOOK_SOCKET_SENDMSG = abi::HOOK_SOCKET_SENDMSG,
+        HOOK_UNIX_STREAM_CONNECT = abi::HOOK_UNIX_STREAM_CONNECT,
+        HOOK_UNIX_MAY_SEND = abi::HOOK_UNIX_MAY_SEND, HOOK_PTRACE = abi::HOOK_PTRACE,
+        HOOK_MODULE = abi::HOOK_MODULE, HOOK_BPF = abi::HOOK_BPF, HOOK_MOUNT = abi::HOOK_MOUNT,
+        HOOK_TASK_KILL = abi::HOOK_TASK_KILL, HOOK_TASK_ALLOC = abi::HOOK_TASK_ALLOC,
+        HOOK_PRIVILEGE = abi::HOOK_PRIVILEGE, HOOK_VOLUME = abi::HOOK_VOLUME, HOOK_FLOW = abi::HOOK_FLOW,
+        HOOKS = abi::HOOKS, HAS_TREES = abi::HAS_TREES, HAS_NAMES = abi::HAS_NAMES,
+        HAS_NAME_TREES = abi::HAS_NAME_TREES, HAS_NETS = abi::HAS_NETS, HAS_HASHES = abi::HAS_HASHES,
+        HAS_DENY_TREES = abi::HAS_DENY_TREES, SELF_AUDIT = abi::SELF_AUDIT, SELF_DENY = abi::SELF_DENY,
+        DEVICE_BLOCK = abi::DEVICE_BLOCK, DEVICE_CHARACTER = abi::DEVICE_CHARACTER,
+        RULE_SELFTEST = abi::RULE_SELFTEST, RULE_SELF = abi::RULE_SELF, RULE_DEPTH = abi::RULE_DEPTH,
     }
 }
 
@@ -162,25 +218,62 @@ fn fields_are_listed_without_a_gap() {
     }
 }
 
+#[test]
+fn no_constant_of_the_header_is_missing() {
+    let header = include_str!("../bpf/abi.h");
+    let listed = constants();
+    let defined = header.lines().filter_map(|line| {
+        let line = line.trim_start().strip_prefix("#define ").unwrap_or(line.trim_start());
+        let name = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+        let value = line[name.len()..].trim_start().trim_start_matches("= ");
+        (name.starts_with("AEGIS_") && value.starts_with(|c: char| c.is_ascii_digit() || c == '('))
+            .then_some(name)
+    });
+    let mut count = 0;
+    for name in defined {
+        assert!(listed.iter().any(|(known, _)| *known == name), "{name}");
+        count += 1;
+    }
+    // One line of the header has the three verdicts.
+    assert_eq!(count + 3, listed.len());
+}
+
 /// The numbers that pass from the kernel into events without a table between them.
 #[test]
 fn numbers_are_those_of_events() {
-    use aegis_event::{Kind, Verdict, limits};
-    for (record, event) in [
-        (abi::FORK, Kind::Fork),
-        (abi::EXEC, Kind::Exec),
-        (abi::EXIT, Kind::Exit),
-        (abi::OPEN, Kind::Open),
-        (abi::EXEC_CHECK, Kind::ExecCheck),
-        (abi::CONNECT, Kind::Connect),
-    ] {
-        assert_eq!(record, u16::from(event.number()), "{event}");
+    use aegis_event::{Hook, Kind, Match, Operation, Verdict, limits};
+    // Kinds, operations, matches and hooks are named as the events' are: by the header's own names.
+    let named = |name: &str, number: u64| {
+        let c = format!("AEGIS_{}", name.to_uppercase().replace('-', "_"));
+        assert!(constants().contains(&(c.as_str(), number)), "{c} {number}");
+    };
+    for kind in Kind::ALL.iter().filter(|kind| kind.number() < 32) {
+        named(kind.name(), kind.number().into());
+    }
+    for operation in Operation::ALL {
+        let name = if *operation == Operation::ModuleLoad { "module" } else { operation.name() };
+        named(&format!("op-{name}"), operation.number().into());
+    }
+    for matched in Match::ALL {
+        named(&format!("match-{matched}"), matched.number().into());
+    }
+    for hook in Hook::ALL {
+        let name = match hook {
+            Hook::BprmCheck => "bprm_check",
+            Hook::SockGraft => "socket_accept",
+            Hook::PtraceAccessCheck => "ptrace",
+            Hook::KernelReadFile => "module",
+            Hook::SbMount => "mount",
+            _ => hook.name(),
+        };
+        named(&format!("hook_{name}"), hook.number().into());
     }
     for (record, event) in
         [(abi::ALLOWED, Verdict::Allowed), (abi::AUDITED, Verdict::Audited), (abi::DENIED, Verdict::Denied)]
     {
         assert_eq!(record, event.number(), "{event}");
     }
+    assert_eq!(abi::TEXT_MAX, limits::TEXT_BYTES);
     assert_eq!(abi::PATH_MAX, limits::PATH_BYTES);
     assert_eq!(abi::WORKLOAD_NAME_MAX, limits::WORKLOAD_BYTES);
     assert_eq!(abi::RULE_NAME_MAX, limits::RULE_NAME_BYTES);

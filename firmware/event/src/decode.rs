@@ -3,10 +3,12 @@
 use minicbor::Decoder;
 use minicbor::data::Type;
 
+use crate::body::Body;
+use crate::decision::{Basis, Decision, Hook, Match, Operation};
 use crate::encode::key;
 use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
 use crate::limits;
-use crate::model::{Accounts, Body, Decision, Event, File, Gap, Process, Subject};
+use crate::model::{Accounts, Call, Endpoint, Event, File, Gap, Place, Privileges, Process, Subject};
 
 /// Why bytes are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,21 +71,18 @@ impl<'a> Reader<'a> {
         let kind = Kind::from_number(self.input.u8()?).ok_or(DecodeError::Unknown)?;
         self.key(key::TIME)?;
         let time = self.input.u64()?;
-        if kind == Kind::Loss {
-            return Ok(Event { time, subject: None, body: self.loss()? });
+        if let Kind::Loss | Kind::Deadman = kind {
+            let workload = self.bytes_at(key::WORKLOAD)?;
+            return Ok(Event { time, subject: None, body: self.of_workload(kind, workload)? });
         }
         let subject = if self.next_is(key::WORKLOAD)? { Some(self.subject()?) } else { None };
-        let decision = match kind {
-            Kind::Open | Kind::ExecCheck | Kind::Connect => Some(self.decision()?),
-            _ => None,
+        let mut body = if kind.is_decided() {
+            let decision = self.decision()?;
+            self.decided(kind, decision)?
+        } else {
+            self.body(kind)?
         };
-        let mut body = self.body(kind, decision)?;
-        // Behind the body, where its key belongs; that it is `true` on an audited decision is seen by encoding again.
-        if let Some(decision) = body.decision_mut()
-            && self.next_is(key::GLASS_BROKEN)?
-        {
-            decision.glass_broken = self.bool_at(key::GLASS_BROKEN)?;
-        }
+        self.rest(&mut body)?;
         Ok(Event { time, subject, body })
     }
 
@@ -104,6 +103,11 @@ impl<'a> Reader<'a> {
     fn u8_at(&mut self, at: u8) -> Result<u8, DecodeError> {
         self.key(at)?;
         Ok(self.input.u8()?)
+    }
+
+    fn u16_at(&mut self, at: u8) -> Result<u16, DecodeError> {
+        self.key(at)?;
+        Ok(self.input.u16()?)
     }
 
     fn u32_at(&mut self, at: u8) -> Result<u32, DecodeError> {
@@ -154,7 +158,58 @@ impl<'a> Reader<'a> {
         let verdict = Verdict::from_number(self.u8_at(key::VERDICT)?).ok_or(DecodeError::Unknown)?;
         let policy = self.u64_at(key::POLICY)?;
         let rule = if self.next_is(key::RULE)? { self.bytes_at(key::RULE)? } else { &[] };
-        Ok(Decision { verdict, policy, rule, glass_broken: false })
+        Ok(Decision { verdict, rule, ..Decision::allowed(policy) })
+    }
+
+    /// What let the access pass, and how the rule matched. That a mark is `true`, and goes with its decision, is seen by
+    /// encoding again.
+    fn how(&mut self, decision: &mut Decision<'a>) -> Result<(), DecodeError> {
+        for (at, mark) in
+            [(key::GLASS_BROKEN, &mut decision.glass_broken), (key::DEADMAN, &mut decision.deadman)]
+        {
+            if self.next_is(at)? {
+                *mark = self.bool_at(at)?;
+            }
+        }
+        if self.next_is(key::BASIS)? {
+            self.key(key::BASIS)?;
+            self.array(6)?;
+            decision.basis = Some(Basis {
+                operation: Operation::from_number(self.input.u8()?).ok_or(DecodeError::Unknown)?,
+                hook: Hook::from_number(self.input.u8()?).ok_or(DecodeError::Unknown)?,
+                matched: Match::from_number(self.input.u8()?).ok_or(DecodeError::Unknown)?,
+                device: self.input.u32()?,
+                inode: self.input.u64()?,
+                policy_hash: self.input.bytes()?.try_into().map_err(|_| DecodeError::Malformed)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// The part of a body that stands behind the keys of a decision.
+    fn rest(&mut self, body: &mut Body<'a>) -> Result<(), DecodeError> {
+        if let Some(decision) = body.decision_mut() {
+            self.how(decision)?;
+        }
+        match body {
+            Body::Rename { to, to_truncated, .. } | Body::Link { to, to_truncated, .. } => {
+                self.key(key::TO)?;
+                self.array(2)?;
+                (*to, *to_truncated) = (self.input.bytes()?, self.input.bool()?);
+            }
+            Body::Socket { endpoint, .. }
+            | Body::Bind { endpoint, .. }
+            | Body::Listen { endpoint, .. }
+            | Body::Accept { endpoint, .. } => endpoint.socket_type = self.u8_at(key::SOCKET_TYPE)?,
+            body => {
+                if let Some(call) = body.call_mut() {
+                    call.number = self.u32_at(key::NUMBER)?;
+                    call.target = self.u32_at(key::TARGET)?;
+                    call.text = self.bytes_at(key::TEXT)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn mode(&mut self) -> Result<Mode, DecodeError> {
@@ -180,12 +235,37 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn loss(&mut self) -> Result<Body<'a>, DecodeError> {
+    /// What the agent says of a workload.
+    fn of_workload(&mut self, kind: Kind, workload: &'a [u8]) -> Result<Body<'a>, DecodeError> {
+        if kind == Kind::Deadman {
+            let sequence = self.u64_at(key::SEQUENCE)?;
+            return Ok(Body::Deadman { workload, sequence, since: self.u64_at(key::UNTIL)? });
+        }
         Ok(Body::Loss {
-            workload: self.bytes_at(key::WORKLOAD)?,
+            workload,
             cause: Cause::from_number(self.u8_at(key::CAUSE)?).ok_or(DecodeError::Unknown)?,
             count: self.u64_at(key::COUNT)?,
         })
+    }
+
+    /// Family, protocol, and for all but a new socket port and address.
+    fn endpoint(&mut self, placed: bool) -> Result<Endpoint<'a>, DecodeError> {
+        let (family, protocol) = (self.u16_at(key::FAMILY)?, self.u8_at(key::PROTOCOL)?);
+        let (port, address) =
+            if placed { (self.u16_at(key::PORT)?, self.bytes_at(key::ADDRESS)?) } else { (0, &[][..]) };
+        Ok(Endpoint { family, socket_type: 0, protocol, port, address })
+    }
+
+    fn place(&mut self, at: u8) -> Result<Place<'a>, DecodeError> {
+        self.key(at)?;
+        self.array(2)?;
+        Ok(Place { port: self.input.u16()?, address: self.input.bytes()? })
+    }
+
+    fn privileges(&mut self, at: u8) -> Result<Privileges, DecodeError> {
+        self.key(at)?;
+        self.array(2)?;
+        Ok(Privileges { uid: self.input.u32()?, capabilities: self.input.u64()? })
     }
 
     fn accounts(&mut self) -> Result<Accounts, DecodeError> {
@@ -193,8 +273,10 @@ impl<'a> Reader<'a> {
         let written = self.u64_at(key::WRITTEN)?;
         let mut lost = [0; Cause::ALL.len()];
         self.key(key::LOST)?;
-        self.array(lost.len() as u64)?;
-        for count in &mut lost {
+        // How many of them are written down is seen by encoding again.
+        let length = self.input.array()?.and_then(|length| usize::try_from(length).ok());
+        let counts = length.and_then(|length| lost.get_mut(..length)).ok_or(DecodeError::Malformed)?;
+        for count in counts {
             *count = self.input.u64()?;
         }
         Ok(Accounts { seen, written, lost })
@@ -210,8 +292,38 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn body(&mut self, kind: Kind, decision: Option<Decision<'a>>) -> Result<Body<'a>, DecodeError> {
-        let decided = || decision.ok_or(DecodeError::Malformed);
+    /// The body of a kind that a decision goes with, as far as it stands before the decision's last keys.
+    fn decided(&mut self, kind: Kind, decision: Decision<'a>) -> Result<Body<'a>, DecodeError> {
+        let (to, to_truncated) = (&[][..], false);
+        let call = Call { number: 0, target: 0, text: &[] };
+        Ok(match kind {
+            Kind::Open => Body::Open { file: self.file()?, flags: self.u32_at(key::FLAGS)?, decision },
+            Kind::ExecCheck => Body::ExecCheck { file: self.file()?, decision },
+            Kind::Create => Body::Create { file: self.file()?, mode: self.u32_at(key::FLAGS)?, decision },
+            Kind::Unlink => Body::Unlink { file: self.file()?, decision },
+            Kind::Rename => Body::Rename { file: self.file()?, to, to_truncated, decision },
+            Kind::Link => Body::Link { file: self.file()?, to, to_truncated, decision },
+            Kind::SetAttr => Body::SetAttr { file: self.file()?, valid: self.u32_at(key::FLAGS)?, decision },
+            Kind::UnixConnect => Body::UnixConnect { file: self.file()?, decision },
+            Kind::Connect => {
+                let Endpoint { family, protocol, port, address, .. } = self.endpoint(true)?;
+                Body::Connect { family, protocol, port, address, decision }
+            }
+            Kind::Socket => Body::Socket { endpoint: self.endpoint(false)?, decision },
+            Kind::Bind => Body::Bind { endpoint: self.endpoint(true)?, decision },
+            Kind::Listen => Body::Listen { endpoint: self.endpoint(true)?, decision },
+            Kind::Accept => Body::Accept { endpoint: self.endpoint(true)?, decision },
+            Kind::Ptrace => Body::Ptrace { call, decision },
+            Kind::Module => Body::Module { call, decision },
+            Kind::BpfCall => Body::BpfCall { call, decision },
+            Kind::Mount => Body::Mount { call, decision },
+            Kind::Signal => Body::Signal { call, decision },
+            Kind::Escape => Body::Escape { call, decision },
+            _ => return Err(DecodeError::Malformed),
+        })
+    }
+
+    fn body(&mut self, kind: Kind) -> Result<Body<'a>, DecodeError> {
         Ok(match kind {
             Kind::Fork => Body::Fork {
                 child_pid: self.u32_at(key::CHILD_PID)?,
@@ -223,16 +335,21 @@ impl<'a> Reader<'a> {
                 argv_truncated: self.bool_at(key::ARGV_TRUNCATED)?,
             },
             Kind::Exit => Body::Exit { status: self.u8_at(key::STATUS)?, signal: self.u8_at(key::SIGNAL)? },
-            Kind::Open => {
-                Body::Open { file: self.file()?, flags: self.u32_at(key::FLAGS)?, decision: decided()? }
+            Kind::Privilege => {
+                Body::Privilege { old: self.privileges(key::OLD)?, new: self.privileges(key::NEW)? }
             }
-            Kind::ExecCheck => Body::ExecCheck { file: self.file()?, decision: decided()? },
-            Kind::Connect => Body::Connect {
-                family: self.u64_at(key::FAMILY)?.try_into().map_err(|_| DecodeError::Malformed)?,
+            Kind::Volume => Body::Volume {
+                file: self.file()?,
+                read: self.u64_at(key::READ_BYTES)?,
+                written: self.u64_at(key::WRITTEN_BYTES)?,
+            },
+            Kind::Flow => Body::Flow {
+                family: self.u16_at(key::FAMILY)?,
                 protocol: self.u8_at(key::PROTOCOL)?,
-                port: self.u64_at(key::PORT)?.try_into().map_err(|_| DecodeError::Malformed)?,
-                address: self.bytes_at(key::ADDRESS)?,
-                decision: decided()?,
+                local: self.place(key::LOCAL)?,
+                remote: self.place(key::REMOTE)?,
+                received: self.u64_at(key::RECEIVED)?,
+                sent: self.u64_at(key::SENT)?,
             },
             Kind::Policy => Body::Policy {
                 code: self.str_at(key::CODE)?,
@@ -249,7 +366,6 @@ impl<'a> Reader<'a> {
                 Body::Start { version: self.str_at(key::VERSION)?, clean: self.bool_at(key::CLEAN)? }
             }
             Kind::Stop => Body::Stop { signal: self.u8_at(key::SIGNAL)? },
-            Kind::Loss => self.loss()?,
             Kind::Accounts => Body::Accounts(self.accounts()?),
             Kind::BreakGlass => {
                 let (code, sequence) = (self.str_at(key::CODE)?, self.u64_at(key::SEQUENCE)?);
@@ -280,6 +396,7 @@ impl<'a> Reader<'a> {
             Kind::Gap => Body::Gap(self.gap()?),
             Kind::Seal => Body::Seal { code: self.str_at(key::CODE)?, epoch: self.u64_at(key::EPOCH)? },
             Kind::Config => Body::Config { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? },
+            _ => return Err(DecodeError::Malformed),
         })
     }
 }

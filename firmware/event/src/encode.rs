@@ -2,9 +2,15 @@
 
 use minicbor::encode::write::Cursor;
 
+use crate::body::Body;
+use crate::decision::Decision;
 use crate::kind::Verdict;
 use crate::limits;
-use crate::model::{Body, Decision, Event, File};
+use crate::model::{Endpoint, Event, File};
+
+/// `include/linux/socket.h`.
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
 
 /// Keys of the event map (`docs/formats/event.cddl`).
 pub(crate) mod key {
@@ -55,6 +61,21 @@ pub(crate) mod key {
     pub(crate) const LAST: u8 = 44;
     pub(crate) const TOTAL: u8 = 45;
     pub(crate) const BOOT: u8 = 46;
+    pub(crate) const DEADMAN: u8 = 47;
+    pub(crate) const BASIS: u8 = 48;
+    pub(crate) const TO: u8 = 49;
+    pub(crate) const SOCKET_TYPE: u8 = 50;
+    pub(crate) const NUMBER: u8 = 51;
+    pub(crate) const TARGET: u8 = 52;
+    pub(crate) const TEXT: u8 = 53;
+    pub(crate) const OLD: u8 = 54;
+    pub(crate) const NEW: u8 = 55;
+    pub(crate) const READ_BYTES: u8 = 56;
+    pub(crate) const WRITTEN_BYTES: u8 = 57;
+    pub(crate) const LOCAL: u8 = 58;
+    pub(crate) const REMOTE: u8 = 59;
+    pub(crate) const RECEIVED: u8 = 60;
+    pub(crate) const SENT: u8 = 61;
 }
 
 /// Why an event could not be encoded.
@@ -64,9 +85,10 @@ pub enum EncodeError {
     NoRoom,
     /// A field is longer than `limits` allows.
     FieldTooLong,
-    /// A decision says that broken glass let it pass, but is not an audited one by a rule.
+    /// A decision says that broken glass, or the fallen deadman, let it pass, but is not an audited one by a rule.
     NotAudited,
-    /// A percentage over 100, or a gap whose figures don't go together.
+    /// A percentage over 100, a gap whose figures don't go together, an address that is not its family's, or a match
+    /// without a rule that matched.
     Inconsistent,
 }
 
@@ -75,7 +97,7 @@ impl core::fmt::Display for EncodeError {
         f.write_str(match self {
             Self::NoRoom => "no room for the event",
             Self::FieldTooLong => "a field of the event is too long",
-            Self::NotAudited => "what broken glass let pass is not audited by a rule",
+            Self::NotAudited => "what broken glass or the deadman let pass is not audited by a rule",
             Self::Inconsistent => "the figures of the event don't go together",
         })
     }
@@ -97,15 +119,11 @@ impl Event<'_> {
         if !self.fits() {
             return Err(EncodeError::FieldTooLong);
         }
-        if self.passed_glass().is_some_and(|d| d.verdict != Verdict::Audited || d.rule.is_empty()) {
+        let decision = self.body.decision();
+        if decision.is_some_and(|d| d.passed() && (d.verdict != Verdict::Audited || d.rule.is_empty())) {
             return Err(EncodeError::NotAudited);
         }
-        let consistent = match &self.body {
-            Body::RingLevel { percent, .. } => *percent <= 100,
-            Body::Gap(gap) => gap.consistent(),
-            _ => true,
-        };
-        if !consistent {
+        if decision.is_some_and(|d| d.basis.is_some() && d.rule.is_empty()) || !self.consistent() {
             return Err(EncodeError::Inconsistent);
         }
         let mut encoder = minicbor::Encoder::new(Cursor::new(out));
@@ -113,24 +131,33 @@ impl Event<'_> {
         Ok(encoder.writer().position())
     }
 
-    /// The decision, when it was let pass by broken glass.
-    fn passed_glass(&self) -> Option<&Decision<'_>> {
-        self.body.decision().filter(|decision| decision.glass_broken)
+    fn consistent(&self) -> bool {
+        match &self.body {
+            Body::RingLevel { percent, .. } => *percent <= 100,
+            Body::Gap(gap) => gap.consistent(),
+            Body::Socket { endpoint, .. } => endpoint.port == 0 && endpoint.address.is_empty(),
+            Body::Flow { family, local, remote, .. } => {
+                [local, remote].iter().all(|place| place.address.len() == address_length(*family))
+            }
+            body => body
+                .endpoint()
+                .is_none_or(|endpoint| endpoint.address.len() == address_length(endpoint.family)),
+        }
     }
 
     fn fits(&self) -> bool {
-        let file_fits = |file: &File<'_>| file.path.len() <= limits::PATH_BYTES;
-        let decision_fits = |decision: &Decision<'_>| decision.rule.len() <= limits::RULE_NAME_BYTES;
         let subject_fits = self.subject.is_none_or(|subject| {
             subject.workload.len() <= limits::WORKLOAD_BYTES
                 && subject.process.comm.len() <= limits::COMM_BYTES
         });
         subject_fits
-            && self.body.decision().is_none_or(decision_fits)
+            && self.body.decision().is_none_or(|decision| decision.rule.len() <= limits::RULE_NAME_BYTES)
+            && self.body.file().is_none_or(|file| file.path.len() <= limits::PATH_BYTES)
+            && self.body.call().is_none_or(|call| call.text.len() <= limits::TEXT_BYTES)
             && match &self.body {
-                Body::Exec { file, argv, .. } => file_fits(file) && argv.len() <= limits::PATH_BYTES,
-                Body::Open { file, .. } | Body::ExecCheck { file, .. } => file_fits(file),
-                Body::Connect { address, .. } => matches!(address.len(), 4 | 16),
+                Body::Exec { argv: text, .. }
+                | Body::Rename { to: text, .. }
+                | Body::Link { to: text, .. } => text.len() <= limits::PATH_BYTES,
                 Body::Start { version, .. } => version.len() <= limits::DETAIL_BYTES,
                 Body::Policy { code, detail, .. }
                 | Body::BreakGlass { code, reason: detail, .. }
@@ -140,7 +167,9 @@ impl Event<'_> {
                     code.len() <= limits::DETAIL_BYTES && detail.len() <= limits::DETAIL_BYTES
                 }
                 Body::Seal { code, .. } => code.len() <= limits::DETAIL_BYTES,
-                Body::Loss { workload, .. } => workload.len() <= limits::WORKLOAD_BYTES,
+                Body::Loss { workload, .. } | Body::Deadman { workload, .. } => {
+                    workload.len() <= limits::WORKLOAD_BYTES
+                }
                 _ => true,
             }
     }
@@ -149,7 +178,7 @@ impl Event<'_> {
         out.map(self.entries())?;
         out.u8(key::KIND)?.u8(self.kind().number())?;
         out.u8(key::TIME)?.u64(self.time)?;
-        if let Body::Loss { workload, .. } = &self.body {
+        if let Body::Loss { workload, .. } | Body::Deadman { workload, .. } = &self.body {
             out.u8(key::WORKLOAD)?.bytes(workload)?;
         }
         if let Some(subject) = &self.subject {
@@ -167,41 +196,132 @@ impl Event<'_> {
             }
         }
         write_body(out, &self.body)?;
-        if self.passed_glass().is_some() {
-            out.u8(key::GLASS_BROKEN)?.bool(true)?;
+        if let Some(decision) = self.body.decision() {
+            write_how(out, decision)?;
         }
-        Ok(())
+        write_rest(out, &self.body)
     }
 
     /// How many entries the map has.
     fn entries(&self) -> u64 {
         let subject = if self.subject.is_some() { 3 } else { 0 };
-        let decision = self.body.decision().map_or(0, |d| if d.rule.is_empty() { 2 } else { 3 });
-        let glass = u64::from(self.passed_glass().is_some());
+        let decision = self.body.decision().map_or(0, |decision| {
+            let optional = [
+                !decision.rule.is_empty(),
+                decision.glass_broken,
+                decision.deadman,
+                decision.basis.is_some(),
+            ];
+            2 + optional.iter().map(|there| u64::from(*there)).sum::<u64>()
+        });
         let body = match self.body {
-            Body::Stop { .. } | Body::ExecCheck { .. } => 1,
+            Body::Stop { .. } | Body::ExecCheck { .. } | Body::Unlink { .. } | Body::UnixConnect { .. } => 1,
             Body::Fork { .. }
             | Body::Exit { .. }
             | Body::Open { .. }
+            | Body::Create { .. }
+            | Body::Rename { .. }
+            | Body::Link { .. }
+            | Body::SetAttr { .. }
+            | Body::Privilege { .. }
             | Body::Start { .. }
             | Body::Stick { .. }
             | Body::RingLevel { .. }
             | Body::Seal { .. }
             | Body::Config { .. } => 2,
-            Body::Exec { .. } | Body::Loss { .. } | Body::Accounts(_) => 3,
+            Body::Exec { .. }
+            | Body::Socket { .. }
+            | Body::Ptrace { .. }
+            | Body::Module { .. }
+            | Body::BpfCall { .. }
+            | Body::Mount { .. }
+            | Body::Signal { .. }
+            | Body::Escape { .. }
+            | Body::Volume { .. }
+            | Body::Loss { .. }
+            | Body::Accounts(_)
+            | Body::Deadman { .. } => 3,
             Body::Connect { .. }
             | Body::ModeChange { .. }
             | Body::PolicyStale { .. }
             | Body::GlassMended { .. } => 4,
-            Body::Policy { .. } | Body::BreakGlass { .. } | Body::Root { .. } | Body::Gap(_) => 5,
+            Body::Bind { .. }
+            | Body::Listen { .. }
+            | Body::Accept { .. }
+            | Body::Policy { .. }
+            | Body::BreakGlass { .. }
+            | Body::Root { .. }
+            | Body::Gap(_) => 5,
+            Body::Flow { .. } => 6,
         };
-        2 + subject + decision + body + glass
+        2 + subject + decision + body
     }
 }
 
 fn write_file(out: &mut Out<'_>, file: &File<'_>) -> Written {
     out.u8(key::FILE)?.array(4)?;
     out.u32(file.device)?.u64(file.inode)?.bytes(file.path)?.bool(file.truncated)?;
+    Ok(())
+}
+
+/// How long an address of this family is.
+fn address_length(family: u16) -> usize {
+    match family {
+        AF_INET => 4,
+        AF_INET6 => 16,
+        _ => 0,
+    }
+}
+
+/// How the rule matched, and what let pass what it denies.
+fn write_how(out: &mut Out<'_>, decision: &Decision<'_>) -> Written {
+    if decision.glass_broken {
+        out.u8(key::GLASS_BROKEN)?.bool(true)?;
+    }
+    if decision.deadman {
+        out.u8(key::DEADMAN)?.bool(true)?;
+    }
+    if let Some(basis) = &decision.basis {
+        out.u8(key::BASIS)?.array(6)?;
+        out.u8(basis.operation.number())?.u8(basis.hook.number())?.u8(basis.matched.number())?;
+        out.u32(basis.device)?.u64(basis.inode)?.bytes(&basis.policy_hash)?;
+    }
+    Ok(())
+}
+
+/// What of the body stands behind a decision.
+fn write_rest(out: &mut Out<'_>, body: &Body<'_>) -> Written {
+    match body {
+        Body::Rename { to, to_truncated, .. } | Body::Link { to, to_truncated, .. } => {
+            out.u8(key::TO)?.array(2)?.bytes(to)?.bool(*to_truncated)?;
+        }
+        Body::Socket { endpoint, .. }
+        | Body::Bind { endpoint, .. }
+        | Body::Listen { endpoint, .. }
+        | Body::Accept { endpoint, .. } => {
+            out.u8(key::SOCKET_TYPE)?.u8(endpoint.socket_type)?;
+        }
+        Body::Privilege { old, new } => {
+            for (key, privileges) in [(key::OLD, old), (key::NEW, new)] {
+                out.u8(key)?.array(2)?.u32(privileges.uid)?.u64(privileges.capabilities)?;
+            }
+        }
+        Body::Volume { read, written, .. } => {
+            out.u8(key::READ_BYTES)?.u64(*read)?.u8(key::WRITTEN_BYTES)?.u64(*written)?;
+        }
+        Body::Flow { local, remote, received, sent, .. } => {
+            for (key, place) in [(key::LOCAL, local), (key::REMOTE, remote)] {
+                out.u8(key)?.array(2)?.u16(place.port)?.bytes(place.address)?;
+            }
+            out.u8(key::RECEIVED)?.u64(*received)?.u8(key::SENT)?.u64(*sent)?;
+        }
+        body => {
+            if let Some(call) = body.call() {
+                out.u8(key::NUMBER)?.u32(call.number)?.u8(key::TARGET)?.u32(call.target)?;
+                out.u8(key::TEXT)?.bytes(call.text)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -217,15 +337,37 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         Body::Exit { status, signal } => {
             out.u8(key::STATUS)?.u8(*status)?.u8(key::SIGNAL)?.u8(*signal)?;
         }
-        Body::Open { file, flags, .. } => {
+        Body::Open { file, flags, .. }
+        | Body::Create { file, mode: flags, .. }
+        | Body::SetAttr { file, valid: flags, .. } => {
             write_file(out, file)?;
             out.u8(key::FLAGS)?.u32(*flags)?;
         }
-        Body::ExecCheck { file, .. } => write_file(out, file)?,
-        Body::Connect { family, protocol, port, address, .. } => {
+        Body::ExecCheck { file, .. }
+        | Body::Unlink { file, .. }
+        | Body::Rename { file, .. }
+        | Body::Link { file, .. }
+        | Body::UnixConnect { file, .. }
+        | Body::Volume { file, .. } => write_file(out, file)?,
+        Body::Socket { endpoint: Endpoint { family, protocol, .. }, .. }
+        | Body::Flow { family, protocol, .. } => {
+            out.u8(key::FAMILY)?.u16(*family)?.u8(key::PROTOCOL)?.u8(*protocol)?;
+        }
+        Body::Connect { family, protocol, port, address, .. }
+        | Body::Bind { endpoint: Endpoint { family, protocol, port, address, .. }, .. }
+        | Body::Listen { endpoint: Endpoint { family, protocol, port, address, .. }, .. }
+        | Body::Accept { endpoint: Endpoint { family, protocol, port, address, .. }, .. } => {
             out.u8(key::FAMILY)?.u16(*family)?.u8(key::PROTOCOL)?.u8(*protocol)?;
             out.u8(key::PORT)?.u16(*port)?.u8(key::ADDRESS)?.bytes(address)?;
         }
+        said => write_said(out, said)?,
+    }
+    Ok(())
+}
+
+/// The body of what Aegis says of itself. Of the kinds that are not here, all is in [`write_rest`].
+fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
+    match body {
         Body::Start { version, clean } => {
             out.u8(key::VERSION)?.str(version)?.u8(key::CLEAN)?.bool(*clean)?;
         }
@@ -245,9 +387,12 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         }
         Body::Accounts(books) => {
             out.u8(key::SEEN)?.u64(books.seen)?.u8(key::WRITTEN)?.u64(books.written)?;
-            out.u8(key::LOST)?.array(books.lost.len() as u64)?;
-            for count in books.lost {
-                out.u64(count)?;
+            // There were four causes once: a fifth number is there only where there is something to say.
+            let [.., limited] = books.lost;
+            let lost = &books.lost[..books.lost.len() - usize::from(limited == 0)];
+            out.u8(key::LOST)?.array(lost.len() as u64)?;
+            for count in lost {
+                out.u64(*count)?;
             }
         }
         Body::BreakGlass { code, sequence, until, reason, hash } => {
@@ -282,6 +427,10 @@ fn write_body(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         Body::Seal { code, epoch } => {
             out.u8(key::CODE)?.str(code)?.u8(key::EPOCH)?.u64(*epoch)?;
         }
+        Body::Deadman { sequence, since, .. } => {
+            out.u8(key::SEQUENCE)?.u64(*sequence)?.u8(key::UNTIL)?.u64(*since)?;
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -52,10 +52,50 @@ numbered! {
         Exit = 3, "exit";
         /// A file was opened, or its opening denied (`security_file_open`).
         Open = 4, "open";
-        /// A rule matched a program about to be executed (`security_bprm_check`).
+        /// A rule matched a program, script interpreter, ELF loader or mapping as code (`security_bprm_check`,
+        /// `security_mmap_file`, `security_file_mprotect`).
         ExecCheck = 5, "exec-check";
-        /// A socket was connected (`security_socket_connect`).
+        /// A socket was connected (`security_socket_connect`), or a rule matched a message to an address.
         Connect = 6, "connect";
+        /// A file, directory, node or symbolic link was made (`security_inode_create` and the like).
+        Create = 7, "create";
+        /// A file or directory was removed (`security_inode_unlink`, `security_inode_rmdir`).
+        Unlink = 8, "unlink";
+        /// A file got another name (`security_inode_rename`).
+        Rename = 9, "rename";
+        /// A file got one more name (`security_inode_link`).
+        Link = 10, "link";
+        /// A file's mode, owner, length or times were set (`security_inode_setattr`).
+        SetAttr = 11, "setattr";
+        /// A socket was made (`security_socket_create`).
+        Socket = 12, "socket";
+        /// A socket was bound to an address (`security_socket_bind`).
+        Bind = 13, "bind";
+        /// A socket listens (`security_socket_listen`).
+        Listen = 14, "listen";
+        /// A connection was accepted (`security_sock_graft`).
+        Accept = 15, "accept";
+        /// A socket with a path was connected to, or sent to (`security_unix_stream_connect`, `security_unix_may_send`).
+        UnixConnect = 16, "unix-connect";
+        /// A process was traced, or its memory asked for (`security_ptrace_access_check`).
+        Ptrace = 17, "ptrace";
+        /// A kernel module, or what the kernel takes like one, was loaded (`security_kernel_read_file`,
+        /// `security_kernel_load_data`).
+        Module = 18, "module";
+        /// `bpf(2)` was called (`security_bpf`).
+        BpfCall = 19, "bpf";
+        /// Something was mounted, moved or unmounted (`security_sb_mount` and the like).
+        Mount = 20, "mount";
+        /// A signal to the agent (`security_task_kill`).
+        Signal = 21, "signal";
+        /// A task on its way out of its workload's cgroup (`security_task_alloc`).
+        Escape = 22, "escape";
+        /// A task's effective user or capabilities changed.
+        Privilege = 23, "privilege";
+        /// What was read from and written to one open file, at its close.
+        Volume = 24, "volume";
+        /// What one socket received and sent, at its close.
+        Flow = 25, "flow";
         /// A bundle was accepted or refused.
         Policy = 32, "policy";
         /// What is enforced changed, or was proven.
@@ -86,6 +126,8 @@ numbered! {
         Seal = 55, "seal";
         /// The configuration that the agent runs with.
         Config = 56, "config";
+        /// A workload was denied too much in too short a time: by its policy's own word it is only audited from here on.
+        Deadman = 57, "deadman";
     }
 }
 
@@ -94,14 +136,20 @@ impl Kind {
     pub const fn is_counted(self) -> bool {
         self.number() < 48
     }
+
+    /// True for events that carry a [`crate::Decision`].
+    pub const fn is_decided(self) -> bool {
+        matches!(self.number(), 4..=22)
+    }
 }
 
 numbered! {
     /// What was decided.
     Verdict {
-        /// No rule matched.
+        /// No rule matched, or one that allows.
         Allowed = 0, "allowed";
-        /// A rule matched and only reports, or would deny if the policy were in enforce mode or the glass whole.
+        /// A rule matched and only reports, or would deny if it, or its policy, were in enforce mode, the glass whole, or the
+        /// deadman standing.
         Audited = 1, "audited";
         /// A rule matched and the kernel returned EPERM.
         Denied = 2, "denied";
@@ -119,6 +167,8 @@ numbered! {
         RingWrite = 2, "ring-write";
         /// The agent was killed between taking events from the kernel and flushing them.
         AgentKilled = 3, "agent-killed";
+        /// The workload made more events a second than its policy allows it.
+        RateLimited = 4, "rate-limited";
     }
 }
 

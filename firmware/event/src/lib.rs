@@ -10,15 +10,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod kind;
+mod body;
+mod decision;
 mod decode;
 mod encode;
-mod kind;
 pub mod limits;
 mod model;
 mod text;
 
+pub use body::Body;
+pub use decision::{Basis, Decision, Hook, Match, Operation};
 pub use decode::DecodeError;
 pub use encode::EncodeError;
 pub use kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
-pub use model::{Accounts, Body, Decision, Event, File, Gap, Process, Subject};
+pub use model::{Accounts, Call, Endpoint, Event, File, Gap, Place, Privileges, Process, Subject};
 pub use text::Printable;

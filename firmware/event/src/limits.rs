@@ -8,6 +8,8 @@ pub const PATH_BYTES: usize = 256;
 pub const WORKLOAD_BYTES: usize = 64;
 /// Longest rule name, bytes.
 pub const RULE_NAME_BYTES: usize = 32;
+/// Longest text of an event about the kernel's surface, bytes.
+pub const TEXT_BYTES: usize = 64;
 /// A task's `comm`, bytes (`TASK_COMM_LEN`, `include/linux/sched.h`).
 pub const COMM_BYTES: usize = 16;
 /// Longest reason code or detail in an agent event, bytes.

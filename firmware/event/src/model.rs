@@ -1,6 +1,7 @@
 //! The shape of an event in memory: borrowed, fixed, no allocation.
 
-use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
+use crate::body::Body;
+use crate::kind::{Cause, GapCause, Kind, Verdict};
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,26 +40,6 @@ pub struct Process<'a> {
     pub comm: &'a [u8],
 }
 
-/// What was decided about an access, and by what. Recorded by the kernel at the time of the decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision<'a> {
-    /// The outcome.
-    pub verdict: Verdict,
-    /// Sequence of the policy that was active.
-    pub policy: u64,
-    /// Name of the rule that matched; empty when none did.
-    pub rule: &'a [u8],
-    /// Audited only because the glass was broken: it would have been denied. Never with another verdict, or without rule.
-    pub glass_broken: bool,
-}
-
-impl Decision<'_> {
-    /// No rule matched under the policy with this sequence.
-    pub const fn allowed(policy: u64) -> Self {
-        Self { verdict: Verdict::Allowed, policy, rule: &[], glass_broken: false }
-    }
-}
-
 /// A file, as the kernel names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File<'a> {
@@ -72,187 +53,49 @@ pub struct File<'a> {
     pub truncated: bool,
 }
 
-/// What happened. One variant a [`Kind`].
+/// One end of a connection, or of one that may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body<'a> {
-    /// The subject made a task.
-    Fork {
-        /// The new task's thread id.
-        child_pid: u32,
-        /// The new task's process id; equal to the subject's for a thread.
-        child_tgid: u32,
-    },
-    /// The subject executed a program.
-    Exec {
-        /// The program.
-        file: File<'a>,
-        /// Arguments, each followed by NUL, as in `/proc/PID/cmdline`; any bytes.
-        argv: &'a [u8],
-        /// The arguments did not fit.
-        argv_truncated: bool,
-    },
-    /// The subject's process ended.
-    Exit {
-        /// Exit status, 0 to 255.
-        status: u8,
-        /// Signal that killed it, 0 if none.
-        signal: u8,
-    },
-    /// The subject opened a file.
-    Open {
-        /// The file.
-        file: File<'a>,
-        /// `O_*` flags of the open file (`f_flags`).
-        flags: u32,
-        /// What was decided.
-        decision: Decision<'a>,
-    },
-    /// A rule matched a program the subject was about to execute.
-    ExecCheck {
-        /// The program, or its script interpreter.
-        file: File<'a>,
-        /// What was decided.
-        decision: Decision<'a>,
-    },
-    /// The subject connected a socket.
-    Connect {
-        /// `AF_INET` (2) or `AF_INET6` (10).
-        family: u16,
-        /// Protocol number (`IPPROTO_*`).
-        protocol: u8,
-        /// Remote port.
-        port: u16,
-        /// Remote address, 4 or 16 bytes, network order.
-        address: &'a [u8],
-        /// What was decided.
-        decision: Decision<'a>,
-    },
-    /// The agent started.
-    Start {
-        /// Agent version.
-        version: &'a str,
-        /// The ring was found sealed by the last run; false after a power cut or kill, and on a new ring.
-        clean: bool,
-    },
-    /// The agent stopped.
-    Stop {
-        /// The signal that asked for it, 0 if none.
-        signal: u8,
-    },
-    /// A bundle was offered.
-    Policy {
-        /// Reason code (`docs/formats/reason-codes.md`); `accepted` or `unchanged` when it was taken.
-        code: &'a str,
-        /// Epoch of the bundle; 0 when it was refused before that was known.
-        epoch: u64,
-        /// Sequence of the bundle; 0 when it was refused before that was known.
-        sequence: u64,
-        /// SHA-256 of the file offered.
-        hash: &'a [u8; 32],
-        /// For a person: file name and place.
-        detail: &'a str,
-    },
-    /// Events were lost.
-    Loss {
-        /// Whose; empty when it can't be told.
-        workload: &'a [u8],
-        /// Why.
-        cause: Cause,
-        /// How many since the last loss event of this cause and workload.
-        count: u64,
-    },
-    /// What is enforced.
-    ModeChange {
-        /// The mode.
-        mode: Mode,
-        /// Why it is that.
-        reason: ModeReason,
-        /// Epoch and sequence of the policy in force.
-        epoch: u64,
-        /// Sequence of the policy in force.
-        sequence: u64,
-    },
-    /// The glass was broken, or its breaking refused.
-    BreakGlass {
-        /// Reason code (`docs/formats/reason-codes.md`).
-        code: &'a str,
-        /// Sequence of the token; 0 when it was refused before that was known, and for the marker file.
-        sequence: u64,
-        /// `CLOCK_BOOTTIME` ns when the break ends; 0 when it was refused.
-        until: u64,
-        /// For a person: the key holder's words, or the detail of the refusal.
-        reason: &'a str,
-        /// SHA-256 of the token; zeros for the marker file.
-        hash: &'a [u8; 32],
-    },
-    /// Root metadata was offered.
-    Root {
-        /// Reason code (`docs/formats/reason-codes.md`).
-        code: &'a str,
-        /// Version of the root metadata; 0 when it was refused before that was known.
-        version: u64,
-        /// Epoch it sets; 0 when it was refused before that was known.
-        epoch: u64,
-        /// SHA-256 of the file offered.
-        hash: &'a [u8; 32],
-        /// For a person: file name and place.
-        detail: &'a str,
-    },
-    /// A stick was seen.
-    Stick {
-        /// What there is to say of it (`docs/formats/reason-codes.md`).
-        code: &'a str,
-        /// For a person.
-        detail: &'a str,
-    },
-    /// The policy in force has expired. It stays in force.
-    PolicyStale {
-        /// Epoch of the policy in force.
-        epoch: u64,
-        /// Sequence of the policy in force.
-        sequence: u64,
-        /// When it expired, as signed; Unix time, seconds.
-        expires: u64,
-        /// The time it was held against; Unix time, seconds.
-        now: u64,
-    },
-    /// The books since this boot began.
-    Accounts(Accounts),
-    /// The glass is whole again.
-    GlassMended {
-        /// `CLOCK_BOOTTIME` ns when the break ended.
-        until: u64,
-        /// Decisions since the last such event that would have been denials, had the glass been whole. An exec is decided
-        /// at two hooks.
-        passed: u64,
-        /// The mode from here on, as the last self-test proved it.
-        mode: Mode,
-        /// Why it is that.
-        reason: ModeReason,
-    },
-    /// How full the ring is of events that were not exported is called otherwise from here on.
-    RingLevel {
-        /// The level.
-        level: Level,
-        /// What they take of the ring's capacity, percent, 0 to 100.
-        percent: u8,
-    },
-    /// Sequences can't be read.
-    Gap(Gap),
-    /// A chain of sealing keys begins, or a checkpoint could not be stored.
-    Seal {
-        /// Reason code (`docs/formats/reason-codes.md`).
-        code: &'a str,
-        /// The epoch that runs.
-        epoch: u64,
-    },
-    /// The configuration that the agent runs with.
-    Config {
-        /// Where it comes from: `defaults`, `file`, `last-good`.
-        code: &'a str,
-        /// For a person: what it says, or what is wrong with the file.
-        detail: &'a str,
-    },
+pub struct Endpoint<'a> {
+    /// `AF_*`.
+    pub family: u16,
+    /// `SOCK_*`.
+    pub socket_type: u8,
+    /// Protocol number (`IPPROTO_*`).
+    pub protocol: u8,
+    /// Port; 0 where there is none.
+    pub port: u16,
+    /// Network order: 4 bytes for `AF_INET` (2), 16 for `AF_INET6` (10); empty for another family, and of a new socket.
+    pub address: &'a [u8],
+}
+
+/// What was asked of the kernel's own surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// ptrace: mode (`PTRACE_MODE_*`); module: `enum kernel_read_file_id` or `enum kernel_load_data_id`; bpf: command; mount:
+    /// flags; the number of a signal.
+    pub number: u32,
+    /// Process id of who is traced or signalled; 0 else.
+    pub target: u32,
+    /// module: last component of its file; mount: type, or what was called; any bytes but NUL.
+    pub text: &'a [u8],
+}
+
+/// What a task may do: its effective user and capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privileges {
+    /// Effective user id, initial user namespace.
+    pub uid: u32,
+    /// Effective capabilities, bit n for capability n (`include/uapi/linux/capability.h`).
+    pub capabilities: u64,
+}
+
+/// Where one end of a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Port; 0 where there is none.
+    pub port: u16,
+    /// As [`Endpoint::address`].
+    pub address: &'a [u8],
 }
 
 /// What can't be read, as the ring's own gap record says it.
@@ -307,57 +150,6 @@ impl Accounts {
     /// Events seen that are neither written nor counted as lost: on their way, or missing.
     pub fn missing(&self) -> u64 {
         self.seen.saturating_sub(self.written.saturating_add(self.total_lost()))
-    }
-}
-
-impl Body<'_> {
-    /// The kind of this body.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Fork { .. } => Kind::Fork,
-            Self::Exec { .. } => Kind::Exec,
-            Self::Exit { .. } => Kind::Exit,
-            Self::Open { .. } => Kind::Open,
-            Self::ExecCheck { .. } => Kind::ExecCheck,
-            Self::Connect { .. } => Kind::Connect,
-            Self::Start { .. } => Kind::Start,
-            Self::Stop { .. } => Kind::Stop,
-            Self::Policy { .. } => Kind::Policy,
-            Self::Loss { .. } => Kind::Loss,
-            Self::ModeChange { .. } => Kind::ModeChange,
-            Self::Accounts(_) => Kind::Accounts,
-            Self::BreakGlass { .. } => Kind::BreakGlass,
-            Self::Root { .. } => Kind::Root,
-            Self::Stick { .. } => Kind::Stick,
-            Self::PolicyStale { .. } => Kind::PolicyStale,
-            Self::GlassMended { .. } => Kind::GlassMended,
-            Self::RingLevel { .. } => Kind::RingLevel,
-            Self::Gap(_) => Kind::Gap,
-            Self::Seal { .. } => Kind::Seal,
-            Self::Config { .. } => Kind::Config,
-        }
-    }
-
-    /// The decision recorded with this body, if its kind has one.
-    pub const fn decision(&self) -> Option<&Decision<'_>> {
-        match self {
-            Self::Open { decision, .. }
-            | Self::ExecCheck { decision, .. }
-            | Self::Connect { decision, .. } => Some(decision),
-            _ => None,
-        }
-    }
-}
-
-impl<'a> Body<'a> {
-    /// As [`Body::decision`], to change.
-    pub(crate) const fn decision_mut(&mut self) -> Option<&mut Decision<'a>> {
-        match self {
-            Self::Open { decision, .. }
-            | Self::ExecCheck { decision, .. }
-            | Self::Connect { decision, .. } => Some(decision),
-            _ => None,
-        }
     }
 }
 

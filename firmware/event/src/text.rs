@@ -2,8 +2,10 @@
 
 use core::fmt::{Display, Formatter, Result, Write};
 
+use crate::body::Body;
+use crate::decision::Decision;
 use crate::kind::GapCause;
-use crate::model::{Body, Decision, Event, File, Gap};
+use crate::model::{Call, Endpoint, Event, File, Gap, Place, Privileges};
 
 /// Shows bytes from a hostile place (paths, names, arguments) so that they can't drive a terminal:
 /// printable ASCII and well-formed UTF-8 letters stay, everything else becomes `\xNN`.
@@ -65,8 +67,14 @@ impl Display for Decided<'_> {
         if !self.0.rule.is_empty() {
             write!(f, " by rule {} of policy {}", Printable(self.0.rule), self.0.policy)?;
         }
+        if let Some(basis) = &self.0.basis {
+            write!(f, " ({} at {})", basis.matched, basis.hook)?;
+        }
         if self.0.glass_broken {
             f.write_str(", glass-broken")?;
+        }
+        if self.0.deadman {
+            f.write_str(", deadman")?;
         }
         Ok(())
     }
@@ -113,11 +121,50 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             };
             write!(f, "{access} {} {}", Named(file), Decided(decision))
         }
-        Body::ExecCheck { file, decision } => write!(f, "{} {}", Named(file), Decided(decision)),
-        Body::Connect { port, address, decision, .. } => {
-            write_address(f, address)?;
-            write!(f, " port {port} {}", Decided(decision))
+        Body::ExecCheck { file, decision }
+        | Body::Unlink { file, decision }
+        | Body::UnixConnect { file, decision } => write!(f, "{} {}", Named(file), Decided(decision)),
+        Body::Create { file, mode, decision } => {
+            write!(f, "{} mode {mode:o} {}", Named(file), Decided(decision))
         }
+        Body::Rename { file, to, to_truncated, decision }
+        | Body::Link { file, to, to_truncated, decision } => {
+            let (more, to) = (if *to_truncated { "…" } else { "" }, Printable(to));
+            write!(f, "{} to {to}{more} {}", Named(file), Decided(decision))
+        }
+        Body::SetAttr { file, valid, decision } => {
+            write!(f, "{}{} {}", Named(file), Attributes(*valid), Decided(decision))
+        }
+        Body::Socket { endpoint, decision } => {
+            let Endpoint { family, socket_type, protocol, .. } = endpoint;
+            write!(f, "family {family} type {socket_type} protocol {protocol} {}", Decided(decision))
+        }
+        Body::Connect { port, address, decision, .. }
+        | Body::Bind { endpoint: Endpoint { port, address, .. }, decision }
+        | Body::Listen { endpoint: Endpoint { port, address, .. }, decision }
+        | Body::Accept { endpoint: Endpoint { port, address, .. }, decision } => {
+            write!(f, "{} {}", Place { port: *port, address }, Decided(decision))
+        }
+        Body::Ptrace { call, decision }
+        | Body::Module { call, decision }
+        | Body::BpfCall { call, decision }
+        | Body::Mount { call, decision }
+        | Body::Signal { call, decision }
+        | Body::Escape { call, decision } => write!(f, "{call} {}", Decided(decision)),
+        Body::Privilege { old, new } => write!(f, "{old} to {new}"),
+        Body::Volume { file, read, written } => {
+            write!(f, "{} read {read} written {written}", Named(file))
+        }
+        Body::Flow { protocol, local, remote, received, sent, .. } => {
+            write!(f, "protocol {protocol} {local} to {remote} received {received} sent {sent}")
+        }
+        said => write_said(f, said),
+    }
+}
+
+/// What Aegis says of itself.
+fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
+    match body {
         Body::Start { version, clean } => {
             let last = if *clean { "last run was sealed" } else { "last run was not sealed" };
             write!(f, "version {}, {last}", Printable(version.as_bytes()))
@@ -159,6 +206,15 @@ fn write_body(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
         Body::RingLevel { level, percent } => write!(f, "{level}: {percent}% not exported"),
         Body::Gap(gap) => write_gap(f, gap),
         Body::Seal { code, epoch } => write!(f, "{} epoch {epoch}", Printable(code.as_bytes())),
+        Body::Deadman { workload, sequence, since } => {
+            let workload = Printable(workload);
+            write!(
+                f,
+                "{workload} is only audited since {}, until the policy after {sequence}",
+                Moment(*since)
+            )
+        }
+        _ => Ok(()),
     }
 }
 
@@ -172,12 +228,48 @@ fn write_gap(f: &mut Formatter<'_>, gap: &Gap) -> Result {
     }
 }
 
-fn write_address(f: &mut Formatter<'_>, address: &[u8]) -> Result {
-    if let Ok(v4) = <[u8; 4]>::try_from(address) {
-        write!(f, "{}", core::net::Ipv4Addr::from(v4))
-    } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
-        write!(f, "{}", core::net::Ipv6Addr::from(v6))
-    } else {
-        f.write_str("?")
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        if let Ok(v4) = <[u8; 4]>::try_from(self.address) {
+            write!(f, "{}", core::net::Ipv4Addr::from(v4))?;
+        } else if let Ok(v6) = <[u8; 16]>::try_from(self.address) {
+            write!(f, "{}", core::net::Ipv6Addr::from(v6))?;
+        } else {
+            f.write_char('?')?;
+        }
+        write!(f, " port {}", self.port)
+    }
+}
+
+impl Display for Call<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{:#x}", self.number)?;
+        if self.target != 0 {
+            write!(f, " of process {}", self.target)?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " ({})", Printable(self.text))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Privileges {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "user {} capabilities {:#x}", self.uid, self.capabilities)
+    }
+}
+
+/// The attributes that were set (`include/linux/fs.h`), each with a space before it.
+struct Attributes(u32);
+
+impl Display for Attributes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (bits, name) in [(1, "mode"), (2, "owner"), (4, "group"), (8, "length"), (0x70, "times")] {
+            if self.0 & bits != 0 {
+                write!(f, " {name}")?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,109 +1,14 @@
 //! The encoding is one: what decodes encodes to the same bytes, and nothing else decodes.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use aegis_event::{
-    Accounts, Body, Cause, Decision, DecodeError, EncodeError, Event, File, Gap, GapCause, Kind, Level, Mode,
-    ModeReason, Process, Subject, Verdict, limits,
+    Accounts, Basis, Body, Call, Cause, Decision, DecodeError, EncodeError, Endpoint, Event, File, Gap,
+    GapCause, Kind, Level, Mode, ModeReason, Place, Process, Subject, Verdict, limits,
 };
+use common::*;
 use proptest::prelude::*;
-
-fn subject() -> Subject<'static> {
-    Subject {
-        workload: b"demo",
-        cgroup: 4711,
-        process: Process { pid: 12, tgid: 12, ppid: 1, uid: 0, comm: b"cat" },
-    }
-}
-
-fn file() -> File<'static> {
-    File { device: 0x0fe0_0001, inode: 99, path: b"/etc/\xffshadow", truncated: false }
-}
-
-fn denied() -> Decision<'static> {
-    Decision { verdict: Verdict::Denied, policy: 7, rule: b"no-shadow", glass_broken: false }
-}
-
-/// Not denied, because the glass was broken.
-fn let_pass() -> Decision<'static> {
-    Decision { verdict: Verdict::Audited, glass_broken: true, ..denied() }
-}
-
-/// One event of every kind.
-fn every_kind() -> Vec<Event<'static>> {
-    let seen = |body| Event { time: 1_234_567_890, subject: Some(subject()), body };
-    let said = |body| Event { time: u64::MAX, subject: None, body };
-    vec![
-        seen(Body::Fork { child_pid: 13, child_tgid: 13 }),
-        seen(Body::Exec { file: file(), argv: b"cat\0/etc/shadow\0", argv_truncated: false }),
-        seen(Body::Exit { status: 1, signal: 0 }),
-        seen(Body::Open { file: file(), flags: 0o100_000, decision: denied() }),
-        seen(Body::Open { file: file(), flags: 0, decision: Decision::allowed(0) }),
-        seen(Body::Open { file: file(), flags: 1, decision: let_pass() }),
-        seen(Body::ExecCheck { file: file(), decision: denied() }),
-        seen(Body::ExecCheck { file: file(), decision: let_pass() }),
-        seen(Body::Connect {
-            family: 2,
-            protocol: 6,
-            port: 443,
-            address: &[127, 0, 0, 1],
-            decision: Decision::allowed(3),
-        }),
-        said(Body::Policy {
-            code: "bad-signature",
-            epoch: 1,
-            sequence: 2,
-            hash: &[0xab; 32],
-            detail: "demo.aegis",
-        }),
-        said(Body::ModeChange {
-            mode: Mode::Enforcing,
-            reason: ModeReason::SelfTestPassed,
-            epoch: 1,
-            sequence: 2,
-        }),
-        said(Body::BreakGlass {
-            code: "accepted",
-            sequence: 3,
-            until: 7_200_000_000_000,
-            reason: "pump 4 is stuck",
-            hash: &[0xcd; 32],
-        }),
-        said(Body::Root { code: "threshold", version: 2, epoch: 1, hash: &[0xef; 32], detail: "2.cbor" }),
-        said(Body::Stick { code: "too-many-entries", detail: "64 of 10000" }),
-        said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
-        said(Body::Start { version: "0.1.0", clean: true }),
-        said(Body::Stop { signal: 15 }),
-        said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
-        said(Body::Accounts(Accounts { seen: 10, written: 7, lost: [3, 0, 0, 0] })),
-        said(Body::GlassMended {
-            until: 7_200_000_000_000,
-            passed: 4,
-            mode: Mode::Enforcing,
-            reason: ModeReason::SelfTestPassed,
-        }),
-        said(Body::RingLevel { level: Level::High, percent: 70 }),
-        said(Body::RingLevel { level: Level::Full, percent: 100 }),
-        said(Body::Gap(overwritten())),
-        said(Body::Gap(Gap { cause: GapCause::Damaged, boot: [7; 16], ..overwritten() })),
-        said(Body::Gap(cut())),
-        said(Body::Seal { code: "began", epoch: 0 }),
-        said(Body::Config { code: "last-good", detail: "config.toml line 3: no such key" }),
-    ]
-}
-
-fn overwritten() -> Gap {
-    Gap { cause: GapCause::Overwritten, first: 5, last: 9, total: 5, boot: [0; 16] }
-}
-
-fn cut() -> Gap {
-    Gap { cause: GapCause::Cut, first: 5, last: 4, total: 1, boot: [7; 16] }
-}
-
-fn encode(event: &Event<'_>) -> Vec<u8> {
-    let mut out = [0; limits::EVENT_BYTES];
-    let length = event.encode(&mut out).unwrap();
-    out[..length].to_vec()
-}
 
 #[test]
 fn every_kind_comes_back_as_it_went() {
@@ -141,6 +46,62 @@ fn the_bytes_are_pinned() {
             0x41, b'/', 0xf4, 0x18, 34, 0xf5
         ]
     );
+
+    // {0: 9, 1: 9, 5: 1, 6: 2, 7: 'r', 8: [1, 2, '/', false], 47: true, 48: [3, 8, 2, 4, 5, h'0102030405060708'],
+    //  49: ['x', true]}
+    let basis =
+        Basis { device: 4, inode: 5, policy_hash: [1, 2, 3, 4, 5, 6, 7, 8], ..by_tree().basis.unwrap() };
+    let decision = Decision { policy: 2, rule: b"r", basis: Some(basis), ..fallen() };
+    let renamed = Body::Rename { file, to: b"x", to_truncated: true, decision };
+    assert_eq!(
+        encode(&Event { time: 9, subject: None, body: renamed }),
+        [
+            0xa9, 0x00, 0x09, 0x01, 0x09, 0x05, 0x01, 0x06, 0x02, 0x07, 0x41, b'r', 0x08, 0x84, 0x01, 0x02,
+            0x41, b'/', 0xf4, 0x18, 47, 0xf5, 0x18, 48, 0x86, 3, 8, 2, 4, 5, 0x48, 1, 2, 3, 4, 5, 6, 7, 8,
+            0x18, 49, 0x82, 0x41, b'x', 0xf5
+        ]
+    );
+}
+
+/// What agents wrote before there were bases, and a fifth cause, is read, and written as it was.
+#[test]
+fn yesterdays_events_are_read() {
+    // {0: 4, 1: 9, 5: 2, 6: 2, 7: 'r', 8: [1, 2, '/', false], 15: 0}
+    let opened = [
+        0xa7, 0x00, 0x04, 0x01, 0x09, 0x05, 0x02, 0x06, 0x02, 0x07, 0x41, b'r', 0x08, 0x84, 0x01, 0x02, 0x41,
+        b'/', 0xf4, 0x0f, 0x00,
+    ];
+    let event = Event::decode(&opened).unwrap();
+    assert_eq!(event.body.decision().unwrap().basis, None);
+    assert_eq!(encode(&event), opened);
+
+    // {0: 51, 1: 5, 31: 3, 32: 0, 33: [0, 1, 2, 0]}
+    let books =
+        [0xa5, 0x00, 0x18, 51, 0x01, 0x05, 0x18, 31, 0x03, 0x18, 32, 0x00, 0x18, 33, 0x84, 0, 1, 2, 0];
+    let event = Event::decode(&books).unwrap();
+    assert_eq!(event.body, Body::Accounts(Accounts { seen: 3, written: 0, lost: [0, 1, 2, 0, 0] }));
+    assert_eq!(encode(&event), books);
+    // A fifth that is 0 is said by saying nothing; three and six are none.
+    for (count, why) in
+        [(3, DecodeError::NotCanonical), (5, DecodeError::NotCanonical), (6, DecodeError::Malformed)]
+    {
+        let mut other = books[..15].to_vec();
+        other[14] = 0x80 | count;
+        other.extend(std::iter::repeat_n(0, count.into()));
+        assert_eq!(Event::decode(&other), Err(why), "{count}");
+    }
+}
+
+#[test]
+fn a_basis_that_is_not_known_is_refused() {
+    let good =
+        encode(&Event { time: 9, subject: None, body: Body::Unlink { file: file(), decision: by_tree() } });
+    let at = good.windows(3).position(|window| window == [0x18, 48, 0x86]).unwrap() + 3;
+    for (offset, byte) in [(0, 5), (0, 22), (2, 0), (2, 10)] {
+        let mut bytes = good.clone();
+        bytes[at + offset] = byte;
+        assert_eq!(Event::decode(&bytes), Err(DecodeError::Unknown), "{offset} {byte}");
+    }
 }
 
 #[test]
@@ -168,6 +129,8 @@ fn only_what_was_audited_by_a_rule_was_let_pass_by_broken_glass() {
         Decision { verdict: Verdict::Denied, ..let_pass() },
         Decision { verdict: Verdict::Allowed, ..let_pass() },
         Decision { rule: b"", ..let_pass() },
+        Decision { verdict: Verdict::Denied, ..fallen() },
+        Decision { rule: b"", basis: None, ..fallen() },
     ] {
         let event = Event { time: 0, subject: None, body: Body::ExecCheck { file: file(), decision } };
         assert_eq!(event.encode(&mut [0; 1024]), Err(EncodeError::NotAudited), "{decision:?}");
@@ -177,6 +140,7 @@ fn only_what_was_audited_by_a_rule_was_let_pass_by_broken_glass() {
 #[test]
 fn figures_that_contradict_each_other_are_refused() {
     let gap = overwritten();
+    let place = Place { port: 0, address: &[0; 4] };
     for body in [
         Body::RingLevel { level: Level::Full, percent: 101 },
         Body::Gap(Gap { first: 0, ..gap }),
@@ -186,6 +150,21 @@ fn figures_that_contradict_each_other_are_refused() {
         Body::Gap(Gap { last: 5, ..cut() }),
         Body::Gap(Gap { total: 0, ..cut() }),
         Body::Gap(Gap { first: 0, last: u64::MAX, ..cut() }),
+        Body::Unlink { file: file(), decision: Decision { rule: b"", ..let_in() } },
+        Body::Bind { endpoint: Endpoint { address: &[0; 16], ..V4 }, decision: denied() },
+        Body::Listen { endpoint: Endpoint { address: &[0; 4], ..NETLINK }, decision: denied() },
+        Body::Accept { endpoint: Endpoint { address: &[], ..V6 }, decision: denied() },
+        Body::Socket { endpoint: V4, decision: denied() },
+        Body::Socket { endpoint: Endpoint { port: 1, ..MADE }, decision: denied() },
+        Body::Connect { family: 10, protocol: 6, port: 1, address: &[0; 4], decision: denied() },
+        Body::Flow {
+            family: 2,
+            protocol: 6,
+            local: place,
+            remote: Place { address: &[], ..place },
+            received: 0,
+            sent: 0,
+        },
     ] {
         let event = Event { time: 0, subject: None, body };
         assert_eq!(event.encode(&mut [0; 1024]), Err(EncodeError::Inconsistent), "{body:?}");
@@ -224,33 +203,53 @@ fn a_long_integer_is_refused() {
 fn fields_over_their_limits_are_refused() {
     let long = [b'a'; limits::PATH_BYTES + 1];
     let body = Body::ExecCheck { file: File { path: &long, ..file() }, decision: denied() };
-    let event = Event { time: 0, subject: None, body };
-    assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong));
+    let short = File { path: b"/", ..file() };
+    let text = Call { text: &long[..=limits::TEXT_BYTES], ..NOTHING };
+    for body in [
+        body,
+        Body::Volume { file: File { path: &long, ..file() }, read: 0, written: 0 },
+        Body::Rename { file: short, to: &long, to_truncated: true, decision: denied() },
+        Body::Link { file: File { path: &long, ..file() }, to: b"", to_truncated: true, decision: denied() },
+        Body::Mount { call: text, decision: denied() },
+        Body::Escape { call: text, decision: denied() },
+        Body::Deadman { workload: &long[..=limits::WORKLOAD_BYTES], sequence: 0, since: 0 },
+    ] {
+        let event = Event { time: 0, subject: None, body };
+        assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong), "{}", event.kind());
+    }
 }
 
 #[test]
 fn the_longest_event_fits() {
     let long = [0xff; limits::PATH_BYTES];
-    let event = Event {
-        time: u64::MAX,
-        subject: Some(Subject {
-            workload: &long[..limits::WORKLOAD_BYTES],
-            cgroup: u64::MAX,
-            process: Process {
-                pid: u32::MAX,
-                tgid: u32::MAX,
-                ppid: u32::MAX,
-                uid: u32::MAX,
-                comm: &long[..limits::COMM_BYTES],
-            },
-        }),
-        body: Body::Exec {
-            file: File { device: u32::MAX, inode: u64::MAX, path: &long, truncated: true },
-            argv: &long,
-            argv_truncated: true,
+    let subject = Subject {
+        workload: &long[..limits::WORKLOAD_BYTES],
+        cgroup: u64::MAX,
+        process: Process {
+            pid: u32::MAX,
+            tgid: u32::MAX,
+            ppid: u32::MAX,
+            uid: u32::MAX,
+            comm: &long[..limits::COMM_BYTES],
         },
     };
-    assert!(encode(&event).len() <= limits::EVENT_BYTES);
+    let file = File { device: u32::MAX, inode: u64::MAX, path: &long, truncated: true };
+    let basis = Basis { device: u32::MAX, inode: u64::MAX, ..by_tree().basis.unwrap() };
+    let decision = Decision {
+        verdict: Verdict::Audited,
+        policy: u64::MAX,
+        rule: &long[..limits::RULE_NAME_BYTES],
+        glass_broken: true,
+        deadman: true,
+        basis: Some(basis),
+    };
+    for body in [
+        Body::Exec { file, argv: &long, argv_truncated: true },
+        Body::Rename { file, to: &long, to_truncated: true, decision },
+    ] {
+        let event = Event { time: u64::MAX, subject: Some(subject), body };
+        assert!(encode(&event).len() <= limits::EVENT_BYTES);
+    }
 }
 
 #[test]
@@ -297,6 +296,9 @@ fn an_event_shown_to_a_person_drives_no_terminal() {
         Body::Seal { code: bad, epoch: 0 },
         Body::Config { code: bad, detail: bad },
         Body::Loss { workload: bad.as_bytes(), cause: Cause::BadRecord, count: 1 },
+        Body::Deadman { workload: bad.as_bytes(), sequence: 1, since: 1 },
+        Body::Mount { call: Call { text: bad.as_bytes(), ..NOTHING }, decision: denied() },
+        Body::Link { file: file(), to: bad.as_bytes(), to_truncated: false, decision: denied() },
     ] {
         let line = Event { time: 0, subject: None, body }.to_string();
         assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
@@ -329,6 +331,27 @@ fn what_can_not_be_seen_from_names_is_said_in_words() {
                 reason: ModeReason::SelfTestPassed,
             },
             "glass-mended at 90.000001, 2 would-be denials passed; enforcing (self-test-passed)",
+        ),
+        (
+            Body::Unlink { file: file(), decision: by_tree() },
+            "denied by rule no-shadow of policy 7 (tree at inode_unlink)",
+        ),
+        (
+            Body::Rename { file: file(), to: b"/x", to_truncated: false, decision: fallen() },
+            " to /x audited by rule no-shadow of policy 7 (tree at inode_unlink), deadman",
+        ),
+        (
+            Body::SetAttr { file: file(), valid: 0x49, decision: Decision::allowed(0) },
+            " mode length times allowed",
+        ),
+        (Body::Bind { endpoint: V6, decision: Decision::allowed(0) }, ":fefe port 53 allowed"),
+        (
+            Body::Mount { call: Call { number: 1, target: 2, text: b"x" }, decision: Decision::allowed(0) },
+            "mount 0x1 of process 2 (x) allowed",
+        ),
+        (
+            Body::Deadman { workload: b"demo", sequence: 7, since: 90_000_001_000 },
+            "deadman demo is only audited since 90.000001, until the policy after 7",
         ),
         (Body::RingLevel { level: Level::High, percent: 70 }, "ring-level high: 70% not exported"),
         (Body::Gap(overwritten()), "gap overwritten 5 to 9, 5 so far"),

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use crate::model::{Action, Mode, Operations};
-use crate::view::Policy;
-use crate::wire::{FORMAT, Head, RuleHead};
+use crate::model::{Effect, Kind, Mode, Operations};
+use crate::net::Prefix;
+use crate::view::{Deadman, Policy};
+use crate::wire::{Format, Head, RuleHead, WorkloadHead};
 use crate::{PolicyError, limits};
 
 /// A policy to compile.
@@ -17,27 +18,161 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// See [`Policy::mode`].
     pub mode: Mode,
-    /// Patterns; the first one gets index 1.
-    pub workloads: Vec<&'a str>,
+    /// See [`Policy::self_protection`].
+    pub self_protection: bool,
+    /// See [`Policy::deadman`].
+    pub deadman: Option<Deadman>,
+    /// Workloads; the first one gets index 1.
+    pub workloads: Vec<SourceWorkload<'a>>,
     /// Rules; the first one gets index 0.
     pub rules: Vec<SourceRule<'a>>,
 }
 
-/// A rule to compile.
+/// A workload to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceWorkload<'a> {
+    /// See [`crate::Workload::pattern`].
+    pub pattern: &'a str,
+    /// See [`crate::Workload::rate`].
+    pub rate: Option<u32>,
+}
+
+/// A rule to compile. Nothing is added to it: what a word of the language implies is its reader's to say.
 #[derive(Clone, Debug)]
 pub struct SourceRule<'a> {
     /// See [`crate::Rule::name`].
     pub name: &'a str,
-    /// See [`crate::Rule::action`].
-    pub action: Action,
+    /// See [`crate::Rule::effect`]; in mode enforce.
+    pub effect: Effect,
     /// See [`crate::Rule::operations`].
     pub operations: Operations,
     /// Indexes of workloads, from 1, in any order.
     pub workloads: Vec<u16>,
-    /// Paths.
-    pub paths: Vec<&'a str>,
+    /// See [`crate::Rule::target`].
+    pub target: SourceTarget<'a>,
     /// Tags.
     pub tags: Vec<&'a str>,
+}
+
+/// What a rule to compile is on. See [`crate::Target`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceTarget<'a> {
+    /// Files.
+    Files {
+        /// Exactly these.
+        paths: Vec<&'a str>,
+        /// These directories, and all that lies below them.
+        trees: Vec<&'a str>,
+    },
+    /// Addresses; each in any order, and what is in another is left out.
+    Addresses {
+        /// None: every address of both families.
+        prefixes: Vec<Prefix>,
+        /// First and last; none: all.
+        ports: Vec<(u16, u16)>,
+        /// None, or 0 among them: any.
+        protocols: Vec<u8>,
+    },
+    /// SHA-256 digests of programs, in any order.
+    Hashes(Vec<[u8; 32]>),
+    /// The kernel's own surface.
+    Surface,
+}
+
+impl<'a> From<&'a str> for SourceWorkload<'a> {
+    /// Without a limit.
+    fn from(pattern: &'a str) -> Self {
+        Self { pattern, rate: None }
+    }
+}
+
+impl<'a> SourceTarget<'a> {
+    /// Files by path alone.
+    pub fn paths(paths: &[&'a str]) -> Self {
+        Self::Files { paths: paths.to_vec(), trees: Vec::new() }
+    }
+
+    /// Directories and all that lies below them.
+    pub fn trees(trees: &[&'a str]) -> Self {
+        Self::Files { paths: Vec::new(), trees: trees.to_vec() }
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Files { .. } => Kind::Files,
+            Self::Addresses { .. } => Kind::Addresses,
+            Self::Hashes(_) => Kind::Hashes,
+            Self::Surface => Kind::Surface,
+        }
+    }
+
+    /// Writes it in the one form.
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), PolicyError> {
+        match self {
+            Self::Files { paths, trees } => {
+                put(out, &(count(paths.len())?, count(trees.len())?))?;
+                paths.iter().chain(trees).try_for_each(|path| put(out, path))
+            }
+            Self::Addresses { prefixes, ports, protocols } => {
+                let (prefixes, ports, protocols) = (one_form(prefixes), ranges(ports), numbers(protocols));
+                put(out, &(count(prefixes.len())?, count(ports.len())?, count(protocols.len())?))?;
+                for prefix in &prefixes {
+                    put(out, &(prefix.family.number(), prefix.bits))?;
+                    out.extend_from_slice(&prefix.address[..usize::from(prefix.family.bits() / 8)]);
+                }
+                ports.iter().try_for_each(|range| put(out, range))?;
+                protocols.iter().try_for_each(|protocol| put(out, protocol))
+            }
+            Self::Hashes(hashes) => {
+                let mut hashes = hashes.clone();
+                hashes.sort_unstable();
+                hashes.dedup();
+                put(out, &count(hashes.len())?)?;
+                hashes.iter().try_for_each(|hash| put(out, hash))
+            }
+            Self::Surface => Ok(()),
+        }
+    }
+}
+
+/// Ascending, none within another; every address when there are none.
+fn one_form(prefixes: &[Prefix]) -> Vec<Prefix> {
+    if prefixes.is_empty() {
+        return vec![Prefix::INET, Prefix::INET6];
+    }
+    let mut all: Vec<Prefix> =
+        prefixes.iter().map(|prefix| Prefix::new(prefix.first(), prefix.bits)).collect();
+    all.sort_unstable();
+    all.dedup_by(|after, before| before.contains(after));
+    all
+}
+
+/// Ascending, with room between them; all when there are none.
+fn ranges(ports: &[(u16, u16)]) -> Vec<(u16, u16)> {
+    if ports.is_empty() {
+        return vec![(0, u16::MAX)];
+    }
+    let mut all = ports.to_vec();
+    all.sort_unstable();
+    all.dedup_by(|after, before| {
+        let meet = u32::from(after.0) <= u32::from(before.1) + 1;
+        if meet {
+            before.1 = before.1.max(after.1);
+        }
+        meet
+    });
+    all
+}
+
+/// Ascending; any when there are none.
+fn numbers(protocols: &[u8]) -> Vec<u8> {
+    if protocols.is_empty() || protocols.contains(&0) {
+        return vec![0];
+    }
+    let mut all = protocols.to_vec();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Compiles a policy. What comes out has been decoded again: nothing is compiled that the device would refuse.
@@ -46,18 +181,27 @@ pub struct SourceRule<'a> {
 /// See [`PolicyError`].
 pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
     let mut out = Vec::new();
+    let (deadman_denials, deadman_seconds) =
+        source.deadman.map_or((0, 0), |deadman| (deadman.denials, deadman.seconds));
     put(
         &mut out,
         &Head {
-            format: FORMAT,
+            format: Format::Two.number(),
             mode: source.mode.number(),
             name: source.name,
+            self_protection: source.self_protection.into(),
+            deadman_denials,
+            deadman_seconds,
             workloads: count(source.workloads.len())?,
             rules: count(source.rules.len())?,
         },
     )?;
-    for pattern in &source.workloads {
-        put(&mut out, pattern)?;
+    for workload in &source.workloads {
+        // A rate of 0 would be none at all.
+        if workload.rate == Some(0) {
+            return Err(PolicyError::BadValue);
+        }
+        put(&mut out, &WorkloadHead { pattern: workload.pattern, rate: workload.rate.unwrap_or(0) })?;
     }
     for rule in &source.rules {
         let mut selection = vec![0; source.workloads.len().div_ceil(8)];
@@ -69,15 +213,16 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
             &mut out,
             &RuleHead {
                 name: rule.name,
-                action: rule.action.number(),
+                effect: rule.effect.number(),
                 operations: rule.operations.bits(),
                 workloads: &selection,
-                paths: count(rule.paths.len())?,
+                kind: rule.target.kind().number(),
                 tags: count(rule.tags.len())?,
             },
         )?;
-        for text in rule.paths.iter().chain(&rule.tags) {
-            put(&mut out, text)?;
+        rule.target.write(&mut out)?;
+        for tag in &rule.tags {
+            put(&mut out, tag)?;
         }
         if out.len() > limits::POLICY_BYTES {
             return Err(PolicyError::TooLarge);

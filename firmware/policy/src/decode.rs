@@ -1,13 +1,15 @@
 //! The one pass that checks a compiled policy whole.
 
-use crate::model::{Action, Mode, Operations};
-use crate::view::Policy;
-use crate::wire::{FORMAT, Head, RuleHead, take, take_str};
-use crate::{PolicyError, limits, names};
+use crate::access::Target;
+use crate::list::{Ports, Prefixes, Protocols};
+use crate::model::Mode;
+use crate::view::{Deadman, Policy, Rule, Rules, Sums, Workloads};
+use crate::wire::{Format, Head, HeadOne, take};
+use crate::{PolicyError, limits, names, nets};
 
 impl<'a> Policy<'a> {
-    /// Reads the one policy that `bytes` is. One pass, linear in the length, plus one quadratic in the number of
-    /// workloads.
+    /// Reads the one policy that `bytes` is, of format 2 or 1. One pass, linear in the length, plus one quadratic in the
+    /// number of workloads, and one over the rules on addresses, if there are some, which sorts what they name.
     ///
     /// # Errors
     /// See [`PolicyError`].
@@ -16,66 +18,108 @@ impl<'a> Policy<'a> {
             return Err(PolicyError::TooLarge);
         }
         // The format byte first: another format may have another shape behind it.
-        match bytes.first() {
-            Some(&FORMAT) => {}
-            Some(_) => return Err(PolicyError::UnsupportedFormat),
-            None => return Err(PolicyError::Malformed),
-        }
-        let (head, workloads) = take::<Head<'_>>(bytes)?;
+        let format = Format::from_number(*bytes.first().ok_or(PolicyError::Malformed)?)
+            .ok_or(PolicyError::UnsupportedFormat)?;
+        let (head, workloads) = take_head(bytes, format)?;
         let mode = Mode::from_number(head.mode).ok_or(PolicyError::BadValue)?;
         if !names::is_policy_name(head.name) {
             return Err(PolicyError::BadName);
         }
         let workload_count = bounded(head.workloads, limits::WORKLOADS)?;
-        let rule_count = bounded(head.rules, limits::RULES)?;
+        bounded(head.rules, limits::RULES)?;
         if workload_count == 0 {
             return Err(PolicyError::Empty);
         }
-        let rules = check_workloads(workloads, workload_count)?;
+        let rules = check_workloads(workloads, format, workload_count)?;
         let mut rest = rules;
-        let mut entries = 0usize;
-        for _ in 0..rule_count {
-            let (more, after) = check_rule(rest, workload_count)?;
-            entries = entries.saturating_add(more);
-            if entries > limits::ENTRIES {
-                return Err(PolicyError::TooMany);
-            }
+        let mut sums = Sums::default();
+        for index in 0..head.rules {
+            let (rule, after) = Rule::take(rest, format, index)?;
+            check_rule(&rule, workload_count, &mut sums)?;
             rest = after;
         }
         if !rest.is_empty() {
             return Err(PolicyError::TrailingBytes);
         }
+        if sums.nets > 0 {
+            nets::check(Rules::new(head.rules, format, rules))?;
+        }
         Ok(Self {
+            format,
             name: head.name,
             mode,
+            self_protection: self_protection(&head)?,
+            deadman: deadman(&head)?,
             workloads,
             workload_count: workload_count as u16,
             rules,
-            rule_count: rule_count as u32,
-            entries: entries as u32,
+            rule_count: head.rules,
+            sums,
         })
     }
 }
 
-fn bounded(count: u32, most: usize) -> Result<usize, PolicyError> {
-    match usize::try_from(count) {
-        Ok(count) if count <= most => Ok(count),
-        _ => Err(PolicyError::TooMany),
+fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, &[u8]), PolicyError> {
+    match format {
+        Format::One => {
+            let (head, rest) = take::<HeadOne<'_>>(bytes)?;
+            let HeadOne { format, mode, name, workloads, rules } = head;
+            let (deadman_denials, deadman_seconds) = (0, 0);
+            let self_protection = 1;
+            Ok((
+                Head {
+                    format,
+                    mode,
+                    name,
+                    self_protection,
+                    deadman_denials,
+                    deadman_seconds,
+                    workloads,
+                    rules,
+                },
+                rest,
+            ))
+        }
+        Format::Two => take(bytes),
     }
 }
 
+const fn self_protection(head: &Head<'_>) -> Result<bool, PolicyError> {
+    match head.self_protection {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(PolicyError::BadValue),
+    }
+}
+
+const fn deadman(head: &Head<'_>) -> Result<Option<Deadman>, PolicyError> {
+    match (head.deadman_denials, head.deadman_seconds) {
+        (0, 0) => Ok(None),
+        (denials @ 1.., seconds @ 1..=limits::DEADMAN_SECONDS) => Ok(Some(Deadman { denials, seconds })),
+        _ => Err(PolicyError::BadValue),
+    }
+}
+
+fn bounded(count: u32, most: usize) -> Result<usize, PolicyError> {
+    at_most(count as usize, most)
+}
+
+const fn at_most(count: usize, most: usize) -> Result<usize, PolicyError> {
+    if count <= most { Ok(count) } else { Err(PolicyError::TooMany) }
+}
+
 /// Returns what follows the workloads.
-fn check_workloads(bytes: &[u8], count: usize) -> Result<&[u8], PolicyError> {
+fn check_workloads(bytes: &[u8], format: Format, count: usize) -> Result<&[u8], PolicyError> {
     let mut rest = bytes;
     for index in 0..count {
-        let (pattern, after) = take_str(rest)?;
-        if !names::is_workload_pattern(pattern) {
+        let (head, after) = Workloads::take(rest, format)?;
+        if !names::is_workload_pattern(head.pattern) {
             return Err(PolicyError::BadWorkload);
         }
         let mut before = bytes;
         for _ in 0..index {
-            let (other, next) = take_str(before)?;
-            if other == pattern {
+            let (other, next) = Workloads::take(before, format)?;
+            if other.pattern == head.pattern {
                 return Err(PolicyError::DuplicateWorkload);
             }
             before = next;
@@ -85,35 +129,88 @@ fn check_workloads(bytes: &[u8], count: usize) -> Result<&[u8], PolicyError> {
     Ok(rest)
 }
 
-/// Returns how many entries the rule takes, and what follows it.
-fn check_rule(bytes: &[u8], workload_count: usize) -> Result<(usize, &[u8]), PolicyError> {
-    let (head, mut rest) = take::<RuleHead<'_>>(bytes)?;
-    if !names::is_rule_name(head.name) {
+/// Adds what the rule asks of a device.
+fn check_rule(rule: &Rule<'_>, workload_count: usize, sums: &mut Sums) -> Result<(), PolicyError> {
+    if !names::is_rule_name(rule.name) {
         return Err(PolicyError::BadName);
     }
-    if Action::from_number(head.action).is_none() || Operations::from_bits(head.operations).is_none() {
+    let selected = check_selection(rule.selection, workload_count)?;
+    let target = rule.target();
+    if !rule.operations.without(target.kind().operations()).is_empty() {
         return Err(PolicyError::BadValue);
     }
-    let selected = check_selection(head.workloads, workload_count)?;
-    let paths = bounded(head.paths, limits::ENTRIES)?;
-    if paths == 0 {
-        return Err(PolicyError::Empty);
-    }
-    for _ in 0..paths {
-        let (path, after) = take_str(rest)?;
-        if !names::is_path(path) {
-            return Err(PolicyError::BadPath);
+    sums.uses = sums.uses.and(rule.operations);
+    match target {
+        Target::Files { mut paths, mut trees } => {
+            let count = at_most(paths.len().saturating_add(trees.len()), limits::ENTRIES)?;
+            if count == 0 {
+                return Err(PolicyError::Empty);
+            }
+            if !(paths.all(names::is_path) && trees.all(names::is_path)) {
+                return Err(PolicyError::BadPath);
+            }
+            sums.entries = at_most(sums.entries + count * selected, limits::ENTRIES)?;
         }
-        rest = after;
-    }
-    for _ in 0..bounded(head.tags, limits::TAGS)? {
-        let (tag, after) = take_str(rest)?;
-        if !names::is_tag(tag) {
-            return Err(PolicyError::BadName);
+        Target::Addresses { prefixes, ports, protocols } => {
+            let count = check_prefixes(prefixes)?;
+            check_ports(ports)?;
+            check_protocols(protocols)?;
+            sums.nets = at_most(sums.nets + count * selected, limits::NETS)?;
         }
-        rest = after;
+        Target::Hashes(hashes) => {
+            let count = some(hashes.len(), limits::RULE_HASHES)?;
+            ascending(hashes, |before, after| before < after)?;
+            sums.hashes = at_most(sums.hashes + count * selected, limits::HASHES)?;
+        }
+        Target::Surface => {}
     }
-    Ok((paths.saturating_mul(selected), rest))
+    at_most(rule.tags().len(), limits::TAGS)?;
+    if rule.tags().all(names::is_tag) { Ok(()) } else { Err(PolicyError::BadName) }
+}
+
+/// Canonical ones, ascending, none within another: a rule speaks once of what it speaks of.
+fn check_prefixes(prefixes: Prefixes<'_>) -> Result<usize, PolicyError> {
+    let count = some(prefixes.len(), limits::PREFIXES)?;
+    if !prefixes.clone().all(|prefix| prefix.is_canonical()) {
+        return Err(PolicyError::BadAddress);
+    }
+    // Those within a prefix stand right behind it, so that to look at neighbours is enough.
+    ascending(prefixes, |before, after| before < after && !before.contains(after))?;
+    Ok(count)
+}
+
+/// Ascending, with room between them.
+fn check_ports(ports: Ports<'_>) -> Result<(), PolicyError> {
+    some(ports.len(), limits::PORTS)?;
+    if ports.clone().any(|(first, last)| first > last) {
+        return Err(PolicyError::BadValue);
+    }
+    ascending(ports, |before, after| u32::from(before.1) + 1 < u32::from(after.0))
+}
+
+/// Ascending; 0 is any, and there is no other beside it.
+fn check_protocols(protocols: Protocols<'_>) -> Result<(), PolicyError> {
+    some(protocols.len(), limits::PROTOCOLS)?;
+    ascending(protocols, |before, after| *before > 0 && before < after)
+}
+
+/// At least one, and not too many.
+const fn some(count: usize, most: usize) -> Result<usize, PolicyError> {
+    if count == 0 { Err(PolicyError::Empty) } else { at_most(count, most) }
+}
+
+fn ascending<T>(
+    mut items: impl Iterator<Item = T>,
+    ordered: impl Fn(&T, &T) -> bool,
+) -> Result<(), PolicyError> {
+    let Some(mut before) = items.next() else { return Ok(()) };
+    for item in items {
+        if !ordered(&before, &item) {
+            return Err(PolicyError::NotCanonical);
+        }
+        before = item;
+    }
+    Ok(())
 }
 
 /// Returns how many workloads are selected: at least one, and only ones that exist.

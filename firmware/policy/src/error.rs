@@ -13,7 +13,7 @@ pub enum PolicyError {
     NotCanonical,
     /// There are bytes after the policy.
     TrailingBytes,
-    /// A mode, action, operation or set of workloads that does not exist, or is empty.
+    /// A mode, effect, operation, kind, rate or set of workloads that does not exist, or is empty.
     BadValue,
     /// A policy, rule or tag name that breaks the rules for names.
     BadName,
@@ -23,9 +23,11 @@ pub enum PolicyError {
     DuplicateWorkload,
     /// A path that is not absolute and normalised, or too long.
     BadPath,
-    /// No workload, or a rule without a path.
+    /// An address prefix that has bits behind its length, or is an IPv4 address in IPv6 clothes.
+    BadAddress,
+    /// No workload, or a rule that is on nothing.
     Empty,
-    /// More workloads, rules, tags or entries than [`crate::limits`] allow.
+    /// More workloads, rules, tags, entries, or rules on one address than [`crate::limits`] allow.
     TooMany,
 }
 
@@ -43,6 +45,7 @@ impl PolicyError {
             Self::BadWorkload => "bad-workload",
             Self::DuplicateWorkload => "duplicate-workload",
             Self::BadPath => "bad-path",
+            Self::BadAddress => "bad-address",
             Self::Empty => "empty",
             Self::TooMany => "too-many",
         }
@@ -62,7 +65,8 @@ impl core::fmt::Display for PolicyError {
             Self::BadWorkload => "the compiled policy holds a bad workload pattern",
             Self::DuplicateWorkload => "the compiled policy holds a workload pattern twice",
             Self::BadPath => "the compiled policy holds a path that is not absolute and normalised",
-            Self::Empty => "the compiled policy has no workload, or a rule without a path",
+            Self::BadAddress => "the compiled policy holds an address prefix that is not in its one form",
+            Self::Empty => "the compiled policy has no workload, or a rule that is on nothing",
             Self::TooMany => "the compiled policy holds more than the limits allow",
         })
     }

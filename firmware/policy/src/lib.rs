@@ -1,10 +1,10 @@
 //! Compiled policy: what it is, how it is read, what it decides.
 //!
-//! A policy names workloads by pattern and holds rules: an [`Action`] on a set of [`Operations`] on paths, for
+//! A policy names workloads by pattern and holds rules: an [`Action`] on a set of [`Operations`] on a [`Target`], for
 //! some of the workloads. The compiled form (`docs/formats/policy.md`) is postcard, read as a stream: a
 //! [`Policy`] borrows the bytes, was checked whole by [`Policy::decode`], and is walked by iterators.
 //!
-//! How rules add up is written once, in [`Slot`]: the loader folds the rules of one file into a slot of a kernel
+//! How rules add up is written once, in [`Slot`]: the loader folds the rules of one thing into a slot of a kernel
 //! map with it, and [`Policy::decide`] answers from it, so that `explain` can't disagree with the kernel.
 //!
 //! Nothing here allocates, opens a file or resolves a path.
@@ -14,20 +14,27 @@
 #[cfg(feature = "compile")]
 extern crate alloc;
 
+mod access;
 #[cfg(feature = "compile")]
 mod compile;
 mod decode;
 mod error;
 pub mod limits;
+mod list;
 mod model;
 pub mod names;
+mod net;
+mod nets;
 mod slot;
 mod view;
 mod wire;
 
+pub use access::{Access, Decision, Target};
 #[cfg(feature = "compile")]
-pub use compile::{Source, SourceRule, compile};
+pub use compile::{Source, SourceRule, SourceTarget, SourceWorkload, compile};
 pub use error::PolicyError;
-pub use model::{Action, Mode, Operation, Operations};
+pub use list::{Hashes, List, Ports, Prefixes, Protocols, Strings};
+pub use model::{Action, Effect, Kind, Mode, Operation, Operations};
+pub use net::{Family, Prefix};
 pub use slot::Slot;
-pub use view::{Decision, Policy, Rule, Rules, Strings, Workload, WorkloadIndexes, Workloads};
+pub use view::{Deadman, Policy, Rule, Rules, Workload, WorkloadIndexes, Workloads};

@@ -14,11 +14,28 @@ pub const WORKLOAD_BYTES: usize = 63;
 pub const RULES: usize = 65_536;
 /// Longest rule name, bytes. The kernel's table holds 32 with the NUL.
 pub const RULE_NAME_BYTES: usize = 31;
-/// Most entries: the sum over the rules of paths x workloads. The kernel's map holds 65,536; 64 are left to the
-/// self-test, so that a policy that decodes always fits.
-pub const ENTRIES: usize = 65_536 - 64;
+/// Most entries: the sum over the rules on files of (paths + trees) x workloads. The kernel's map holds more, for the
+/// self-test and self-protection, so that a policy that decodes always fits.
+pub const ENTRIES: usize = 65_536;
 /// Longest path, bytes. The kernel's buffer holds 256 with the NUL.
 pub const PATH_BYTES: usize = 255;
+/// Most prefixes in the kernel's map: the sum over the rules on addresses of prefixes x workloads.
+pub const NETS: usize = 4_096;
+/// Most that rules may say of one prefix for one workload: the sum of port ranges x protocols over the rules with a
+/// prefix that contains it. The kernel's entry has as many places.
+pub const NET_RULES: usize = 16;
+/// Most prefixes of one rule.
+pub const PREFIXES: usize = 1_024;
+/// Most port ranges of one rule.
+pub const PORTS: usize = 16;
+/// Most protocols of one rule.
+pub const PROTOCOLS: usize = 8;
+/// Most digests in the kernel's map: the sum over the rules on programs' contents of digests x workloads.
+pub const HASHES: usize = 4_096;
+/// Most digests of one rule.
+pub const RULE_HASHES: usize = 1_024;
+/// Most seconds within which a deadman counts denials.
+pub const DEADMAN_SECONDS: u32 = 3_600;
 /// Most tags of one rule.
 pub const TAGS: usize = 16;
 /// Longest tag, bytes.

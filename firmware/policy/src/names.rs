@@ -50,6 +50,14 @@ pub fn is_path(path: &str) -> bool {
         && (parts.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
+/// True when the path is the directory, or lies below it.
+pub fn is_within(tree: &[u8], path: &[u8]) -> bool {
+    match path.strip_prefix(tree) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/") || tree == b"/",
+        None => false,
+    }
+}
+
 fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len())
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))

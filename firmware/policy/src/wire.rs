@@ -4,12 +4,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::PolicyError;
 
-/// The format that this version writes and reads.
-pub(crate) const FORMAT: u8 = 1;
+/// A format of the compiled form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Of rules on paths alone. It is read, not written: a device that is upgraded has such policies in its slots.
+    One,
+    /// The one that is written.
+    Two,
+}
 
-/// First piece.
+impl Format {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "compile")]
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+/// First piece of format 2.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Head<'a> {
+    pub(crate) format: u8,
+    pub(crate) mode: u8,
+    pub(crate) name: &'a str,
+    /// 1: workloads are kept off the agent.
+    pub(crate) self_protection: u8,
+    /// Both 0: there is no deadman.
+    pub(crate) deadman_denials: u32,
+    pub(crate) deadman_seconds: u32,
+    pub(crate) workloads: u32,
+    pub(crate) rules: u32,
+}
+
+/// One per workload of format 2.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WorkloadHead<'a> {
+    pub(crate) pattern: &'a str,
+    /// 0: no limit.
+    pub(crate) rate: u32,
+}
+
+/// One per rule of format 2; the target follows, then `tags` strings.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RuleHead<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) effect: u8,
+    pub(crate) operations: u32,
+    /// Bit `n % 8` of byte `n / 8` stands for workload index `n + 1`.
+    #[serde(borrow)]
+    pub(crate) workloads: &'a [u8],
+    pub(crate) kind: u8,
+    pub(crate) tags: u32,
+}
+
+/// First piece of format 1.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HeadOne<'a> {
     pub(crate) format: u8,
     pub(crate) mode: u8,
     pub(crate) name: &'a str,
@@ -17,13 +77,13 @@ pub(crate) struct Head<'a> {
     pub(crate) rules: u32,
 }
 
-/// One per rule; `paths` and then `tags` strings follow.
+/// One per rule of format 1; `paths` and then `tags` strings follow.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct RuleHead<'a> {
+pub(crate) struct RuleHeadOne<'a> {
     pub(crate) name: &'a str,
+    /// 1 audit, 2 deny.
     pub(crate) action: u8,
     pub(crate) operations: u8,
-    /// Bit `n % 8` of byte `n / 8` stands for workload index `n + 1`.
     #[serde(borrow)]
     pub(crate) workloads: &'a [u8],
     pub(crate) paths: u32,

@@ -52,10 +52,15 @@ impl Kernel for Probes {
         let offer = kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash };
         let applied = kernel::apply(&offer)?;
         for missing in &applied.unresolved {
-            log::warn!("policy: rule {}: {}: {} (not covered)", missing.rule, missing.path, missing.reason);
+            let (rule, path) = (&missing.rule, &missing.path);
+            if missing.reason.is_empty() {
+                log::debug!("policy: rule {rule}: {path}: not there yet (known by name)");
+            } else {
+                log::warn!("policy: rule {rule}: {path}: {} (not covered)", missing.reason);
+            }
         }
         // In force from here on. A test that can't be made proves nothing: the mode says so.
-        let proof = kernel::selftest::prove(bundle.policy.mode()).unwrap_or_else(|error| {
+        let proof = kernel::selftest::prove(&bundle.policy).unwrap_or_else(|error| {
             let (mode, reason) = (Mode::AuditOnly, ModeReason::SelfTestFailed);
             kernel::selftest::Proof { mode, reason, detail: error.to_string() }
         });
@@ -70,10 +75,12 @@ impl Kernel for Probes {
         let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
             && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
         let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
-        Ok(Enforced {
-            detail: format!("{rules} rules, {entries} entries, {missing} paths not found"),
-            unproven: failed.then_some(proof.detail),
-        })
+        let detail = if applied.flipped {
+            format!("{rules} rules, {entries} entries, as they were")
+        } else {
+            format!("{rules} rules, {entries} entries, {missing} paths not there")
+        };
+        Ok(Enforced { detail, unproven: failed.then_some(proof.detail) })
     }
 }
 

@@ -18,11 +18,17 @@ pub(crate) fn run() -> Outcome {
     log::info!("device {}", hex(&identity.id()));
     let loaded = kernel::load().map_err(|error| Failure::error(error.to_string()))?;
     let what = if loaded.adopted { "adopted" } else { "loaded" };
-    log::info!("probes {what}: {} hooks", loaded.hooks.iter().filter(|hook| hook.attached.is_some()).count());
+    let attached = loaded.hooks.iter().filter(|hook| hook.program.is_some()).count();
+    log::info!("probes {what}: {attached} of {} hooks", loaded.hooks.len());
     for hook in loaded.hooks.iter().filter(|hook| !hook.reason.is_empty()) {
         log::warn!("hook {}: {}", hook.hook.name, hook.reason);
     }
     let (wanted, faults) = put_last_good()?;
+    // What another version had in force was in force until here.
+    let retired = kernel::retire_others().map_err(|error| Failure::error(error.to_string()))?;
+    if !retired.is_empty() {
+        log::info!("probes of {} retired", retired.join(", "));
+    }
     break_glass::heed_marker();
     judge(wanted)?;
     if faults.is_empty() {

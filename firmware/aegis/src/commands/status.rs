@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aegis_event::{Level, Mode, ModeReason};
+use aegis_event::{Cause, Level, Mode, ModeReason};
 
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
@@ -69,7 +69,7 @@ fn text(status: &Status) -> String {
     let mode = status.mode().map_or("unknown", Mode::name);
     let reason = status.reason().map_or("unknown", ModeReason::name);
     let policy = &status.policy;
-    let lost: u64 = status.lost.iter().sum();
+    let lost = lost(&status.lost);
     let glass = match status.broken_seconds() {
         0 => String::new(),
         seconds => format!("GLASS IS BROKEN: nothing is denied for another {seconds} s\n"),
@@ -107,6 +107,18 @@ fn text(status: &Status) -> String {
         ),
     ];
     glass + full + &lines.join("\n")
+}
+
+/// How many events were lost, and by what.
+fn lost(by_cause: &[u64]) -> String {
+    let causes: Vec<String> = Cause::ALL
+        .iter()
+        .zip(by_cause)
+        .filter(|(_, count)| **count > 0)
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    let total: u64 = by_cause.iter().sum();
+    if causes.is_empty() { total.to_string() } else { format!("{total} ({})", causes.join(", ")) }
 }
 
 /// What was in the ring and can't be read any more.

@@ -21,6 +21,8 @@ pub(crate) enum KernelError {
     Policy(aegis_policy::PolicyError),
     /// The kernel's maps do not hold what was just written.
     ReadBack { expected: usize, found: usize },
+    /// The policy has rules by content, and this kernel decides none.
+    NoHashes,
     /// The glass is not broken until a time that is past, or more than a day away.
     GlassTime,
     /// The kernel does not hold the end of the break that was just written.
@@ -48,6 +50,7 @@ impl KernelError {
             Self::Load { .. } => "probes-refused",
             Self::Policy(error) => error.code(),
             Self::ReadBack { .. } | Self::GlassReadBack => "read-back-differs",
+            Self::NoHashes => "hash-unsupported",
             Self::GlassTime => "break-glass-time",
             Self::WorkloadName => "bad-workload-name",
             Self::NoSlot => "workloads-full",
@@ -78,6 +81,10 @@ impl fmt::Display for KernelError {
             Self::ReadBack { expected, found } => {
                 write!(f, "the kernel holds {found} of {expected} rule entries just written")
             }
+            Self::NoHashes => f.write_str(
+                "the policy has rules by content (hashes), and this kernel can't decide them (IMA and Linux 5.18 are needed; \
+                 `aegis status` says what bprm_check_security is attached as)",
+            ),
             Self::GlassTime => write!(
                 f,
                 "the glass can be broken for at most {} s from now, and not for a time that is over",

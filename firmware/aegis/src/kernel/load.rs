@@ -5,11 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aegis_event::ModeReason;
-use aegis_probes::{Attach, HOOKS, Hook, NOTE_PROGRAM, OBJECT, Program};
+use aegis_policy::Policy;
+use aegis_probes::{
+    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program,
+};
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{BtfTracePoint, FEntry, Lsm, RawTracePoint};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
+use aya_obj::btf::BtfKind;
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use serde_json::{Value, json};
+use zerocopy::IntoBytes as _;
 
 use super::lock::Lock;
 use super::state::Writer;
@@ -30,45 +36,45 @@ const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 #[derive(Clone, Debug)]
 pub(crate) struct HookStatus {
     pub(crate) hook: &'static Hook,
-    /// How it is attached; `None`: not at all.
-    pub(crate) attached: Option<Attach>,
+    /// The program that is attached; `None`: none.
+    pub(crate) program: Option<&'static Program>,
     /// Why it is not attached as it should be; empty when it is.
     pub(crate) reason: String,
 }
 
 impl HookStatus {
-    /// A rule on this hook is enforced, or it has no rules.
-    pub(crate) fn is_whole(&self) -> bool {
-        !self.hook.enforces || self.attached == Some(Attach::Lsm)
+    /// It can deny.
+    pub(crate) fn denies(&self) -> bool {
+        self.program.is_some_and(|program| program.attach.denies())
     }
 
-    fn program(&self) -> &'static Program {
-        match (self.attached, &self.hook.watch) {
-            (Some(Attach::Fentry), Some(watch)) => watch,
-            _ => &self.hook.program,
-        }
+    /// What the policy needs of this hook, it does.
+    pub(crate) fn serves(&self, policy: &Policy<'_>) -> bool {
+        let guards = self.hook.guards;
+        let needed = guards.operations & policy.uses().bits() != 0
+            || guards.self_protection && policy.self_protection();
+        !needed || self.denies()
     }
 
     fn to_json(&self) -> Value {
         json!({
             "hook": self.hook.name,
-            "program": self.program().name,
-            "attached": self.attached.map_or("missing", Attach::name),
+            "program": self.program.map_or("", |program| program.name),
+            "attached": self.program.map_or("missing", |program| program.attach.name()),
+            "decides": self.hook.enforces(),
             "reason": self.reason,
         })
     }
 
     /// Of a hook that is loaded already: by the name of its pinned link; the reason from the report, if it is there.
     fn of_pinned(hook: &'static Hook, report: &Value) -> Self {
-        let pinned = |program: &Program| Path::new(PINS).join(link_name(program)).exists();
-        let attached =
-            [Some(&hook.program), hook.watch.as_ref()].into_iter().flatten().find(|program| pinned(program));
+        let program = hook.programs.iter().find(|program| Path::new(PINS).join(link_name(program)).exists());
         let reason = report
             .as_array()
             .and_then(|hooks| hooks.iter().find(|entry| entry["hook"] == hook.name))
             .and_then(|entry| entry["reason"].as_str())
             .unwrap_or_default();
-        Self { hook, attached: attached.map(|program| program.attach), reason: reason.to_owned() }
+        Self { hook, program, reason: reason.to_owned() }
     }
 }
 
@@ -82,6 +88,8 @@ pub(crate) struct Loaded {
 }
 
 /// Loads the probes, or adopts those that an earlier `aegis load` of this boot left.
+///
+/// Those of another version stay in force beside them, so that nothing is undecided meanwhile, until [`retire_others`].
 pub(crate) fn load() -> Result<Loaded, KernelError> {
     let _lock = Lock::rules()?;
     require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
@@ -89,7 +97,7 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
     match super::KernelState::open() {
         Ok(_) => {
             let hooks = pinned_hooks();
-            workload::register_catch_all()?;
+            workload::register_all()?;
             return Ok(Loaded { adopted: true, hooks });
         }
         Err(KernelError::NotLoaded(error))
@@ -97,7 +105,7 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
         // Out of memory or descriptors: what is pinned may well be in force, and is not ours to take away.
         Err(error) => return Err(error),
     }
-    // What is there is another version's, or was left half way by a process that died.
+    // What is there by our own name was left half way by a process that died.
     remove_pins(Path::new(PINS))?;
     let work = PathBuf::from(format!("{PINS}-new")); // no dot: bpffs refuses it
     remove_pins(&work)?;
@@ -117,11 +125,27 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
             return Err(error);
         }
     };
-    workload::register_catch_all()?;
+    workload::register_all()?;
     let report = Value::Array(hooks.iter().map(HookStatus::to_json).collect());
     atomic::replace(Path::new(RUN), HOOKS_FILE, report.to_string().as_bytes(), 0o600)
         .map_err(KernelError::file(HOOKS_FILE))?;
     Ok(Loaded { adopted: false, hooks })
+}
+
+/// Takes the probes of other versions out of the kernel: when the policy is in force in ours. Returns their names.
+pub(crate) fn retire_others() -> Result<Vec<String>, KernelError> {
+    let _lock = Lock::rules()?;
+    let own = Path::new(PINS);
+    let parent = own.parent().unwrap_or(own);
+    let mut retired = Vec::new();
+    for entry in fs::read_dir(parent).map_err(KernelError::file(parent))? {
+        let path = entry.map_err(KernelError::file(parent))?.path();
+        if path != own {
+            remove_pins(&path)?;
+            retired.extend(path.file_name().map(|name| name.display().to_string()));
+        }
+    }
+    Ok(retired)
 }
 
 /// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
@@ -132,7 +156,7 @@ pub(crate) fn hooks_report() -> Value {
     }
     let of = |status: &HookStatus| {
         let mut entry = status.to_json();
-        entry["missed"] = missed(status.program()).into();
+        entry["missed"] = status.program.and_then(missed).into();
         entry
     };
     Value::Array(pinned_hooks().iter().map(of).collect())
@@ -181,11 +205,23 @@ pub(super) fn lsm_is_active() -> bool {
     fs::read_to_string(LSM_LIST).is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf"))
 }
 
+/// The object, inflated to where an ELF reader may cast its headers in place.
+fn object() -> Result<Vec<u64>, KernelError> {
+    let mut words = vec![0u64; OBJECT_BYTES.div_ceil(8)];
+    let bytes = words.as_mut_bytes().get_mut(..OBJECT_BYTES).unwrap_or_default();
+    let length = decompress_slice_iter_to_slice(bytes, [OBJECT].into_iter(), false, true)
+        .map_err(|status| refused("probes", &io::Error::other(format!("not to be inflated: {status:?}"))))?;
+    if length == OBJECT_BYTES { Ok(words) } else { Err(absent("probes")) }
+}
+
 fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     // Parsed once and handed on: it is the loader's largest piece of heap.
     let btf = Btf::from_sys_fs().map_err(|error| refused(BTF, &error))?;
+    let object = object()?;
+    let bytes = object.as_bytes().get(..OBJECT_BYTES).unwrap_or_default();
     let mut probes =
-        EbpfLoader::new().btf(Some(&btf)).load(OBJECT).map_err(|error| refused("probes", &error))?;
+        EbpfLoader::new().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;
+    drop(object);
 
     for (name, map) in probes.maps() {
         map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
@@ -200,11 +236,15 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
         .map(|hook| load_hook(&mut probes, &btf, pins, hook, lsm))
         .collect::<Result<Vec<_>, _>>()?;
     let reason = if lsm { ModeReason::SelfTestFailed } else { ModeReason::LsmBpfMissing };
-    Writer::open_in(pins)?.stamp(boottime(), reason);
+    let hashes = hooks.iter().any(|hook| hook.program.is_some_and(|program| program.name == HASH_PROGRAM));
+    let mut key = [0u64; 2];
+    getrandom::fill(key.as_mut_bytes()).map_err(|error| refused("random", &error))?;
+    Writer::open_in(pins)?.stamp(boottime(), reason, key, hashes);
     Ok(hooks)
 }
 
-/// Attaches a hook as it should be, or its watching twin, or says why neither.
+/// Attaches the best program for a hook that the kernel takes, or says why none. A watching twin is no full measure, and the
+/// reason says why it is not the other.
 fn load_hook(
     probes: &mut Ebpf,
     btf: &Btf,
@@ -212,30 +252,43 @@ fn load_hook(
     hook: &'static Hook,
     lsm: bool,
 ) -> Result<HookStatus, KernelError> {
-    let mut reason = String::new();
-    let wanted = if hook.program.attach == Attach::Lsm && !lsm {
-        reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
-        None
-    } else {
-        Some(&hook.program)
-    };
-    for program in [wanted, hook.watch.as_ref()].into_iter().flatten() {
+    let mut reasons: Vec<String> = Vec::new();
+    for program in hook.programs.iter().filter(|program| holds(btf, program.condition)) {
+        if program.attach.denies() && !lsm {
+            let reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+            continue;
+        }
         match attach(probes, btf, program) {
             Ok(link) => {
                 pin_link(link, &pins.join(link_name(program)))?;
                 pin_program(probes, program, &pins.join(program_name(program)))?;
-                return Ok(HookStatus { hook, attached: Some(program.attach), reason });
+                return Ok(HookStatus { hook, program: Some(program), reason: reasons.join("; ") });
             }
-            Err(error) => reason = error.to_string(),
+            Err(error) => reasons.push(error.to_string()),
         }
     }
-    Ok(HookStatus { hook, attached: None, reason })
+    if reasons.is_empty() {
+        reasons.push("no program for this kernel".to_owned());
+    }
+    Ok(HookStatus { hook, program: None, reason: reasons.join("; ") })
+}
+
+fn holds(btf: &Btf, condition: Condition) -> bool {
+    let has = |name| btf.id_by_type_name_kind(name, BtfKind::Func).is_ok();
+    match condition {
+        Condition::Always => true,
+        Condition::With(name) => has(name),
+        Condition::Without(name) => !has(name),
+    }
 }
 
 fn attach(probes: &mut Ebpf, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {
     let fail = |error: aya::programs::ProgramError| refused(of.name, &error);
     Ok(match of.attach {
-        Attach::Lsm => {
+        Attach::Lsm | Attach::LsmSleepable => {
             let loaded: &mut Lsm = program(probes, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
@@ -243,6 +296,12 @@ fn attach(probes: &mut Ebpf, btf: &Btf, of: &Program) -> Result<FdLink, KernelEr
         }
         Attach::Fentry => {
             let loaded: &mut FEntry = program(probes, of.name)?;
+            loaded.load(of.target, btf).map_err(fail)?;
+            let id = loaded.attach().map_err(fail)?;
+            loaded.take_link(id).map_err(fail)?.into()
+        }
+        Attach::Fexit => {
+            let loaded: &mut FExit = program(probes, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
             loaded.take_link(id).map_err(fail)?.into()

@@ -13,10 +13,16 @@
 mod apply;
 mod error;
 mod events;
+mod fill;
 mod glass;
 mod load;
 mod lock;
+mod mounts;
+mod names;
 mod note;
+mod place;
+mod protect;
+mod rules;
 pub(crate) mod selftest;
 mod state;
 mod sys;
@@ -26,10 +32,10 @@ pub(crate) use apply::{Offer, apply};
 pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
 pub(crate) use glass::{break_glass, mend_glass};
-pub(crate) use load::{hooks_report, load};
+pub(crate) use load::{hooks_report, load, retire_others};
 pub(crate) use note::send_note;
 pub(crate) use state::{KernelState, PolicyInForce};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
-pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v3";
-const _: () = assert!(aegis_probes::abi::ABI_VERSION == 3, "name the directory after the ABI");
+pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v4";
+const _: () = assert!(aegis_probes::abi::ABI_VERSION == 4, "name the directory after the ABI");

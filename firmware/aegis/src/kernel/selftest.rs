@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use aegis_event::{Mode, ModeReason};
-use aegis_probes::abi::{self, Cgroup, Rule, RuleKey};
+use aegis_policy::Policy;
+use aegis_probes::abi::{self, Cgroup, Entry, ObjectKey};
 
 use super::KernelError;
-use super::apply::{inode_of, open_rules};
+use super::fill::{SetMaps, open_rules};
 use super::load::pinned_hooks;
 use super::lock::Lock;
-use super::state::{KernelState, RuleNames, SELF_TEST_RULE, WorkloadNames, Writer};
+use super::place::inode_of;
+use super::state::{KernelState, WorkloadNames, Writer};
 use super::workload::{cgroup_id, cgroups, enter, own_cgroup};
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
@@ -55,10 +57,10 @@ impl Proof {
     }
 }
 
-/// Proves what is in force and says so in the kernel's control page. `policy` is the mode that the policy in force asks
-/// for. While the glass is broken the page says what was proven, for afterwards, and the answer what is in force now.
+/// Proves what is in force and says so in the kernel's control page. `policy` is the one in force: where a hook that it
+/// needs can't deny, it is not enforced, however well the others do. While the glass is broken the page says what was proven, for afterwards, and the answer what is in force now.
 /// Errors are for what kept the test from being made; the mode is then `audit-only`.
-pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
+pub(crate) fn prove(policy: &Policy<'_>) -> Result<Proof, KernelError> {
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
     // Until it is proven it is not so.
@@ -68,11 +70,11 @@ pub(crate) fn prove(policy: aegis_policy::Mode) -> Result<Proof, KernelError> {
     let proof = if !super::load::lsm_is_active() {
         let detail = "`bpf` is not in the kernel's LSM list (boot with lsm=…,bpf)".to_owned();
         proof(Mode::AuditOnly, ModeReason::LsmBpfMissing, detail)
-    } else if let Some(broken) = hooks.iter().find(|status| !status.is_whole()) {
+    } else if let Some(broken) = hooks.iter().find(|status| !status.serves(policy)) {
         let detail = format!("{}: {}", broken.hook.name, broken.reason);
         proof(Mode::AuditOnly, ModeReason::HookMissing, detail)
     } else {
-        match (observe()?, policy) {
+        match (observe()?, policy.mode()) {
             (Some(failed), _) => proof(Mode::AuditOnly, ModeReason::SelfTestFailed, failed),
             (None, aegis_policy::Mode::Audit) => {
                 proof(Mode::AuditOnly, ModeReason::PolicyAudit, String::new())
@@ -116,12 +118,12 @@ impl Files {
     /// Rules for them in both sets, and the cgroup they are for.
     fn register(&self) -> Result<(), KernelError> {
         let denied = |operations: &[usize]| {
-            let mut rule = Rule::default();
+            let mut entry = Entry::default();
             for operation in operations {
-                rule.rule[*operation] = SELF_TEST_RULE + 1;
-                rule.verdict[*operation] = abi::DENIED;
+                entry.rule[*operation] = abi::RULE_SELFTEST + 1;
+                entry.effect[*operation] = abi::EFFECT_DENY;
             }
-            rule
+            entry
         };
         let wanted = [
             (&self.denied, denied(&[abi::OP_OPEN_READ, abi::OP_OPEN_WRITE])),
@@ -131,14 +133,13 @@ impl Files {
             let fail = |error| KernelError::object("rules of the self-test")(error);
             let rules = open_rules(set)?;
             // The name before the rules: no record is ever without it.
-            RuleNames::open(set)?.set(SELF_TEST_RULE, NAME)?;
+            SetMaps::of(set).name([(abi::RULE_SELFTEST, NAME)].into_iter())?;
             for key in rules.keys().map_err(fail)?.iter().filter(|key| key.ruleset == RULESET) {
                 rules.remove(key).map_err(fail)?;
             }
-            for (path, rule) in &wanted {
-                let (device, inode) = inode_of(&path.to_string_lossy())
-                    .map_err(|reason| KernelError::file(path)(io::Error::other(reason)))?;
-                rules.set(&RuleKey { inode, device, ruleset: RULESET }, rule).map_err(fail)?;
+            for (path, entry) in &wanted {
+                let (device, inode) = inode_of(path).map_err(KernelError::file(path))?;
+                rules.set(&ObjectKey { inode, device, ruleset: RULESET }, entry).map_err(fail)?;
             }
         }
         fs::create_dir_all(CGROUP).map_err(KernelError::file(CGROUP))?;

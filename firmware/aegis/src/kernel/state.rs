@@ -1,5 +1,4 @@
-//! Pages shared with the probes: what is in force, what was counted, what workloads are called. And the rules' names,
-//! which only the probes read: they put them into their records.
+//! Pages shared with the probes: what is in force, what was counted, what workloads are called.
 //!
 //! Mapped while privileged; reading them needs no capability and no system call afterwards.
 
@@ -8,10 +7,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use aegis_event::{Mode, ModeReason};
-use aegis_probes::abi::{self, Control, Counters, RuleName};
+use aegis_probes::abi::{self, Control, Counters};
 
-use super::sys::{Map, Shared};
-use super::{KernelError, PINS};
+use super::sys::Shared;
+use super::{KernelError, Offer, PINS};
 use crate::storage::device::boottime;
 
 /// A workload's name out of a shared page, on the stack.
@@ -78,6 +77,11 @@ impl KernelState {
         self.count(slot, |counters| &counters.ring_full)
     }
 
+    /// Events of the workload in this slot that were over its rate.
+    pub(crate) fn limited(&self, slot: usize) -> u64 {
+        self.count(slot, |counters| &counters.limited)
+    }
+
     /// Denials of this slot.
     pub(crate) fn denied(&self, slot: usize) -> u64 {
         self.count(slot, |counters| &counters.denied)
@@ -91,6 +95,21 @@ impl KernelState {
     /// Lost events of all slots.
     pub(crate) fn total_ring_full(&self) -> u64 {
         self.sum(|counters| &counters.ring_full)
+    }
+
+    /// Events of all slots that were over a rate.
+    pub(crate) fn total_limited(&self) -> u64 {
+        self.sum(|counters| &counters.limited)
+    }
+
+    /// Decisions of all slots that would have been denials, had the deadman not fallen.
+    pub(crate) fn total_fallen(&self) -> u64 {
+        self.sum(|counters| &counters.fallen)
+    }
+
+    /// Open files whose volumes could not be summed, of all slots.
+    pub(crate) fn total_volumes_full(&self) -> u64 {
+        self.sum(|counters| &counters.volumes_full)
     }
 
     /// Name of the workload in this slot; empty when the slot was never used.
@@ -157,20 +176,13 @@ fn read_name(page: &[AtomicU8; abi::WORKLOAD_NAME_MAX]) -> Name {
     page.iter().map(|byte| byte.load(Relaxed)).take_while(|byte| *byte != 0).collect()
 }
 
-/// Index of the self-test's rule name in both sets: the last one, which no policy reaches, since each of its rules
-/// needs an entry and entries are fewer.
-pub(super) const SELF_TEST_RULE: u32 = abi::RULE_NAMES_MAX as u32 - 1;
-const _: () = assert!(aegis_policy::limits::ENTRIES < SELF_TEST_RULE as usize);
-
-/// No rule applies: a `ruleset` that no rule has. 0 is the self-test's; a policy's workloads count from 1.
-pub(super) const NO_RULES: u32 = u32::MAX;
-
 /// The same pages, to write. Only under the lock.
 pub(super) struct Writer {
     control: Shared<Control>,
 }
 
 /// What [`Writer::publish`] puts beside a filled rule set.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct SetHead {
     pub(super) epoch: u64,
     pub(super) sequence: u64,
@@ -178,6 +190,13 @@ pub(super) struct SetHead {
     pub(super) entries: u32,
     pub(super) unresolved: u32,
     pub(super) hash: [u8; 32],
+}
+
+impl SetHead {
+    /// The set is filled from this very bundle.
+    pub(super) fn is_of(&self, offer: &Offer<'_>) -> bool {
+        (self.hash, self.epoch, self.sequence) == (offer.hash, offer.epoch, offer.sequence)
+    }
 }
 
 impl Writer {
@@ -196,8 +215,12 @@ impl Writer {
     }
 
     /// Marks freshly loaded probes as ours.
-    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason) {
+    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason, name_key: [u64; 2], hashes: bool) {
         let control = &self.control[0];
+        for (to, word) in control.name_key.iter().zip(name_key) {
+            to.store(word, Relaxed);
+        }
+        control.hash_hook.store(hashes.into(), Relaxed);
         control.loaded_at.store(loaded_at, Relaxed);
         self.set_mode(Mode::AuditOnly, reason);
         control.abi_version.store(abi::ABI_VERSION, Release);
@@ -217,6 +240,42 @@ impl Writer {
         self.control[0].mode.store(mode.number().into(), Release);
     }
 
+    /// The key that names are hashed with.
+    pub(super) fn name_key(&self) -> [u64; 2] {
+        self.control[0].name_key.each_ref().map(|word| word.load(Relaxed))
+    }
+
+    /// Rules by content are decided on this kernel.
+    pub(super) fn decides_hashes(&self) -> bool {
+        self.control[0].hash_hook.load(Relaxed) == 1
+    }
+
+    /// Whose process the probes keep workloads off; 0: nobody's.
+    pub(super) fn set_agent(&self, process: u32) {
+        self.control[0].agent.store(process, Release);
+    }
+
+    /// What is said of a set; `None` when it holds no policy whole.
+    pub(super) fn head(&self, set: usize) -> Option<SetHead> {
+        let control = &self.control[0];
+        let head = SetHead {
+            epoch: control.epoch[set].load(Relaxed),
+            sequence: control.policy[set].load(Relaxed),
+            rules: control.rules[set].load(Relaxed),
+            entries: control.entries[set].load(Relaxed),
+            unresolved: control.unresolved[set].load(Relaxed),
+            hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
+        };
+        (head.hash != [0; 32]).then_some(head)
+    }
+
+    /// Says of an idle set that it holds no policy: before it is filled.
+    pub(super) fn empty(&self, set: usize) {
+        for byte in &self.control[0].policy_hash[set] {
+            byte.store(0, SeqCst);
+        }
+    }
+
     /// Describes a filled set, then puts it in force: one aligned store, seen whole by every decision after it.
     pub(super) fn publish(&self, set: usize, head: &SetHead) {
         let control = &self.control[0];
@@ -231,30 +290,6 @@ impl Writer {
         // What was proven was proven of the old set.
         self.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
         control.active.store(set as u32, SeqCst);
-    }
-}
-
-/// Names of one rule set, to write. Only under the lock.
-pub(super) struct RuleNames {
-    map: Map<u32, RuleName>,
-    set: usize,
-}
-
-impl RuleNames {
-    const MAPS: [&str; 2] = ["rule_names_0", "rule_names_1"];
-
-    pub(super) fn open(set: usize) -> Result<Self, KernelError> {
-        let map = Map::open(&pin(Self::MAPS[set])).map_err(KernelError::object(Self::MAPS[set]))?;
-        Ok(Self { map, set })
-    }
-
-    /// Writes a name, NUL padded. Longer names can't be: the policy's limit is as low.
-    pub(super) fn set(&self, index: u32, name: &[u8]) -> Result<(), KernelError> {
-        let mut padded = [0; abi::RULE_NAME_MAX];
-        for (to, byte) in padded.iter_mut().zip(name) {
-            *to = *byte;
-        }
-        self.map.set(&index, &RuleName { name: padded }).map_err(KernelError::object(Self::MAPS[self.set]))
     }
 }
 

@@ -23,6 +23,7 @@ mod command {
     pub(super) const OBJ_GET: i32 = 7;
     pub(super) const PROG_TEST_RUN: i32 = 10;
     pub(super) const OBJ_GET_INFO_BY_FD: i32 = 15;
+    pub(super) const MAP_LOOKUP_BATCH: i32 = 24;
 }
 
 /// `union bpf_attr`, as long as any command here needs; what is not set is zero.
@@ -161,6 +162,71 @@ where
         }
     }
 }
+
+/// Elements that are read at once. A bucket of a hash map has to fit, or the kernel says ENOSPC.
+const BATCH: usize = 4096;
+
+impl<K, V> Map<K, V>
+where
+    K: IntoBytes + FromBytes + Immutable + Copy,
+    V: IntoBytes + FromBytes + Immutable + Copy,
+{
+    /// All elements of a hash map or trie. Whoever changes it meanwhile may make it miss some: hold the lock.
+    pub(super) fn all(&self) -> io::Result<Vec<(K, V)>> {
+        match self.all_at_once() {
+            // Of this kind of map only one by one: tries.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP)) =>
+            {
+                let mut found = Vec::new();
+                for key in self.keys()? {
+                    found.extend(self.get(&key)?.map(|value| (key, value)));
+                }
+                Ok(found)
+            }
+            other => other,
+        }
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH`, since 5.6.
+    fn all_at_once(&self) -> io::Result<Vec<(K, V)>> {
+        let mut found = Vec::new();
+        let mut keys = vec![K::new_zeroed(); BATCH];
+        let mut values = vec![V::new_zeroed(); BATCH];
+        // Where the kernel goes on: of a hash map four bytes, of a trie a key.
+        let mut position = vec![0u8; size_of::<K>().max(8)];
+        let mut begun = false;
+        loop {
+            let from = if begun { position.as_ptr() } else { ptr::null() };
+            let mut attributes = Attributes::new()
+                .pointer(0, from)
+                .pointer(8, position.as_mut_ptr())
+                .pointer(16, keys.as_mut_ptr())
+                .pointer(24, values.as_mut_ptr())
+                .u32(32, BATCH as u32)
+                .fd(36, self.fd.as_fd());
+            // SAFETY: both buffers have room for BATCH elements of the sizes that `open` compared, and any bytes are a `K`
+            // and a `V`; `position` has room for what any map puts there.
+            let result = unsafe { attributes.call(command::MAP_LOOKUP_BATCH) };
+            let last = match result {
+                Ok(_) => false,
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+                Err(error) => return Err(error),
+            };
+            let mut count = [0; 4];
+            count.copy_from_slice(&attributes.0[32..36]);
+            let count = (u32::from_ne_bytes(count) as usize).min(BATCH);
+            found.extend(keys.iter().copied().zip(values.iter().copied()).take(count));
+            if last {
+                return Ok(found);
+            }
+            begun = true;
+        }
+    }
+}
+
+/// `include/linux/errno.h`: what a map without an operation answers.
+const ENOTSUPP: i32 = 524;
 
 fn absent_is_none(result: io::Result<i32>) -> io::Result<Option<()>> {
     match result {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aegis_policy::{Policy, names};
-use aegis_probes::abi::{Cgroup, WORKLOADS_MAX};
+use aegis_probes::abi::{Cgroup, RULESET_OTHERS, WORKLOADS_MAX};
 
 use super::lock::Lock;
-use super::state::{NO_RULES, WorkloadNames, pin};
+use super::state::{WorkloadNames, pin};
 use super::{KernelError, sys};
 use crate::storage::{RUN, atomic};
 
@@ -41,9 +41,21 @@ pub(crate) fn register(name: &str) -> Result<u32, KernelError> {
     register_directory(name, &Path::new(WORKLOADS).join(name))
 }
 
-/// Registers the parent of all workloads: what runs there without a name of its own is seen too.
-pub(super) fn register_catch_all() -> Result<(), KernelError> {
-    register_directory(CATCH_ALL, Path::new(WORKLOADS)).map(drop)
+/// Registers the parent of all workloads, so that what runs there without a name of its own is seen too, and those that are
+/// there already: probes that are loaded anew know of none.
+pub(super) fn register_all() -> Result<(), KernelError> {
+    register_directory(CATCH_ALL, Path::new(WORKLOADS))?;
+    let entries = fs::read_dir(WORKLOADS).map_err(KernelError::file(WORKLOADS))?;
+    for entry in entries.flatten().take(WORKLOADS_MAX) {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| names::is_workload_name(name.as_bytes())) else {
+            continue;
+        };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            register_directory(name, &entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn register_directory(name: &str, directory: &Path) -> Result<u32, KernelError> {
@@ -135,7 +147,7 @@ fn ruleset(set: usize, name: &str) -> Result<u32, KernelError> {
     let compiled = match atomic::read_bounded(&path, aegis_policy::limits::POLICY_BYTES as u64) {
         Ok(compiled) => compiled,
         // No policy was ever in this set.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(NO_RULES),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RULESET_OTHERS),
         Err(error) => return Err(KernelError::file(path)(error)),
     };
     Ok(ruleset_of(&Policy::decode(&compiled).map_err(KernelError::Policy)?, name.as_bytes()))
@@ -148,7 +160,7 @@ pub(super) fn ruleset_of(policy: &Policy<'_>, name: &[u8]) -> u32 {
     } else {
         policy.match_workload(name)
     };
-    index.map_or(NO_RULES, u32::from)
+    index.map_or(RULESET_OTHERS, u32::from)
 }
 
 /// Moves this process into a cgroup.
@@ -168,14 +180,14 @@ pub(super) fn own_cgroup() -> Result<String, KernelError> {
 /// Becomes `command` inside the workload's cgroup. Returns only when it could not: the command never runs outside.
 pub(crate) fn enter_and_exec(name: &str, command: &[OsString]) -> Result<Infallible, KernelError> {
     register(name)?;
+    // Asked of the kernel, not remembered: the registration is ours. (Inside, bpf(2) is closed to us as to any workload.)
+    let id = cgroup_id(&Path::new(WORKLOADS).join(name))?;
+    if cgroups()?.get(&id).map_err(KernelError::object("cgroups"))?.is_none() {
+        return Err(KernelError::NotConfined { cgroup: own_cgroup()? });
+    }
     enter(&Path::new(WORKLOADS).join(name))?;
     let cgroup = own_cgroup()?;
     if cgroup != format!("/workloads/{name}") {
-        return Err(KernelError::NotConfined { cgroup });
-    }
-    // Asked of the kernel, not remembered: the registration is still ours.
-    let id = cgroup_id(&Path::new(WORKLOADS).join(name))?;
-    if cgroups()?.get(&id).map_err(KernelError::object("cgroups"))?.is_none() {
         return Err(KernelError::NotConfined { cgroup });
     }
     rustix::thread::set_no_new_privs(true)

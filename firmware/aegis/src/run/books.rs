@@ -3,6 +3,9 @@
 //! They outlive a killed agent and die with the boot, like the kernel's own counters. A new agent reads them, adds what
 //! it finds on disk beyond [`Books::acked`], and so knows exactly which events the killed one had taken from the kernel
 //! and never flushed.
+//!
+//! They are longer than a page, and a signal can end a write between two pages. So the file has two places that take turns:
+//! one that was torn is known by its two ends, and the other is as good, only older.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,7 +18,11 @@ use super::shared::CAUSES;
 use crate::limits::WORKLOADS;
 use crate::storage::RUN;
 
-const BYTES: usize = 8 * (4 + CAUSES + WORKLOADS);
+/// Causes of loss that the kernel counts itself, by workload slot.
+pub(super) const KERNEL_CAUSES: [Cause; 2] = [Cause::KernelRingFull, Cause::RateLimited];
+
+/// A turn at either end, and the books.
+const BYTES: usize = 8 * (2 + 4 + CAUSES + KERNEL_CAUSES.len() * WORKLOADS);
 
 /// What is on disk of this boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +37,14 @@ pub(crate) struct Books {
     pub(crate) passed: u64,
     /// Events reported as lost by the agent, by cause number; the kernel's own are in `reported`.
     pub(crate) lost: [u64; CAUSES],
-    /// Losses of the kernel ring buffer reported so far, by workload slot.
-    pub(crate) reported: [u64; WORKLOADS],
+    /// The kernel's losses reported so far, by [`KERNEL_CAUSES`] and workload slot.
+    pub(crate) reported: [[u64; WORKLOADS]; KERNEL_CAUSES.len()],
 }
 
 impl Default for Books {
     fn default() -> Self {
-        Self { acked: 0, taken: 0, mended: 0, passed: 0, lost: [0; CAUSES], reported: [0; WORKLOADS] }
+        let reported = [[0; WORKLOADS]; KERNEL_CAUSES.len()];
+        Self { acked: 0, taken: 0, mended: 0, passed: 0, lost: [0; CAUSES], reported }
     }
 }
 
@@ -47,8 +55,8 @@ pub(crate) enum Entry {
     Nothing,
     /// One counted event.
     Counted,
-    /// The kernel lost events of the workload in this slot.
-    KernelLoss(usize, u64),
+    /// The kernel lost events of the workload in this slot, by the cause at this place in [`KERNEL_CAUSES`].
+    KernelLoss { cause: usize, slot: usize, count: u64 },
     /// The agent lost events.
     AgentLoss(Cause, u64),
     /// The break of the glass that ended then is over, and so many would-be denials passed.
@@ -59,10 +67,14 @@ impl Entry {
     /// The entry for an event read back from the ring; `slot` finds a workload's slot by its name.
     pub(crate) fn of(event: &Event<'_>, slot: impl Fn(&[u8]) -> Option<usize>) -> Self {
         match event.body {
-            Body::Loss { workload, cause: Cause::KernelRingFull, count } => {
-                slot(workload).map_or(Self::Nothing, |slot| Self::KernelLoss(slot, count))
+            Body::Loss { workload, cause, count } => {
+                match KERNEL_CAUSES.iter().position(|other| *other == cause) {
+                    Some(cause) => {
+                        slot(workload).map_or(Self::Nothing, |slot| Self::KernelLoss { cause, slot, count })
+                    }
+                    None => Self::AgentLoss(cause, count),
+                }
             }
-            Body::Loss { cause, count, .. } => Self::AgentLoss(cause, count),
             Body::GlassMended { until, passed, .. } => Self::Mended { until, passed },
             _ if event.kind().is_counted() => Self::Counted,
             _ => Self::Nothing,
@@ -76,8 +88,8 @@ impl Books {
         match entry {
             Entry::Nothing => {}
             Entry::Counted => self.taken += 1,
-            Entry::KernelLoss(slot, count) => {
-                if let Some(reported) = self.reported.get_mut(slot) {
+            Entry::KernelLoss { cause, slot, count } => {
+                if let Some(reported) = self.reported.get_mut(cause).and_then(|slots| slots.get_mut(slot)) {
                     *reported = reported.saturating_add(count);
                 }
             }
@@ -93,35 +105,44 @@ impl Books {
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
-        [self.acked, self.taken, self.mended, self.passed].into_iter().chain(self.lost).chain(self.reported)
+        let reported = self.reported.as_flattened().iter().copied();
+        [self.acked, self.taken, self.mended, self.passed].into_iter().chain(self.lost).chain(reported)
     }
 
-    fn to_bytes(&self) -> [u8; BYTES] {
+    fn to_bytes(&self, turn: u64) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        for (place, number) in bytes.chunks_exact_mut(8).zip(self.numbers()) {
+        let numbers = core::iter::once(turn).chain(self.numbers()).chain([turn]);
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; BYTES]) -> Self {
+    /// The books and their turn; none when they were never written, or torn.
+    fn from_bytes(bytes: &[u8; BYTES]) -> Option<(u64, Self)> {
         let mut numbers = bytes
             .chunks_exact(8)
             .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("chunks_exact(8) yields eight bytes")));
         let mut next = || numbers.next().unwrap_or_default();
-        Self {
+        let turn = next();
+        let books = Self {
             acked: next(),
             taken: next(),
             mended: next(),
             passed: next(),
             lost: core::array::from_fn(|_| next()),
-            reported: core::array::from_fn(|_| next()),
-        }
+            reported: core::array::from_fn(|_| core::array::from_fn(|_| next())),
+        };
+        (turn != 0 && next() == turn).then_some((turn, books))
     }
 }
 
 /// The file that holds the books.
-pub(crate) struct BooksFile(File);
+pub(crate) struct BooksFile {
+    file: File,
+    /// How often they were saved.
+    turn: u64,
+}
 
 impl BooksFile {
     /// Opens the file; its books are those of the last agent of this boot, or none.
@@ -129,28 +150,40 @@ impl BooksFile {
         let path = Path::new(RUN).join("books");
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut bytes = [0; BYTES];
-        let books = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Some(Books::from_bytes(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-            Err(error) => return Err(error),
-        };
-        Ok((Self(file), books))
+        Self::read(file)
+    }
+
+    fn read(file: File) -> io::Result<(Self, Option<Books>)> {
+        let mut newest: Option<(u64, Books)> = None;
+        for place in 0..2 {
+            let mut bytes = [0; BYTES];
+            match file.read_exact_at(&mut bytes, place * BYTES as u64) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+            let found = Books::from_bytes(&bytes);
+            newest = newest.into_iter().chain(found).max_by_key(|(turn, _)| *turn);
+        }
+        let (turn, books) = newest.map_or((0, None), |(turn, books)| (turn, Some(books)));
+        Ok((Self { file, turn }, books))
     }
 
     /// Books in a file of a test's own.
     #[cfg(test)]
     pub(crate) const fn of(file: File) -> Self {
-        Self(file)
+        Self { file, turn: 0 }
     }
 
-    /// Replaces the books: one write within a page's worth of tmpfs, which a signal does not tear.
-    pub(crate) fn save(&self, books: &Books) -> io::Result<()> {
-        self.0.write_all_at(&books.to_bytes(), 0)
+    /// Replaces the older of the two books in the file.
+    pub(crate) fn save(&mut self, books: &Books) -> io::Result<()> {
+        self.turn += 1;
+        self.file.write_all_at(&books.to_bytes(self.turn), self.turn % 2 * BYTES as u64)
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 mod tests {
     use super::*;
 
@@ -159,17 +192,54 @@ mod tests {
         let mut books = Books { acked: 5, ..Books::default() };
         for entry in [
             Entry::Counted,
-            Entry::KernelLoss(255, 7),
+            Entry::KernelLoss { cause: 0, slot: 255, count: 7 },
+            Entry::KernelLoss { cause: 1, slot: 0, count: 8 },
             Entry::AgentLoss(Cause::AgentKilled, 9),
             Entry::Mended { until: 40, passed: 3 },
             Entry::Mended { until: 60, passed: 2 },
         ] {
             books.add(entry);
         }
-        books.add(Entry::KernelLoss(WORKLOADS, 1)); // out of range: ignored, not a panic
-        assert_eq!(Books::from_bytes(&books.to_bytes()), books);
-        assert_eq!((books.taken, books.reported[255], books.lost[3]), (1, 7, 9));
+        // Out of range: ignored, not a panic.
+        books.add(Entry::KernelLoss { cause: 0, slot: WORKLOADS, count: 1 });
+        books.add(Entry::KernelLoss { cause: 2, slot: 0, count: 1 });
+        assert_eq!(Books::from_bytes(&books.to_bytes(5)), Some((5, books.clone())));
+        assert_eq!((books.taken, books.reported[0][255], books.reported[1][0], books.lost[3]), (1, 7, 8, 9));
         assert_eq!((books.mended, books.passed), (60, 5));
+    }
+
+    #[test]
+    fn books_that_were_torn_are_as_they_were_before() {
+        let path = std::env::temp_dir().join(format!("aegis-books-{}", std::process::id()));
+        let open = || {
+            let file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+            BooksFile::read(file).unwrap()
+        };
+        let (mut file, none) = open();
+        assert_eq!(none, None);
+        for taken in 1..=9 {
+            let books = |taken| Books { taken, ..Books::default() };
+            file.save(&books(taken)).unwrap();
+            assert_eq!(open().1, Some(books(taken)));
+            // The next save is ended after its first page: what was saved is still there.
+            let next = taken + 1;
+            file.file.write_all_at(&books(next).to_bytes(next)[..4096], next % 2 * BYTES as u64).unwrap();
+            assert_eq!(open().1, Some(books(taken)), "torn");
+            assert_eq!(open().0.turn, taken);
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn losses_of_the_kernel_are_booked_by_cause_and_slot() {
+        let entry = |cause| {
+            let body = Body::Loss { workload: b"demo", cause, count: 4 };
+            Entry::of(&Event { time: 1, subject: None, body }, |name| (name == b"demo").then_some(3))
+        };
+        assert_eq!(entry(Cause::KernelRingFull), Entry::KernelLoss { cause: 0, slot: 3, count: 4 });
+        assert_eq!(entry(Cause::RateLimited), Entry::KernelLoss { cause: 1, slot: 3, count: 4 });
+        assert_eq!(entry(Cause::BadRecord), Entry::AgentLoss(Cause::BadRecord, 4));
     }
 
     #[test]

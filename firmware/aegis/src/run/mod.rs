@@ -4,6 +4,7 @@ mod books;
 mod confine;
 mod console;
 pub(crate) mod control;
+mod deadman;
 mod glass;
 mod open;
 mod outputs;

@@ -39,7 +39,7 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
     let bytes = device()?.bytes();
     let buffer = scratch();
     // Books are brought up to date before the ring opens its new segment.
-    let (books_file, found) =
+    let (mut books_file, found) =
         BooksFile::open().map_err(|error| Failure::error(format!("{RUN}/books: {error}")))?;
     let ran_before = found.is_some();
     let mut books = found.unwrap_or_default();

@@ -4,11 +4,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Verdict};
+use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Printable, Verdict};
 use rustix::event::{Timespec, epoll};
 
-use super::books::{Books, Entry};
+use super::books::{Books, Entry, KERNEL_CAUSES};
 use super::console;
+use super::deadman::Deadman;
 use super::glass::{Glass, Look};
 use super::queue::{In, Slot};
 use super::shared::{Phase, Shared};
@@ -45,6 +46,7 @@ pub(crate) struct Reader<'r> {
     /// An agent ran before in this boot and may have died with events in hand. None when none did, or when it is settled.
     pub(crate) missing: Option<Missing>,
     pub(crate) glass: Glass,
+    pub(crate) deadman: Deadman,
     pub(crate) trace: bool,
 }
 
@@ -131,8 +133,13 @@ impl Reader<'_> {
                 return Taken { count: taken, drained: false };
             }
             let Some(record) = self.source.next() else { return Taken { count: taken, drained: true } };
-            let translated = translate(&record, self.state, |event| {
-                let denied = event.verdict() == Some(Verdict::Denied);
+            let deadman = &mut self.deadman;
+            let translated = translate(&record, self.state, |event, slot| {
+                let decision = event.body.decision();
+                if let Some(decision) = decision.filter(|decision| decision.deadman) {
+                    deadman.saw(slot, decision.policy, event.time);
+                }
+                let denied = decision.is_some_and(|decision| decision.verdict == Verdict::Denied);
                 (
                     Slot::encode(event, Entry::Counted),
                     event.kind(),
@@ -183,7 +190,8 @@ impl Reader<'_> {
         let _ = epoll::wait(&self.poll, &mut events[..], timeout.as_ref());
     }
 
-    /// Writes a loss event for each workload that lost some since the last look, and for what the agent lost.
+    /// Writes a loss event for each workload that lost some since the last look, and for what the agent lost; and whose
+    /// deadman fell.
     fn report_losses(&mut self) {
         // At the end the writer makes room, whatever the ring says.
         let goes_on = self.shared.phase() != Phase::Stopping;
@@ -191,21 +199,39 @@ impl Reader<'_> {
             if goes_on && self.is_stuck() {
                 return;
             }
-            let lost = self.state.ring_full(slot);
-            let count = lost.saturating_sub(self.books.reported[slot]);
-            if count > 0 {
-                let entry = Entry::KernelLoss(slot, count);
-                self.books.add(entry);
-                let name = self.state.workload_name(slot);
-                self.say(Body::Loss { workload: &name, cause: Cause::KernelRingFull, count }, entry);
+            let lost = [self.state.ring_full(slot), self.state.limited(slot)];
+            for (index, (cause, lost)) in KERNEL_CAUSES.into_iter().zip(lost).enumerate() {
+                let count = lost.saturating_sub(self.books.reported[index][slot]);
+                if count > 0 {
+                    let entry = Entry::KernelLoss { cause: index, slot, count };
+                    self.books.add(entry);
+                    let name = self.state.workload_name(slot);
+                    self.say(Body::Loss { workload: &name, cause, count }, entry);
+                }
             }
         }
+        self.report_deadman();
         for cause in [Cause::BadRecord, Cause::RingWrite] {
             let index = usize::from(cause.number());
             let count = self.shared.lost()[index].saturating_sub(self.books.lost[index]);
             if count > 0 {
                 self.report_own_loss(cause, count);
             }
+        }
+    }
+
+    /// Says whose deadman fell, loudly.
+    fn report_deadman(&mut self) {
+        let goes_on = self.shared.phase() != Phase::Stopping;
+        while !(goes_on && self.is_stuck())
+            && let Some(fallen) = self.deadman.take()
+        {
+            let (name, sequence) = (self.state.workload_name(fallen.slot), fallen.policy);
+            console::warn(format_args!(
+                "DEADMAN FELL: too many denials of {}; it is only audited until the next policy",
+                Printable(&name)
+            ));
+            self.say(Body::Deadman { workload: &name, sequence, since: fallen.since }, Entry::Nothing);
         }
     }
 
@@ -340,7 +366,9 @@ impl Reader<'_> {
 pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
     let written = shared.written();
     let mut lost = shared.lost();
-    lost[usize::from(Cause::KernelRingFull.number())] = state.total_ring_full();
+    for (cause, total) in KERNEL_CAUSES.into_iter().zip([state.total_ring_full(), state.total_limited()]) {
+        lost[usize::from(cause.number())] = total;
+    }
     Accounts { seen: state.total_seen(), written, lost }
 }
 

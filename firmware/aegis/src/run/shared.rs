@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 #[derive(Default)]
 pub(crate) struct Shared {
     phase: AtomicU8,
-    by_kind: [AtomicU64; KINDS],
+    by_kind: ByKind,
     denied: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
     pub(crate) taken: AtomicU64,
@@ -68,6 +68,15 @@ pub(crate) struct Shared {
     pub(crate) writer_failed: AtomicBool,
 }
 
+/// A counter a [`Kind`], by position in [`Kind::ALL`].
+struct ByKind([AtomicU64; KINDS]);
+
+impl Default for ByKind {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; KINDS])
+    }
+}
+
 /// Of what was in the ring: overwritten before it was exported (count, latest range), runs that were cut, damaged.
 #[derive(Default)]
 pub(crate) struct LostOnDisk {
@@ -91,7 +100,7 @@ pub(crate) struct Sealed {
     pub(crate) sequence: AtomicU64,
 }
 
-pub(crate) const KINDS: usize = Kind::ALL.len();
+const KINDS: usize = Kind::ALL.len();
 pub(crate) const CAUSES: usize = Cause::ALL.len();
 
 impl Shared {
@@ -110,8 +119,8 @@ impl Shared {
 
     /// Counts an event handed to the writer.
     pub(crate) fn count(&self, kind: Kind, denied: bool) {
-        if let Some(index) = Kind::ALL.iter().position(|other| *other == kind) {
-            self.by_kind[index].fetch_add(1, Relaxed);
+        if let Ok(index) = Kind::ALL.binary_search(&kind) {
+            self.by_kind.0[index].fetch_add(1, Relaxed);
         }
         if denied {
             self.denied.fetch_add(1, Relaxed);
@@ -144,8 +153,8 @@ impl Shared {
         self.taken.load(Relaxed).saturating_sub(refused)
     }
 
-    pub(crate) fn by_kind(&self) -> [u64; KINDS] {
-        core::array::from_fn(|index| self.by_kind[index].load(Relaxed))
+    pub(crate) fn by_kind(&self) -> Vec<u64> {
+        self.by_kind.0.iter().map(|count| count.load(Relaxed)).collect()
     }
 
     pub(crate) fn lost(&self) -> [u64; CAUSES] {

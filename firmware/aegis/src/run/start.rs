@@ -14,6 +14,7 @@ use aegis_ring::Recovery;
 use rustix::event::epoll;
 
 use super::books::Entry;
+use super::deadman::Deadman;
 use super::glass::Glass;
 use super::open::{exported_of, open};
 use super::outputs::{Outputs, status};
@@ -105,6 +106,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         books,
         missing,
         glass: Glass::default(),
+        deadman: Deadman::new(),
         trace: options.trace,
     };
     say_what_was_found(&mut reader, &opened.recovery, &loaded);

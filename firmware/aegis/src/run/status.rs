@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::glass::seconds_left;
 use super::seal::Seal;
-use super::shared::{CAUSES, KINDS, Phase};
+use super::shared::{CAUSES, Phase};
 use crate::config::{Loaded, Source};
 use crate::kernel::PolicyInForce;
 
@@ -24,7 +24,7 @@ pub(crate) struct Status {
     pub(crate) broken_until: u64,
     pub(crate) policy: PolicyInForce,
     /// By position in [`Kind::ALL`].
-    pub(crate) events: [u64; KINDS],
+    pub(crate) events: Vec<u64>,
     pub(crate) denied: u64,
     /// Decisions of the kernel that would have been denials, had the glass been whole.
     pub(crate) passed: u64,
@@ -189,8 +189,11 @@ impl Status {
 
     /// The status as the JSON object that `aegis status --json` prints.
     pub(crate) fn to_json(&self, hooks: &Value) -> Value {
-        let events: Map<String, Value> =
-            Kind::ALL.iter().zip(self.events).map(|(kind, n)| (kind.name().into(), n.into())).collect();
+        let events: Map<String, Value> = Kind::ALL
+            .iter()
+            .zip(self.events.iter().copied())
+            .map(|(kind, n)| (kind.name().into(), n.into()))
+            .collect();
         let lost: Map<String, Value> =
             Cause::ALL.iter().zip(self.lost).map(|(cause, n)| (cause.name().into(), n.into())).collect();
         json!({

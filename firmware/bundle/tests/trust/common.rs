@@ -3,7 +3,7 @@
 use aegis_bundle::limits::{BUNDLE_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
 use aegis_bundle::{Content, Context, Manifest, Role, Root, TrustState, assemble, hash};
 use aegis_cose::{Domain, KeyPair, Seed, sign_detached, signature};
-use aegis_policy::{Action, Mode, Operations, Source, SourceRule, compile};
+use aegis_policy::{Effect, Mode, Operations, Source, SourceRule, SourceTarget, compile};
 
 pub(crate) fn pair(n: u8) -> KeyPair {
     KeyPair::from_seed(Seed::new([n; 32]))
@@ -45,13 +45,15 @@ pub(crate) fn policy(mode: Mode) -> Vec<u8> {
     compile(&Source {
         name: "test",
         mode,
-        workloads: vec!["demo"],
+        self_protection: true,
+        deadman: None,
+        workloads: vec!["demo".into()],
         rules: vec![SourceRule {
             name: "no-shadow",
-            action: Action::Deny,
+            effect: Effect::Deny,
             operations: Operations::OPEN,
             workloads: vec![1],
-            paths: vec!["/etc/shadow"],
+            target: SourceTarget::paths(&["/etc/shadow"]),
             tags: vec![],
         }],
     })

@@ -10,7 +10,7 @@ use crate::run::seal::Seal;
 fn well() -> Vitals {
     Vitals {
         ready: true,
-        accounts: Accounts { seen: 100, written: 90, lost: [10, 0, 0, 0] },
+        accounts: Accounts { seen: 100, written: 90, lost: [10, 0, 0, 0, 0] },
         ring: ring(Level::Normal, 12),
         seal: Chain { state: Seal::Sealed, epoch: 7, since: Some(20), promise: 60 },
         mode: Some(Mode::Enforcing),
@@ -171,7 +171,7 @@ fn what_is_on_its_way_is_not_missing() {
     for (case, looks) in LOOKS {
         let mut settling = Settling::default();
         for (millis, seen, written, lost, certain) in *looks {
-            let books = Accounts { seen: *seen, written: *written, lost: [*lost, 0, 0, 0] };
+            let books = Accounts { seen: *seen, written: *written, lost: [*lost, 0, 0, 0, 0] };
             assert_eq!(
                 settling.look(Duration::from_millis(*millis), &books, 0),
                 *certain,
@@ -184,7 +184,7 @@ fn what_is_on_its_way_is_not_missing() {
 /// The books of a device that has nothing to write balance also while its disk is dead.
 #[test]
 fn whether_writes_still_fail_is_waited_for() {
-    let books = Accounts { seen: 10, written: 9, lost: [1, 0, 0, 0] };
+    let books = Accounts { seen: 10, written: 9, lost: [1, 0, 0, 0, 0] };
     for (errors, millis, certain) in [(0, 0, Some(0)), (1, 0, None), (1, 1_400, None), (1, 1_500, Some(0))] {
         let look = Settling::default().look(Duration::from_millis(millis), &books, errors);
         assert_eq!(look, certain, "{errors} errors, at {millis} ms");

@@ -124,6 +124,9 @@ pub(super) const fn loss(cause: Cause) -> (bool, &'static str) {
         Cause::BadRecord => (true, "probes and agent are not of one version: start from the image again"),
         Cause::RingWrite => (true, "look at the disk, and at how full the ring is"),
         Cause::AgentKilled => (false, "the log says what ended the agent"),
+        Cause::RateLimited => {
+            (false, "a workload made more than its `rate` in the policy; the export says which")
+        }
     }
 }
 

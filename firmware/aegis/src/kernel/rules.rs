@@ -1,0 +1,355 @@
+//! A policy as one rule set of the kernel's maps: paths looked up, rules folded, everything in memory before anything is
+//! written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use aegis_policy::{Effect, Operation, Policy, Prefix, Rule, Target};
+use aegis_probes::abi::{
+    self, Entry, Hash, HashKey, NameKey as NameEntryKey, Net, NetKey, NetRule, ObjectKey, Ruleset,
+};
+
+use super::KernelError;
+use super::mounts::Mounts;
+use super::names::NameKey;
+use super::place::{self, Place};
+use super::protect;
+
+/// Beats all effects of rules: what guards Aegis itself (`probes/bpf/rules.bpf.h`).
+pub(super) const EFFECT_SELF: u8 = 6;
+/// How the programs mark the operations of an address rule (`struct aegis_net_rule`).
+const NET_CONNECT: u8 = 1;
+const NET_BIND: u8 = 2;
+
+/// A path of the policy that names nothing there now.
+#[derive(Clone, Debug)]
+pub(crate) struct Unresolved {
+    /// The rule.
+    pub(crate) rule: String,
+    /// Its path.
+    pub(crate) path: String,
+    /// Why not; empty when it is only not there yet: then it is known by name, and covered from its first instant.
+    pub(crate) reason: String,
+}
+
+/// What the maps of one set are to hold.
+#[derive(Debug)]
+pub(super) struct RuleSet {
+    pub(super) objects: BTreeMap<ObjectKey, Entry>,
+    pub(super) names: BTreeMap<NameEntryKey, Entry>,
+    pub(super) rulesets: Vec<Ruleset>,
+    pub(super) nets: BTreeMap<NetKey, Net>,
+    pub(super) hashes: BTreeMap<HashKey, Hash>,
+    pub(super) unresolved: Vec<Unresolved>,
+}
+
+impl RuleSet {
+    pub(super) fn of(policy: &Policy<'_>, key: NameKey) -> Result<Self, KernelError> {
+        let mounts = Mounts::read().map_err(KernelError::file("/proc/self/mountinfo"))?;
+        let mut build = Build::new(policy, key);
+        for rule in policy.rules() {
+            match rule.target() {
+                Target::Files { paths, trees } => {
+                    for path in paths {
+                        build.path(&rule, path, false, &mounts);
+                    }
+                    for tree in trees {
+                        build.path(&rule, tree, true, &mounts);
+                    }
+                }
+                Target::Hashes(hashes) => build.hashes(&rule, hashes),
+                Target::Surface => build.surface(&rule),
+                Target::Addresses { .. } => {}
+            }
+        }
+        build.nets();
+        if policy.self_protection() {
+            build.protect(&mounts);
+        }
+        build.finish(&mounts)
+    }
+}
+
+struct Build<'p> {
+    policy: &'p Policy<'p>,
+    key: NameKey,
+    places: HashMap<String, Result<Place, String>>,
+    /// Where subtree rules are, by rule set: file system and place.
+    trees: BTreeMap<u32, BTreeSet<(u32, std::path::PathBuf)>>,
+    set: RuleSet,
+}
+
+/// An operation's place in an entry, and whose it is: the object's own, or all below it.
+#[derive(Clone, Copy)]
+struct Seat {
+    operation: usize,
+    tree: bool,
+}
+
+/// Greater effect wins; among equals the rule that stands first (`probes/bpf/rules.bpf.h:take`).
+fn put(entry: &mut Entry, seat: Seat, rule: u32, effect: u8) {
+    let (rules, effects) = if seat.tree {
+        (&mut entry.tree_rule, &mut entry.tree_effect)
+    } else {
+        (&mut entry.rule, &mut entry.effect)
+    };
+    let (old_rule, old_effect) = (&mut rules[seat.operation], &mut effects[seat.operation]);
+    if *old_rule == 0 || effect > *old_effect || effect == *old_effect && rule < *old_rule {
+        (*old_rule, *old_effect) = (rule, effect);
+    }
+}
+
+impl<'p> Build<'p> {
+    fn new(policy: &'p Policy<'p>, key: NameKey) -> Self {
+        let mut rulesets = vec![Ruleset::default(); abi::RULESETS_MAX];
+        for workload in policy.workloads() {
+            let ruleset = &mut rulesets[usize::from(workload.index)];
+            ruleset.rate = workload.rate.unwrap_or(0);
+            if let Some(deadman) = policy.deadman() {
+                ruleset.deadman_denials = deadman.denials.into();
+                ruleset.deadman_window = u64::from(deadman.seconds) * 1_000_000_000;
+            }
+        }
+        let set = RuleSet {
+            objects: BTreeMap::new(),
+            names: BTreeMap::new(),
+            rulesets,
+            nets: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+            unresolved: Vec::new(),
+        };
+        Self { policy, key, places: HashMap::new(), trees: BTreeMap::new(), set }
+    }
+
+    fn effect(&self, rule: &Rule<'_>) -> Effect {
+        rule.effect(self.policy.mode())
+    }
+
+    fn path(&mut self, rule: &Rule<'_>, path: &str, tree: bool, mounts: &Mounts) {
+        let place = self
+            .places
+            .entry(path.to_owned())
+            .or_insert_with(|| place::look(Path::new(path), mounts))
+            .clone();
+        let say = |reason: String| Unresolved { rule: rule.name.to_owned(), path: path.to_owned(), reason };
+        let place = match place {
+            Ok(place) => place,
+            Err(reason) => return self.set.unresolved.push(say(reason)),
+        };
+        if place.object.is_none() {
+            let reason = if place.names.is_empty() {
+                format!("not there, and more than {} directories deep", abi::NAME_DEPTH_MAX)
+            } else {
+                String::new()
+            };
+            self.set.unresolved.push(say(reason));
+        }
+        let (number, effect) = (rule.index + 1, self.effect(rule));
+        for workload in rule.workloads() {
+            self.enter(workload.into(), &place, tree, |entry| {
+                for operation in rule.operations.iter() {
+                    let seat = Seat { operation: usize::from(operation.number()), tree };
+                    put(entry, seat, number, effect.number());
+                }
+            });
+            if rule.operations.contains(Operation::Change) && matches!(effect, Effect::Deny | Effect::Trial) {
+                let seat = Seat { operation: abi::OP_HOLD, tree: false };
+                for (device, inode) in place.above.iter().copied() {
+                    let key = ObjectKey { inode, device, ruleset: workload.into() };
+                    put(self.set.objects.entry(key).or_default(), seat, number, effect.number());
+                }
+            }
+            if tree && matches!(effect, Effect::Deny) {
+                self.set.rulesets[usize::from(workload)].features |= abi::HAS_DENY_TREES;
+            }
+        }
+    }
+
+    /// Everything by which a place is known, in one workload's rules.
+    fn enter(&mut self, ruleset: u32, place: &Place, tree: bool, mut fill: impl FnMut(&mut Entry)) {
+        let features = &mut self.set.rulesets[ruleset as usize].features;
+        if let Some((device, inode)) = place.object {
+            fill(self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default());
+        }
+        if let Some((device, inode)) = place.node.filter(|_| !tree) {
+            fill(self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default());
+        }
+        for name in place.names.iter().filter(|name| !name.components.is_empty()) {
+            let (device, root) = name.root;
+            let hash = self.key.path(device, root, name.components.iter().map(Vec::as_slice));
+            fill(self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 0 }).or_default());
+            if tree {
+                *features |= abi::HAS_NAME_TREES;
+            } else if let Some(last) = name.components.last() {
+                *features |= abi::HAS_NAMES;
+                let hash = self.key.component(last);
+                self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 1 }).or_default();
+            }
+        }
+        if tree {
+            if place.object.is_some() {
+                *features |= abi::HAS_TREES;
+            }
+            self.trees.entry(ruleset).or_default().insert((place.device, place.real.clone()));
+        }
+    }
+
+    fn hashes(&mut self, rule: &Rule<'_>, hashes: impl Iterator<Item = [u8; 32]> + Clone) {
+        let (number, effect) = (rule.index + 1, self.effect(rule).number());
+        for workload in rule.workloads() {
+            self.set.rulesets[usize::from(workload)].features |= abi::HAS_HASHES;
+            for digest in hashes.clone() {
+                let key = HashKey { digest, ruleset: workload.into(), reserved: 0 };
+                let hash = self.set.hashes.entry(key).or_default();
+                if hash.rule == 0 || effect > hash.effect || effect == hash.effect && number < hash.rule {
+                    *hash = Hash { rule: number, effect, ..Hash::default() };
+                }
+            }
+        }
+    }
+
+    fn surface(&mut self, rule: &Rule<'_>) {
+        let (number, effect) = (rule.index + 1, self.effect(rule).number());
+        for workload in rule.workloads() {
+            let ruleset = &mut self.set.rulesets[usize::from(workload)];
+            for operation in rule.operations.iter() {
+                let index = usize::from(operation.number()) - abi::OP_PTRACE;
+                let (old_rule, old) = (&mut ruleset.surface_rule[index], &mut ruleset.surface_effect[index]);
+                if *old_rule == 0 || effect > *old || effect == *old && number < *old_rule {
+                    (*old_rule, *old) = (number, effect);
+                }
+            }
+        }
+    }
+
+    /// Each prefix that a rule names, with every rule that speaks of all of it: the kernel looks at the longest only.
+    fn nets(&mut self) {
+        let mut by_workload: BTreeMap<u16, Vec<(Prefix, Rule<'p>)>> = BTreeMap::new();
+        for rule in self.policy.rules() {
+            let Target::Addresses { prefixes, .. } = rule.target() else { continue };
+            for workload in rule.workloads() {
+                by_workload
+                    .entry(workload)
+                    .or_default()
+                    .extend(prefixes.clone().map(|prefix| (prefix, rule.clone())));
+            }
+        }
+        for (workload, rules) in by_workload {
+            self.set.rulesets[usize::from(workload)].features |= abi::HAS_NETS;
+            for (prefix, _) in &rules {
+                let key = NetKey {
+                    prefix: 64 + u32::from(prefix.bits),
+                    ruleset: workload.into(),
+                    family: prefix.family.number().into(),
+                    address: prefix.address,
+                };
+                if self.set.nets.contains_key(&key) {
+                    continue;
+                }
+                let mut seen = BTreeSet::new();
+                let speaking = rules
+                    .iter()
+                    .filter(|(of, rule)| of.contains(prefix) && seen.insert(rule.index))
+                    .flat_map(|(_, rule)| self.net_rules(rule));
+                let mut net = Net::default();
+                // The policy's decoder has counted: they fit.
+                for (place, rule) in net.rules.iter_mut().zip(speaking) {
+                    *place = rule;
+                }
+                self.set.nets.insert(key, net);
+            }
+        }
+    }
+
+    fn net_rules(&self, rule: &Rule<'_>) -> Vec<NetRule> {
+        let Target::Addresses { ports, protocols, .. } = rule.target() else { return Vec::new() };
+        let bit = |operation, bit| if rule.operations.contains(operation) { bit } else { 0 };
+        let operations = bit(Operation::Connect, NET_CONNECT) | bit(Operation::Bind, NET_BIND);
+        let effect = self.effect(rule).number();
+        let make = |(first_port, last_port), protocol| NetRule {
+            rule: rule.index + 1,
+            first_port,
+            last_port,
+            protocol,
+            effect,
+            operations,
+            reserved: 0,
+        };
+        ports.flat_map(|range| protocols.clone().map(move |protocol| make(range, protocol))).collect()
+    }
+
+    /// Every workload is kept off Aegis's own, covered by a pattern or not.
+    fn protect(&mut self, mounts: &Mounts) {
+        let feature = match self.policy.mode() {
+            aegis_policy::Mode::Enforce => abi::SELF_DENY,
+            aegis_policy::Mode::Audit => abi::SELF_AUDIT,
+        };
+        let rulesets: Vec<u32> = self
+            .policy
+            .workloads()
+            .map(|workload| workload.index.into())
+            .chain([abi::RULESET_OTHERS])
+            .collect();
+        let operations = [abi::OP_OPEN_READ, abi::OP_OPEN_WRITE, abi::OP_CHANGE, abi::OP_UNIX_CONNECT];
+        let places: Vec<Place> =
+            protect::directories().iter().filter_map(|path| place::look(path, mounts).ok()).collect();
+        let nodes = protect::nodes();
+        for ruleset in rulesets {
+            self.set.rulesets[ruleset as usize].features |= feature;
+            let fill = |tree| {
+                move |entry: &mut Entry| {
+                    for operation in operations {
+                        put(entry, Seat { operation, tree }, abi::RULE_SELF + 1, EFFECT_SELF);
+                    }
+                }
+            };
+            for place in &places {
+                self.enter(ruleset, place, true, fill(true));
+            }
+            for number in &nodes {
+                let key = ObjectKey { inode: u64::from(*number), device: abi::DEVICE_BLOCK, ruleset };
+                fill(false)(self.set.objects.entry(key).or_default());
+            }
+        }
+    }
+
+    fn finish(mut self, mounts: &Mounts) -> Result<RuleSet, KernelError> {
+        for (ruleset, trees) in &self.trees {
+            let plain = plain_devices(trees, mounts);
+            self.set.rulesets[*ruleset as usize].plain_devices = plain;
+        }
+        let fits = |found: usize, most: usize| {
+            if found <= most { Ok(()) } else { Err(KernelError::Policy(aegis_policy::PolicyError::TooMany)) }
+        };
+        // What the self-test adds has its place in the difference.
+        fits(self.set.objects.len(), abi::RULES_MAX - 64)?;
+        fits(self.set.names.len(), abi::NAMES_MAX)?;
+        fits(self.set.nets.len(), abi::NETS_MAX)?;
+        fits(self.set.hashes.len(), abi::HASHES_MAX)?;
+        Ok(self.set)
+    }
+}
+
+/// File systems that no subtree rule can be on or above, as far as mounts go now: files there need no walk. What is mounted
+/// later is not among them.
+fn plain_devices(
+    trees: &BTreeSet<(u32, std::path::PathBuf)>,
+    mounts: &Mounts,
+) -> [u32; abi::PLAIN_DEVICES_MAX] {
+    let touched = |device: u32| {
+        trees.iter().any(|(of, _)| *of == device)
+            || mounts
+                .0
+                .iter()
+                .filter(|mount| mount.device == device)
+                .any(|mount| trees.iter().any(|(_, tree)| mount.point.starts_with(tree)))
+    };
+    let mut plain = [0; abi::PLAIN_DEVICES_MAX];
+    let devices: Vec<u32> = mounts.0.iter().map(|mount| mount.device).collect();
+    let mut seen = BTreeSet::new();
+    let untouched = devices.into_iter().filter(|device| seen.insert(*device) && !touched(*device));
+    for (place, device) in plain.iter_mut().zip(untouched) {
+        *place = device;
+    }
+    plain
+}

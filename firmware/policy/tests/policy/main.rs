@@ -1,0 +1,88 @@
+//! What is compiled is read back; what is read decides as the one precedence sentence says; what is neither is refused.
+
+mod bytes;
+mod decisions;
+mod format;
+mod model;
+mod nets;
+
+use aegis_policy::{Effect, Mode, Operations, Source, SourceRule, SourceTarget};
+
+fn rule<'a>(name: &'a str, effect: Effect, workloads: &[u16], paths: &[&'a str]) -> SourceRule<'a> {
+    SourceRule {
+        name,
+        effect,
+        operations: Operations::OPEN,
+        workloads: workloads.to_vec(),
+        target: SourceTarget::paths(paths),
+        tags: vec!["T1003.008"],
+    }
+}
+
+fn source(mode: Mode, workloads: &[&'static str], rules: Vec<SourceRule<'static>>) -> Source<'static> {
+    Source {
+        name: "demo",
+        mode,
+        self_protection: true,
+        deadman: None,
+        workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
+        rules,
+    }
+}
+
+fn demo(mode: Mode) -> Source<'static> {
+    source(
+        mode,
+        &["demo", "*", "agent-*", "agent-7*"],
+        vec![
+            rule("watch", Effect::Audit, &[1, 2, 3, 4], &["/etc/shadow", "/etc/passwd"]),
+            rule("no-shadow", Effect::Deny, &[1, 3], &["/etc/shadow"]),
+            rule("no-shadow-again", Effect::Deny, &[1], &["/etc/shadow"]),
+        ],
+    )
+}
+
+/// One rule of each kind.
+fn every_kind() -> Source<'static> {
+    use aegis_policy::{Deadman, Operation, Prefix, SourceWorkload};
+    let net = |text: &str, bits| Prefix::new(text.parse().expect("an address"), bits);
+    let of =
+        |name, effect, operations, target| SourceRule { operations, target, ..rule(name, effect, &[1], &[]) };
+    let rules = vec![
+        of(
+            "tree",
+            Effect::Deny,
+            Operations::FILE,
+            SourceTarget::Files { paths: vec!["/etc/shadow"], trees: vec!["/root/.ssh", "/"] },
+        ),
+        of(
+            "net",
+            Effect::Override,
+            Operations::ADDRESS,
+            SourceTarget::Addresses {
+                prefixes: vec![net("10.0.0.0", 8), net("2001:db8::", 32)],
+                ports: vec![(80, 81), (443, 443)],
+                protocols: vec![6, 17],
+            },
+        ),
+        of(
+            "anywhere",
+            Effect::Trial,
+            Operations::only(Operation::Connect),
+            SourceTarget::Addresses { prefixes: vec![], ports: vec![], protocols: vec![] },
+        ),
+        of(
+            "hash",
+            Effect::Allow,
+            Operations::only(Operation::Exec),
+            SourceTarget::Hashes(vec![[7; 32], [3; 32], [7; 32]]),
+        ),
+        of("surface", Effect::Audit, Operations::SURFACE, SourceTarget::Surface),
+    ];
+    Source {
+        self_protection: false,
+        deadman: Some(Deadman { denials: 100, seconds: 60 }),
+        workloads: vec![SourceWorkload { pattern: "w", rate: Some(1_000) }, "*".into()],
+        ..source(Mode::Enforce, &[], rules)
+    }
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * Execution: a program or script interpreter about to run, a file mapped as code.
+ */
+
+#define HASH_ALGO_SHA256 4 /* include/uapi/linux/hash_info.h */
+
+static __always_inline struct aegis_hash *find_hash(const struct subject *subject, const struct aegis_hash_key *key)
+{
+	return subject->set ? bpf_map_lookup_elem(&hashes_1, key) : bpf_map_lookup_elem(&hashes_0, key);
+}
+
+/* What rules by content say. A digest that can't be had matches no rule. */
+static __always_inline void take_hash(const struct subject *subject, struct decision *decision, struct file *file)
+{
+	struct aegis_hash_key key = {};
+	struct aegis_hash *found;
+
+	if (bpf_ima_file_hash(file, key.digest, sizeof(key.digest)) != HASH_ALGO_SHA256)
+		return;
+	key.ruleset = subject->ruleset;
+	found = find_hash(subject, &key);
+	if (found)
+		take(decision, found->rule, found->effect, AEGIS_MATCH_HASH, BPF_CORE_READ(file, f_inode, i_sb, s_dev),
+		     BPF_CORE_READ(file, f_inode, i_ino));
+}
+
+static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, bool hashes)
+{
+	struct subject subject = {};
+	struct decision decision;
+	struct aegis_access *record;
+	struct file *file = bprm->file;
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
+		return 0;
+	decision = decide_file(&subject, file->f_path.dentry, file->f_inode, file->f_path.mnt, AEGIS_OP_EXEC);
+	if (hashes && subject.features & AEGIS_HAS_HASHES) {
+		take_hash(&subject, &decision, file);
+		judge(&subject, &decision);
+	}
+	if (!decision.rule)
+		return 0; /* sched_process_exec reports what is allowed and happens */
+	temper(&subject, &decision, enforce);
+	count_decision(&subject, &decision);
+	record = begin_access(&subject, &decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
+	if (record) {
+		if (enforce)
+			fill_file_path(&record->head, &record->file, file);
+		else /* bpf_d_path is not for fentry here; as given to execve(2), may be relative */
+			fill_path_string(&record->head, &record->file, bprm->interp);
+		bpf_ringbuf_submit(record, 0);
+	}
+	return answer(&decision);
+}
+
+/* int security_bprm_check(struct linux_binprm *bprm), security/security.c, since 2.6.29.
+ * fs/exec.c:search_binary_handler: the program, and again for each script interpreter on the way. It may sleep, which the
+ * digest needs (bpf_ima_file_hash, since 5.18, with CONFIG_IMA); where that can't be had its twin without is attached. */
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(bprm_check_hash, struct linux_binprm *bprm)
+{
+	return try_bprm_check(bprm, true, true);
+}
+
+SEC("lsm/bprm_check_security")
+int BPF_PROG(bprm_check, struct linux_binprm *bprm)
+{
+	return try_bprm_check(bprm, true, false);
+}
+
+SEC("fentry/security_bprm_check")
+int BPF_PROG(bprm_check_watch, struct linux_binprm *bprm)
+{
+	try_bprm_check(bprm, false, false);
+	return 0;
+}
+
+static __always_inline bool in_execve(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
+/* A file about to be code: reported where a rule speaks of it, as a program is. */
+static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enforce)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct subject subject = {};
+	struct decision decision;
+
+	if (!subject_of_current(&subject, hook))
+		return 0;
+	/* What execve(2) maps was decided when it was opened and checked; of the loader, where rules by content are, it
+	 * is decided here. */
+	if (in_execve(task) &&
+	    (!(subject.features & AEGIS_HAS_HASHES) || BPF_CORE_READ(task, mm, exe_file) == file))
+		return 0;
+	decision = decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_inode),
+			       BPF_CORE_READ(file, f_path.mnt), AEGIS_OP_EXEC);
+	if (!decision.rule)
+		return 0;
+	temper(&subject, &decision, enforce);
+	return report_dentry(&subject, &decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),
+			     BPF_CORE_READ(file, f_path.mnt));
+}
+
+/* int security_mmap_file(struct file *file, unsigned long prot, unsigned long flags), security/security.c, since 3.5; the
+ * hook itself has the asked-for and the granted protection. mm/util.c:vm_mmap_pgoff; `file` is NULL for plain memory. */
+SEC("lsm/mmap_file")
+int BPF_PROG(mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+{
+	if (!file || !(prot & PROT_EXEC))
+		return 0;
+	return try_map(file, AEGIS_HOOK_MMAP_FILE, true);
+}
+
+SEC("fentry/security_mmap_file")
+int BPF_PROG(mmap_file_watch, struct file *file, unsigned long prot)
+{
+	if (file && prot & PROT_EXEC)
+		try_map(file, AEGIS_HOOK_MMAP_FILE, false);
+	return 0;
+}
+
+static __always_inline int try_mprotect(struct vm_area_struct *vma, unsigned long prot, bool enforce)
+{
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+
+	if (!file || !(prot & PROT_EXEC) || BPF_CORE_READ(vma, vm_flags) & VM_EXEC)
+		return 0;
+	return try_map(file, AEGIS_HOOK_FILE_MPROTECT, enforce);
+}
+
+/* int security_file_mprotect(struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot), security/security.c,
+ * since 2.6. mm/mprotect.c:do_mprotect_pkey. */
+SEC("lsm/file_mprotect")
+int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	return try_mprotect(vma, prot, true);
+}
+
+SEC("fentry/security_file_mprotect")
+int BPF_PROG(file_mprotect_watch, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	try_mprotect(vma, prot, false);
+	return 0;
+}

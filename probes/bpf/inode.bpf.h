@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * Names and attributes of files: what `change` rules speak of, and truncation. These hooks do not say by which mount a file
+ * was reached; any mount of its file system has to do.
+ */
+
+static __always_inline struct vfsmount *mount_of(struct dentry *dentry)
+{
+	return any_mount(BPF_CORE_READ(dentry, d_sb));
+}
+
+static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __u64 what, __u8 operation, bool enforce)
+{
+	struct subject subject = {};
+	struct decision decision;
+	struct vfsmount *mount;
+
+	if (!subject_of_current(&subject, hook))
+		return 0;
+	mount = mount_of(dentry);
+	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, operation);
+	temper(&subject, &decision, enforce);
+	return report_dentry(&subject, &decision, what, dentry, mount);
+}
+
+/* A directory on the way to what is denied stays where it is: the rule is kept with it (AEGIS_OP_HOLD). */
+static __noinline int take_hold(const struct subject *subject, struct decision *decision, struct dentry *dentry)
+{
+	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
+	struct aegis_entry *entry = find_object(subject, number, device);
+
+	if (entry)
+		take(decision, entry->rule[AEGIS_OP_HOLD], entry->effect[AEGIS_OP_HOLD], AEGIS_MATCH_OBJECT, device,
+		     number);
+	return 0;
+}
+
+/* int security_inode_create(struct inode *dir, struct dentry *dentry, umode_t mode), security/security.c.
+ * fs/namei.c:lookup_open, vfs_create. Likewise mkdir, mknod (devices, pipes, Unix sockets) and symlink. */
+#define CREATES(hook, mode_of)                                                                                       \
+	SEC("lsm/inode_" #hook)                                                                                      \
+	int BPF_PROG(inode_##hook, struct inode *dir, struct dentry *dentry, unsigned long mode)                     \
+	{                                                                                                            \
+		return try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of), AEGIS_OP_CHANGE, true); \
+	}                                                                                                            \
+	SEC("fentry/security_inode_" #hook)                                                                          \
+	int BPF_PROG(inode_##hook##_watch, struct inode *dir, struct dentry *dentry, unsigned long mode)             \
+	{                                                                                                            \
+		try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of), AEGIS_OP_CHANGE, false);       \
+		return 0;                                                                                            \
+	}
+
+CREATES(create, (__u16)mode | S_IFREG)
+CREATES(mkdir, (__u16)(mode & ~S_IFMT) | S_IFDIR)
+CREATES(mknod, (__u16)mode)
+CREATES(symlink, 0120777)
+
+static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enforce)
+{
+	struct subject subject = {};
+	struct decision decision;
+	struct vfsmount *mount;
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_UNLINK))
+		return 0;
+	mount = mount_of(dentry);
+	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, AEGIS_OP_CHANGE);
+	if (directory) {
+		take_hold(&subject, &decision, dentry);
+		judge(&subject, &decision);
+	}
+	temper(&subject, &decision, enforce);
+	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
+}
+
+/* int security_inode_unlink(struct inode *dir, struct dentry *dentry), security/security.c. fs/namei.c:vfs_unlink.
+ * Likewise rmdir. */
+#define UNLINKS(hook, directory)                                                              \
+	SEC("lsm/inode_" #hook)                                                               \
+	int BPF_PROG(inode_##hook, struct inode *dir, struct dentry *dentry)                  \
+	{                                                                                     \
+		return try_unlink(dentry, directory, true);                                   \
+	}                                                                                     \
+	SEC("fentry/security_inode_" #hook)                                                   \
+	int BPF_PROG(inode_##hook##_watch, struct inode *dir, struct dentry *dentry)          \
+	{                                                                                     \
+		try_unlink(dentry, directory, false);                                         \
+		return 0;                                                                     \
+	}
+
+UNLINKS(unlink, false)
+UNLINKS(rmdir, true)
+
+/* From one name to another: both have a say, and so has a directory's own keep. */
+static __noinline int try_move(struct dentry *from, struct dentry *to, enum aegis_hook hook, __u16 kind, bool enforce)
+{
+	struct subject subject = {};
+	struct decision decision, other;
+	struct aegis_rename *record;
+	struct vfsmount *mount;
+
+	if (!subject_of_current(&subject, hook))
+		return 0;
+	mount = mount_of(from);
+	decision = decide_file(&subject, from, BPF_CORE_READ(from, d_inode), mount, AEGIS_OP_CHANGE);
+	if (kind == AEGIS_RENAME) {
+		take_hold(&subject, &decision, from);
+		judge(&subject, &decision);
+	}
+	other = decide_file(&subject, to, BPF_CORE_READ(to, d_inode), mount, AEGIS_OP_CHANGE);
+	take_stricter(&decision, &other);
+	temper(&subject, &decision, enforce);
+	count_decision(&subject, &decision);
+	record = reserve_record(&subject, struct aegis_rename, !!decision.rule);
+	if (record) {
+		fill_head(&record->head, &subject, kind, sizeof(*record));
+		fill_decision(&record->head, &record->decision, &subject, &decision);
+		fill_object(&record->file, BPF_CORE_READ(from, d_inode), 0);
+		fill_path(&record->head, &record->file, from, mount);
+		record->reserved = 0;
+		record->to_truncated = 0;
+		record->to_length = 0;
+		if (!put_path(record->to, &record->to_length, to, mount)) {
+			long length = bpf_probe_read_kernel_str(record->to, sizeof(record->to),
+								BPF_CORE_READ(to, d_name.name));
+
+			record->to_truncated = 1;
+			record->to_length = length > 0 ? length - 1 : 0;
+		}
+		bpf_ringbuf_submit(record, 0);
+	}
+	return answer(&decision);
+}
+
+/* int security_inode_rename(struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
+ * struct dentry *new_dentry, unsigned int flags), security/security.c; an exchange calls the hook twice, once each way.
+ * fs/namei.c:vfs_rename. */
+SEC("lsm/inode_rename")
+int BPF_PROG(inode_rename, struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
+	     struct dentry *new_dentry)
+{
+	return try_move(old_dentry, new_dentry, AEGIS_HOOK_INODE_RENAME, AEGIS_RENAME, true);
+}
+
+SEC("fentry/security_inode_rename")
+int BPF_PROG(inode_rename_watch, struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
+	     struct dentry *new_dentry)
+{
+	try_move(old_dentry, new_dentry, AEGIS_HOOK_INODE_RENAME, AEGIS_RENAME, false);
+	return 0;
+}
+
+/* int security_inode_link(struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry), security/security.c.
+ * fs/namei.c:vfs_link. */
+SEC("lsm/inode_link")
+int BPF_PROG(inode_link, struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry)
+{
+	return try_move(old_dentry, new_dentry, AEGIS_HOOK_INODE_LINK, AEGIS_LINK, true);
+}
+
+SEC("fentry/security_inode_link")
+int BPF_PROG(inode_link_watch, struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry)
+{
+	try_move(old_dentry, new_dentry, AEGIS_HOOK_INODE_LINK, AEGIS_LINK, false);
+	return 0;
+}
+
+/* What a write does by the way (the end of set-uid, times) is no business of rules. */
+#define ATTR_CHANGES (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TOUCH)
+
+static __always_inline int try_setattr(struct dentry *dentry, struct iattr *attr, bool enforce)
+{
+	__u32 valid = BPF_CORE_READ(attr, ia_valid);
+
+	if (valid & ATTR_SIZE) /* truncate(2), ftruncate(2), O_TRUNC: as writing to it */
+		return try_change(dentry, AEGIS_HOOK_INODE_SETATTR, WHAT(AEGIS_SETATTR, valid),
+				  AEGIS_OP_OPEN_WRITE, enforce);
+	if (valid & ATTR_CHANGES)
+		return try_change(dentry, AEGIS_HOOK_INODE_SETATTR, WHAT(AEGIS_SETATTR, valid), AEGIS_OP_CHANGE,
+				  enforce);
+	return 0;
+}
+
+/* int security_inode_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr), security/security.c.
+ * fs/attr.c:notify_change. The hook has the idmap since 6.9, the function since 6.0 (by other names); where the hook has
+ * none yet the loader takes the other program. */
+SEC("lsm/inode_setattr")
+int BPF_PROG(inode_setattr, void *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	return try_setattr(dentry, attr, true);
+}
+
+SEC("lsm/inode_setattr")
+int BPF_PROG(inode_setattr_old, struct dentry *dentry, struct iattr *attr)
+{
+	return try_setattr(dentry, attr, true);
+}
+
+/* Overlayfs is about to copy a lower file up, since it is opened for writing or changed. The copy is another inode: what may
+ * not be written below is not written by way of its copy. (Its content is read through file_open, which knows the lower
+ * file.) Where overlayfs is a module its types are not the kernel's, and this is not seen: docs/bypass-catalog.md. */
+static __always_inline int try_copy_up(struct dentry *src, bool enforce)
+{
+	struct inode *inode = BPF_CORE_READ(src, d_inode);
+	struct subject subject = {};
+	struct decision decision;
+	struct ovl_inode *overlay = NULL;
+	struct ovl_entry *entry;
+	struct dentry *lower = NULL;
+
+	if (!bpf_core_field_exists(overlay->oe) || !subject_of_current(&subject, AEGIS_HOOK_INODE_COPY_UP))
+		return 0;
+	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	entry = BPF_CORE_READ(overlay, oe);
+	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
+	if (!lower)
+		return 0;
+	decision = decide_file(&subject, lower, BPF_CORE_READ(lower, d_inode), mount_of(lower), AEGIS_OP_OPEN_WRITE);
+	if (!decision.rule)
+		return 0; /* the opening itself is reported */
+	temper(&subject, &decision, enforce);
+	return report_dentry(&subject, &decision, AEGIS_OPEN, lower, mount_of(lower));
+}
+
+/* int security_inode_copy_up(struct dentry *src, struct cred **new), security/security.c, since 4.10.
+ * fs/overlayfs/copy_up.c. */
+SEC("lsm/inode_copy_up")
+int BPF_PROG(inode_copy_up, struct dentry *src, struct cred **new)
+{
+	return try_copy_up(src, true);
+}

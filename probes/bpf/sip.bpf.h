@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * SipHash-1-3 (Aumasson, Bernstein, "SipHash: a fast short-input PRF") over whole 64-bit words, under the key of this load.
+ * What is hashed: abi.h, `struct aegis_name_key`. Global functions: the verifier looks at each once, not at each call.
+ */
+#ifndef AEGIS_SIP_BPF_H
+#define AEGIS_SIP_BPF_H
+
+struct sip {
+	__u64 a, b, c, d;
+};
+
+#define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
+
+static __always_inline void sip_round(struct sip *s)
+{
+	s->a += s->b;
+	s->b = ROTATE(s->b, 13) ^ s->a;
+	s->a = ROTATE(s->a, 32);
+	s->c += s->d;
+	s->d = ROTATE(s->d, 16) ^ s->c;
+	s->a += s->d;
+	s->d = ROTATE(s->d, 21) ^ s->a;
+	s->c += s->b;
+	s->b = ROTATE(s->b, 17) ^ s->c;
+	s->c = ROTATE(s->c, 32);
+}
+
+static __always_inline void sip_word(struct sip *s, __u64 word)
+{
+	s->d ^= word;
+	sip_round(s);
+	s->a ^= word;
+}
+
+static __always_inline struct sip sip_begin(void)
+{
+	struct aegis_control *page = control_page();
+	__u64 k0 = page ? page->name_key[0] : 0, k1 = page ? page->name_key[1] : 0;
+	struct sip s = {
+		.a = k0 ^ 0x736f6d6570736575ULL,
+		.b = k1 ^ 0x646f72616e646f6dULL,
+		.c = k0 ^ 0x6c7967656e657261ULL,
+		.d = k1 ^ 0x7465646279746573ULL,
+	};
+	return s;
+}
+
+static __always_inline __u64 sip_end(struct sip *s, __u64 words)
+{
+	sip_word(s, words * 8 << 56);
+	s->c ^= 0xff;
+	sip_round(s);
+	sip_round(s);
+	sip_round(s);
+	return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+/* sip(a, b) */
+__noinline __u64 sip_pair(__u64 a, __u64 b)
+{
+	struct sip s = sip_begin();
+
+	sip_word(&s, a);
+	sip_word(&s, b);
+	return sip_end(&s, 2);
+}
+
+/* component(name of the dentry at this address): sip(length, the name in words) */
+__noinline __u64 sip_component(__u64 address)
+{
+	struct dentry *dentry = (struct dentry *)address;
+	struct sip s = sip_begin();
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	__u32 length = BPF_CORE_READ(dentry, d_name.len);
+	__u32 words = 1;
+
+	sip_word(&s, length);
+	for (__u32 at = 0; at < AEGIS_PATH_MAX; at += 8) {
+		__u64 word = 0;
+		__u32 left;
+
+		if (at >= length)
+			break;
+		left = length - at;
+		/* A name's room is a multiple of 8 only by chance: not a byte behind its end is read. */
+		bpf_probe_read_kernel(&word, left < 8 ? left & 7 : 8, name + at);
+		sip_word(&s, word);
+		words++;
+	}
+	return sip_end(&s, words);
+}
+
+#endif
