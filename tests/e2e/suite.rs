@@ -2,7 +2,7 @@
 
 use aegis_suite::groups;
 use aegis_tests::suite::{Boot, Outcome, Suite, judge, skips};
-use aegis_tests::{Bench, kernel};
+use aegis_tests::{Bench, kernel, root};
 
 /// Nothing failed, and nothing was skipped but what this kernel is known to lack.
 fn holds(suite: &Suite) {
@@ -61,4 +61,38 @@ fn no_scenario_holds_without_rules() {
     assert!(held.is_empty(), "these do not need a rule:\n{}", held.join("\n"));
     assert!(stopped.is_empty(), "these do not pass without one:\n{}", stopped.join("\n"));
     assert!(groups::all().len() >= 120);
+}
+
+/// The catalogue of ways around a rule, and the scenarios, hold each other.
+#[test]
+fn the_catalogue_names_scenarios_that_there_are() {
+    let text = std::fs::read_to_string(root().join("docs/bypass-catalog.md")).expect("there");
+    let all = groups::all();
+    let (mut lines, mut named) = (0, Vec::new());
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        let (way, state, scenarios) = (cells[0], cells[2], cells[3]);
+        if way == "way" || (way.starts_with("**") && state.is_empty()) {
+            continue;
+        }
+        lines += 1;
+        let kept =
+            ["mitigated", "accepted", "planned"].into_iter().filter(|word| state.starts_with(word)).count();
+        assert_eq!(kept, 1, "neither accepted, mitigated nor planned: {row}");
+        let names: Vec<&str> = scenarios.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || state.starts_with("planned"), "no scenario shows it: {row}");
+        for name in names {
+            assert!(all.iter().any(|scenario| scenario.id == name), "no scenario `{name}`: {row}");
+            named.push(name.to_owned());
+        }
+    }
+    assert!(lines >= 60, "{lines}");
+    for scenario in all.iter().filter(|scenario| scenario.allowed.is_some()) {
+        assert!(
+            named.iter().any(|name| name == scenario.id),
+            "allowed, and not in the catalogue: {}",
+            scenario.id
+        );
+    }
 }

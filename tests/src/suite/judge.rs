@@ -37,7 +37,7 @@ fn one_of(allowed: &str, value: &Value) -> bool {
 }
 
 /// True when the event is of a task of this scenario: by its name, which it was given for that, or of its process or a child
-/// of it (a program that was executed, io_uring's worker).
+/// of it (a program that was executed, a worker of `io_uring`).
 fn is_of(scenario: &Scenario, line: &Line, event: &Value) -> bool {
     event["comm"] == scenario.id || ["pid", "tgid", "ppid"].iter().any(|name| event[*name] == line.pid)
 }

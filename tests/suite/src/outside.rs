@@ -98,7 +98,7 @@ fn view() -> Result<OwnedFd, Stop> {
         })();
         let _ = sys::write(writer.as_raw_fd(), if made.is_ok() { b"+" } else { b"-" });
         loop {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
         }
     }
     let word = sys::read(&reader).step("the view")?;

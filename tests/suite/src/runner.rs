@@ -33,7 +33,7 @@ fn act(scenario: &Scenario, side: Side, name: &str) -> (Done, i32) {
             drop(reader);
             let _ = sys::call(libc::SYS_setpgid, &[0, 0]);
             sys::set_name(name);
-            let done = (scenario.act)(&side);
+            let done = (scenario.act)(side);
             // A scenario that changed its own name or its directory is of no interest any more.
             let _ = sys::write(writer.as_raw_fd(), word(&done).as_bytes());
             sys::leave(0);

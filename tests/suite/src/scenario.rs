@@ -93,7 +93,7 @@ pub struct Scenario {
     /// At most so long, of the guest's time.
     pub seconds: u32,
     /// The act.
-    pub act: fn(&Side) -> Result<(), Stop>,
+    pub act: fn(Side) -> Result<(), Stop>,
 }
 
 /// A scenario of the usual kind: on the ext4 twins, shown by the twin.
@@ -101,7 +101,7 @@ pub(crate) const fn denied(
     group: &'static str,
     id: &'static str,
     (rule, kind, hook): (&'static str, &'static str, &'static str),
-    act: fn(&Side) -> Done,
+    act: fn(Side) -> Done,
 ) -> Scenario {
     Scenario {
         id,

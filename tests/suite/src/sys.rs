@@ -3,11 +3,16 @@
 //! Unsafe because that is the point: calls are made by number with pointers to buffers of this module's own, alive over the
 //! call; fds are taken into `OwnedFd` as soon as the kernel gives them. The program is single threaded wherever it forks.
 #![expect(unsafe_code, reason = "system calls by number")]
+#![expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    reason = "a call takes and gives words, as C casts them"
+)]
 
 use std::ffi::CString;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Done, Step as _, Stop};
@@ -82,9 +87,10 @@ pub(crate) fn openat2(folder: i32, path: &str, flags: i32, resolve: u64) -> Resu
 }
 
 /// Up to 64 bytes from a descriptor.
-pub(crate) fn read(fd: &OwnedFd) -> Result<Vec<u8>, i32> {
+pub(crate) fn read(fd: impl AsFd) -> Result<Vec<u8>, i32> {
     let mut buffer = [0_u8; 64];
-    let length = call(libc::SYS_read, &[n(fd.as_raw_fd()), buffer.as_mut_ptr() as usize, buffer.len()])?;
+    let length =
+        call(libc::SYS_read, &[n(fd.as_fd().as_raw_fd()), buffer.as_mut_ptr() as usize, buffer.len()])?;
     Ok(buffer[..length].to_vec())
 }
 
@@ -516,7 +522,7 @@ impl Victim {
         let pid = fork()?;
         if pid == 0 {
             loop {
-                std::thread::sleep(Duration::from_secs(60));
+                std::thread::sleep(Duration::from_mins(1));
             }
         }
         Ok(Self(pid))

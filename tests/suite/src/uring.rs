@@ -1,4 +1,4 @@
-//! io_uring with bare hands: one request at a time, by the system calls alone.
+//! `io_uring` with bare hands: one request at a time, by the system calls alone.
 #![expect(unsafe_code, reason = "the rings are memory that is shared with the kernel")]
 
 use std::os::fd::{AsRawFd as _, OwnedFd};

@@ -173,7 +173,7 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// The cgroup that is not ours; on the twin's side one that is, made for the purpose.
-fn folder(side: &Side, denied: &str) -> Result<String, Stop> {
+fn folder(side: Side, denied: &str) -> Result<String, Stop> {
     if side.protected {
         return Ok(denied.to_owned());
     }
@@ -184,7 +184,7 @@ fn folder(side: &Side, denied: &str) -> Result<String, Stop> {
 }
 
 /// Back, so that the twin's cgroup can go; what the act came to.
-fn done(side: &Side, folder: &str, done: Done) -> Done {
+fn done(side: Side, folder: &str, done: Done) -> Done {
     if !side.protected {
         fs::write(format!("{OWN}/cgroup.procs"), "0").step("back")?;
         let _ = fs::remove_dir(folder);
@@ -192,13 +192,13 @@ fn done(side: &Side, folder: &str, done: Done) -> Done {
     done
 }
 
-fn enter(side: &Side, denied: &str, file: &str) -> Done {
+fn enter(side: Side, denied: &str, file: &str) -> Done {
     let folder = folder(side, denied)?;
     done(side, &folder, fs::write(format!("{folder}/{file}"), "0").map_err(Stop::from))
 }
 
 /// In a cgroup so many levels below the workload's own; in a child, so that it can be removed afterwards.
-fn nested(side: &Side, levels: usize, act: impl FnOnce() -> Done) -> Done {
+fn nested(side: Side, levels: usize, act: impl FnOnce() -> Done) -> Done {
     let folders: Vec<String> =
         (1..=levels).map(|level| format!("{OWN}/n-{}{}", side.letter(), "/n".repeat(level - 1))).collect();
     for folder in &folders {

@@ -241,13 +241,13 @@ fn write_program(path: &str, bytes: &[u8]) -> Done {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).step("a program")
 }
 
-fn map_exec(side: &Side, protection: i32, flags: i32) -> Done {
+fn map_exec(side: Side, protection: i32, flags: i32) -> Done {
     let fd = sys::open(&side.at("library.so"), libc::O_RDONLY).step("to read")?;
     sys::map(&fd, protection | libc::PROT_EXEC, flags)?;
     Ok(())
 }
 
-fn protect(side: &Side, number: libc::c_long, flags: i32, rest: &[usize]) -> Done {
+fn protect(side: Side, number: libc::c_long, flags: i32, rest: &[usize]) -> Done {
     let fd = sys::open(&side.at("library.so"), libc::O_RDONLY).step("to read")?;
     let place = sys::map(&fd, libc::PROT_READ, flags).step("to read")?;
     let mut arguments = vec![place, 4096, n(libc::PROT_READ | libc::PROT_EXEC)];

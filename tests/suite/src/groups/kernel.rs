@@ -9,12 +9,17 @@ const PTRACE: super::Expected = ("suite-ptrace", "ptrace", "ptrace_access_check"
 const MODULE: super::Expected = ("suite-module", "module", "kernel_read_file");
 const MOUNT: super::Expected = ("suite-mount", "mount", "sb_mount");
 
+/// `KEXEC_FILE_NO_INITRAMFS`, `FSCONFIG_CMD_CREATE`, `MOVE_MOUNT_F_EMPTY_PATH` (`include/uapi/linux`).
+const NO_INITRAMFS: usize = 4;
+const CREATE: usize = 6;
+const FROM_EMPTY_PATH: usize = 4;
+
 /// Shown by the one outside.
 const fn surface(
     group: &'static str,
     id: &'static str,
     expected: super::Expected,
-    act: fn(&crate::Side) -> Done,
+    act: fn(crate::Side) -> Done,
 ) -> Scenario {
     denied(group, id, expected, act).control(Control::Outside)
 }
@@ -67,7 +72,6 @@ pub(super) const ALL: &[Scenario] = &[
     surface("module load", "kexec-file", MODULE, |_| {
         let file = sys::open("/etc/hosts", libc::O_RDONLY).step("a file")?;
         let line = sys::c("");
-        const NO_INITRAMFS: usize = 4;
         let list = [n(file.as_raw_fd()), n(-1), 1, line.as_ptr() as usize, NO_INITRAMFS];
         garbage(call(libc::SYS_kexec_file_load, &list))
     }),
@@ -104,7 +108,6 @@ pub(super) const ALL: &[Scenario] = &[
         apart()?;
         let kind = sys::c("tmpfs");
         let context = sys::fd_of(call(libc::SYS_fsopen, &[kind.as_ptr() as usize, 0])).offered("fsopen")?;
-        const CREATE: usize = 6;
         call(libc::SYS_fsconfig, &[n(context.as_raw_fd()), CREATE, 0, 0, 0]).step("fsconfig")?;
         let mount = sys::fd_of(call(libc::SYS_fsmount, &[n(context.as_raw_fd()), 0, 0])).step("fsmount")?;
         attach(mount.as_raw_fd())
@@ -148,7 +151,6 @@ fn apart() -> Done {
 
 fn attach(mount: i32) -> Done {
     let (from, to) = (sys::c(""), sys::c("/scratch/m/spare"));
-    const FROM_EMPTY_PATH: usize = 4;
     let here = n(sys::HERE);
     let list = [n(mount), from.as_ptr() as usize, here, to.as_ptr() as usize, FROM_EMPTY_PATH];
     call(libc::SYS_move_mount, &list)?;

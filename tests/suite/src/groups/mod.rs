@@ -16,7 +16,7 @@ mod spaces;
 mod tree;
 mod unix;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use crate::fixture::SECRET;
 use crate::scenario::{Done, Scenario, Stop};
@@ -53,7 +53,7 @@ pub fn all() -> Vec<Scenario> {
 }
 
 /// Reads what was opened: the act is done when something came.
-fn take(fd: OwnedFd) -> Done {
+fn take(fd: impl AsFd) -> Done {
     match sys::read(&fd) {
         Ok(bytes) if !bytes.is_empty() => Ok(()),
         Ok(_) => Err(Stop::Broken("nothing in it".to_owned())),

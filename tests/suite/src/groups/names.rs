@@ -22,8 +22,8 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     denied("symlink", "sym-tmpfs", READ, |side| {
         // From one file system into the other.
-        let disk = Side { place: crate::Place::Disk, ..*side };
-        through_own_link(&Side { place: crate::Place::Memory, ..*side }, &disk.at("secret"))
+        let disk = Side { place: crate::Place::Disk, ..side };
+        through_own_link(Side { place: crate::Place::Memory, ..side }, &disk.at("secret"))
     }),
     denied("symlink", "sym-swap", READ, |side| {
         // What the link led to when it was looked at is not what it leads to when it is opened.
@@ -197,7 +197,7 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
-fn through_own_link(side: &Side, target: &str) -> Done {
+fn through_own_link(side: Side, target: &str) -> Done {
     let link = side.free("folder/own-link");
     let _ = fs::remove_file(&link);
     symlink(target, &link).step("symlink")?;
@@ -207,7 +207,7 @@ fn through_own_link(side: &Side, target: &str) -> Done {
 }
 
 /// A file of the workload's own.
-fn own_file(side: &Side) -> Result<String, Stop> {
+fn own_file(side: Side) -> Result<String, Stop> {
     let path = side.free("folder/own");
     fs::write(&path, b"mine\n").step("a file")?;
     Ok(path)
@@ -217,21 +217,21 @@ fn exchange(one: &str, other: &str) -> Done {
     sys::rename2(one, other, libc::RENAME_EXCHANGE)
 }
 
-fn there_and_back(side: &Side, name: &str) -> Done {
+fn there_and_back(side: Side, name: &str) -> Done {
     let to = side.at("moved");
     fs::rename(side.at(name), &to)?;
     fs::rename(to, side.at(name)).step("back")
 }
 
 /// Another name of `secret`, in an unprotected folder, made by the one who prepares.
-fn hard_link(side: &Side) -> Result<String, Stop> {
+fn hard_link(side: Side) -> Result<String, Stop> {
     let path = format!("/data/suite/links/secret-{}", side.letter());
     fs::symlink_metadata(&path).step("the other name")?;
     Ok(path)
 }
 
 /// A process whose current directory is this side's.
-fn in_folder(side: &Side) -> Result<sys::Victim, Stop> {
+fn in_folder(side: Side) -> Result<sys::Victim, Stop> {
     std::env::set_current_dir(side.root()).step("chdir")?;
     let victim = sys::Victim::start()?;
     std::env::set_current_dir("/").step("chdir")?;

@@ -84,7 +84,7 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     denied("UDP", "udp-sendmmsg", SEND, |side| {
         // The first is for an address that is free: it goes out, and the call says so. The next call begins with the other.
-        let free = Side { protected: false, ..*side };
+        let free = Side { protected: false, ..side };
         let socket = OwnedFd::from(udp4()?);
         let messages = [Message::to(&sys::address(free.net4())), Message::to(&sys::address(side.net4()))];
         match Message::send_all(&messages, &socket)? {
@@ -95,7 +95,7 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     denied("UDP", "udp-connected", SEND, |side| {
         // Connected to a free address, sending to another all the same.
-        let free = Side { protected: false, ..*side };
+        let free = Side { protected: false, ..side };
         let socket = udp4()?;
         socket.connect(free.net4()).step("connect")?;
         socket.send(b"x").map(drop).step("send")?;
@@ -138,7 +138,7 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
-fn bind_port(side: &Side) -> u16 {
+fn bind_port(side: Side) -> u16 {
     if side.protected { BIND_PORT + 1 } else { FREE_PORT + 1 }
 }
 
@@ -167,7 +167,7 @@ impl Dual {
     }
 }
 
-fn bind(family: i32, kind: i32, side: &Side) -> Done {
+fn bind(family: i32, kind: i32, side: Side) -> Done {
     let socket = sys::socket(family, kind).step("a socket")?;
     let any: IpAddr =
         if family == libc::AF_INET { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

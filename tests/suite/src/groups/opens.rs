@@ -48,7 +48,7 @@ pub(super) const ALL: &[Scenario] = &[
         done
     }),
     denied("direct", "too-deep", ("aegis-depth", "open", "file_open"), |side| {
-        read(&crate::fixture::deep_file(*side))
+        read(&crate::fixture::deep_file(side))
     }),
     denied("tmpfs", "tmp-read", READ, |side| read(&side.at("secret"))).in_memory(),
     denied("tmpfs", "tmp-write", READ, |side| open(&side.at("secret"), libc::O_WRONLY)).in_memory(),
@@ -172,7 +172,7 @@ pub(super) const ALL: &[Scenario] = &[
     .allows("mapping, to read, a descriptor that was open before"),
 ];
 
-fn by_openat2(side: &Side, resolve: u64) -> Done {
+fn by_openat2(side: Side, resolve: u64) -> Done {
     let folder = sys::open(side.root(), libc::O_RDONLY | libc::O_DIRECTORY).step("the folder")?;
     match sys::openat2(folder.as_raw_fd(), "secret", libc::O_RDONLY, resolve) {
         Err(libc::ENOSYS) => Err(Stop::Skip("openat2".to_owned())),
@@ -180,7 +180,7 @@ fn by_openat2(side: &Side, resolve: u64) -> Done {
     }
 }
 
-fn by_handle(side: &Side, name: &str, cold: bool) -> Done {
+fn by_handle(side: Side, name: &str, cold: bool) -> Done {
     let handle = sys::handle_of(&side.at(name)).offered("name_to_handle_at")?;
     let mount = sys::open(side.root(), libc::O_RDONLY | libc::O_DIRECTORY).step("the mount")?;
     if cold {
@@ -190,7 +190,7 @@ fn by_handle(side: &Side, name: &str, cold: bool) -> Done {
 }
 
 /// Twice: what was looked at just now may still be in use the first time.
-fn cold(side: &Side, name: &str) -> Done {
+fn cold(side: Side, name: &str) -> Done {
     std::fs::write("/proc/sys/vm/drop_caches", "3").step("drop_caches")?;
     by_handle(side, name, true)
 }

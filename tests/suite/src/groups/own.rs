@@ -16,7 +16,7 @@ const BPF: super::Expected = ("aegis-self", "bpf", "bpf");
 const PINS: &str = "/sys/fs/bpf/aegis";
 
 /// What has no twin that anybody may touch: shown where nothing is guarded.
-const fn guarded(id: &'static str, expected: super::Expected, act: fn(&Side) -> Done) -> Scenario {
+const fn guarded(id: &'static str, expected: super::Expected, act: fn(Side) -> Done) -> Scenario {
     denied("self-protection", id, expected, act).control(Control::Absent)
 }
 
@@ -138,12 +138,12 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
-const fn deadly(side: &Side) -> i32 {
+const fn deadly(side: Side) -> i32 {
     if side.absent { libc::SIGCONT } else { libc::SIGKILL }
 }
 
 /// The agent, or a child of the workload's own.
-fn with_process(side: &Side, act: impl FnOnce(i32) -> Done) -> Done {
+fn with_process(side: Side, act: impl FnOnce(i32) -> Done) -> Done {
     if side.protected {
         return act(agent()?);
     }
@@ -196,7 +196,7 @@ fn there_and_back(path: &str) -> Done {
 }
 
 /// The device of this partition label; on the twin's side the system's, which nobody guards.
-fn ring(side: &Side) -> Result<String, Stop> {
+fn ring(side: Side) -> Result<String, Stop> {
     let label = if side.protected { "PARTNAME=aegis-ring" } else { "PARTNAME=aegis-root-a" };
     for entry in fs::read_dir("/sys/class/block").step("block devices")?.flatten() {
         let text = fs::read_to_string(entry.path().join("uevent")).unwrap_or_default();
@@ -208,7 +208,7 @@ fn ring(side: &Side) -> Result<String, Stop> {
 }
 
 /// The whole disk with this serial number; on the twin's side the system's.
-fn disk(side: &Side, serial: &str) -> Result<String, Stop> {
+fn disk(side: Side, serial: &str) -> Result<String, Stop> {
     let serial = if side.protected { serial } else { "aegis-system" };
     for entry in fs::read_dir("/sys/block").step("disks")?.flatten() {
         let text = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();

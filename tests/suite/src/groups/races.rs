@@ -70,7 +70,7 @@ fn make_link(target: &str, link: &str) -> Done {
 }
 
 /// Flips in a child, reads in this task until the child is done. What came through is told apart by what was read.
-fn race(side: &Side, path: &str, mut flip: impl FnMut() -> Done) -> Done {
+fn race(side: Side, path: &str, mut flip: impl FnMut() -> Done) -> Done {
     let pid = sys::fork()?;
     if pid == 0 {
         for _ in 0..FLIPS {

@@ -1,4 +1,4 @@
-//! io_uring: the same operations, asked for in memory, done by the task itself or by a worker thread of the kernel's.
+//! `io_uring`: the same operations, asked for in memory, done by the task itself or by a worker thread of the kernel's.
 
 use std::fs;
 use std::os::fd::AsRawFd as _;
@@ -97,8 +97,12 @@ pub(super) const ALL: &[Scenario] = &[
 
 fn open_at(ring: &Ring, path: &str, flags: i32) -> Done {
     let path = sys::c(path);
-    let request =
-        Request { fd: HERE, address: path.as_ptr() as usize, flags: flags as u32, ..Request::default() };
+    let request = Request {
+        fd: HERE,
+        address: path.as_ptr() as usize,
+        flags: flags.cast_unsigned(),
+        ..Request::default()
+    };
     match ring.ask(Op::OpenAt, &request) {
         // A polling thread of before 5.11 has no files of its own.
         Err(Stop::Errno(libc::EBADF)) => Err(Stop::Skip("openat by a polled ring".to_owned())),
@@ -112,7 +116,7 @@ fn two_names(op: Op, from: &str, to: &str) -> Done {
         fd: HERE,
         address: from.as_ptr() as usize,
         offset: to.as_ptr() as usize,
-        length: HERE as u32,
+        length: HERE.cast_unsigned(),
         flags: 0,
     };
     Ring::new(false)?.ask(op, &request).map(drop)

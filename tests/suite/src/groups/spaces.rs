@@ -9,6 +9,9 @@ use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
 use crate::side::Side;
 use crate::sys::{self, call, n};
 
+/// `include/uapi/linux/mount.h`.
+const OPEN_TREE_CLONE: usize = 1;
+
 pub(super) const ALL: &[Scenario] = &[
     denied("bind mount", "bind-folder", READ, |side| {
         read(&format!("/scratch/m/folder-{}/secret", side.letter()))
@@ -58,7 +61,6 @@ pub(super) const ALL: &[Scenario] = &[
     denied("mount namespace", "ns-detached", READ, |side| {
         // A copy of a mount that is mounted nowhere: only its descriptor leads into it.
         let folder = sys::c(side.root());
-        const OPEN_TREE_CLONE: usize = 1;
         let tree = call(libc::SYS_open_tree, &[n(sys::HERE), folder.as_ptr() as usize, OPEN_TREE_CLONE]);
         let tree = sys::fd_of(tree).offered("open_tree")?;
         super::take(sys::openat(tree.as_raw_fd(), "secret", libc::O_RDONLY, 0)?)
@@ -122,7 +124,7 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// By a mount namespace of the one outside, where this side's folder is mounted elsewhere.
-fn in_view(side: &Side, name: &str) -> Done {
+fn in_view(side: Side, name: &str) -> Done {
     let view = outside::mount_namespace()?;
     call(libc::SYS_setns, &[n(view.as_raw_fd()), n(libc::CLONE_NEWNS)]).step("setns")?;
     read(&format!("/scratch/m/empty-{}/{name}", side.letter()))
