@@ -229,8 +229,7 @@ impl Life {
         self.push(3 * SECOND, None, Body::ModeChange { mode, reason, epoch: 1, sequence: 4 });
         let process = Process { pid: 90, tgid: 90, ppid: 1, uid: 0, comm: b"aegis" };
         let tester = Subject { workload: b"aegis-selftest", cgroup: 9, process };
-        let denied =
-            Decision { verdict: Verdict::Denied, policy: 4, rule: b"aegis-selftest", glass_broken: false };
+        let denied = Decision { verdict: Verdict::Denied, rule: b"aegis-selftest", ..Decision::allowed(4) };
         let file = File { device: 1, inode: 3, path: b"/run/aegis/selftest", truncated: false };
         self.push(3 * SECOND, Some(tester), Body::Open { file, flags: 0, decision: denied });
         let mut counted = 3;
@@ -320,7 +319,7 @@ impl Life {
         let decision = if at < 5 {
             Decision::allowed(4)
         } else {
-            Decision { verdict, policy: 4, rule, glass_broken: glass_broken && at != 8 }
+            Decision { verdict, rule, glass_broken: glass_broken && at != 8, ..Decision::allowed(4) }
         };
         let body = match self.dice.roll(12) {
             _ if burst || at >= 5 => Body::Open { file, flags: 0, decision },

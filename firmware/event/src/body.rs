@@ -351,7 +351,7 @@ pub enum Body<'a> {
     },
 }
 
-impl Body<'_> {
+impl<'a> Body<'a> {
     /// The kind of this body.
     pub const fn kind(&self) -> Kind {
         match self {
@@ -400,7 +400,7 @@ impl Body<'_> {
     }
 
     /// The decision recorded with this body, if its kind has one.
-    pub const fn decision(&self) -> Option<&Decision<'_>> {
+    pub const fn decision(&self) -> Option<&Decision<'a>> {
         match self {
             Self::Open { decision, .. }
             | Self::ExecCheck { decision, .. }
@@ -426,7 +426,7 @@ impl Body<'_> {
     }
 
     /// The file this body is about, if its kind has one.
-    pub const fn file(&self) -> Option<&File<'_>> {
+    pub const fn file(&self) -> Option<&File<'a>> {
         match self {
             Self::Exec { file, .. }
             | Self::Open { file, .. }
@@ -443,7 +443,7 @@ impl Body<'_> {
     }
 
     /// The end of a connection this body is about, if its kind has one. A connect's socket type is not known: 0.
-    pub const fn endpoint(&self) -> Option<Endpoint<'_>> {
+    pub const fn endpoint(&self) -> Option<Endpoint<'a>> {
         match *self {
             Self::Connect { family, protocol, port, address, .. } => {
                 Some(Endpoint { family, socket_type: 0, protocol, port, address })
@@ -457,7 +457,7 @@ impl Body<'_> {
     }
 
     /// What was asked of the kernel's surface, if this body is about that.
-    pub const fn call(&self) -> Option<&Call<'_>> {
+    pub const fn call(&self) -> Option<&Call<'a>> {
         match self {
             Self::Ptrace { call, .. }
             | Self::Module { call, .. }

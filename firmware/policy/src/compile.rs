@@ -97,6 +97,24 @@ impl<'a> SourceTarget<'a> {
         Self::Files { paths: Vec::new(), trees: trees.to_vec() }
     }
 
+    /// The same in its one form: ascending, without what is twice or within another, and all where nothing is said.
+    #[must_use]
+    pub fn one_form(self) -> Self {
+        match self {
+            Self::Addresses { prefixes, ports, protocols } => Self::Addresses {
+                prefixes: outermost(&prefixes),
+                ports: ranges(&ports),
+                protocols: numbers(&protocols),
+            },
+            Self::Hashes(mut hashes) => {
+                hashes.sort_unstable();
+                hashes.dedup();
+                Self::Hashes(hashes)
+            }
+            other => other,
+        }
+    }
+
     const fn kind(&self) -> Kind {
         match self {
             Self::Files { .. } => Kind::Files,
@@ -106,15 +124,13 @@ impl<'a> SourceTarget<'a> {
         }
     }
 
-    /// Writes it in the one form.
-    fn write(&self, out: &mut Vec<u8>) -> Result<(), PolicyError> {
-        match self {
+    fn write(self, out: &mut Vec<u8>) -> Result<(), PolicyError> {
+        match self.one_form() {
             Self::Files { paths, trees } => {
                 put(out, &(count(paths.len())?, count(trees.len())?))?;
-                paths.iter().chain(trees).try_for_each(|path| put(out, path))
+                paths.iter().chain(&trees).try_for_each(|path| put(out, path))
             }
             Self::Addresses { prefixes, ports, protocols } => {
-                let (prefixes, ports, protocols) = (one_form(prefixes), ranges(ports), numbers(protocols));
                 put(out, &(count(prefixes.len())?, count(ports.len())?, count(protocols.len())?))?;
                 for prefix in &prefixes {
                     put(out, &(prefix.family.number(), prefix.bits))?;
@@ -124,9 +140,6 @@ impl<'a> SourceTarget<'a> {
                 protocols.iter().try_for_each(|protocol| put(out, protocol))
             }
             Self::Hashes(hashes) => {
-                let mut hashes = hashes.clone();
-                hashes.sort_unstable();
-                hashes.dedup();
                 put(out, &count(hashes.len())?)?;
                 hashes.iter().try_for_each(|hash| put(out, hash))
             }
@@ -136,7 +149,7 @@ impl<'a> SourceTarget<'a> {
 }
 
 /// Ascending, none within another; every address when there are none.
-fn one_form(prefixes: &[Prefix]) -> Vec<Prefix> {
+fn outermost(prefixes: &[Prefix]) -> Vec<Prefix> {
     if prefixes.is_empty() {
         return vec![Prefix::INET, Prefix::INET6];
     }
@@ -220,7 +233,7 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
                 tags: count(rule.tags.len())?,
             },
         )?;
-        rule.target.write(&mut out)?;
+        rule.target.clone().write(&mut out)?;
         for tag in &rule.tags {
             put(&mut out, tag)?;
         }

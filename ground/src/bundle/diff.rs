@@ -9,7 +9,7 @@ use aegis_bundle::limits::BUNDLE_BYTES;
 use aegis_bundle::{Manifest, Refusal, hash, split};
 use aegis_cose::Sign;
 use aegis_event::Printable;
-use aegis_policy::{Operation, Policy, Rule};
+use aegis_policy::{Effect, Mode, Operation, Policy, Rule, Target};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -142,7 +142,15 @@ fn fields(a: &Parts<'_>, b: &Parts<'_>) -> Vec<Changed> {
     found.extend(changed("signers", a.signers.clone(), b.signers.clone()));
     found.extend(changed("policy name", a.policy.name(), b.policy.name()));
     found.extend(changed("policy mode", a.policy.mode().name(), b.policy.mode().name()));
+    found.extend(changed("self-protection", a.policy.self_protection(), b.policy.self_protection()));
+    found.extend(changed("deadman", deadman(&a.policy), deadman(&b.policy)));
     found
+}
+
+fn deadman(policy: &Policy<'_>) -> Value {
+    policy
+        .deadman()
+        .map_or(Value::Null, |deadman| format!("{} denials in {} s", deadman.denials, deadman.seconds).into())
 }
 
 fn patterns<'a>(policy: &Policy<'a>) -> BTreeSet<&'a str> {
@@ -178,10 +186,8 @@ fn rule_change(
     };
     let pairs = RULE_FIELDS.into_iter().zip(values(old, a)).zip(values(new, b));
     let fields: Vec<_> = pairs.filter_map(|((name, old), new)| changed(name, old, new)).collect();
-    let paths = |rule: Option<&Rule<'_>>| -> Vec<String> {
-        rule.map(|rule| rule.paths().map(str::to_owned).collect()).unwrap_or_default()
-    };
-    let (was, is) = (paths(old), paths(new));
+    let targets = |rule: Option<&Rule<'_>>| rule.map(targets).unwrap_or_default();
+    let (was, is) = (targets(old), targets(new));
     let only = |these: &[String], others: &BTreeSet<&String>| -> Vec<String> {
         these.iter().filter(|path| !others.contains(path)).cloned().collect()
     };
@@ -198,7 +204,23 @@ fn rule_change(
     Some(RuleChange { name: key.0.to_owned(), sign, fields, added, removed })
 }
 
-/// Everything of a rule but its paths. Its place counts: of two rules that say the same of a path, the first decides.
+/// What a rule is on, an item a line.
+fn targets(rule: &Rule<'_>) -> Vec<String> {
+    match rule.target() {
+        Target::Files { paths, trees } => {
+            paths.map(str::to_owned).chain(trees.map(|tree| format!("{tree} and below"))).collect()
+        }
+        Target::Addresses { prefixes, ports, protocols } => {
+            let ports = ports.map(|(first, last)| format!("ports {first}-{last}"));
+            let protocols = protocols.map(|protocol| format!("protocol {protocol}"));
+            prefixes.map(|prefix| prefix.to_string()).chain(ports).chain(protocols).collect()
+        }
+        Target::Hashes(hashes) => hashes.map(|hash| format!("sha256 {}", hex::encode(&hash))).collect(),
+        Target::Surface => Vec::new(),
+    }
+}
+
+/// Everything of a rule but what it is on. Its place counts: of two rules that say the same of a path, the first decides.
 const RULE_FIELDS: [&str; 5] = ["place", "action", "operations", "workloads", "tags"];
 
 fn describe_rule(rule: &Rule<'_>, policy: &Policy<'_>) -> [Value; 5] {
@@ -206,7 +228,11 @@ fn describe_rule(rule: &Rule<'_>, policy: &Policy<'_>) -> [Value; 5] {
     let workloads = rule.workloads().filter_map(|index| patterns.get(usize::from(index) - 1).copied());
     [
         (rule.index + 1).into(),
-        rule.action.name().into(),
+        match rule.effect(Mode::Enforce) {
+            Effect::Trial => "deny, on trial".into(),
+            Effect::Override => "allow, override".into(),
+            _ => rule.action.name().into(),
+        },
         rule.operations.iter().map(Operation::name).collect::<Vec<_>>().into(),
         workloads.collect::<Vec<_>>().into(),
         rule.tags().collect::<Vec<_>>().into(),

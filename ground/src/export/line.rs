@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aegis_event::{Body, Cause, Decision, DecodeError, Event, File, Gap, Printable};
+use aegis_event::{Body, Call, Cause, Decision, DecodeError, Endpoint, Event, File, Gap, Printable};
 use aegis_export::Id;
 use serde_json::{Map, Value, json};
 
@@ -75,6 +75,38 @@ impl Line {
         if decision.glass_broken {
             self.put("glass_broken", true);
         }
+        if decision.deadman {
+            self.put("deadman", true);
+        }
+        if let Some(basis) = &decision.basis {
+            self.put("operation", basis.operation.name());
+            self.put("hook", basis.hook.name());
+            self.put("match", basis.matched.name());
+            self.put("match_device", basis.device);
+            self.put("match_inode", basis.inode);
+            self.put("policy_hash", hex::encode(&basis.policy_hash));
+        }
+    }
+
+    /// Where one end of a connection is; nothing for a family whose addresses are not told.
+    fn end(&mut self, names: [&'static str; 2], port: u16, address: &[u8]) {
+        if !address.is_empty() {
+            self.put(names[0], address_text(address));
+            self.put(names[1], port);
+        }
+    }
+
+    fn endpoint(&mut self, endpoint: &Endpoint<'_>) {
+        self.put("family", endpoint.family);
+        self.put("socket_type", endpoint.socket_type);
+        self.put("protocol", endpoint.protocol);
+        self.end(["address", "port"], endpoint.port, endpoint.address);
+    }
+
+    fn call(&mut self, call: &Call<'_>) {
+        self.put("number", call.number);
+        self.put("target", call.target);
+        self.bytes("text", "text_hex", call.text);
     }
 
     fn file(&mut self, file: &File<'_>) {
@@ -98,10 +130,11 @@ impl Line {
             self.put("uid", task.uid);
             self.bytes("comm", "comm_hex", task.comm);
         }
-        self.body(&event.body);
+        self.seen(&event.body);
     }
 
-    fn body(&mut self, body: &Body<'_>) {
+    /// What a probe saw.
+    fn seen(&mut self, body: &Body<'_>) {
         match body {
             Body::Fork { child_pid, child_tgid } => {
                 self.put("child_pid", *child_pid);
@@ -121,17 +154,77 @@ impl Line {
                 self.file(file);
                 self.put("flags", *flags);
             }
-            Body::ExecCheck { file, decision } => {
+            Body::ExecCheck { file, decision }
+            | Body::Unlink { file, decision }
+            | Body::UnixConnect { file, decision } => {
                 self.decision(decision);
                 self.file(file);
+            }
+            Body::Create { file, mode, decision } => {
+                self.decision(decision);
+                self.file(file);
+                self.put("file_mode", *mode);
+            }
+            Body::SetAttr { file, valid, decision } => {
+                self.decision(decision);
+                self.file(file);
+                self.put("attributes", *valid);
+            }
+            Body::Rename { file, to, to_truncated, decision }
+            | Body::Link { file, to, to_truncated, decision } => {
+                self.decision(decision);
+                self.file(file);
+                self.bytes("to", "to_hex", to);
+                self.put("to_truncated", *to_truncated);
             }
             Body::Connect { family, protocol, port, address, decision } => {
                 self.decision(decision);
                 self.put("family", *family);
                 self.put("protocol", *protocol);
-                self.put("address", address_text(address));
-                self.put("port", *port);
+                self.end(["address", "port"], *port, address);
             }
+            Body::Socket { endpoint, decision }
+            | Body::Bind { endpoint, decision }
+            | Body::Listen { endpoint, decision }
+            | Body::Accept { endpoint, decision } => {
+                self.decision(decision);
+                self.endpoint(endpoint);
+            }
+            Body::Ptrace { call, decision }
+            | Body::Module { call, decision }
+            | Body::BpfCall { call, decision }
+            | Body::Mount { call, decision }
+            | Body::Signal { call, decision }
+            | Body::Escape { call, decision } => {
+                self.decision(decision);
+                self.call(call);
+            }
+            Body::Privilege { old, new } => {
+                self.put("old_uid", old.uid);
+                self.put("new_uid", new.uid);
+                self.put("old_capabilities", old.capabilities);
+                self.put("new_capabilities", new.capabilities);
+            }
+            Body::Volume { file, read, written } => {
+                self.file(file);
+                self.put("read", *read);
+                self.put("written", *written);
+            }
+            Body::Flow { family, protocol, local, remote, received, sent } => {
+                self.put("family", *family);
+                self.put("protocol", *protocol);
+                self.end(["local_address", "local_port"], local.port, local.address);
+                self.end(["address", "port"], remote.port, remote.address);
+                self.put("received", *received);
+                self.put("sent", *sent);
+            }
+            said => self.said(said),
+        }
+    }
+
+    /// What Aegis says of itself.
+    fn said(&mut self, body: &Body<'_>) {
+        match body {
             Body::Start { version, clean } => {
                 self.put("version", *version);
                 self.put("clean", *clean);
@@ -195,6 +288,12 @@ impl Line {
                 self.put("code", *code);
                 self.put("epoch", *epoch);
             }
+            Body::Deadman { workload, sequence, since } => {
+                self.bytes("workload", "workload_hex", workload);
+                self.put("policy_sequence", *sequence);
+                self.put("since_ns", *since);
+            }
+            _ => {}
         }
     }
 
@@ -265,7 +364,9 @@ fn address_text(address: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aegis_event::{GapCause, Level, Mode, ModeReason, Verdict};
+    use aegis_event::{
+        Basis, GapCause, Hook, Level, Match, Mode, ModeReason, Operation, Place, Privileges, Verdict,
+    };
 
     use super::*;
 
@@ -316,6 +417,10 @@ mod tests {
             ),
             (Body::Seal { code: "began", epoch: 7 }, json!({ "kind": "seal", "code": "began", "epoch": 7 })),
             (
+                Body::Deadman { workload: b"demo", sequence: 7, since: 9 },
+                json!({ "kind": "deadman", "workload": "demo", "policy_sequence": 7, "since_ns": 9 }),
+            ),
+            (
                 Body::Config { code: "last-good", detail: "line 3" },
                 json!({ "kind": "config", "code": "last-good", "detail": "line 3" }),
             ),
@@ -330,10 +435,124 @@ mod tests {
     fn what_broken_glass_let_pass_is_marked_and_nothing_else_is() {
         let file = File { device: 1, inode: 2, path: b"/x", truncated: false };
         for glass_broken in [true, false] {
-            let decision = Decision { verdict: Verdict::Audited, policy: 4, rule: b"r", glass_broken };
+            let decision =
+                Decision { verdict: Verdict::Audited, rule: b"r", glass_broken, ..Decision::allowed(4) };
             let line = shown(Body::ExecCheck { file, decision });
             assert_eq!(line.get("glass_broken"), glass_broken.then_some(&Value::Bool(true)));
             assert_eq!(line["verdict"], "audited");
+        }
+    }
+
+    /// What every kind is shown by: a field for all that its body has.
+    #[test]
+    fn what_a_probe_saw_is_shown_whole() {
+        let file = File { device: 1, inode: 2, path: b"/x", truncated: false };
+        let basis = Basis {
+            operation: Operation::Change,
+            hook: Hook::InodeRename,
+            matched: Match::Tree,
+            device: 3,
+            inode: u64::MAX,
+            policy_hash: [0xab; 8],
+        };
+        let denied =
+            Decision { verdict: Verdict::Denied, rule: b"r", basis: Some(basis), ..Decision::allowed(4) };
+        let decided = json!({ "verdict": "denied", "policy": 4, "rule": "r", "operation": "change",
+            "hook": "inode_rename", "match": "tree", "match_device": 3, "match_inode": u64::MAX,
+            "policy_hash": "abababababababab" });
+        let passed = Decision { verdict: Verdict::Audited, deadman: true, ..denied };
+        let filed = json!({ "path": "/x", "path_truncated": false, "file_device": 1, "inode": 2 });
+        let endpoint = Endpoint { family: 2, socket_type: 1, protocol: 6, port: 80, address: &[10, 0, 0, 1] };
+        let nowhere = Endpoint { family: 16, socket_type: 3, protocol: 0, port: 0, address: &[] };
+        let ended =
+            json!({ "family": 2, "socket_type": 1, "protocol": 6, "address": "10.0.0.1", "port": 80 });
+        let call = Call { number: 5, target: 7, text: b"\xff" };
+        let called = json!({ "number": 5, "target": 7, "text": "\\xff", "text_hex": "ff" });
+        let place = |port| Place { port, address: &[10, 0, 0, 1] };
+        let allowed = Decision::allowed(4);
+        let none = json!({});
+        for (body, kind, parts) in [
+            (
+                Body::Create { file, mode: 0o100_644, decision: denied },
+                "create",
+                [&decided, &filed, &json!({ "file_mode": 0o100_644 })],
+            ),
+            (Body::Unlink { file, decision: denied }, "unlink", [&decided, &filed, &none]),
+            (
+                Body::Rename { file, to: b"/y", to_truncated: true, decision: denied },
+                "rename",
+                [&decided, &filed, &json!({ "to": "/y", "to_truncated": true })],
+            ),
+            (
+                Body::Link { file, to: b"\xff", to_truncated: false, decision: denied },
+                "link",
+                [&decided, &filed, &json!({ "to": "\\xff", "to_hex": "ff", "to_truncated": false })],
+            ),
+            (
+                Body::SetAttr { file, valid: 9, decision: passed },
+                "setattr",
+                [&decided, &filed, &json!({ "attributes": 9, "verdict": "audited", "deadman": true })],
+            ),
+            (Body::UnixConnect { file, decision: denied }, "unix-connect", [&decided, &filed, &none]),
+            (Body::Bind { endpoint, decision: denied }, "bind", [&decided, &ended, &none]),
+            (Body::Listen { endpoint, decision: denied }, "listen", [&decided, &ended, &none]),
+            (Body::Accept { endpoint, decision: denied }, "accept", [&decided, &ended, &none]),
+            (
+                Body::Socket { endpoint: nowhere, decision: allowed },
+                "socket",
+                [
+                    &json!({ "verdict": "allowed", "policy": 4 }),
+                    &json!({ "family": 16, "socket_type": 3 }),
+                    &json!({ "protocol": 0 }),
+                ],
+            ),
+            (Body::Ptrace { call, decision: denied }, "ptrace", [&decided, &called, &none]),
+            (Body::Module { call, decision: denied }, "module", [&decided, &called, &none]),
+            (Body::BpfCall { call, decision: denied }, "bpf", [&decided, &called, &none]),
+            (Body::Mount { call, decision: denied }, "mount", [&decided, &called, &none]),
+            (Body::Signal { call, decision: denied }, "signal", [&decided, &called, &none]),
+            (Body::Escape { call, decision: denied }, "escape", [&decided, &called, &none]),
+            (
+                Body::Privilege {
+                    old: Privileges { uid: 1000, capabilities: 0 },
+                    new: Privileges { uid: 0, capabilities: u64::MAX },
+                },
+                "privilege",
+                [
+                    &json!({ "old_uid": 1000, "new_uid": 0 }),
+                    &json!({ "old_capabilities": 0 }),
+                    &json!({ "new_capabilities": u64::MAX }),
+                ],
+            ),
+            (
+                Body::Volume { file, read: 1, written: u64::MAX },
+                "volume",
+                [&filed, &json!({ "read": 1, "written": u64::MAX }), &none],
+            ),
+            (
+                Body::Flow {
+                    family: 2,
+                    protocol: 17,
+                    local: place(1),
+                    remote: place(2),
+                    received: 3,
+                    sent: 4,
+                },
+                "flow",
+                [
+                    &json!({ "family": 2, "protocol": 17, "received": 3, "sent": 4 }),
+                    &json!({ "local_address": "10.0.0.1", "local_port": 1 }),
+                    &json!({ "address": "10.0.0.1", "port": 2 }),
+                ],
+            ),
+        ] {
+            let mut expected = json!({ "time_ns": 7, "kind": kind });
+            for part in parts {
+                for (name, value) in part.as_object().expect("an object") {
+                    expected[name] = value.clone();
+                }
+            }
+            assert_eq!(shown(body), expected);
         }
     }
 }

@@ -1,21 +1,22 @@
 //! `aegisctl policy test`: tests of policies, as data beside them.
 //!
-//! A file `NAME.test.toml` names a policy and holds cases: every workload of a case, with every operation, on every path,
-//! must end with its verdict and by its rule.
+//! A file `NAME.test.toml` names a policy and holds cases: every workload of a case, with every operation, on everything that
+//! it names, must end with its verdict and by its rule.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use aegis_event::Verdict;
-use aegis_policy::{Operation, Policy, names};
+use aegis_policy::{Kind, Operation, Policy, Prefix, names};
 use serde_json::{Value, json};
 
-use super::check::meant;
+use super::check::{OPERATIONS, meant, of_kind, one_of};
 use super::decisions::{Answer, Decisions};
-use super::place::{At, SourceError, SourceFile, Sources};
+use super::place::{At, Placed, SourceError, SourceFile, Sources};
 use super::source::{Fields, Read, Reader, Text, suggest};
-use super::{Trouble, compile, counted, decoded, limits};
+use super::things::Thing;
+use super::{Trouble, compile, counted, decoded, limits, target};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files, output};
 
@@ -34,13 +35,27 @@ A file of tests:
   operations = [\"open\"]
   paths = [\"/etc/shadow\"]
   verdict = \"denied\"                        # or \"allowed\", \"audited\"
-  rule = \"no-keys\"                          # the one that decides; none for \"allowed\"
+  rule = \"no-keys\"                          # the one that decides; none when no rule does
+
+Instead of paths a case has addresses and ports (protocols = [\"tcp\"] if not said otherwise), or
+hashes, or, for ptrace, module-load, bpf and mount, nothing.
 
 Exit codes: 0 all pass, 1 one fails or is refused, 2 wrong use, or no tests there.";
 
 const SUFFIX: &str = ".test.toml";
 const FILE_KEYS: &[&str] = &["policy", "case"];
-const CASE_KEYS: &[&str] = &["name", "workloads", "operations", "paths", "verdict", "rule"];
+const CASE_KEYS: &[&str] = &[
+    "name",
+    "workloads",
+    "operations",
+    "paths",
+    "addresses",
+    "ports",
+    "protocols",
+    "hashes",
+    "verdict",
+    "rule",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -60,9 +75,32 @@ struct Case {
     name: Text,
     workloads: Vec<Text>,
     operations: Vec<Operation>,
-    paths: Vec<Text>,
+    /// What is accessed, each where a person wrote it.
+    things: Vec<(At, Owned)>,
     verdict: Verdict,
     rule: Option<Text>,
+}
+
+/// What a case asks of.
+#[derive(Debug)]
+enum Owned {
+    Path(String),
+    Net(Prefix, u16, u8),
+    Hash([u8; 32]),
+    Surface,
+}
+
+impl Owned {
+    fn thing(&self) -> Thing<'_> {
+        match self {
+            Self::Path(path) => Thing::Path(path.as_bytes()),
+            Self::Net(prefix, port, protocol) => {
+                Thing::Net { prefix: *prefix, ports: (*port, *port), protocol: Some(*protocol) }
+            }
+            Self::Hash(hash) => Thing::Hash(*hash),
+            Self::Surface => Thing::Surface,
+        }
+    }
 }
 
 /// What came of one file of tests.
@@ -188,18 +226,19 @@ fn check(cases: &[Case], policy: Policy<'_>) -> Read<Ran> {
         let expected = Answer { verdict: case.verdict, rule };
         for workload in &case.workloads {
             let index = decisions.policy.match_workload(workload.value.as_bytes());
-            for path in &case.paths {
+            for (at, thing) in &case.things {
+                let thing = thing.thing();
                 for operation in &case.operations {
-                    let answer = decisions.one(index, path.value.as_bytes(), *operation);
+                    let answer = decisions.one(index, &thing, *operation);
                     result.accesses += 1;
                     tested.extend(answer.rule);
                     if answer != expected {
                         let (name, operation) = (&case.name.value, operation.name());
                         let message = format!(
-                            "\"{name}\": {} {operation} {}: {answer}; expected {expected}",
-                            workload.value, path.value
+                            "\"{name}\": {} {operation} {thing}: {answer}; expected {expected}",
+                            workload.value
                         );
-                        result.failures.push((path.at, message));
+                        result.failures.push((*at, message));
                     }
                 }
             }
@@ -238,19 +277,11 @@ fn read_case(reader: &Reader, table: &Fields<'_>) -> Read<Case> {
     if let Some(text) = workloads.iter().find(|text| !names::is_workload_name(text.value.as_bytes())) {
         return bad(text, "workload name (a test names workloads, not patterns)");
     }
+    let (kind, things) = read_things(reader, table)?;
     let mut operations = Vec::new();
     for item in reader.list_of_strings(table.required("operations")?)? {
-        let before = operations.len();
-        operations.extend(meant(&item.value));
-        if operations.len() == before {
-            let known = ["open", "open-read", "open-write", "exec"];
-            let message = format!("unknown operation \"{}\"{}", item.value, suggest(&item.value, &known));
-            return Err(SourceError::new(item.at, message));
-        }
-    }
-    let paths = reader.list_of_strings(table.required("paths")?)?;
-    if let Some(text) = paths.iter().find(|text| !names::is_path(&text.value)) {
-        return bad(text, "path");
+        one_of(&item, "operation", OPERATIONS)?;
+        operations.extend(of_kind(&item, kind)?);
     }
     let text = reader.string(table.required("verdict")?)?;
     let Some(verdict) = Verdict::from_name(&text.value) else {
@@ -260,16 +291,83 @@ fn read_case(reader: &Reader, table: &Fields<'_>) -> Read<Case> {
     };
     let rule = table.optional("rule").map(|value| reader.string(value)).transpose()?;
     match (&rule, verdict) {
-        (Some(rule), Verdict::Allowed) => {
-            return Err(SourceError::new(rule.at, "what is allowed is decided by no rule; leave it out"));
-        }
         (None, Verdict::Audited | Verdict::Denied) => {
             let message = format!("which rule decides? add rule = \"…\" to what is {}", text.value);
             return Err(SourceError::new(text.at, message));
         }
         _ => {}
     }
-    Ok(Case { name, workloads, operations, paths, verdict, rule })
+    Ok(Case { name, workloads, operations, things, verdict, rule })
+}
+
+/// What a case is about, and of which kind that is.
+fn read_things(reader: &Reader, table: &Fields<'_>) -> Read<(Kind, Vec<(At, Owned)>)> {
+    let strings = |key| table.optional(key).map_or(Ok(Vec::new()), |list| reader.list_of_strings(list));
+    let numbers = |key| reader.list_of_numbers(table.optional(key));
+    let (paths, addresses, hashes) = (strings("paths")?, strings("addresses")?, strings("hashes")?);
+    let (ports, protocols) = (numbers("ports")?, numbers("protocols")?);
+    let lists = [&paths, &addresses, &hashes];
+    if let Some(more) = lists.iter().filter_map(|list| list.first()).nth(1) {
+        return Err(SourceError::new(more.at, "a case is on paths, addresses or hashes: make two cases"));
+    }
+    if let (true, Some(text)) = (addresses.is_empty(), ports.first().or(protocols.first())) {
+        return Err(SourceError::new(text.at, "of which addresses? add addresses = […]"));
+    }
+    if let Some(text) = paths.iter().find(|text| !names::is_path(&text.value)) {
+        return Err(SourceError::new(text.at, format!("bad path \"{}\"", text.value)));
+    }
+    if let Some(first) = addresses.first() {
+        if ports.is_empty() {
+            return Err(SourceError::new(first.at, "at which ports? add ports = […]"));
+        }
+        let tcp = [Placed { at: first.at, value: "tcp".to_owned() }];
+        let protocols = if protocols.is_empty() { &tcp[..] } else { &protocols };
+        let (ports, protocols) = (each(&ports, port)?, each(protocols, target::protocol)?);
+        let mut things = Vec::new();
+        for (at, prefix) in each(&addresses, address)? {
+            for (_, port) in &ports {
+                things
+                    .extend(protocols.iter().map(|(_, protocol)| (at, Owned::Net(prefix, *port, *protocol))));
+            }
+        }
+        return Ok((Kind::Addresses, things));
+    }
+    if !hashes.is_empty() {
+        let hashes = each(&hashes, target::hash)?.into_iter().map(|(at, hash)| (at, Owned::Hash(hash)));
+        return Ok((Kind::Hashes, hashes.collect()));
+    }
+    if !paths.is_empty() {
+        let paths = paths.into_iter().map(|path| (path.at, Owned::Path(path.value)));
+        return Ok((Kind::Files, paths.collect()));
+    }
+    let at = reader.at(&table.required("operations")?.span());
+    let surface = reader.list_of_strings(table.required("operations")?)?;
+    if surface.iter().all(|word| meant(&word.value, Kind::Surface).next().is_some()) {
+        return Ok((Kind::Surface, vec![(at, Owned::Surface)]));
+    }
+    Err(reader.error(&table.span, "the case is on nothing: add paths, addresses or hashes"))
+}
+
+fn each<T>(list: &[Text], one: fn(&str) -> Result<T, String>) -> Read<Vec<(At, T)>> {
+    let read = |text: &Text| {
+        one(&text.value).map(|value| (text.at, value)).map_err(|message| SourceError::new(text.at, message))
+    };
+    list.iter().map(read).collect()
+}
+
+/// One address: what is connected to is no prefix.
+fn address(text: &str) -> Result<Prefix, String> {
+    let prefix = target::prefix(text)?;
+    if prefix.bits == prefix.family.bits() {
+        Ok(prefix)
+    } else {
+        Err(format!("bad address \"{text}\": one is needed"))
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let (first, last) = target::ports(text)?;
+    if first == last { Ok(first) } else { Err(format!("bad port \"{text}\": one is needed")) }
 }
 
 impl Ran {
@@ -324,7 +422,24 @@ mod tests {
             ("\"open\"", "\"opne\"", "unknown operation \"opne\" (did you mean \"open\"?)"),
             ("/a", "a", "bad path \"a\""),
             ("denied", "deny", "unknown verdict \"deny\" (known: allowed, audited, denied)"),
-            ("denied", "allowed", "what is allowed is decided by no rule; leave it out"),
+            ("paths = [\"/a\"]\n", "", "the case is on nothing: add paths, addresses or hashes"),
+            ("paths = [\"/a\"]", "addresses = [\"::1\"]", "at which ports? add ports = […]"),
+            ("paths = [\"/a\"]", "paths = [\"/a\"]\nports = [1]", "of which addresses? add addresses = […]"),
+            (
+                "paths = [\"/a\"]",
+                "addresses = [\"::/0\"]\nports = [1]",
+                "bad address \"::/0\": one is needed",
+            ),
+            (
+                "paths = [\"/a\"]",
+                "paths = [\"/a\"]\nhashes = [\"0\"]",
+                "a case is on paths, addresses or hashes: make two cases",
+            ),
+            (
+                "\"open\"",
+                "\"bpf\"",
+                "\"bpf\" is no operation on files: those are open, open-read, open-write, exec, change, connect",
+            ),
             ("rule = \"r\"\n", "", "which rule decides? add rule = \"…\" to what is denied"),
             ("verdict", "verdikt", "unknown key \"verdikt\" (did you mean \"verdict\"?)"),
         ] {

@@ -2,15 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use aegis_policy::{Action, Mode, Operation, Operations, limits, names};
+use aegis_policy::{Action, Effect, Kind, Mode, Operation, Operations, limits, names};
 
 use super::place::{At, SourceError};
 use super::resolve::RuleSource;
 use super::source::{RawRule, Read, Text, suggest};
+use super::target;
 
 const MODES: &[&str] = &["audit", "enforce"];
-const ACTIONS: &[&str] = &["audit", "deny"];
-const OPERATIONS: &[&str] = &["open", "open-read", "open-write", "exec"];
+const ACTIONS: &[&str] = &["allow", "audit", "deny"];
+/// Every word for operations, on whatever.
+pub(super) const OPERATIONS: &[&str] = &[
+    "open",
+    "open-read",
+    "open-write",
+    "exec",
+    "change",
+    "connect",
+    "bind",
+    "ptrace",
+    "module-load",
+    "bpf",
+    "mount",
+];
 
 /// A policy's mode.
 pub(super) fn mode(text: &Text) -> Read<Mode> {
@@ -40,12 +54,20 @@ pub(super) fn rule(raw: RawRule, used: Option<At>, indexes: &BTreeMap<&str, u16>
         Some(list) => selection(list, indexes)?,
         None => (1..=indexes.len() as u16).collect(),
     };
-    let action = if one_of(&raw.action, "action", ACTIONS)? == "deny" { Action::Deny } else { Action::Audit };
-    let mut operations = Operations::default();
-    for item in &raw.operations {
-        operations = meant(one_of(item, "operation", OPERATIONS)?).fold(operations, Operations::with);
+    let effect = effect(&raw)?;
+    for word in &raw.operations {
+        one_of(word, "operation", OPERATIONS)?;
     }
-    for path in &raw.paths {
+    let kind = target::kind(&raw)?;
+    let mut operations = Operations::NONE;
+    for word in &raw.operations {
+        operations = of_kind(word, kind)?.fold(operations, Operations::with);
+    }
+    // What is denied is held in its place.
+    if kind == Kind::Files && effect.action() == Action::Deny {
+        operations = operations.with(Operation::Change);
+    }
+    for path in raw.paths.iter().chain(&raw.trees) {
         if !names::is_path(&path.value) {
             return Err(SourceError::new(path.at, bad_path(&path.value)));
         }
@@ -57,14 +79,58 @@ pub(super) fn rule(raw: RawRule, used: Option<At>, indexes: &BTreeMap<&str, u16>
         let rule = format!("1 to {} of A-Z, a-z, 0-9, ., _, -, :", limits::TAG_BYTES);
         return Err(SourceError::new(tag.at, format!("bad tag \"{}\": {rule}", tag.value)));
     }
-    Ok(RuleSource { raw, used, action, operations, workloads })
+    let on = target::on(&raw, kind)?;
+    Ok(RuleSource { raw, used, effect, operations, workloads, on })
 }
 
-/// The operations that a word of the language stands for.
-pub(super) fn meant(word: &str) -> impl Iterator<Item = Operation> {
-    Operation::ALL.into_iter().filter(move |operation| {
-        operation.name() == word || (word == "open" && *operation != Operation::Exec)
+/// What a rule's action, mode and override come to in a policy that enforces.
+fn effect(raw: &RawRule) -> Read<Effect> {
+    let action = one_of(&raw.action, "action", ACTIONS)?;
+    if let Some(mode) = raw.mode.as_ref().filter(|_| action != "deny") {
+        let message =
+            format!("\"mode\" is for deny rules: it tries one out; leave it out of one that says {action}");
+        return Err(SourceError::new(mode.at, message).also(raw.action.at, "the action"));
+    }
+    if let Some(overrides) = raw.overrides.as_ref().filter(|_| action != "allow") {
+        let message =
+            format!("\"override\" is for allow rules: it beats deny; leave it out of one that says {action}");
+        return Err(SourceError::new(overrides.at, message).also(raw.action.at, "the action"));
+    }
+    Ok(match action {
+        "audit" => Effect::Audit,
+        "allow" if raw.overrides.as_ref().is_some_and(|overrides| overrides.value) => Effect::Override,
+        "allow" => Effect::Allow,
+        _ => match raw.mode.as_ref().map(mode).transpose()? {
+            Some(Mode::Audit) => Effect::Trial,
+            Some(Mode::Enforce) | None => Effect::Deny,
+        },
     })
+}
+
+/// The operations that a word of the language stands for on this kind of thing.
+pub(super) fn meant(word: &str, kind: Kind) -> impl Iterator<Item = Operation> {
+    let opens = |operation| Operations::OPEN.contains(operation);
+    kind.operations()
+        .iter()
+        .filter(move |operation| operation.name() == word || (word == "open" && opens(*operation)))
+}
+
+/// The same, of which there must be some.
+pub(super) fn of_kind(word: &Text, kind: Kind) -> Read<impl Iterator<Item = Operation>> {
+    let mut found = meant(&word.value, kind).peekable();
+    if found.peek().is_some() {
+        return Ok(found);
+    }
+    let on = match kind {
+        Kind::Files => "files",
+        Kind::Addresses => "addresses",
+        Kind::Hashes => "hashes",
+        Kind::Surface => "the kernel's own surface",
+    };
+    let known: Vec<&str> =
+        OPERATIONS.iter().copied().filter(|known| meant(known, kind).next().is_some()).collect();
+    let message = format!("\"{}\" is no operation on {on}: those are {}", word.value, known.join(", "));
+    Err(SourceError::new(word.at, message))
 }
 
 fn selection(list: &[Text], indexes: &BTreeMap<&str, u16>) -> Read<Vec<u16>> {
@@ -83,7 +149,7 @@ fn selection(list: &[Text], indexes: &BTreeMap<&str, u16>) -> Read<Vec<u16>> {
     Ok(selected)
 }
 
-fn one_of(text: &Text, what: &str, known: &'static [&'static str]) -> Read<&'static str> {
+pub(super) fn one_of(text: &Text, what: &str, known: &'static [&'static str]) -> Read<&'static str> {
     known.iter().copied().find(|known| *known == text.value).ok_or_else(|| {
         let message = format!("unknown {what} \"{}\"{}", text.value, suggest(&text.value, known));
         SourceError::new(text.at, message)
@@ -94,7 +160,7 @@ fn one_of(text: &Text, what: &str, known: &'static [&'static str]) -> Read<&'sta
 pub(super) fn too_many(rule: &Text) -> SourceError {
     let (rules, entries) = (limits::RULES, limits::ENTRIES);
     let message = format!(
-        "rule \"{}\" is more than the kernel's map holds: at most {rules} rules and {entries} paths x workloads in all; split the policy",
+        "rule \"{}\" is more than the kernel's map holds: at most {rules} rules and {entries} paths and trees x workloads in all; split the policy",
         rule.value,
     );
     SourceError::new(rule.at, message)
@@ -107,7 +173,7 @@ fn bad_path(path: &str) -> String {
     } else if path.len() > limits::PATH_BYTES {
         "it is longer than 255 bytes"
     } else if path.len() > 1 && path.ends_with('/') {
-        "leave out the / at the end; a rule is on the one file of that name"
+        "leave out the / at the end; `trees` is for a directory and all below it"
     } else if path.chars().any(char::is_control) {
         "it has a control character"
     } else {

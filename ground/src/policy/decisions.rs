@@ -1,17 +1,42 @@
 //! What a policy decides, for many questions: every place looked up once, the way a device folds its rules into slots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_event::Verdict;
-use aegis_policy::{Operation, Operations, Policy, Rule, Slot, names};
+use aegis_policy::{Effect, Operation, Operations, Policy, Prefix, Rule, Slot, Target, names};
 
-/// A policy whose rules are folded by workload and path.
+use super::things::{Thing, upwards};
+
+/// A policy whose rules are folded by workload and what they are on.
 pub(crate) struct Decisions<'a> {
     pub(crate) policy: Policy<'a>,
     rules: Vec<Rule<'a>>,
-    /// By workload, from index 1, and path.
-    slots: Vec<HashMap<&'a [u8], Slot>>,
+    /// By workload, from index 1.
+    workloads: Vec<Folded<'a>>,
+    /// Ports and protocols of the rules on addresses, by index.
+    nets: HashMap<u32, Net>,
 }
+
+/// The rules of one workload.
+#[derive(Clone, Default)]
+struct Folded<'a> {
+    paths: HashMap<&'a [u8], Slot>,
+    trees: HashMap<&'a [u8], Slot>,
+    hashes: HashMap<[u8; 32], Slot>,
+    /// Indexes of the rules with exactly this prefix.
+    nets: BTreeMap<Prefix, Vec<u32>>,
+    /// How long prefixes are.
+    lengths: BTreeSet<u8>,
+    surface: Slot,
+}
+
+struct Net {
+    ports: Vec<(u16, u16)>,
+    protocols: Vec<u8>,
+}
+
+/// By what a rule decides: its weight, and its index.
+pub(crate) type Winner = Option<(Effect, u32)>;
 
 /// What happens to an access, and by which rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,16 +61,17 @@ impl std::fmt::Display for Answer<'_> {
 impl<'a> Decisions<'a> {
     pub(crate) fn of(policy: Policy<'a>) -> Self {
         let rules: Vec<Rule<'a>> = policy.rules().collect();
-        let mut slots: Vec<HashMap<&'a [u8], Slot>> = vec![HashMap::new(); policy.workloads().count()];
+        let mut workloads = vec![Folded::default(); policy.workloads().count()];
+        let mut nets = HashMap::new();
         for rule in &rules {
             for workload in rule.workloads() {
-                let of = &mut slots[usize::from(workload) - 1];
-                for path in rule.paths() {
-                    of.entry(path.as_bytes()).or_default().add(rule);
-                }
+                workloads[usize::from(workload) - 1].add(rule, policy.mode());
+            }
+            if let Target::Addresses { ports, protocols, .. } = rule.target() {
+                nets.insert(rule.index, Net { ports: ports.collect(), protocols: protocols.collect() });
             }
         }
-        Self { policy, rules, slots }
+        Self { policy, rules, workloads, nets }
     }
 
     /// The rules, in the policy's order.
@@ -53,41 +79,177 @@ impl<'a> Decisions<'a> {
         &self.rules
     }
 
-    /// Every path that a rule speaks of.
-    pub(crate) fn paths(&self) -> BTreeSet<&'a [u8]> {
-        self.slots.iter().flat_map(HashMap::keys).copied().collect()
-    }
-
     /// One operation of the workload with this index; of none when the policy does not cover it.
-    pub(crate) fn one(&self, workload: Option<u16>, path: &[u8], operation: Operation) -> Answer<'a> {
-        workload
-            .and_then(|workload| self.slot(workload, path))
-            .map_or(Answer::ALLOWED, |slot| self.answer(slot, operation))
+    pub(crate) fn one(&self, workload: Option<u16>, thing: &Thing<'_>, operation: Operation) -> Answer<'a> {
+        let winner = workload.and_then(|workload| self.winner(workload, thing, operation));
+        winner.map_or(Answer::ALLOWED, |(effect, index)| Answer {
+            verdict: effect.verdict(),
+            rule: self.rules.get(index as usize).map(|rule| rule.name),
+        })
     }
 
-    /// An access of several operations at once, as an open for reading and writing is one: the strictest answer, and the
-    /// first of equals, as the kernel has it (`probes/bpf/rules.bpf.h`).
-    pub(crate) fn access(&self, workload: Option<u16>, path: &[u8], operations: Operations) -> Answer<'a> {
-        operations.iter().map(|operation| self.one(workload, path, operation)).fold(
+    /// An access of several operations at once, as an open for reading and writing is one, or to several things, as a rename
+    /// is one: the strictest answer, and of equals the first that has a rule, as the kernel has it (`probes/bpf/rules.bpf.h`).
+    pub(crate) fn strictest<'t>(
+        &self,
+        workload: Option<u16>,
+        things: impl Iterator<Item = &'t Thing<'t>>,
+        operations: Operations,
+    ) -> Answer<'a> {
+        let each = things.flat_map(|thing| operations.iter().map(move |operation| (thing, operation)));
+        each.map(|(thing, operation)| self.one(workload, thing, operation)).fold(
             Answer::ALLOWED,
             |best, answer| {
-                if answer.verdict > best.verdict { answer } else { best }
+                let says = answer.verdict == best.verdict && best.rule.is_none();
+                if answer.verdict > best.verdict || says { answer } else { best }
             },
         )
     }
 
-    /// The index of the rule that decides, if one does.
-    pub(crate) fn decider(&self, workload: u16, path: &[u8], operation: Operation) -> Option<u32> {
-        self.slot(workload, path)?.rule(operation)
+    /// By what an operation is decided, if by anything.
+    pub(crate) fn winner(&self, workload: u16, thing: &Thing<'_>, operation: Operation) -> Winner {
+        self.slot(workload, thing).and_then(|slot| slot.winner(operation))
     }
 
-    fn slot(&self, workload: u16, path: &[u8]) -> Option<&Slot> {
-        self.slots.get(usize::from(workload).checked_sub(1)?)?.get(path)
+    /// The same, of rules only that are on exactly this: by its name or digest, not by what is above it.
+    pub(crate) fn exact(&self, workload: u16, thing: &Thing<'_>, operation: Operation) -> Winner {
+        let folded = self.folded(workload)?;
+        match thing {
+            Thing::Path(path) => folded.paths.get(path)?.winner(operation),
+            Thing::Below(tree) => folded.trees.get(tree)?.winner(operation),
+            other => self.winner(workload, other, operation),
+        }
     }
 
-    fn answer(&self, slot: &Slot, operation: Operation) -> Answer<'a> {
-        let rule = slot.rule(operation).and_then(|index| self.rules.get(index as usize));
-        Answer { verdict: slot.verdict(operation, self.policy.mode()), rule: rule.map(|rule| rule.name) }
+    fn folded(&self, workload: u16) -> Option<&Folded<'a>> {
+        self.workloads.get(usize::from(workload).checked_sub(1)?)
+    }
+
+    fn slot(&self, workload: u16, thing: &Thing<'_>) -> Option<Slot> {
+        let folded = self.folded(workload)?;
+        let mut slot = Slot::EMPTY;
+        match thing {
+            Thing::Path(path) => folded.file(path, &mut slot),
+            Thing::Below(tree) => folded.above(tree, &mut slot),
+            Thing::Net { prefix, ports, protocol } => {
+                for index in folded.on(prefix) {
+                    if self.nets.get(&index).is_some_and(|net| net.is_on(ports.0, *protocol)) {
+                        slot.add(&self.rules[index as usize], self.policy.mode());
+                    }
+                }
+            }
+            Thing::Hash(hash) => folded.hashes.get(hash).into_iter().for_each(|other| slot.merge(other)),
+            Thing::Surface => slot = folded.surface,
+        }
+        Some(slot)
+    }
+
+    /// What rules of one of its workloads tell apart.
+    pub(crate) fn things(&self, workload: u16) -> BTreeSet<Thing<'a>> {
+        things(&[(self, Some(workload))])
+    }
+}
+
+/// What two policies tell apart for a workload, or less than two; more than that is no question.
+pub(crate) fn things<'a>(of: &[(&Decisions<'a>, Option<u16>)]) -> BTreeSet<Thing<'a>> {
+    let mut all = BTreeSet::from([Thing::Surface]);
+    let folded: Vec<(&Decisions<'a>, &Folded<'a>)> = of
+        .iter()
+        .filter_map(|(decisions, workload)| Some((*decisions, decisions.folded((*workload)?)?)))
+        .collect();
+    let mut prefixes = BTreeSet::new();
+    for (_, folded) in &folded {
+        all.extend(folded.paths.keys().map(|path| Thing::Path(path)));
+        all.extend(folded.trees.keys().flat_map(|tree| [Thing::Path(tree), Thing::Below(tree)]));
+        all.extend(folded.hashes.keys().map(|hash| Thing::Hash(*hash)));
+        prefixes.extend(folded.nets.keys().copied());
+    }
+    for prefix in prefixes {
+        let on = || {
+            folded.iter().flat_map(|(decisions, folded)| {
+                folded.on(&prefix).into_iter().filter_map(|index| decisions.nets.get(&index))
+            })
+        };
+        // Where a range begins, or another has ended.
+        let mut cuts = BTreeSet::from([0]);
+        cuts.extend(
+            on().flat_map(|net| &net.ports)
+                .flat_map(|(first, last)| [Some(*first), last.checked_add(1)])
+                .flatten(),
+        );
+        let ends = cuts.iter().skip(1).map(|next| next - 1).chain([u16::MAX]);
+        let named: BTreeSet<u8> = on().flat_map(|net| &net.protocols).copied().filter(|of| *of > 0).collect();
+        for (first, last) in cuts.iter().zip(ends) {
+            let net = |protocol| Thing::Net { prefix, ports: (*first, last), protocol };
+            all.extend(named.iter().map(|protocol| net(Some(*protocol))).chain([net(None)]));
+        }
+    }
+    all
+}
+
+impl<'a> Folded<'a> {
+    fn add(&mut self, rule: &Rule<'a>, mode: aegis_policy::Mode) {
+        match rule.target() {
+            Target::Files { paths, trees } => {
+                for path in paths {
+                    self.paths.entry(path.as_bytes()).or_default().add(rule, mode);
+                }
+                for tree in trees {
+                    self.trees.entry(tree.as_bytes()).or_default().add(rule, mode);
+                }
+            }
+            Target::Addresses { prefixes, .. } => {
+                for prefix in prefixes {
+                    self.lengths.insert(prefix.bits);
+                    self.nets.entry(prefix).or_default().push(rule.index);
+                }
+            }
+            Target::Hashes(hashes) => {
+                for hash in hashes {
+                    self.hashes.entry(hash).or_default().add(rule, mode);
+                }
+            }
+            Target::Surface => self.surface.add(rule, mode),
+        }
+    }
+
+    /// What is said of the file of this name.
+    fn file(&self, path: &[u8], slot: &mut Slot) {
+        if let Some(own) = self.paths.get(path) {
+            slot.merge(own);
+        }
+        self.above(path, slot);
+    }
+
+    /// What trees say of this directory and what lies below it.
+    fn above(&self, path: &[u8], slot: &mut Slot) {
+        if self.trees.is_empty() {
+            return;
+        }
+        for tree in upwards(path) {
+            if let Some(of) = self.trees.get(tree) {
+                slot.merge(of);
+            }
+        }
+    }
+
+    /// Indexes of the rules with a prefix that contains this one.
+    fn on(&self, prefix: &Prefix) -> Vec<u32> {
+        let shorter = self.lengths.iter().filter(|bits| **bits <= prefix.bits);
+        let around = shorter.filter_map(|bits| {
+            // The same family: an IPv4 address stays one, whatever is cut off.
+            let around =
+                Prefix { address: Prefix::new(prefix.first(), *bits).address, bits: *bits, ..*prefix };
+            self.nets.get(&around)
+        });
+        around.flatten().copied().collect()
+    }
+}
+
+impl Net {
+    fn is_on(&self, port: u16, protocol: Option<u8>) -> bool {
+        self.ports.iter().any(|(first, last)| (*first..=*last).contains(&port))
+            && self.protocols.iter().any(|of| *of == 0 || Some(*of) == protocol)
     }
 }
 
@@ -130,7 +292,9 @@ mod tests {
         let source = aegis_policy::Source {
             name: "p",
             mode: Mode::Enforce,
-            workloads: patterns.to_vec(),
+            self_protection: true,
+            deadman: None,
+            workloads: patterns.iter().map(|pattern| (*pattern).into()).collect(),
             rules: vec![],
         };
         aegis_policy::compile(&source).expect("good")

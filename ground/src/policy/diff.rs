@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use aegis_event::{Printable, Verdict};
+use aegis_event::Verdict;
 use aegis_policy::Operation;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::decisions::{Answer, Decisions, classes};
+use super::decisions::{Answer, Decisions, classes, things};
+use super::things::Thing;
 use super::{compiled_form, counted, decoded, limits};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::output;
@@ -19,7 +20,7 @@ Examples:
   aegisctl policy diff site.toml site-next.toml
   aegisctl policy diff --json old.policy new.toml
 
-A workload stands for all names that its pattern owns.
+A workload stands for all names that its pattern owns, /srv/* for all below /srv that no rule names.
 Exit codes: 0 no decision changes, 1 some do, 2 wrong use, or a policy that is refused.";
 
 #[derive(clap::Args)]
@@ -38,11 +39,11 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// One path of one class of workloads, and what of it changes.
+/// One thing of one class of workloads, and what of it changes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change<'a> {
     pub(super) workload: &'a str,
-    pub(super) path: &'a [u8],
+    pub(super) thing: Thing<'a>,
     pub(super) operations: Vec<Operation>,
     pub(super) old: Answer<'a>,
     pub(super) new: Answer<'a>,
@@ -79,14 +80,16 @@ pub(super) fn run(args: &Args) -> Outcome {
         let changes: Vec<_> = changes
             .iter()
             .map(|change| {
-                json!({
-                    "workload": change.workload,
-                    "path": Printable(change.path).to_string(),
-                    "operations": change.operations.iter().map(|operation| operation.name()).collect::<Vec<_>>(),
-                    "meaning": change.meaning(),
-                    "old": { "verdict": change.old.verdict.name(), "rule": change.old.rule },
-                    "new": { "verdict": change.new.verdict.name(), "rule": change.new.rule },
-                })
+                let mut fields = change.thing.json();
+                let operations = change.operations.iter().map(|operation| operation.name());
+                let side =
+                    |answer: &Answer<'_>| json!({ "verdict": answer.verdict.name(), "rule": answer.rule });
+                fields.insert("workload".to_owned(), change.workload.into());
+                fields.insert("operations".to_owned(), operations.collect::<Vec<_>>().into());
+                fields.insert("meaning".to_owned(), change.meaning().into());
+                fields.insert("old".to_owned(), side(&change.old));
+                fields.insert("new".to_owned(), side(&change.new));
+                Value::Object(fields)
             })
             .collect();
         let mode = [a.policy.mode().name(), b.policy.mode().name()];
@@ -115,24 +118,23 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(if changes.is_empty() { Status::Good } else { Status::Refused })
 }
 
-/// Every decision that changes, by workload and path; operations that change alike are one change.
+/// Every decision that changes, by workload and thing; operations that change alike are one change. A program's path and its
+/// digest are compared each for itself.
 pub(super) fn changes<'a>(old: &Decisions<'a>, new: &Decisions<'a>) -> Vec<Change<'a>> {
-    let mut paths = old.paths();
-    paths.extend(new.paths());
     let mut changes = Vec::new();
     for class in classes(&old.policy, &new.policy) {
-        for path in &paths {
+        for thing in things(&[(old, class.old), (new, class.new)]) {
             let mut alike: BTreeMap<(Answer<'a>, Answer<'a>), Vec<Operation>> = BTreeMap::new();
-            for operation in Operation::ALL {
-                let answers = (old.one(class.old, path, operation), new.one(class.new, path, operation));
+            for operation in thing.operations().iter() {
+                let answers = (old.one(class.old, &thing, operation), new.one(class.new, &thing, operation));
                 if answers.0 != answers.1 {
                     alike.entry(answers).or_default().push(operation);
                 }
             }
             let mut alike: Vec<_> = alike.into_iter().collect();
-            alike.sort_by_key(|(_, operations)| operations.first().map(|first| first.index()));
+            alike.sort_by_key(|(_, operations)| operations.first().copied());
             for ((before, after), operations) in alike {
-                changes.push(Change { workload: class.pattern, path, operations, old: before, new: after });
+                changes.push(Change { workload: class.pattern, thing, operations, old: before, new: after });
             }
         }
     }
@@ -153,8 +155,8 @@ fn person(changes: &[Change<'_>], most: usize) -> String {
             _ => '~',
         };
         let operations: Vec<&str> = change.operations.iter().map(|operation| operation.name()).collect();
-        let path = Printable(change.path);
-        let _ = writeln!(out, "  {sign} {path} {}: {} -> {}", operations.join(" "), change.old, change.new);
+        let (thing, operations) = (change.thing, operations.join(" "));
+        let _ = writeln!(out, "  {sign} {thing} {operations}: {} -> {}", change.old, change.new);
     }
     if changes.len() > most {
         let _ = writeln!(out, "  and {} more (--all shows them)", changes.len() - most);

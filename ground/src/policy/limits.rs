@@ -36,3 +36,5 @@ pub(crate) const SCRIPTS: usize = 16_384;
 pub(crate) const SCRIPT_ARGUMENTS: usize = 3;
 /// Most files by device and inode that `learn` tells apart.
 pub(crate) const LEARNED_FILES: usize = 4 * LEARNED;
+/// Most addresses that `learn` tells apart: as many as a rule can name.
+pub(crate) const LEARNED_ADDRESSES: usize = aegis_policy::limits::PREFIXES;

@@ -13,16 +13,19 @@ mod new;
 mod place;
 mod render;
 mod resolve;
+mod room;
 mod simulate;
 mod source;
+mod target;
 mod template;
 #[cfg(test)]
 mod tests;
+mod things;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aegis_policy::{Operation, Policy, limits as bounds};
+use aegis_policy::{Policy, limits as bounds};
 use clap::Subcommand;
 
 pub(crate) use resolve::PolicySource;
@@ -88,11 +91,6 @@ pub(crate) fn run(command: Command) -> Outcome {
     }
 }
 
-/// clap's parser of an operation.
-fn operation(text: &str) -> Result<Operation, String> {
-    Operation::from_name(text).ok_or_else(|| "open-read, open-write or exec is needed".to_owned())
-}
-
 /// A policy source and what it compiles to.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -150,7 +148,10 @@ fn compiled(sources: &Sources, source: PolicySource) -> Result<(String, PolicySo
     let top = |message: String| SourceError::new(At::default(), message);
     let bytes = source.compile().map_err(|error| {
         let most = bounds::ENTRIES;
-        top(format!("{error} (split it; at most {most} paths x workloads and {} rules)", bounds::RULES))
+        top(format!(
+            "{error} (split it; at most {most} paths and trees x workloads and {} rules)",
+            bounds::RULES
+        ))
     })?;
     let text = if source.composed { render::render(&source, sources) } else { sources.0[0].text.clone() };
     if text.len() > bounds::SOURCE_BYTES {
@@ -166,7 +167,7 @@ fn compiled(sources: &Sources, source: PolicySource) -> Result<(String, PolicySo
 fn compiled_form(file: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = files::read(file, bounds::POLICY_BYTES)?;
     // A compiled policy begins with its format number, which no TOML can begin with.
-    if bytes.first() == Some(&1) {
+    if matches!(bytes.first(), Some(1 | 2)) {
         return Ok(bytes);
     }
     if bytes.len() > bounds::SOURCE_BYTES {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use aegis_policy::Deadman;
+
 use super::limits;
 use super::place::{At, Sources};
 use super::resolve::PolicySource;
-use super::source::Text;
+use super::source::{RawWorkload, Text};
 
 /// The policy as one source, without includes and templates. It says of every rule where it comes from, by names that are
 /// the same wherever the policy's directory lies.
@@ -21,8 +23,17 @@ fn write_resolved(out: &mut String, policy: &PolicySource, sources: &Sources) ->
     let place = |at: At| format!("{}:{}", sources.file(at).inside, sources.line(at));
     writeln!(out, "# Resolved by aegisctl {} from {}.", env!("CARGO_PKG_VERSION"), files.join(", "))?;
     writeln!(out, "schema = 1\nname = {}\nmode = {}", quoted(&policy.name), quoted(policy.mode.name()))?;
-    for workload in &policy.workloads {
-        writeln!(out, "\n# {}\n[[workload]]\nname = {}", place(workload.at), quoted(&workload.value))?;
+    if !policy.self_protection {
+        writeln!(out, "self-protection = false")?;
+    }
+    if let Some(Deadman { denials, seconds }) = policy.deadman {
+        writeln!(out, "\n[deadman]\ndenials = {denials}\nseconds = {seconds}")?;
+    }
+    for RawWorkload { name, rate } in &policy.workloads {
+        writeln!(out, "\n# {}\n[[workload]]\nname = {}", place(name.at), quoted(&name.value))?;
+        if let Some(rate) = rate {
+            writeln!(out, "rate = {rate}")?;
+        }
     }
     for rule in &policy.rules {
         let used = rule.used.map_or(String::new(), |at| format!(", used at {}", place(at)));
@@ -31,8 +42,17 @@ fn write_resolved(out: &mut String, policy: &PolicySource, sources: &Sources) ->
         if let Some(workloads) = &raw.workloads {
             writeln!(out, "workloads = {}", list(workloads))?;
         }
-        writeln!(out, "action = {}", quoted(rule.action.name()))?;
-        writeln!(out, "operations = {}\npaths = {}", list(&raw.operations), list(&raw.paths))?;
+        writeln!(out, "action = {}", quoted(rule.effect.action().name()))?;
+        if let Some(mode) = &raw.mode {
+            writeln!(out, "mode = {}", quoted(&mode.value))?;
+        }
+        if let Some(overrides) = &raw.overrides {
+            writeln!(out, "override = {}", overrides.value)?;
+        }
+        writeln!(out, "operations = {}", list(&raw.operations))?;
+        for (key, items) in raw.targets().iter().filter(|(_, items)| !items.is_empty()) {
+            writeln!(out, "{key} = {}", list(items))?;
+        }
         if !raw.tags.is_empty() {
             writeln!(out, "tags = {}", list(&raw.tags))?;
         }

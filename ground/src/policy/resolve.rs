@@ -6,12 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
-use aegis_policy::{Action, Mode, Operations, PolicyError, Source, SourceRule, limits, names};
+use aegis_policy::{
+    Deadman, Effect, Mode, Operations, PolicyError, Source, SourceRule, SourceWorkload, limits, names,
+};
 
 use super::check::{self, bad_rule_name, policy_name, too_many};
 use super::limits as bounds;
 use super::place::{At, Placed, SourceError, SourceFile, Sources};
-use super::source::{Item, RawRule, Read, Template, Text, Unit, Use, read, suggest};
+use super::room::Room;
+use super::source::{Item, RawRule, RawWorkload, Read, Template, Text, Unit, Use, read, suggest};
+use super::target::On;
 use super::template::fill;
 use crate::files;
 use crate::outcome::Failure;
@@ -21,7 +25,9 @@ use crate::outcome::Failure;
 pub(crate) struct PolicySource {
     pub(crate) name: String,
     pub(crate) mode: Mode,
-    pub(crate) workloads: Vec<Placed<String>>,
+    pub(crate) self_protection: bool,
+    pub(crate) deadman: Option<Deadman>,
+    pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
     /// Templates that the policy's own file has and nothing uses.
     pub(crate) unused_templates: Vec<Text>,
@@ -40,10 +46,13 @@ pub(crate) struct RuleSource {
     pub(crate) raw: RawRule,
     /// Where the template was used that it comes from.
     pub(crate) used: Option<At>,
-    pub(crate) action: Action,
+    /// In mode enforce.
+    pub(crate) effect: Effect,
+    /// Those that its words stand for, and what a denial implies.
     pub(crate) operations: Operations,
     /// Indexes into the workloads, from 1, ascending.
     pub(crate) workloads: Vec<u16>,
+    pub(crate) on: On,
 }
 
 impl RuleSource {
@@ -65,20 +74,26 @@ impl PolicySource {
         aegis_policy::compile(&Source {
             name: &self.name,
             mode: self.mode,
-            workloads: self.workloads.iter().map(|workload| workload.value.as_str()).collect(),
+            self_protection: self.self_protection,
+            deadman: self.deadman,
+            workloads: self.workloads.iter().map(borrow_workload).collect(),
             rules: self.rules.iter().map(RuleSource::borrow).collect(),
         })
     }
+}
+
+fn borrow_workload(workload: &RawWorkload) -> SourceWorkload<'_> {
+    SourceWorkload { pattern: &workload.name.value, rate: workload.rate }
 }
 
 impl RuleSource {
     fn borrow(&self) -> SourceRule<'_> {
         SourceRule {
             name: self.name(),
-            action: self.action,
+            effect: self.effect,
             operations: self.operations,
             workloads: self.workloads.clone(),
-            paths: self.raw.paths.iter().map(|path| path.value.as_str()).collect(),
+            target: self.on.source(&self.raw),
             tags: self.raw.tags.iter().map(|tag| tag.value.as_str()).collect(),
         }
     }
@@ -125,11 +140,18 @@ impl Reading {
     /// Reads a file's text, and then what it includes. `open` are the files that this one is being included by.
     fn file(&mut self, index: usize, open: &mut Vec<usize>) -> Read<()> {
         let unit = read(index, &self.sources.0[index].text)?;
-        if let (true, Some(text)) = (index > 0, unit.name.as_ref().or(unit.mode.as_ref())) {
-            let what = if unit.name.is_some() { "name" } else { "mode" };
+        let own = [
+            ("name", unit.name.as_ref().map(|text| text.at)),
+            ("mode", unit.mode.as_ref().map(|text| text.at)),
+            ("self-protection", unit.self_protection.as_ref().map(|truth| truth.at)),
+            ("deadman", unit.deadman.as_ref().map(|deadman| deadman.at)),
+        ];
+        if let Some((what, at)) =
+            own.into_iter().filter(|_| index > 0).find_map(|(what, at)| Some((what, at?)))
+        {
             let message =
                 format!("\"{what}\" is the policy's own to say, not a file's that it includes; leave it out");
-            return Err(SourceError::new(text.at, message));
+            return Err(SourceError::new(at, message));
         }
         open.push(index);
         let includes = unit.includes.clone();
@@ -269,6 +291,8 @@ impl Reading {
         Ok(PolicySource {
             name,
             mode,
+            self_protection: root.self_protection.as_ref().is_none_or(|truth| truth.value),
+            deadman: root.deadman.as_ref().map(|deadman| deadman.value),
             rules: self.rules(rules, &workloads)?,
             workloads,
             unused_templates: if fragment { Vec::new() } else { unused(root) },
@@ -285,13 +309,14 @@ impl Reading {
         })
     }
 
-    fn workload(&self, name: &Text, before: &mut Vec<Text>) -> Read<()> {
+    fn workload(&self, workload: &RawWorkload, before: &mut Vec<RawWorkload>) -> Read<()> {
+        let name = &workload.name;
         if !names::is_workload_pattern(&name.value) {
             let most = limits::WORKLOAD_BYTES;
             let rule = format!("1 to {most} of A-Z, a-z, 0-9, ., _, -, with at most one * at the end");
             return Err(SourceError::new(name.at, format!("bad workload name \"{}\": {rule}", name.value)));
         }
-        if let Some(first) = before.iter().find(|other| other.value == name.value) {
+        if let Some(first) = before.iter().map(|other| &other.name).find(|other| other.value == name.value) {
             let message =
                 format!("workload \"{}\" is declared twice ({})", name.value, self.first(first, name.at));
             return Err(SourceError::new(name.at, message).also(first.at, "first here"));
@@ -299,7 +324,7 @@ impl Reading {
         if before.len() == limits::WORKLOADS {
             return Err(SourceError::new(name.at, format!("more than {} workloads", limits::WORKLOADS)));
         }
-        before.push(name.clone());
+        before.push(workload.clone());
         Ok(())
     }
 
@@ -333,11 +358,11 @@ impl Reading {
         Ok(templates)
     }
 
-    fn rules(&self, rules: Vec<(RawRule, Option<At>)>, workloads: &[Text]) -> Read<Vec<RuleSource>> {
+    fn rules(&self, rules: Vec<(RawRule, Option<At>)>, workloads: &[RawWorkload]) -> Read<Vec<RuleSource>> {
         let indexes: BTreeMap<&str, u16> =
-            (1..).zip(workloads).map(|(index, workload)| (workload.value.as_str(), index)).collect();
+            (1..).zip(workloads).map(|(index, workload)| (workload.name.value.as_str(), index)).collect();
         let mut first: BTreeMap<String, Text> = BTreeMap::new();
-        let mut entries = 0;
+        let mut room = Room::default();
         let mut checked = Vec::with_capacity(rules.len());
         for (raw, used) in rules {
             let from_template = |error: SourceError| match used {
@@ -352,12 +377,10 @@ impl Reading {
                 let error = from_template(SourceError::new(name.at, message));
                 return Err(error.also(first.at, "first here"));
             }
-            entries += rule.raw.paths.len() * rule.workloads.len();
-            if entries > limits::ENTRIES {
-                return Err(from_template(too_many(&name)));
-            }
+            room.take(&rule).map_err(from_template)?;
             checked.push(rule);
         }
+        super::room::crowded(&checked, workloads)?;
         Ok(checked)
     }
 }
@@ -384,13 +407,12 @@ fn template<'t>(templates: &BTreeMap<&str, &'t Template>, r#use: &Use) -> Read<&
 
 /// What the lists of a rule that a template made take, in items of up to 64 bytes.
 fn weight(rule: &RawRule) -> usize {
-    let lists = rule.workloads.iter().flatten().chain(&rule.operations).chain(&rule.paths).chain(&rule.tags);
-    lists.map(|item| 1 + item.value.len() / 64).sum()
+    rule.items().map(|item| 1 + item.value.len() / 64).sum()
 }
 
 /// A file that is only included may name workloads that are declared elsewhere, and applies to ones it does not know.
-fn invent_workloads(rules: &[(RawRule, Option<At>)], workloads: &mut Vec<Text>) {
-    let mut known: BTreeSet<String> = workloads.iter().map(|workload| workload.value.clone()).collect();
+fn invent_workloads(rules: &[(RawRule, Option<At>)], workloads: &mut Vec<RawWorkload>) {
+    let mut known: BTreeSet<String> = workloads.iter().map(|workload| workload.name.value.clone()).collect();
     let named = rules.iter().flat_map(|(rule, _)| rule.workloads.iter().flatten());
     let all = Placed { at: At::default(), value: "*".to_owned() };
     for workload in named.chain([&all]) {
@@ -398,7 +420,7 @@ fn invent_workloads(rules: &[(RawRule, Option<At>)], workloads: &mut Vec<Text>) 
             && workloads.len() < limits::WORKLOADS
             && known.insert(workload.value.clone())
         {
-            workloads.push(workload.clone());
+            workloads.push(RawWorkload { name: workload.clone(), rate: None });
         }
     }
 }

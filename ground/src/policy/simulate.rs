@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use aegis_event::{Printable, Verdict};
-use aegis_policy::{Operation, Operations};
+use aegis_policy::{Operation, Operations, Prefix};
 use serde_json::{Value, json};
 
 use super::decisions::{Answer, Decisions};
+use super::things::Thing;
 use super::{compiled_form, counted, decoded, limits};
-use crate::export::{Access, EventArgs, Extent, Way, read_accesses};
+use crate::export::{Access, EventArgs, Extent, What, read_accesses};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::output;
 
@@ -43,15 +44,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What of a recorded access a policy decides on; none for an open that neither reads nor writes.
-pub(super) fn operations(way: Way) -> Option<Operations> {
-    match way {
-        Way::Exec => Some(Operations::default().with(Operation::Exec)),
-        // OPEN_FMODE, include/linux/fs.h: 0 reads, 1 writes, 2 does both, 3 neither.
-        Way::Open(flags) => Operations::from_bits(((flags & 3) + 1) as u8 & 3),
-    }
-}
-
 /// What happened, by whichever rule: kept beyond the event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Was {
@@ -62,7 +54,7 @@ struct Was {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     workload: Vec<u8>,
-    operations: u8,
+    operations: Operations,
     old: Was,
     new: Was,
 }
@@ -70,8 +62,8 @@ struct Group {
 #[derive(Debug, Default)]
 struct Seen {
     count: u64,
-    /// Path and sequence.
-    examples: Vec<(Vec<u8>, u64)>,
+    /// What was accessed, for a person, and sequence.
+    examples: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -151,17 +143,29 @@ impl std::fmt::Display for Was {
 
 impl Tally<'_> {
     fn take(&mut self, access: &Access<'_>) {
-        let Some(operations) = operations(access.way) else { return };
-        if access.file.truncated {
-            self.partial += 1;
-            return;
-        }
+        let (things, operations) = match access.what {
+            What::File { file, to, .. } if file.truncated || to.is_some_and(|to| to.truncated) => {
+                self.partial += 1;
+                return;
+            }
+            What::File { file, to, operations } => {
+                ([Some(Thing::Path(file.path)), to.map(|to| Thing::Path(to.path))], operations)
+            }
+            What::Address { family, address, port, protocol, operation } => {
+                let Some(prefix) = Prefix::of(family, address) else { return };
+                let net = Thing::Net { prefix, ports: (port, port), protocol: Some(protocol) };
+                ([Some(net), None], Operations::only(operation))
+            }
+            What::Surface(operation) => ([Some(Thing::Surface), None], Operations::only(operation)),
+        };
+        let things = || things.iter().flatten();
         self.accesses += 1;
-        let path = access.file.path;
         let index = self.new.policy.match_workload(access.workload);
-        let new = self.new.access(index, path, operations);
+        let new = self.new.strictest(index, things(), operations);
         let old = match self.old {
-            Some(old) => Was::of(old.access(old.policy.match_workload(access.workload), path, operations)),
+            Some(old) => {
+                Was::of(old.strictest(old.policy.match_workload(access.workload), things(), operations))
+            }
             None => Was { verdict: access.verdict, rule: Printable(access.rule).to_string() },
         };
         if let Some(counts) = new.rule.and_then(|rule| self.rules.get_mut(rule)) {
@@ -178,15 +182,9 @@ impl Tally<'_> {
             workload.changed += u64::from(changed);
         }
         if changed {
-            self.change(
-                access,
-                Group {
-                    workload: access.workload.to_vec(),
-                    operations: operations.bits(),
-                    old,
-                    new: Was::of(new),
-                },
-            );
+            let names: Vec<String> = things().map(ToString::to_string).collect();
+            let group = Group { workload: access.workload.to_vec(), operations, old, new: Was::of(new) };
+            self.change(&names.join(" -> "), access.sequence, group);
         }
     }
 
@@ -197,17 +195,15 @@ impl Tally<'_> {
         self.workloads.get_mut(name)
     }
 
-    fn change(&mut self, access: &Access<'_>, group: Group) {
+    fn change(&mut self, what: &str, sequence: u64, group: Group) {
         if !self.groups.contains_key(&group) && self.groups.len() >= limits::GROUPS {
             self.others += 1;
             return;
         }
         let seen = self.groups.entry(group).or_default();
         seen.count += 1;
-        if seen.examples.len() < limits::EXAMPLES
-            && !seen.examples.iter().any(|(path, _)| path == access.file.path)
-        {
-            seen.examples.push((access.file.path.to_vec(), access.sequence));
+        if seen.examples.len() < limits::EXAMPLES && !seen.examples.iter().any(|(other, _)| other == what) {
+            seen.examples.push((what.to_owned(), sequence));
         }
     }
 
@@ -237,7 +233,11 @@ impl Tally<'_> {
             let examples: Vec<Value> = seen
                 .examples
                 .iter()
-                .map(|(path, sequence)| json!({ "path": Printable(path).to_string(), "sequence": sequence }))
+                .map(|(what, sequence)| {
+                    let key =
+                        if group.operations.without(Operations::FILE).is_empty() { "path" } else { "what" };
+                    json!({ key: what, "sequence": sequence })
+                })
                 .collect();
             json!({
                 "workload": Printable(&group.workload).to_string(),
@@ -283,7 +283,7 @@ impl Tally<'_> {
         writeln!(out, "policy {}, mode {}, against {base}", policy.name(), policy.mode().name())?;
         writeln!(
             out,
-            "{} of {}, of which {} are opens and executions by {}",
+            "{} of {}, of which {} are accesses that rules can decide, by {}",
             counted(extent.events as usize, "event"),
             counted(extent.devices, "device"),
             self.accesses,
@@ -319,8 +319,8 @@ impl Tally<'_> {
                 group.new,
                 counted(seen.count as usize, "time")
             )?;
-            for (path, sequence) in &seen.examples {
-                writeln!(out, "      {} (sequence {sequence})", Printable(path))?;
+            for (what, sequence) in &seen.examples {
+                writeln!(out, "      {what} (sequence {sequence})")?;
             }
         }
         let hidden = self.groups.len().saturating_sub(limits::CHANGES);
@@ -349,25 +349,6 @@ impl Tally<'_> {
     }
 }
 
-fn names(operations: u8) -> Vec<&'static str> {
-    Operations::from_bits(operations).map_or(Vec::new(), |set| set.iter().map(Operation::name).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Way, names, operations};
-
-    #[test]
-    fn flags_of_an_open_are_what_it_does() {
-        for (way, expected) in [
-            (Way::Open(0), &["open-read"][..]),
-            (Way::Open(0o1), &["open-write"]),
-            (Way::Open(0o102), &["open-read", "open-write"]),
-            (Way::Open(0o3), &[]),
-            (Way::Exec, &["exec"]),
-        ] {
-            let found = operations(way).map_or(Vec::new(), |set| names(set.bits()));
-            assert_eq!(found, expected, "{way:?}");
-        }
-    }
+fn names(operations: Operations) -> Vec<&'static str> {
+    operations.iter().map(Operation::name).collect()
 }

@@ -3,8 +3,10 @@
 //! Every value knows its place. The tables of keys below are the language; `docs/formats/policy.md` explains it. What the
 //! values mean is [`super::resolve`]'s to say, when all files are read and the templates are filled in.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use aegis_policy::Deadman;
+use aegis_policy::limits::DEADMAN_SECONDS;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -12,9 +14,35 @@ use super::limits;
 use super::place::{At, Placed, SourceError};
 
 const SCHEMA: &str = "1";
-const FILE_KEYS: &[&str] = &["schema", "name", "mode", "include", "workload", "rule", "template", "use"];
-const WORKLOAD_KEYS: &[&str] = &["name"];
-pub(crate) const RULE_KEYS: &[&str] = &["name", "workloads", "action", "operations", "paths", "tags"];
+const FILE_KEYS: &[&str] = &[
+    "schema",
+    "name",
+    "mode",
+    "self-protection",
+    "deadman",
+    "include",
+    "workload",
+    "rule",
+    "template",
+    "use",
+];
+const DEADMAN_KEYS: &[&str] = &["denials", "seconds"];
+const WORKLOAD_KEYS: &[&str] = &["name", "rate"];
+pub(crate) const RULE_KEYS: &[&str] = &[
+    "name",
+    "workloads",
+    "action",
+    "mode",
+    "override",
+    "operations",
+    "paths",
+    "trees",
+    "addresses",
+    "ports",
+    "protocols",
+    "hashes",
+    "tags",
+];
 const TEMPLATE_KEYS: &[&str] = &["name", "parameters", "rule"];
 const USE_KEYS: &[&str] = &["template", "with"];
 
@@ -24,11 +52,13 @@ pub(super) type Text = Placed<String>;
 /// One file as it is written; nothing in it is judged but its shape.
 #[derive(Debug)]
 pub(super) struct Unit {
-    /// Of the policy itself; a file that is only included has neither.
+    /// Of the policy itself; a file that is only included has none of these four.
     pub(super) name: Option<Text>,
     pub(super) mode: Option<Text>,
+    pub(super) self_protection: Option<Placed<bool>>,
+    pub(super) deadman: Option<Placed<Deadman>>,
     pub(super) includes: Vec<Text>,
-    pub(super) workloads: Vec<Text>,
+    pub(super) workloads: Vec<RawWorkload>,
     pub(super) templates: Vec<Template>,
     /// Rules and uses of templates, in the order of the text.
     pub(super) items: Vec<Item>,
@@ -40,7 +70,15 @@ pub(super) enum Item {
     Use(Use),
 }
 
-/// A rule in words.
+/// A workload in words.
+#[derive(Clone, Debug)]
+pub(crate) struct RawWorkload {
+    pub(crate) name: Text,
+    /// Events a second.
+    pub(crate) rate: Option<u32>,
+}
+
+/// A rule in words. No list in it is empty that was written; one that is not there is.
 #[derive(Clone, Debug)]
 pub(crate) struct RawRule {
     /// Its header.
@@ -48,9 +86,38 @@ pub(crate) struct RawRule {
     pub(crate) name: Text,
     pub(crate) workloads: Option<Vec<Text>>,
     pub(crate) action: Text,
+    pub(crate) mode: Option<Text>,
+    pub(crate) overrides: Option<Placed<bool>>,
     pub(crate) operations: Vec<Text>,
     pub(crate) paths: Vec<Text>,
+    pub(crate) trees: Vec<Text>,
+    pub(crate) addresses: Vec<Text>,
+    /// Numbers, and ranges of them.
+    pub(crate) ports: Vec<Text>,
+    /// Numbers and names.
+    pub(crate) protocols: Vec<Text>,
+    pub(crate) hashes: Vec<Text>,
     pub(crate) tags: Vec<Text>,
+}
+
+impl RawRule {
+    /// Every list that says what the rule is on.
+    pub(crate) fn targets(&self) -> [(&'static str, &[Text]); 6] {
+        [
+            ("paths", &self.paths),
+            ("trees", &self.trees),
+            ("addresses", &self.addresses),
+            ("ports", &self.ports),
+            ("protocols", &self.protocols),
+            ("hashes", &self.hashes),
+        ]
+    }
+
+    /// Every item of every list.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Text> {
+        let targets = self.targets().into_iter().flat_map(|(_, list)| list);
+        self.workloads.iter().flatten().chain(&self.operations).chain(targets).chain(&self.tags)
+    }
 }
 
 /// Rules with gaps, `${name}`, that each use fills.
@@ -120,7 +187,9 @@ impl Reader {
         let mut workloads = Vec::new();
         for entry in self.tables(&table, "workload")? {
             entry.only(WORKLOAD_KEYS)?;
-            workloads.push(self.string(entry.required("name")?)?);
+            let name = self.string(entry.required("name")?)?;
+            let rate = entry.optional("rate").map(|value| self.number(value, 1..=u32::MAX)).transpose()?;
+            workloads.push(RawWorkload { name, rate });
         }
         let mut templates = Vec::new();
         for entry in self.tables(&table, "template")? {
@@ -134,18 +203,49 @@ impl Reader {
             items.push(Item::Use(self.r#use(&entry)?));
         }
         items.sort_by_key(Item::at);
-        Ok(Unit { name: text("name")?, mode: text("mode")?, includes, workloads, templates, items })
+        Ok(Unit {
+            name: text("name")?,
+            mode: text("mode")?,
+            self_protection: table
+                .optional("self-protection")
+                .map(|value| self.boolean(value))
+                .transpose()?,
+            deadman: table.optional("deadman").map(|value| self.deadman(value)).transpose()?,
+            includes,
+            workloads,
+            templates,
+            items,
+        })
+    }
+
+    fn deadman(&self, value: &Value<'_>) -> Read<Placed<Deadman>> {
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(self.wrong_type(value, "a table", value.get_ref()));
+        };
+        let table = Fields { reader: self, table, span: value.span(), what: "deadman" };
+        table.only(DEADMAN_KEYS)?;
+        let denials = self.number(table.required("denials")?, 1..=u32::MAX)?;
+        let seconds = self.number(table.required("seconds")?, 1..=DEADMAN_SECONDS)?;
+        Ok(Placed { at: self.at(&value.span()), value: Deadman { denials, seconds } })
     }
 
     fn rule(&self, table: &Fields<'_>) -> Read<RawRule> {
         table.only(RULE_KEYS)?;
+        let list = |key| table.optional(key).map_or(Ok(Vec::new()), |list| self.list_of_strings(list));
         Ok(RawRule {
             at: self.at(&table.span),
             name: self.string(table.required("name")?)?,
             workloads: table.optional("workloads").map(|list| self.list_of_strings(list)).transpose()?,
             action: self.string(table.required("action")?)?,
+            mode: table.optional("mode").map(|value| self.string(value)).transpose()?,
+            overrides: table.optional("override").map(|value| self.boolean(value)).transpose()?,
             operations: self.list_of_strings(table.required("operations")?)?,
-            paths: self.list_of_strings(table.required("paths")?)?,
+            paths: list("paths")?,
+            trees: list("trees")?,
+            addresses: list("addresses")?,
+            ports: self.list_of_numbers(table.optional("ports"))?,
+            protocols: self.list_of_numbers(table.optional("protocols"))?,
+            hashes: list("hashes")?,
             tags: table.optional("tags").map_or(Ok(Vec::new()), |list| self.strings(list))?,
         })
     }
@@ -215,6 +315,45 @@ impl Reader {
         match value.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| self.string(item)).collect(),
             other => Err(self.wrong_type(value, "a list", other)),
+        }
+    }
+
+    /// A list of strings and of numbers, which become the strings that they are written as; not empty.
+    pub(super) fn list_of_numbers(&self, list: Option<&Value<'_>>) -> Read<Vec<Text>> {
+        let Some(list) = list else { return Ok(Vec::new()) };
+        let DeValue::Array(items) = list.get_ref() else {
+            return Err(self.wrong_type(list, "a list", list.get_ref()));
+        };
+        if items.is_empty() {
+            return Err(self.error(&list.span(), "the list is empty"));
+        }
+        let item = |item: &Value<'_>| match item.get_ref() {
+            DeValue::Integer(_) => {
+                let value = self.number(item, 0..=u32::from(u16::MAX))?.to_string();
+                Ok(Placed { at: self.at(&item.span()), value })
+            }
+            DeValue::String(_) => self.string(item),
+            other => Err(self.wrong_type(item, "a number or a string", other)),
+        };
+        items.iter().map(item).collect()
+    }
+
+    /// A whole number of this range.
+    fn number(&self, value: &Value<'_>, range: RangeInclusive<u32>) -> Read<u32> {
+        let DeValue::Integer(number) = value.get_ref() else {
+            return Err(self.wrong_type(value, "a number", value.get_ref()));
+        };
+        let found = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        found.filter(|number| range.contains(number)).ok_or_else(|| {
+            let message = format!("a number from {} to {} is needed here", range.start(), range.end());
+            self.error(&value.span(), message)
+        })
+    }
+
+    fn boolean(&self, value: &Value<'_>) -> Read<Placed<bool>> {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Ok(Placed { at: self.at(&value.span()), value: *truth }),
+            other => Err(self.wrong_type(value, "true or false", other)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Templates: rules with gaps, `${name}`, and how a use fills them.
 //!
-//! A gap in a name or an action takes one string. An item of a list becomes one item for every combination of what its gaps
+//! A gap in a name, an action or a mode takes one string. An item of a list becomes one item for every combination of what its gaps
 //! take, in order, so that `"${home}/.ssh/${key}"` with two homes and three keys is six paths. `$${` is a plain `${`.
 
 use std::collections::BTreeMap;
@@ -56,8 +56,7 @@ pub(super) fn unused_parameters(template: &Template) -> impl Iterator<Item = &Te
 }
 
 fn texts(rule: &RawRule) -> impl Iterator<Item = &Text> {
-    let lists = rule.workloads.iter().flatten().chain(&rule.operations).chain(&rule.paths).chain(&rule.tags);
-    [&rule.name, &rule.action].into_iter().chain(lists)
+    [&rule.name, &rule.action].into_iter().chain(&rule.mode).chain(rule.items())
 }
 
 /// The rules that a use makes, one at a time: whoever takes them stops when they are too many.
@@ -113,8 +112,15 @@ impl Filling<'_> {
             name: self.one(&rule.name)?,
             workloads: rule.workloads.as_ref().map(|list| self.list(list)).transpose()?,
             action: self.one(&rule.action)?,
+            mode: rule.mode.as_ref().map(|mode| self.one(mode)).transpose()?,
+            overrides: rule.overrides.clone(),
             operations: self.list(&rule.operations)?,
             paths: self.list(&rule.paths)?,
+            trees: self.list(&rule.trees)?,
+            addresses: self.list(&rule.addresses)?,
+            ports: self.list(&rule.ports)?,
+            protocols: self.list(&rule.protocols)?,
+            hashes: self.list(&rule.hashes)?,
             tags: self.list(&rule.tags)?,
         })
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use aegis_cose::{KeyPair, Seed};
 use aegis_event::{
-    Accounts, Body, Cause, Decision, Event, File, Gap, GapCause, Kind, Level, Mode, ModeReason, Process,
-    Subject, Verdict,
+    Accounts, Basis, Body, Call, Cause, Decision, Endpoint, Event, File, Gap, GapCause, Hook, Kind, Level,
+    Match, Mode, ModeReason, Operation, Place, Privileges, Process, Subject, Verdict,
 };
 use aegis_export::{
     Created, Exporter, Fault, Frame, Frames, Hash, Id, Request, first_head, limits, next_head,
@@ -170,13 +170,105 @@ fn file(path: &[u8], inode: u64) -> File<'_> {
 }
 
 fn decision(verdict: Verdict, rule: &[u8]) -> Decision<'_> {
-    Decision { verdict, policy: 4, rule, glass_broken: false }
+    Decision { verdict, rule, ..Decision::allowed(4) }
 }
 
 /// Path, program name and arguments as somebody would choose them who wants to break what reads them.
 pub(crate) const HOSTILE_PATH: &[u8] =
     b"/tmp/<script>alert(1)</script>&\"'\\\t\n\r\x1b[31m\xff\xfe\xe2\x80\xae/]]>'); DROP TABLE events;--";
 pub(crate) const HOSTILE_COMM: &[u8] = b"\"',<b>\n\\N\t\x7f\xc3";
+
+/// What probes see since ABI 4: every kind, by rules that match in every way.
+fn of_abi_4() -> Vec<Body<'static>> {
+    let of = |verdict, operation, hook, matched| {
+        let basis =
+            Basis { operation, hook, matched, device: 8 << 20 | 1, inode: u64::MAX, policy_hash: [0xab; 8] };
+        Decision { basis: Some(basis), ..decision(verdict, b"keep") }
+    };
+    let denied = |operation, hook, matched| of(Verdict::Denied, operation, hook, matched);
+    let file = || file(b"/srv/keep/a", 11);
+    let end = |family, address| Endpoint { family, socket_type: 1, protocol: 6, port: 8080, address };
+    let (v4, v6) = (end(2, &[10, 0, 0, 1]), end(10, &[0xfe; 16]));
+    let netlink = Endpoint { port: 0, ..end(16, &[]) };
+    let made = Endpoint { port: 0, address: &[], ..v4 };
+    let call = |number, target, text| Call { number, target, text };
+    let change = Operation::Change;
+    let removed = denied(change, Hook::InodeUnlink, Match::Object);
+    let fallen = Decision { deadman: true, ..of(Verdict::Audited, change, Hook::InodeRename, Match::Name) };
+    let surface = |operation, hook| denied(operation, hook, Match::Surface);
+    vec![
+        Body::Open {
+            file: file(),
+            flags: 0,
+            decision: of(Verdict::Allowed, Operation::OpenRead, Hook::FileOpen, Match::Node),
+        },
+        Body::ExecCheck { file: file(), decision: denied(Operation::Exec, Hook::MmapFile, Match::Hash) },
+        Body::Create {
+            file: file(),
+            mode: 0o100_600,
+            decision: denied(change, Hook::InodeCreate, Match::Tree),
+        },
+        Body::Unlink { file: file(), decision: removed },
+        Body::Rename { file: file(), to: b"/srv/keep/\xff", to_truncated: false, decision: fallen },
+        Body::Link { file: file(), to: b"b", to_truncated: true, decision: Decision::allowed(4) },
+        Body::SetAttr { file: file(), valid: 0x40, decision: Decision::allowed(4) },
+        Body::SetAttr {
+            file: file(),
+            valid: 0x48,
+            decision: denied(Operation::OpenWrite, Hook::InodeSetattr, Match::Limit),
+        },
+        Body::Socket { endpoint: made, decision: Decision::allowed(4) },
+        Body::Socket { endpoint: netlink, decision: Decision::allowed(4) },
+        Body::Bind { endpoint: v6, decision: denied(Operation::Bind, Hook::SocketBind, Match::Net) },
+        Body::Bind { endpoint: netlink, decision: Decision::allowed(4) },
+        Body::Listen { endpoint: v4, decision: Decision::allowed(4) },
+        Body::Accept { endpoint: v6, decision: Decision::allowed(4) },
+        Body::UnixConnect {
+            file: file(),
+            decision: denied(Operation::UnixConnect, Hook::UnixStreamConnect, Match::Object),
+        },
+        Body::Ptrace { call: call(2, 1, b""), decision: surface(Operation::Ptrace, Hook::PtraceAccessCheck) },
+        Body::Ptrace { call: call(2, 0, b""), decision: Decision::allowed(4) },
+        Body::Module {
+            call: call(2, 0, b"evil <b>.ko"),
+            decision: surface(Operation::ModuleLoad, Hook::KernelReadFile),
+        },
+        Body::Module { call: call(2, 0, b""), decision: Decision::allowed(4) },
+        Body::BpfCall { call: call(5, 0, b""), decision: surface(Operation::Bpf, Hook::Bpf) },
+        Body::Mount { call: call(1, 0, b"tmpfs"), decision: surface(Operation::Mount, Hook::SbMount) },
+        Body::Signal { call: call(9, 300, b""), decision: surface(Operation::Signal, Hook::TaskKill) },
+        Body::Escape {
+            call: call(0, 0, b""),
+            decision: denied(Operation::Escape, Hook::TaskAlloc, Match::Cgroup),
+        },
+        Body::Privilege {
+            old: Privileges { uid: 1000, capabilities: 0 },
+            new: Privileges { uid: 0, capabilities: u64::MAX },
+        },
+        Body::Privilege {
+            old: Privileges { uid: 0, capabilities: u64::MAX },
+            new: Privileges { uid: 0, capabilities: 1 },
+        },
+        Body::Volume { file: file(), read: 1 << 40, written: 0 },
+        Body::Volume { file: file(), read: 0, written: u64::MAX },
+        Body::Flow {
+            family: 2,
+            protocol: 6,
+            local: Place { port: 40_000, address: &[10, 0, 0, 1] },
+            remote: Place { port: 443, address: &[10, 0, 0, 7] },
+            received: 1 << 33,
+            sent: 77,
+        },
+        Body::Flow {
+            family: 1,
+            protocol: 0,
+            local: Place { port: 0, address: &[] },
+            remote: Place { port: 0, address: &[] },
+            received: 1,
+            sent: 2,
+        },
+    ]
+}
 
 /// A ring with an event of every kind, in two boots. In the first one things happen, the second one goes on.
 pub(crate) fn every_kind(device: Device) -> Ring {
@@ -219,6 +311,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
         Body::Gap(Gap { cause: GapCause::Cut, first: 26, last: 25, total: 1, boot: [9; 16] }),
         Body::Seal { code: "seal-state-lost", epoch: 7 },
         Body::Config { code: "last-good", detail: "line 3: no key `syn`" },
+        Body::Loss { workload: b"agent-7", cause: Cause::RateLimited, count: 5 },
+        Body::Deadman { workload: b"agent-7", sequence: 4, since: 800_000_000_000 },
     ];
     let mut time = 0;
     let mut next = || {
@@ -242,10 +336,15 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     for body in late {
         ring.push(1, &Event { time: next(), subject: None, body });
     }
+    let newer = of_abi_4();
+    let newer_count = newer.len() as u64;
+    for body in newer {
+        ring.push(1, &Event { time: next(), subject: Some(subject()), body });
+    }
     // Kinds below 48 are counted: four notes of commands, what was seen, two more notes.
-    let counted = 4 + 12 + 2 + 2;
-    let mut books = Accounts { seen: counted + 13, written: counted, ..Accounts::default() };
-    (books.lost[0], books.lost[1]) = (12, 1);
+    let counted = 4 + 12 + 2 + 2 + newer_count;
+    let mut books = Accounts { seen: counted + 18, written: counted, ..Accounts::default() };
+    (books.lost[0], books.lost[1], books.lost[4]) = (12, 1, 5);
     ring.push(1, &Event { time: next(), subject: None, body: Body::Accounts(books) });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Stop { signal: 15 } });
     for kind in Kind::ALL {

@@ -45,7 +45,7 @@ fn file(path: &[u8], inode: u64) -> File<'_> {
 }
 
 fn decided(verdict: Verdict, rule: &[u8]) -> Decision<'_> {
-    Decision { verdict, policy: 4, rule, glass_broken: false }
+    Decision { verdict, rule, ..Decision::allowed(4) }
 }
 
 /// A day: agent-7 reads a key, reads and writes data, runs a tool and is denied a file; web does what no policy covers.

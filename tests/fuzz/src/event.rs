@@ -31,7 +31,7 @@ pub fn seeds() -> Vec<Seed> {
     let process = Process { pid: 100, tgid: 100, ppid: 1, uid: 1000, comm: b"worker" };
     let subject = Some(Subject { workload: b"agent-7", cgroup: 77, process });
     let file = File { device: 8 << 20 | 1, inode: 1 << 33, path: b"/srv/data/f", truncated: true };
-    let denied = Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets", glass_broken: false };
+    let denied = Decision { verdict: Verdict::Denied, rule: b"no-secrets", ..Decision::allowed(4) };
     let passed = Decision { verdict: Verdict::Audited, glass_broken: true, ..denied };
     let hash = [7; 32];
     let books = Accounts { seen: 1 << 40, written: 300, ..Accounts::default() };

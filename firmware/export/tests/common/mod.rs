@@ -136,7 +136,7 @@ pub(crate) fn sample(n: u64) -> Vec<u8> {
         let decision = if n % 3 == 1 {
             Decision::allowed(4)
         } else {
-            Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets", glass_broken: false }
+            Decision { verdict: Verdict::Denied, rule: b"no-secrets", ..Decision::allowed(4) }
         };
         Body::Open { file, flags: 0, decision }
     };

@@ -4,14 +4,24 @@
 //! |---|---|---|
 //! | `fork`, `exec`, `exec-check` | Process Activity 1007 | Launch (Fork, Exec) |
 //! | `exit` | Process Activity 1007 | Terminate |
+//! | `ptrace` | Process Activity 1007 | Open |
+//! | `privilege` | Process Activity 1007 | Set User ID; Other where only capabilities changed |
 //! | `open` | File System Activity 1001 | Open |
-//! | `connect` | Network Activity 4001 | Open |
+//! | `create`, `unlink`, `rename` | File System Activity 1001 | Create, Delete, Rename |
+//! | `setattr` | File System Activity 1001 | Set Attributes; Update where it set the length |
+//! | `volume` | File System Activity 1001 | Read; Update where it wrote |
+//! | `link`, `unix-connect` | File System Activity 1001 | Other, named after the kind |
+//! | `connect`, `accept` | Network Activity 4001 | Open |
+//! | `listen`, `flow` | Network Activity 4001 | Listen, Traffic |
+//! | `bind` | Network Activity 4001 | Other, named after the kind |
+//! | `module` | Kernel Extension Activity 1002 | Load |
+//! | `bpf`, `mount`, `signal`, `escape` | Kernel Activity 1003 | Invoke |
 //! | a decision that audited or denied one of these | besides it, Detection Finding 2004 | Create |
-//! | everything else | Base Event 0 | Other, named after the kind |
+//! | everything else; network activity without an address | Base Event 0 | Other, named after the kind |
 //!
 //! What OCSF has no attribute for stands in `unmapped`, so that nothing is left out.
 
-use aegis_event::{Body, Decision, Event, File, Level, Subject, Verdict};
+use aegis_event::{Body, Decision, Endpoint, Event, File, Level, Subject, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::export::clock::Basis;
@@ -28,6 +38,8 @@ struct Class(u64, u64, &'static str, &'static str);
 const BASE: Class = Class(0, 0, "Base Event", "Uncategorized");
 const FILE: Class = Class(1001, 1, "File System Activity", "System Activity");
 const PROCESS: Class = Class(1007, 1, "Process Activity", "System Activity");
+const DRIVER: Class = Class(1002, 1, "Kernel Extension Activity", "System Activity");
+const KERNEL: Class = Class(1003, 1, "Kernel Activity", "System Activity");
 const NETWORK: Class = Class(4001, 4, "Network Activity", "Network Activity");
 const FINDING: Class = Class(2004, 2, "Detection Finding", "Findings");
 
@@ -117,19 +129,12 @@ fn undecoded(record: &Record<'_>, error: &str) -> Value {
 fn activity(record: &Record<'_>, event: &Event<'_>) -> Value {
     let decision = event.body.decision();
     let severity = severity(event);
-    let name = event.kind().name();
-    let (class, what) = match event.body {
-        Body::Fork { .. } | Body::Exec { .. } | Body::ExecCheck { .. } => (PROCESS, (1, "Launch")),
-        Body::Exit { .. } => (PROCESS, (2, "Terminate")),
-        Body::Open { .. } => (FILE, (14, "Open")),
-        Body::Connect { .. } => (NETWORK, (1, "Open")),
-        _ => (BASE, (99, name)),
-    };
+    let (class, what) = class_of(&event.body);
     let mut value = base(record, &class, what, &severity, "");
     value["message"] = message(event).into();
     if let Some(subject) = &event.subject {
         value["actor"] = actor(subject);
-    } else if class.0 == PROCESS.0 || class.0 == FILE.0 {
+    } else if class.1 == PROCESS.1 {
         // Required by these classes. An event without a subject has none to tell.
         value["actor"] = json!({ "app_name": "unknown" });
     }
@@ -155,45 +160,10 @@ fn activity(record: &Record<'_>, event: &Event<'_>) -> Value {
         "child_tgid",
         "status",
     ];
-    match event.body {
-        Body::Fork { child_pid, child_tgid } => {
-            value["process"] = json!({ "pid": child_tgid, "ptid": child_pid });
-            value["launch_type_id"] = 2.into();
-            value["launch_type"] = "Fork".into();
-        }
-        Body::Exec { file, argv, .. } => {
-            value["process"] = process(event.subject.as_ref());
-            value["process"]["file"] = self::file(&file);
-            value["process"]["cmd_line"] = arguments(argv).map(shown).collect::<Vec<_>>().join(" ").into();
-            value["launch_type_id"] = 3.into();
-            value["launch_type"] = "Exec".into();
-            // Joined by spaces, where one argument ends can't be seen any more.
-            mapped.retain(|name| *name != "argv");
-        }
-        Body::ExecCheck { file, .. } => {
-            value["process"] = process(event.subject.as_ref());
-            value["process"]["file"] = self::file(&file);
-            value["launch_type_id"] = 3.into();
-            value["launch_type"] = "Exec".into();
-        }
-        Body::Exit { status, signal } => {
-            value["process"] = process(event.subject.as_ref());
-            // As a shell has it.
-            let code = if signal == 0 { u64::from(status) } else { 128 + u64::from(signal) };
-            value["exit_code"] = code.into();
-        }
-        Body::Open { file, .. } => value["file"] = self::file(&file),
-        Body::Connect { family, protocol, port, address, .. } => {
-            let version = if family == 2 { 4 } else { 6 };
-            value["dst_endpoint"] = endpoint(port, address);
-            value["connection_info"] = json!({
-                "direction_id": 2,
-                "direction": "Outbound",
-                "protocol_num": protocol,
-                "protocol_ver_id": version,
-            });
-        }
-        _ => {}
+    mapped.extend(attributes(&mut value, &class, event));
+    if let Body::Exec { .. } = event.body {
+        // Joined by spaces, where one argument ends can't be seen any more.
+        mapped.retain(|name| *name != "argv");
     }
     if let Some(decision) = decision {
         control(&mut value, decision);
@@ -205,6 +175,141 @@ fn activity(record: &Record<'_>, event: &Event<'_>) -> Value {
     }
     value["unmapped"] = unmapped(record, line.without(&mapped));
     value
+}
+
+/// The class of an event, and its activity there.
+fn class_of(body: &Body<'_>) -> (Class, (u64, &'static str)) {
+    let other = (99, body.kind().name());
+    let addressed = |address: &[u8], activity| {
+        if address.is_empty() { (BASE, other) } else { (NETWORK, activity) }
+    };
+    match body {
+        Body::Fork { .. } | Body::Exec { .. } | Body::ExecCheck { .. } => (PROCESS, (1, "Launch")),
+        Body::Exit { .. } => (PROCESS, (2, "Terminate")),
+        Body::Ptrace { .. } => (PROCESS, (3, "Open")),
+        Body::Privilege { old, new } if old.uid != new.uid => (PROCESS, (5, "Set User ID")),
+        Body::Privilege { .. } => (PROCESS, other),
+        Body::Open { .. } => (FILE, (14, "Open")),
+        Body::Create { .. } => (FILE, (1, "Create")),
+        Body::Unlink { .. } => (FILE, (4, "Delete")),
+        Body::Rename { .. } => (FILE, (5, "Rename")),
+        Body::SetAttr { valid, .. } if valid & ATTR_SIZE != 0 => (FILE, (3, "Update")),
+        Body::SetAttr { .. } => (FILE, (6, "Set Attributes")),
+        Body::Volume { written: 0, .. } => (FILE, (2, "Read")),
+        Body::Volume { .. } => (FILE, (3, "Update")),
+        Body::Link { .. } | Body::UnixConnect { .. } => (FILE, other),
+        Body::Connect { address, .. } => addressed(address, (1, "Open")),
+        Body::Accept { endpoint, .. } => addressed(endpoint.address, (1, "Open")),
+        Body::Listen { endpoint, .. } => addressed(endpoint.address, (7, "Listen")),
+        Body::Bind { endpoint, .. } => addressed(endpoint.address, other),
+        Body::Flow { remote, .. } => addressed(remote.address, (6, "Traffic")),
+        Body::Module { .. } => (DRIVER, (1, "Load")),
+        Body::BpfCall { .. } | Body::Mount { .. } | Body::Signal { .. } | Body::Escape { .. } => {
+            (KERNEL, (4, "Invoke"))
+        }
+        _ => (BASE, other),
+    }
+}
+
+/// `include/linux/fs.h`: the length was set.
+const ATTR_SIZE: u32 = 8;
+
+/// The attributes of the event's class. Returns the fields of ours that are in them, besides those that always are.
+fn attributes(value: &mut Value, class: &Class, event: &Event<'_>) -> &'static [&'static str] {
+    let launch = |value: &mut Value, id: u64, name: &str| {
+        value["launch_type_id"] = id.into();
+        value["launch_type"] = name.into();
+    };
+    if class.0 == PROCESS.0 {
+        value["process"] = process(event.subject.as_ref());
+    }
+    match event.body {
+        Body::Fork { child_pid, child_tgid } => {
+            value["process"] = json!({ "pid": child_tgid, "ptid": child_pid });
+            launch(value, 2, "Fork");
+        }
+        Body::Exec { file, argv, .. } => {
+            value["process"]["file"] = self::file(&file);
+            value["process"]["cmd_line"] = arguments(argv).map(shown).collect::<Vec<_>>().join(" ").into();
+            launch(value, 3, "Exec");
+        }
+        Body::ExecCheck { file, .. } => {
+            value["process"]["file"] = self::file(&file);
+            launch(value, 3, "Exec");
+        }
+        Body::Exit { status, signal } => {
+            // As a shell has it.
+            let code = if signal == 0 { u64::from(status) } else { 128 + u64::from(signal) };
+            value["exit_code"] = code.into();
+        }
+        Body::Ptrace { call, .. } => {
+            value["process"] = if call.target == 0 { process(None) } else { json!({ "pid": call.target }) };
+            return &["target"];
+        }
+        Body::Privilege { new, .. } => {
+            value["process"]["user"] = json!({ "uid": new.uid.to_string() });
+            return &["new_uid"];
+        }
+        Body::Rename { file, to, .. } => {
+            value["file"] = self::file(&file);
+            value["file_result"] = self::file(&File { path: to, ..file });
+            return &["to"];
+        }
+        Body::UnixConnect { file, .. } => {
+            value["file"] = self::file(&file);
+            value["file"]["type_id"] = 5.into();
+            value["file"]["type"] = "Local Socket".into();
+        }
+        Body::Module { call, .. } => {
+            let name = if call.text.is_empty() { "unknown".into() } else { shown(call.text) };
+            value["driver"] = json!({ "file": { "name": name, "type_id": 0 } });
+            return &["text"];
+        }
+        Body::Flow { family, protocol, local, remote, received, sent } if class.0 == NETWORK.0 => {
+            // Who began it is not recorded.
+            value["src_endpoint"] = endpoint(local.port, local.address);
+            value["dst_endpoint"] = endpoint(remote.port, remote.address);
+            value["connection_info"] = connection((0, "Unknown"), family, protocol);
+            value["traffic"] = json!({ "bytes_in": received, "bytes_out": sent });
+            return &["local_address", "local_port", "received", "sent"];
+        }
+        body if class.0 == NETWORK.0 => {
+            let (at, direction) = match body {
+                Body::Connect { .. } => ("dst_endpoint", (2, "Outbound")),
+                Body::Accept { .. } => ("src_endpoint", (1, "Inbound")),
+                _ => ("dst_endpoint", (0, "Unknown")),
+            };
+            if let Some(Endpoint { family, protocol, port, address, .. }) = body.endpoint() {
+                value[at] = endpoint(port, address);
+                value["connection_info"] = connection(direction, family, protocol);
+            }
+        }
+        body if class.0 == KERNEL.0 => {
+            let call = match body {
+                Body::Signal { .. } => "kill",
+                Body::Escape { .. } => "clone3",
+                _ => body.kind().name(),
+            };
+            value["kernel"] =
+                json!({ "name": call, "type_id": 2, "type": "System Call", "system_call": call });
+        }
+        body => {
+            if let Some(file) = body.file() {
+                value["file"] = self::file(file);
+            }
+        }
+    }
+    &[]
+}
+
+/// The other end, and how it is reached.
+fn connection((direction_id, direction): (u64, &str), family: u16, protocol: u8) -> Value {
+    json!({
+        "direction_id": direction_id,
+        "direction": direction,
+        "protocol_num": protocol,
+        "protocol_ver_id": if family == 2 { 4 } else { 6 },
+    })
 }
 
 /// How bad it is: what was denied or is lost before what was only noticed.
@@ -229,6 +334,7 @@ fn severity(event: &Event<'_>) -> Severity {
             Body::Loss { .. }
             | Body::BreakGlass { .. }
             | Body::Gap(_)
+            | Body::Deadman { .. }
             | Body::RingLevel { .. }
             | Body::Seal { .. },
         ) => MEDIUM,
@@ -281,14 +387,18 @@ fn finding(record: &Record<'_>, event: &Event<'_>, decision: &Decision<'_>, acti
         "related_events_count": 1,
     });
     let mut evidence = Map::new();
-    for name in ["actor", "process", "file", "dst_endpoint", "connection_info"] {
+    for name in ["actor", "process", "file", "src_endpoint", "dst_endpoint", "connection_info"] {
         if let Some(part) = activity.get(name) {
             evidence.insert(name.to_owned(), part.clone());
         }
     }
     value["evidences"] = json!([evidence]);
-    let glass = decision.glass_broken.then_some(("glass_broken", Value::Bool(true)));
-    value["unmapped"] = unmapped(record, glass.into_iter());
+    let marks = [("glass_broken", decision.glass_broken), ("deadman", decision.deadman)];
+    let marks = marks.into_iter().filter(|(_, there)| *there).map(|(name, there)| (name, there.into()));
+    let basis = decision.basis.iter().flat_map(|basis| {
+        [("operation", basis.operation.name()), ("hook", basis.hook.name()), ("match", basis.matched.name())]
+    });
+    value["unmapped"] = unmapped(record, marks.chain(basis.map(|(name, text)| (name, text.into()))));
     value
 }
 
@@ -352,6 +462,7 @@ mod tests {
             (Body::Config { code: "file", detail: "" }, 1),
             (Body::Config { code: "defaults", detail: "" }, 1),
             (Body::Config { code: "last-good", detail: "" }, 2),
+            (Body::Deadman { workload: b"demo", sequence: 1, since: 1 }, 3),
             (Body::Stop { signal: 15 }, 1),
         ] {
             assert_eq!(severity(&Event { time: 0, subject: None, body }).0, expected, "{body:?}");

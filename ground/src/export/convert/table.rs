@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aegis_event::{Body, Decision, File, Kind};
+use aegis_event::{Body, Decision, Endpoint, File, Kind};
 use serde_json::{Map, Value};
 
 use crate::export::books::BootKey;
@@ -175,21 +175,49 @@ impl<'a> Row<'a> {
                 self.number(Column::Flags, flags);
                 self.decision(decision);
             }
-            Body::ExecCheck { file, decision } => {
+            Body::ExecCheck { file, decision }
+            | Body::Create { file, decision, .. }
+            | Body::Unlink { file, decision }
+            | Body::Rename { file, decision, .. }
+            | Body::Link { file, decision, .. }
+            | Body::SetAttr { file, decision, .. }
+            | Body::UnixConnect { file, decision } => {
                 self.file(file);
                 self.decision(decision);
             }
-            Body::Connect { family, protocol, port, address, decision } => {
-                self.number(Column::Family, family);
-                self.number(Column::Protocol, protocol);
-                self.number(Column::Port, port);
-                let address = ip(address).map_or_else(|| hex::encode(address), |ip| ip.to_string());
-                self.put(Column::Address, Cell::Text(address.into()));
+            Body::Connect { family, protocol, port, address, decision }
+            | Body::Bind { endpoint: Endpoint { family, protocol, port, address, .. }, decision }
+            | Body::Listen { endpoint: Endpoint { family, protocol, port, address, .. }, decision }
+            | Body::Accept { endpoint: Endpoint { family, protocol, port, address, .. }, decision }
+            | Body::Socket { endpoint: Endpoint { family, protocol, port, address, .. }, decision } => {
+                self.place(family, protocol, port, address);
                 self.decision(decision);
             }
+            Body::Ptrace { decision, .. }
+            | Body::Module { decision, .. }
+            | Body::BpfCall { decision, .. }
+            | Body::Mount { decision, .. }
+            | Body::Signal { decision, .. }
+            | Body::Escape { decision, .. } => self.decision(decision),
+            Body::Volume { file, .. } => self.file(file),
+            Body::Flow { family, protocol, remote, .. } => {
+                self.place(family, protocol, remote.port, remote.address);
+            }
             Body::Stop { signal } => self.number(Column::Signal, signal),
-            Body::Loss { workload, .. } => self.text(Column::Workload, workload),
+            Body::Loss { workload, .. } | Body::Deadman { workload, .. } => {
+                self.text(Column::Workload, workload);
+            }
             _ => {}
+        }
+    }
+
+    fn place(&mut self, family: u16, protocol: u8, port: u16, address: &[u8]) {
+        self.number(Column::Family, family);
+        self.number(Column::Protocol, protocol);
+        if !address.is_empty() {
+            self.number(Column::Port, port);
+            let address = ip(address).map_or_else(|| hex::encode(address), |ip| ip.to_string());
+            self.put(Column::Address, Cell::Text(address.into()));
         }
     }
 }
@@ -241,13 +269,17 @@ impl Rows {
     }
 }
 
-/// The fields of an event that have no column, as one JSON object: of the frequent kinds there are none.
+/// The fields of an event that have no column, as one JSON object: of the frequent kinds there are none, unless a rule
+/// matched.
 fn more(record: &Record<'_>) -> Option<String> {
     let event = record.event.as_ref().ok()?;
-    if matches!(
-        event.kind(),
-        Kind::Fork | Kind::Exec | Kind::Exit | Kind::Open | Kind::ExecCheck | Kind::Connect
-    ) {
+    let matched = event.body.decision().is_some_and(|decision| decision.deadman || decision.basis.is_some());
+    if !matched
+        && matches!(
+            event.kind(),
+            Kind::Fork | Kind::Exec | Kind::Exit | Kind::Open | Kind::ExecCheck | Kind::Connect
+        )
+    {
         return None;
     }
     let mut line = Line::default();

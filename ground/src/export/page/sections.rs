@@ -119,6 +119,13 @@ fn figures(out: &mut String, report: &Report, tally: &Tally) -> Result {
             Number(tally.glass_broken)
         )?;
     }
+    if tally.deadman > 0 {
+        writeln!(
+            out,
+            "<p><strong>{}</strong> of the audited ones would have been denied, had the deadman of their workload not fallen.</p>",
+            Number(tally.deadman)
+        )?;
+    }
     if tally.self_test > 0 {
         writeln!(
             out,
@@ -192,7 +199,7 @@ fn matched(out: &mut String, tally: &Tally) -> Result {
     writeln!(out, "<div class=pair>")?;
     bars(out, "By rule", "rule", &tally.rules, "")?;
     bars(out, "By workload", "workload", &tally.matched_workloads, "")?;
-    bars(out, "By path", "path", &tally.matched, "No path: connections only.")?;
+    bars(out, "By path", "path", &tally.matched, "No path: connections and calls only.")?;
     writeln!(out, "</div>")
 }
 
@@ -202,6 +209,8 @@ fn seen(out: &mut String, tally: &Tally) -> Result {
     bars(out, "Connections", "address and port", &tally.peers, "None.")?;
     bars(out, "Programs started", "program", &tally.programs, "None.")?;
     bars(out, "Files opened", "path", &tally.paths, "None.")?;
+    bars(out, "Files changed", "path", &tally.changed, "None.")?;
+    bars(out, "Asked of the kernel", "call", &tally.calls, "Nothing.")?;
     writeln!(out, "</div>")
 }
 

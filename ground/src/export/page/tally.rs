@@ -36,8 +36,9 @@ pub(super) struct Tally {
     pub(super) devices: BTreeMap<Id, Counts>,
     /// Denials of the agent's self-test: no incident, and in no list.
     pub(super) self_test: u64,
-    /// Decisions that broken glass turned from denied into audited.
+    /// Decisions that broken glass turned from denied into audited, and those that the fallen deadman did.
     pub(super) glass_broken: u64,
+    pub(super) deadman: u64,
     pub(super) rules: Top,
     /// Workloads that a rule matched, and all of them.
     pub(super) matched_workloads: Top,
@@ -45,8 +46,12 @@ pub(super) struct Tally {
     /// Paths that a rule matched, and all of them.
     pub(super) matched: Top,
     pub(super) paths: Top,
+    /// Files that were made, removed, renamed, linked, or whose attributes were set.
+    pub(super) changed: Top,
     pub(super) programs: Top,
     pub(super) peers: Top,
+    /// What was asked of the kernel's surface.
+    pub(super) calls: Top,
     /// The first changes and the last ones, and how many there were.
     pub(super) first_changes: Vec<Change>,
     pub(super) last_changes: VecDeque<Change>,
@@ -80,15 +85,19 @@ impl Tally {
             self.rules.add(decision.rule, verdict);
             self.matched_workloads.add(subject.unwrap_or_default(), verdict);
             self.glass_broken += u64::from(decision.glass_broken);
+            self.deadman += u64::from(decision.deadman && !decision.glass_broken);
         }
         match event.body {
             Body::Open { file, .. } | Body::ExecCheck { file, .. } => {
                 self.paths.add(file.path, verdict);
-                if verdict != Some(Verdict::Allowed) {
-                    self.matched.add(file.path, verdict);
-                }
             }
+            Body::Create { file, .. }
+            | Body::Unlink { file, .. }
+            | Body::Rename { file, .. }
+            | Body::Link { file, .. }
+            | Body::SetAttr { file, .. } => self.changed.add(file.path, verdict),
             Body::Exec { file, .. } => self.programs.add(file.path, verdict),
+            Body::UnixConnect { file, .. } => self.peers.add(file.path, verdict),
             Body::Connect { port, address, .. } => {
                 let peer = match ip(address) {
                     Some(ip) => std::net::SocketAddr::from((ip, port)).to_string(),
@@ -98,6 +107,16 @@ impl Tally {
             }
             Body::Loss { workload, cause, count } => self.loss(workload, cause, count),
             _ => {}
+        }
+        if let Some(call) = event.body.call() {
+            let space = if call.text.is_empty() { "" } else { " " };
+            let name = [event.kind().name().as_bytes(), space.as_bytes(), call.text].concat();
+            self.calls.add(&name, verdict);
+        }
+        if verdict.is_some_and(|verdict| verdict != Verdict::Allowed)
+            && let Some(file) = event.body.file()
+        {
+            self.matched.add(file.path, verdict);
         }
         if is_change(event.kind()) {
             self.change(record, event);

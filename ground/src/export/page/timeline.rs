@@ -124,5 +124,6 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::Gap
             | Kind::Seal
             | Kind::Config
+            | Kind::Deadman
     )
 }

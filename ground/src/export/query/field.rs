@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use aegis_event::{Body, Event, Kind, Verdict};
+use aegis_event::{Body, Endpoint, Event, Kind, Verdict};
 
 use crate::export::evidence::Record;
 use crate::export::line::ip;
@@ -13,23 +13,35 @@ use crate::export::line::ip;
 pub(super) enum Field {
     Address,
     Argv,
+    Attributes,
     Boot,
     Cause,
     Cgroup,
     Code,
     Comm,
     Count,
+    Deadman,
     Detail,
     Device,
     Epoch,
+    Family,
+    FileMode,
     First,
     Flags,
     GlassBroken,
+    Hook,
     Inode,
     Kind,
     Last,
     Level,
+    LocalAddress,
+    LocalPort,
+    Match,
     Mode,
+    NewUid,
+    Number,
+    OldUid,
+    Operation,
     Path,
     Percent,
     Pid,
@@ -37,19 +49,27 @@ pub(super) enum Field {
     Port,
     Ppid,
     Protocol,
+    Read,
     Reason,
+    Received,
     Ring,
     Rule,
+    Sent,
     Sequence,
     Signal,
+    SocketType,
     Status,
+    Target,
+    Text,
     Tgid,
     Time,
     TimeNs,
+    To,
     Total,
     Uid,
     Verdict,
     Workload,
+    Written,
 }
 
 /// What a field's values are.
@@ -69,23 +89,35 @@ pub(super) enum Type {
 pub(super) const FIELDS: &[(&str, Field, Type)] = &[
     ("address", Field::Address, Type::Address),
     ("argv", Field::Argv, Type::Text),
+    ("attributes", Field::Attributes, Type::Number),
     ("boot", Field::Boot, Type::Id),
     ("cause", Field::Cause, Type::Text),
     ("cgroup", Field::Cgroup, Type::Number),
     ("code", Field::Code, Type::Text),
     ("comm", Field::Comm, Type::Text),
     ("count", Field::Count, Type::Number),
+    ("deadman", Field::Deadman, Type::Flag),
     ("detail", Field::Detail, Type::Text),
     ("device", Field::Device, Type::Id),
     ("epoch", Field::Epoch, Type::Number),
+    ("family", Field::Family, Type::Number),
+    ("file_mode", Field::FileMode, Type::Number),
     ("first", Field::First, Type::Number),
     ("flags", Field::Flags, Type::Number),
     ("glass_broken", Field::GlassBroken, Type::Flag),
+    ("hook", Field::Hook, Type::Text),
     ("inode", Field::Inode, Type::Number),
     ("kind", Field::Kind, Type::Kind),
     ("last", Field::Last, Type::Number),
     ("level", Field::Level, Type::Text),
+    ("local_address", Field::LocalAddress, Type::Address),
+    ("local_port", Field::LocalPort, Type::Number),
+    ("match", Field::Match, Type::Text),
     ("mode", Field::Mode, Type::Text),
+    ("new_uid", Field::NewUid, Type::Number),
+    ("number", Field::Number, Type::Number),
+    ("old_uid", Field::OldUid, Type::Number),
+    ("operation", Field::Operation, Type::Text),
     ("path", Field::Path, Type::Text),
     ("percent", Field::Percent, Type::Number),
     ("pid", Field::Pid, Type::Number),
@@ -93,19 +125,27 @@ pub(super) const FIELDS: &[(&str, Field, Type)] = &[
     ("port", Field::Port, Type::Number),
     ("ppid", Field::Ppid, Type::Number),
     ("protocol", Field::Protocol, Type::Number),
+    ("read", Field::Read, Type::Number),
     ("reason", Field::Reason, Type::Text),
+    ("received", Field::Received, Type::Number),
     ("ring", Field::Ring, Type::Id),
     ("rule", Field::Rule, Type::Text),
+    ("sent", Field::Sent, Type::Number),
     ("sequence", Field::Sequence, Type::Number),
     ("signal", Field::Signal, Type::Number),
+    ("socket_type", Field::SocketType, Type::Number),
     ("status", Field::Status, Type::Number),
+    ("target", Field::Target, Type::Number),
+    ("text", Field::Text, Type::Text),
     ("tgid", Field::Tgid, Type::Number),
     ("time", Field::Time, Type::Time),
     ("time_ns", Field::TimeNs, Type::Number),
+    ("to", Field::To, Type::Text),
     ("total", Field::Total, Type::Number),
     ("uid", Field::Uid, Type::Number),
     ("verdict", Field::Verdict, Type::Verdict),
     ("workload", Field::Workload, Type::Text),
+    ("written", Field::Written, Type::Number),
 ];
 
 /// A field's value in one event.
@@ -144,7 +184,7 @@ impl Field {
             Self::Time => Some(Got::Time(record.at())),
             Self::TimeNs => number(event.time),
             Self::Workload => match event.body {
-                Body::Loss { workload, .. } => text(workload),
+                Body::Loss { workload, .. } | Body::Deadman { workload, .. } => text(workload),
                 _ => text(subject?.workload),
             },
             Self::Cgroup => number(subject?.cgroup),
@@ -157,30 +197,73 @@ impl Field {
         }
     }
 
+    /// What several kinds have alike, then what is of one kind only.
     fn of_body(self, body: Body<'_>) -> Option<Got<'_>> {
         let text = |bytes| Some(Got::Text(Cow::Borrowed(bytes)));
         let number = |number: u64| Some(Got::Number(number));
+        match self {
+            Self::Path => text(body.file()?.path),
+            Self::Inode => number(body.file()?.inode),
+            Self::Verdict | Self::Rule | Self::Policy | Self::GlassBroken | Self::Deadman => {
+                let decision = body.decision()?;
+                match self {
+                    Self::Verdict => Some(Got::Verdict(decision.verdict)),
+                    Self::Rule if decision.rule.is_empty() => None,
+                    Self::Rule => text(decision.rule),
+                    Self::Policy => number(decision.policy),
+                    Self::GlassBroken => Some(Got::Flag(decision.glass_broken)),
+                    _ => Some(Got::Flag(decision.deadman)),
+                }
+            }
+            Self::Operation => text(body.decision()?.basis?.operation.name().as_bytes()),
+            Self::Hook => text(body.decision()?.basis?.hook.name().as_bytes()),
+            Self::Match => text(body.decision()?.basis?.matched.name().as_bytes()),
+            Self::Number => number(body.call()?.number.into()),
+            Self::Target => number(body.call()?.target.into()),
+            Self::Text => text(body.call()?.text),
+            _ => self.of_network(body).or_else(|| self.of_kind(body)),
+        }
+    }
+
+    fn of_network(self, body: Body<'_>) -> Option<Got<'_>> {
+        let number = |number: u64| Some(Got::Number(number));
+        let (family, protocol, port, address) = match body {
+            Body::Connect { family, protocol, port, address, .. }
+            | Body::Socket { endpoint: Endpoint { family, protocol, port, address, .. }, .. }
+            | Body::Bind { endpoint: Endpoint { family, protocol, port, address, .. }, .. }
+            | Body::Listen { endpoint: Endpoint { family, protocol, port, address, .. }, .. }
+            | Body::Accept { endpoint: Endpoint { family, protocol, port, address, .. }, .. } => {
+                (family, protocol, port, address)
+            }
+            Body::Flow { family, protocol, remote, .. } => (family, protocol, remote.port, remote.address),
+            _ => return None,
+        };
         match (self, body) {
+            (Self::Family, _) => number(family.into()),
+            (Self::Protocol, _) => number(protocol.into()),
+            (Self::Address, _) => ip(address).map(Got::Address),
+            (Self::Port, _) if !address.is_empty() => number(port.into()),
             (
-                Self::Path,
-                Body::Exec { file, .. } | Body::Open { file, .. } | Body::ExecCheck { file, .. },
-            ) => text(file.path),
-            (
-                Self::Inode,
-                Body::Exec { file, .. } | Body::Open { file, .. } | Body::ExecCheck { file, .. },
-            ) => number(file.inode),
-            (
-                Self::Verdict | Self::Rule | Self::Policy | Self::GlassBroken,
-                Body::Open { decision, .. }
-                | Body::ExecCheck { decision, .. }
-                | Body::Connect { decision, .. },
-            ) => match self {
-                Self::Verdict => Some(Got::Verdict(decision.verdict)),
-                Self::Rule if decision.rule.is_empty() => None,
-                Self::Rule => text(decision.rule),
-                Self::Policy => number(decision.policy),
-                _ => Some(Got::Flag(decision.glass_broken)),
-            },
+                Self::SocketType,
+                Body::Socket { endpoint, .. }
+                | Body::Bind { endpoint, .. }
+                | Body::Listen { endpoint, .. }
+                | Body::Accept { endpoint, .. },
+            ) => number(endpoint.socket_type.into()),
+            (Self::LocalAddress, Body::Flow { local, .. }) => ip(local.address).map(Got::Address),
+            (Self::LocalPort, Body::Flow { local, .. }) if !local.address.is_empty() => {
+                number(local.port.into())
+            }
+            (Self::Received, Body::Flow { received, .. }) => number(received),
+            (Self::Sent, Body::Flow { sent, .. }) => number(sent),
+            _ => None,
+        }
+    }
+
+    fn of_kind(self, body: Body<'_>) -> Option<Got<'_>> {
+        let text = |bytes| Some(Got::Text(Cow::Borrowed(bytes)));
+        let number = |number: u64| Some(Got::Number(number));
+        match (self, body) {
             // As one line, the way it was typed.
             (Self::Argv, Body::Exec { argv, .. }) => {
                 let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
@@ -188,9 +271,13 @@ impl Field {
                 Some(Got::Text(Cow::Owned(spaced)))
             }
             (Self::Flags, Body::Open { flags, .. }) => number(flags.into()),
-            (Self::Address, Body::Connect { address, .. }) => ip(address).map(Got::Address),
-            (Self::Port, Body::Connect { port, .. }) => number(port.into()),
-            (Self::Protocol, Body::Connect { protocol, .. }) => number(protocol.into()),
+            (Self::FileMode, Body::Create { mode, .. }) => number(mode.into()),
+            (Self::Attributes, Body::SetAttr { valid, .. }) => number(valid.into()),
+            (Self::To, Body::Rename { to, .. } | Body::Link { to, .. }) => text(to),
+            (Self::OldUid, Body::Privilege { old, .. }) => number(old.uid.into()),
+            (Self::NewUid, Body::Privilege { new, .. }) => number(new.uid.into()),
+            (Self::Read, Body::Volume { read, .. }) => number(read),
+            (Self::Written, Body::Volume { written, .. }) => number(written),
             (Self::Status, Body::Exit { status, .. }) => number(status.into()),
             (Self::Signal, Body::Exit { signal, .. } | Body::Stop { signal }) => number(signal.into()),
             (Self::Cause, Body::Loss { cause, .. }) => text(cause.name().as_bytes()),

@@ -305,7 +305,7 @@ fn show_gives_every_event_and_refuses_what_does_not_verify() {
             protocol: 6,
             port: 443,
             address: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
-            decision: Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-net", glass_broken: false },
+            decision: Decision { verdict: Verdict::Denied, rule: b"no-net", ..Decision::allowed(4) },
         },
     );
     ring.close(1, 2, 2, 0);

@@ -63,7 +63,7 @@ impl Ring {
         for n in 0..opens {
             let file = File { device: 1, inode: n as u64, path: b"/srv/secret", truncated: false };
             let decision = if n % 2 == 1 {
-                Decision { verdict: Verdict::Denied, policy: 4, rule: b"no-secrets", glass_broken: false }
+                Decision { verdict: Verdict::Denied, rule: b"no-secrets", ..Decision::allowed(4) }
             } else {
                 Decision::allowed(4)
             };
@@ -75,7 +75,7 @@ impl Ring {
     fn denied(&mut self, boot: u8, workload: &[u8], rule: &[u8]) {
         let process = Process { pid: 7, tgid: 7, ppid: 1, uid: 0, comm: b"worker" };
         let file = File { device: 1, inode: 1, path: b"/srv/secret", truncated: false };
-        let decision = Decision { verdict: Verdict::Denied, policy: 4, rule, glass_broken: false };
+        let decision = Decision { verdict: Verdict::Denied, rule, ..Decision::allowed(4) };
         let event = Event {
             time: 1_500_000_000,
             subject: Some(Subject { workload, cgroup: 1, process }),

@@ -21,7 +21,7 @@ pub(super) fn filter(sources: &Sources, findings: &mut Vec<Finding>) {
 
 /// Comments that allow nothing. Not of included files: there they may speak for another policy.
 pub(super) fn unused(compiled: &Compiled) -> Vec<Finding> {
-    let mut all = super::look::over(&compiled.source);
+    let mut all = super::look::over(compiled);
     all.extend(super::reach::findings(compiled));
     let sources = &compiled.sources;
     allowed(sources)

@@ -33,24 +33,27 @@ macro_rules! codes {
 
 codes! {
     AuditMode = "audit-mode", "no", "a deny rule denies nothing, since the policy's mode is audit";
-    DirectoryPath = "directory-path", "no", "a path is a directory of the system: the rule is on opening the directory itself, not on what lies in it";
+    DirectoryPath = "directory-path", "no", "a path is a directory of the system: the rule is on the directory itself; `trees` is for it and what lies in it";
+    DuplicateAddress = "duplicate-address", "yes", "an address, port or protocol stands twice in a rule, or within another";
+    DuplicateHash = "duplicate-hash", "yes", "a hash stands twice in a rule";
     DuplicateOperation = "duplicate-operation", "yes", "an operation stands twice in a rule; `open` has both opens";
-    DuplicatePath = "duplicate-path", "yes", "a path stands twice in a rule";
+    DuplicatePath = "duplicate-path", "yes", "a path or tree stands twice in a rule";
     DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
     DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
+    HashSupport = "hash-support", "no", "a rule is on the hash of programs: only kernels with IMA decide it, 5.18 or newer, and our own";
     ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
-    MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for nothing";
-    OverBroad = "over-broad", "no", "a deny rule is on `/`, or denies every workload (`*`) what no program can do without";
+    MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for it to appear";
+    OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";
     SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the shell, the export or the console, were they run in a workload's cgroup, or any workload from starting";
-    ShadowedRule = "shadowed-rule", "yes", "a rule never decides on one of its paths: other rules do";
+    ShadowedRule = "shadowed-rule", "if on the same", "a rule never decides on one of its paths, trees, addresses or hashes: other rules do";
     UnknownTag = "unknown-tag", "case only", "a tag is neither a MITRE id (T1003.008, TA0006, AML.T0051) nor a name and an id (`nist:AC-3`)";
-    UnreachableRule = "unreachable-rule", "yes", "a rule never decides anything: other rules do";
+    UnreachableRule = "unreachable-rule", "if on the same", "a rule never decides anything: other rules do";
     UnusedAllow = "unused-allow", "no", "a `# lint: allow` names no code, or one that does not warn there";
-    UnusedOperation = "unused-operation", "yes", "a rule never decides on one of its operations: other rules do";
+    UnusedOperation = "unused-operation", "if on the same", "a rule never decides on one of its operations: other rules do";
     UnusedParameter = "unused-parameter", "no", "no rule of a template has a gap for a parameter";
     UnusedTemplate = "unused-template", "no", "nothing uses a template of the policy's own file";
     UnusedWorkload = "unused-workload", "if nothing else covers it", "no rule is for a workload that is declared";
-    VolatilePath = "volatile-path", "no", "a path is made anew for each process or start: the rule is on what was there when the policy was loaded";
+    VolatilePath = "volatile-path", "no", "a path is another file for each process: the rule is on the one that was there when the policy was loaded";
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_policy::{Operation, Policy};
+use aegis_policy::Policy;
 
 use super::allow::tables;
-use crate::policy::decisions::{Decisions, classes};
+use crate::policy::decisions::{Decisions, classes, things};
 use crate::policy::place::{At, SourceFile};
+use crate::policy::things::Thing;
 
 /// An edit of the file that is linted.
 #[derive(Clone, Debug)]
@@ -107,18 +108,26 @@ fn comma_behind(text: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// Two compiled policies answer every question alike: verdict and rule.
+/// Two compiled policies answer every question alike: by a rule of the same name and weight.
 pub(super) fn decides_the_same(old: &[u8], new: &[u8]) -> bool {
     let (Ok(old), Ok(new)) = (Policy::decode(old), Policy::decode(new)) else { return false };
     let (a, b) = (Decisions::of(old), Decisions::of(new));
-    let mut paths = a.paths();
-    paths.extend(b.paths());
+    let by = |of: &Decisions<'_>, workload: Option<u16>, thing: &Thing<'_>, operation| {
+        let (effect, index) = of.winner(workload?, thing, operation)?;
+        Some((effect, of.rules().get(index as usize)?.name.to_owned()))
+    };
+    let workloads =
+        |of: &Policy<'_>| of.workloads().map(|of| (of.pattern.to_owned(), of.rate)).collect::<Vec<_>>();
+    let kept = |of: &(String, Option<u32>)| workloads(&old).contains(of);
     old.mode() == new.mode()
+        && old.self_protection() == new.self_protection()
+        && old.deadman() == new.deadman()
+        && workloads(&new).iter().all(kept)
         && classes(&old, &new).iter().all(|class| {
-            paths.iter().all(|path| {
-                Operation::ALL
-                    .into_iter()
-                    .all(|operation| a.one(class.old, path, operation) == b.one(class.new, path, operation))
+            things(&[(&a, class.old), (&b, class.new)]).iter().all(|thing| {
+                thing.operations().iter().all(|operation| {
+                    by(&a, class.old, thing, operation) == by(&b, class.new, thing, operation)
+                })
             })
         })
 }

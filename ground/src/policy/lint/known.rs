@@ -2,6 +2,8 @@
 //!
 //! A test holds the appliance's paths against `image/`.
 
+use aegis_policy::{Operation, Operations};
+
 /// Who does not start, or does not go on, when a path can't be opened for reading or executed.
 pub(super) struct Needed {
     pub(super) path: &'static str,
@@ -124,21 +126,27 @@ pub(super) const DIRECTORIES: &[&str] = &[
     "/workload",
 ];
 
-/// Why what a path leads to is not the same file later, if it is not.
+/// What can't be denied to everything below a directory without much that is needed; for the directories that a system needs.
+pub(super) fn breadth(tree: &str) -> Operations {
+    let use_of = Operations::only(Operation::OpenRead).with(Operation::Exec);
+    match tree {
+        "/" | "/dev" | "/proc" => use_of.with(Operation::OpenWrite),
+        "/usr" | "/usr/bin" | "/usr/lib" | "/bin" | "/lib" | "/lib64" | "/etc" => use_of,
+        _ => Operations::NONE,
+    }
+}
+
+/// Why what a path leads to is another file for each who asks, if it is. What is made anew is no such file: a rule is on its
+/// name, too.
 pub(super) fn volatile(path: &str) -> Option<&'static str> {
     let below = |parent: &str| path.strip_prefix(parent).filter(|rest| !rest.is_empty());
     let process = below("/proc/").and_then(|rest| rest.split('/').next()).is_some_and(|first| {
         matches!(first, "self" | "thread-self" | "net" | "mounts")
             || first.bytes().all(|byte| byte.is_ascii_digit())
     });
-    if process || below("/dev/fd/").is_some() || matches!(path, "/dev/stdin" | "/dev/stdout" | "/dev/stderr")
-    {
-        return Some("it is another file for each process");
-    }
-    ["/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/", "/scratch/"]
-        .iter()
-        .any(|parent| below(parent).is_some())
-        .then_some("it is made anew at every start")
+    let standard =
+        below("/dev/fd/").is_some() || matches!(path, "/dev/stdin" | "/dev/stdout" | "/dev/stderr");
+    (process || standard).then_some("it is another file for each process")
 }
 
 /// Not of the root file system: what is there is only known on the device.
@@ -269,7 +277,7 @@ mod tests {
             ("/proc/1/mem", true),
             ("/proc/kcore", false),
             ("/proc/sys/kernel/core_pattern", false),
-            ("/tmp/x", true),
+            ("/tmp/x", false),
             ("/tmp", false),
             ("/dev/fd/3", true),
             ("/etc/passwd", false),

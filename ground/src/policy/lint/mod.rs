@@ -135,7 +135,7 @@ fn one(args: &Args, file: &Path) -> Result<Status, Trouble> {
 
 /// Looks a policy over. Warnings come in the order of the text.
 pub(crate) fn lint(compiled: &Compiled) -> Vec<Finding> {
-    let mut findings = look::over(&compiled.source);
+    let mut findings = look::over(compiled);
     findings.extend(reach::findings(compiled));
     allow::filter(&compiled.sources, &mut findings);
     findings.extend(allow::unused(compiled));

@@ -17,7 +17,13 @@ pub(super) fn missing(compiled: &Compiled, tree: &Path) -> Result<Vec<Finding>, 
     let root = open(tree, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
     let mut findings = Vec::new();
     for rule in &compiled.source.rules {
-        for path in rule.raw.paths.iter().filter(|path| !mounted(&path.value) && path.value != "/") {
+        for path in rule
+            .raw
+            .paths
+            .iter()
+            .chain(&rule.raw.trees)
+            .filter(|path| !mounted(&path.value) && path.value != "/")
+        {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             match openat2(&root, &path.value[1..], flags, Mode::empty(), ResolveFlags::IN_ROOT) {
                 Ok(_) => {}

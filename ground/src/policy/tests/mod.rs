@@ -1,9 +1,10 @@
 //! The language: what is good, and one line for each thing that is not.
 
+mod kinds;
 mod lints;
 mod properties;
 
-use aegis_policy::{Operation, Operations, Policy};
+use aegis_policy::{Operation, Operations, Policy, Target};
 
 use std::path::Path;
 
@@ -70,10 +71,11 @@ fn the_language_is_read() {
     let bytes = source.compile().expect("compiles");
     let policy = Policy::decode(&bytes).expect("decodes");
     let rules: Vec<_> = policy.rules().collect();
-    assert_eq!(rules[0].operations, Operations::ALL);
+    let opens_and_exec = Operations::OPEN.with(Operation::Exec);
+    assert_eq!(rules[0].operations, opens_and_exec.with(Operation::Change), "a denial holds in place");
     assert_eq!(rules[0].workloads().collect::<Vec<_>>(), [1]);
     assert_eq!(rules[1].workloads().collect::<Vec<_>>(), [1, 2], "default: all declared");
-    assert!(rules[1].operations.contains(Operation::OpenRead));
+    assert_eq!(rules[1].operations, Operations::only(Operation::OpenRead), "nothing is implied by a report");
     assert_eq!(sources.line(source.rules[0].raw.paths[1].at), 18);
     assert!(warnings(DEMO).is_empty());
     assert_eq!(compile(DEMO).text, DEMO, "a plain source is its own source");
@@ -101,9 +103,9 @@ fn each_mistake_is_named_with_its_line() {
         ("\"exec\"]", "\"opne\"]", 15, "unknown operation \"opne\" (did you mean \"open\"?)"),
         (
             "\"exec\"]",
-            "\"connect\"]",
+            "\"bind\"]",
             15,
-            "unknown operation \"connect\" (known: open, open-read, open-write, exec)",
+            "\"bind\" is no operation on files: those are open, open-read, open-write, exec, change, connect",
         ),
         ("[\"demo\"]", "[\"dem\"]", 13, "workload \"dem\" is not declared (did you mean \"demo\"?)"),
         ("[\"demo\"]", "[]", 13, "the list is empty"),
@@ -126,10 +128,15 @@ fn each_mistake_is_named_with_its_line() {
             "/etc/gshadow",
             "/etc/",
             18,
-            "bad path \"/etc/\": leave out the / at the end; a rule is on the one file of that name",
+            "bad path \"/etc/\": leave out the / at the end; `trees` is for a directory and all below it",
         ),
         ("/etc/gshadow", "/etc/../x", 18, "bad path \"/etc/../x\": write it without empty, . and .. parts"),
-        ("paths = [\"/etc/passwd\"]\n", "", 22, "\"paths\" is missing from rule"),
+        (
+            "paths = [\"/etc/passwd\"]\n",
+            "",
+            22,
+            "rule \"watch\" is on nothing: add paths or trees (or hashes)",
+        ),
         ("\"T1003.008\"", "\"a b\"", 20, "bad tag \"a b\": 1 to 32 of A-Z, a-z, 0-9, ., _, -, :"),
         ("[[rule]]\nname = \"watch\"", "[[rule]\nname = \"watch\"", 22, "unclosed array table, expected `]`"),
         ("mode = \"enforce\"", "mode = \"enforce\"\nmode = \"audit\"", 4, "duplicate key"),
@@ -291,7 +298,8 @@ fn templates_are_filled_and_resolved_to_one_source() {
         "/home/x/.ssh/id_ed25519",
         "/plain",
     ];
-    assert_eq!(rules[1].paths().collect::<Vec<_>>(), paths);
+    let Target::Files { paths: found, .. } = rules[1].target() else { panic!("files") };
+    assert_eq!(found.collect::<Vec<_>>(), paths);
     assert!(
         !compiled.text.contains("template =")
             && compiled.text.contains("# policy.toml:25, used at policy.toml:17"),

@@ -4,35 +4,86 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use aegis_policy::{Operation, Policy};
+use aegis_policy::{Access, Family, Kind, Policy, Prefix};
 use proptest::prelude::*;
 
 use super::{TEMPLATE, compile};
 use crate::policy::decisions::{Decisions, classes};
 use crate::policy::format::format;
+use crate::policy::things::Thing;
 use crate::policy::{Trouble, diff, lint};
 
-/// A policy as text, in any spacing and with comments, from a few names so that rules meet.
+/// The words of a rule: what it does, to what, and on what.
+#[derive(Clone, Debug)]
+struct Words {
+    does: &'static [&'static str],
+    operations: Vec<&'static str>,
+    /// Keys and their items.
+    on: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+const DIGESTS: [&str; 2] = [
+    "1111111111111111111111111111111111111111111111111111111111111111",
+    "2222222222222222222222222222222222222222222222222222222222222222",
+];
+
+fn some(names: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&'static str>> + Clone {
+    proptest::collection::vec(proptest::sample::select(names), 1..=most)
+}
+
+/// Of the same few names, so that rules meet.
+fn any_words() -> impl Strategy<Value = Words> {
+    let does: &[&[&str]] = &[
+        &["action = \"deny\" # act"],
+        &["action = \"audit\" # act"],
+        &["action = \"allow\" # act"],
+        &["action = \"deny\" # act", "mode = \"audit\""],
+        &["action = \"allow\" # act", "override = true"],
+    ];
+    let on =
+        |key: &'static str, names, most| some(names, most).prop_map(move |items| vec![(key, items)]).boxed();
+    let paths = || on("paths", &["/x", "/y", "/etc/z", "/", "/tmp/t"], 5);
+    let trees = || on("trees", &["/x", "/etc", "/", "/tmp"], 3);
+    let join = |a: Vec<_>, b: Vec<_>| a.into_iter().chain(b).collect::<Vec<_>>();
+    let file = some(&["open", "open-read", "open-write", "exec", "change", "connect"], 4);
+    let files = (file, prop_oneof![paths(), trees(), (paths(), trees()).prop_map(move |(a, b)| join(a, b))]);
+    let nothing = || Just(Vec::new()).boxed();
+    let addresses = on("addresses", &["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::/0", "2001:db8::/32"], 3);
+    let ports = on("ports", &["80", "443", "80-90", "8000-9000"], 2);
+    let protocols = on("protocols", &["tcp", "17", "132"], 1);
+    let nets = (
+        some(&["connect", "bind"], 2),
+        prop_oneof![nothing(), addresses],
+        prop_oneof![nothing(), ports],
+        prop_oneof![nothing(), protocols],
+    )
+        .prop_map(move |(operations, a, b, c)| (operations, join(join(a, b), c)));
+    let hashes = (Just(vec!["exec"]), on("hashes", &DIGESTS, 2));
+    let surface = (some(&["ptrace", "module-load", "bpf", "mount"], 3), nothing());
+    let what = prop_oneof![3 => files, 2 => nets, 1 => hashes, 1 => surface];
+    (proptest::sample::select(does), what).prop_map(|(does, (operations, on))| Words { does, operations, on })
+}
+
+/// A policy as text, in any spacing and with comments.
 fn any_text() -> impl Strategy<Value = String> {
-    let some = |names: &'static [&'static str], most: usize| {
-        proptest::collection::vec(proptest::sample::select(names), 1..=most)
-    };
     let rule = (
         proptest::option::of(some(&["a", "a*", "*"], 3)),
-        proptest::sample::select(&["deny", "audit"][..]),
-        some(&["open", "open-read", "open-write", "exec"], 3),
-        some(&["/x", "/y", "/etc/z", "/", "/tmp/t"], 5),
+        any_words(),
         some(&["T1003", "t1003.008", "odd"], 2),
         0u8..64,
     );
     let mode = proptest::sample::select(&["enforce", "audit"][..]);
     (mode, proptest::collection::vec(rule, 0..8), 0u8..4).prop_map(|(mode, rules, style)| {
         let mut text = format!("# head\nschema = 1\nname=\"p\"\nmode = \"{mode}\" # mode\n");
+        if style & 2 == 2 {
+            text.push_str("self-protection=false # off\n[deadman]\nseconds=60\n# many\ndenials = 100\n");
+        }
         for name in ["a", "a*", "*", "b"] {
             let above = if style & 1 == 1 { "\n# w\n\n" } else { "" };
-            let _ = writeln!(text, "{above}[[workload]]\nname = \"{name}\"");
+            let rate = if style & 1 == 1 { "rate=10 # a second\n" } else { "" };
+            let _ = write!(text, "{above}[[workload]]\nname = \"{name}\"\n{rate}");
         }
-        for (number, (workloads, action, operations, paths, tags, style)) in rules.into_iter().enumerate() {
+        for (number, (workloads, words, tags, style)) in rules.into_iter().enumerate() {
             let list = |items: &[&str], shape: u8| {
                 let quoted: Vec<String> = items
                     .iter()
@@ -56,13 +107,11 @@ fn any_text() -> impl Strategy<Value = String> {
                     }
                 )
             };
-            let mut keys = vec![
-                format!("name = \"r{number}\""),
-                format!("action = \"{action}\" # act"),
-                format!("operations = {}", list(&operations, 0)),
-                format!("paths = {}", list(&paths, style & 3)),
-                format!("# tags of {number}\ntags = {}", list(&tags, style >> 2 & 1)),
-            ];
+            let mut keys = vec![format!("name = \"r{number}\"")];
+            keys.extend(words.does.iter().map(|line| (*line).to_owned()));
+            keys.push(format!("operations = {}", list(&words.operations, 0)));
+            keys.extend(words.on.iter().map(|(key, items)| format!("{key} = {}", list(items, style & 3))));
+            keys.push(format!("# tags of {number}\ntags = {}", list(&tags, style >> 2 & 1)));
             keys.extend(
                 workloads.map(|workloads| format!("workloads = {}", list(&workloads, style >> 3 & 1))),
             );
@@ -76,20 +125,61 @@ fn any_text() -> impl Strategy<Value = String> {
     })
 }
 
+/// One of everything that the texts above can tell apart, and what is asked of the folded policy for it.
+fn questions() -> Vec<(Thing<'static>, Access<'static>)> {
+    let mut all = Vec::new();
+    let mut file = |thing: Thing<'static>, path: &'static str, digest: Option<&'static [u8; 32]>| {
+        let kind = if digest.is_some() { Kind::Hashes } else { Kind::Files };
+        for operation in kind.operations().iter() {
+            all.push((thing, Access::File { path: path.as_bytes(), operation, digest }));
+        }
+    };
+    for path in ["/x", "/y", "/etc", "/etc/z", "/", "/tmp", "/tmp/t"] {
+        file(Thing::Path(path.as_bytes()), path, None);
+    }
+    for (tree, path) in [("/x", "/x/in/it"), ("/etc", "/etc/ssh"), ("/", "/other"), ("/tmp", "/tmp/u")] {
+        file(Thing::Below(tree.as_bytes()), path, None);
+    }
+    for digest in [&[0x11; 32], &[0x22; 32], &[0x33; 32]] {
+        file(Thing::Hash(*digest), "", Some(digest));
+    }
+    const ADDRESSES: [(Family, &[u8]); 6] = [
+        (Family::Inet, &[192, 0, 2, 1]),
+        (Family::Inet, &[10, 9, 9, 9]),
+        (Family::Inet, &[10, 1, 9, 9]),
+        (Family::Inet, &[10, 1, 2, 3]),
+        (Family::Inet6, &[0; 16]),
+        (Family::Inet6, &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    ];
+    for (family, address) in ADDRESSES {
+        // Between those there are only ports that no rule names, as 1 is.
+        for port in [1, 80, 85, 443, 8_500] {
+            for protocol in [1, 6, 17, 132] {
+                let prefix = Prefix::of(family, address).expect("an address");
+                let thing = Thing::Net { prefix, ports: (port, port), protocol: Some(protocol) };
+                for operation in Kind::Addresses.operations().iter() {
+                    all.push((thing, Access::Address { family, address, port, protocol, operation }));
+                }
+            }
+        }
+    }
+    all.extend(Kind::Surface.operations().iter().map(|of| (Thing::Surface, Access::Surface(of))));
+    all
+}
+
 /// Every answer that a policy gives on what the texts above are about: verdict and rule.
 fn answers(bytes: &[u8]) -> Vec<(String, Option<String>)> {
     let policy = Policy::decode(bytes).expect("compiled");
     let mut answers = Vec::new();
+    let questions = questions();
     for workload in ["a", "aa", "b", "c"] {
         let index = policy.match_workload(workload.as_bytes());
-        for path in ["/x", "/y", "/etc/z", "/", "/tmp/t", "/other"] {
-            for operation in Operation::ALL {
-                // Not by what the code under test asks, but by what `explain` does.
-                let decision = index.map(|index| policy.decide(index, path.as_bytes(), operation));
-                let verdict = decision.as_ref().map_or("allowed", |decision| decision.verdict.name());
-                let rule = decision.and_then(|decision| decision.rule).map(|rule| rule.name.to_owned());
-                answers.push((verdict.to_owned(), rule));
-            }
+        for (_, access) in &questions {
+            // Not by what the code under test asks, but by what `explain` does.
+            let decision = index.map(|index| policy.decide(index, access));
+            let verdict = decision.as_ref().map_or("allowed", |decision| decision.verdict.name());
+            let rule = decision.and_then(|decision| decision.rule).map(|rule| rule.name.to_owned());
+            answers.push((verdict.to_owned(), rule));
         }
     }
     answers
@@ -100,6 +190,8 @@ fn comments(text: &str) -> BTreeSet<&str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     /// Whatever is in a file: an answer, never a panic.
     #[test]
     fn broken_sources_are_refused_or_read(
@@ -142,6 +234,7 @@ proptest! {
         let after = compile(&mended);
         prop_assert_eq!(answers(&before.bytes), answers(&after.bytes), "{}\n=>\n{}", text, mended);
         prop_assert_eq!(before.source.mode, after.source.mode);
+        prop_assert_eq!(before.source.deadman, after.source.deadman);
         // What could be mended is.
         let again = lint::mend(Path::new("p.toml"), mended.clone().into_bytes()).map_or(1, |again| again.1);
         prop_assert_eq!(again, 0, "{}", mended);
@@ -162,11 +255,9 @@ proptest! {
         let (a, b) = (Decisions::of(Policy::decode(&old).expect("good")), Decisions::of(Policy::decode(&new).expect("good")));
         let mut folded = Vec::new();
         for workload in ["a", "aa", "b", "c"] {
-            for path in ["/x", "/y", "/etc/z", "/", "/tmp/t", "/other"] {
-                for operation in Operation::ALL {
-                    let answer = a.one(a.policy.match_workload(workload.as_bytes()), path.as_bytes(), operation);
-                    folded.push((answer.verdict.name().to_owned(), answer.rule.map(str::to_owned)));
-                }
+            for (thing, access) in questions() {
+                let answer = a.one(a.policy.match_workload(workload.as_bytes()), &thing, access.operation());
+                folded.push((answer.verdict.name().to_owned(), answer.rule.map(str::to_owned)));
             }
         }
         prop_assert_eq!(folded, answers(&old));

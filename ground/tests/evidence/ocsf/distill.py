@@ -12,10 +12,11 @@ import os
 import sys
 
 ROOT = sys.argv[1]
-CLASSES = ["base_event", "process_activity", "file_activity", "network_activity", "detection_finding"]
+CLASSES = ["base_event", "process_activity", "file_activity", "kernel_activity", "kernel_extension_activity",
+           "network_activity", "detection_finding"]
 PROFILES = {"host", "security_control"}
-OBJECTS = """metadata product feature device actor process user file network_endpoint network_connection_info policy
-finding_info analytic related_event evidences""".split()
+OBJECTS = """metadata product feature device actor process user file network_endpoint network_connection_info network_traffic
+kernel kernel_driver policy finding_info analytic related_event evidences""".split()
 
 
 def load(path):
