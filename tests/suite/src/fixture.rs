@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_policy_knows_the_program_by_its_digest() {
-        let digest: String = Sha256::digest(hashed()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("{:x}", Sha256::digest(hashed()));
         assert!(include_str!("../policy.toml").contains(&digest), "the rule's digest must be {digest}");
     }
 
