@@ -25,7 +25,7 @@
 #define AEGIS_HASHES_MAX 4096         /* program digests of one rule set, over all workloads */
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
 #define AEGIS_WALK_MAX 64             /* components and mounts from a file up to the root of all */
-#define AEGIS_NAME_DEPTH_MAX 16       /* components of a path that is known by name, below its file system's root */
+#define AEGIS_NAME_DEPTH_MAX 12       /* components of a path that is known by name, below its file system's root */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
 #define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
 #define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */
@@ -412,6 +412,11 @@ struct aegis_hash {
 #define AEGIS_RULE_SELF 65537 /* `aegis-self`: self-protection */
 #define AEGIS_RULE_DEPTH 65538 /* `aegis-depth`: AEGIS_MATCH_LIMIT */
 
+enum aegis_ability {
+	AEGIS_CAN_HASH = 1, /* rules by content */
+	AEGIS_CAN_WALK = 2, /* subtrees and names: bpf_loop, since 5.17 */
+};
+
 /* `control`: ARRAY of one, mmapable. `active` is the pointer that a swap flips: one aligned 32-bit store. */
 struct aegis_control {
 	__u32 abi_version;
@@ -430,7 +435,7 @@ struct aegis_control {
 	__u64 broken_until;
 	__u64 name_key[2]; /* random, of this load: who can't read it can't make names that collide */
 	__u32 agent;       /* process id of the agent; 0: none. Protected from workloads' signals and tracing */
-	__u32 hash_hook;   /* 1: exec rules by hash are decided (docs/degraded-modes.md) */
+	__u32 abilities;   /* enum aegis_ability: what this kernel can (docs/degraded-modes.md); user space's to read */
 };
 
 /* `counters`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x struct aegis_counters, updated atomically. */

@@ -14,7 +14,7 @@
 static __always_inline struct aegis_access *begin_access(struct subject *subject, const struct decision *decision,
 							 __u16 kind, struct inode *inode, __u32 flags)
 {
-	struct aegis_access *record = reserve_record(subject, struct aegis_access, !!decision->rule);
+	struct aegis_access *record = reserve_record(subject, struct aegis_access, !!rule_of(decision));
 
 	if (!record)
 		return NULL;

@@ -28,18 +28,18 @@ static __always_inline void take_hash(const struct subject *subject, struct deci
 static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, bool hashes)
 {
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = AEGIS_OP_EXEC };
 	struct aegis_access *record;
 	struct file *file = bprm->file;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	decision = decide_file(&subject, file->f_path.dentry, file->f_inode, file->f_path.mnt, AEGIS_OP_EXEC);
+	decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision);
 	if (hashes && subject.features & AEGIS_HAS_HASHES) {
 		take_hash(&subject, &decision, file);
 		judge(&subject, &decision);
 	}
-	if (!decision.rule)
+	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
 	temper(&subject, &decision, enforce);
 	count_decision(&subject, &decision);
@@ -86,7 +86,7 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = AEGIS_OP_EXEC };
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
@@ -95,9 +95,8 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	if (in_execve(task) &&
 	    (!(subject.features & AEGIS_HAS_HASHES) || BPF_CORE_READ(task, mm, exe_file) == file))
 		return 0;
-	decision = decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_inode),
-			       BPF_CORE_READ(file, f_path.mnt), AEGIS_OP_EXEC);
-	if (!decision.rule)
+	decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision);
+	if (!rule_of(&decision))
 		return 0;
 	temper(&subject, &decision, enforce);
 	return report_dentry(&subject, &decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),

@@ -59,11 +59,11 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	 * about exec is bprm_check's and sched_process_exec's to say. (With the glass broken both report: a loader has only
 	 * this one, and a hook does not know whether the other is attached.) */
 	if (exec) {
-		inquiry.operations[0] = AEGIS_OP_EXEC;
-		inquiry.operations[1] = NO_OPERATION;
+		decision->operation = AEGIS_OP_EXEC;
+		inquiry.decisions[1].operation = NO_OPERATION;
 	} else {
-		inquiry.operations[0] = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
-		inquiry.operations[1] = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
+		decision->operation = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
+		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
 	decide_both(&subject, &inquiry, file->f_inode);
 	if (mode & FMODE_WRITE)

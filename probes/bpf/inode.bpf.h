@@ -12,13 +12,13 @@ static __always_inline struct vfsmount *mount_of(struct dentry *dentry)
 static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __u64 what, __u8 operation, bool enforce)
 {
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = operation };
 	struct vfsmount *mount;
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(dentry);
-	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, operation);
+	decide_file(&subject, dentry, mount, &decision);
 	temper(&subject, &decision, enforce);
 	return report_dentry(&subject, &decision, what, dentry, mount);
 }
@@ -28,7 +28,7 @@ static __noinline int take_hold(const struct subject *subject, struct decision *
 {
 	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
 	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
-	struct aegis_entry *entry = find_object(subject, number, device);
+	struct aegis_entry *entry = find_object(subject->set, subject->ruleset, number, device);
 
 	if (entry)
 		take(decision, entry->rule[AEGIS_OP_HOLD], entry->effect[AEGIS_OP_HOLD], AEGIS_MATCH_OBJECT, device,
@@ -59,13 +59,13 @@ CREATES(symlink, 0120777)
 static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enforce)
 {
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = AEGIS_OP_CHANGE };
 	struct vfsmount *mount;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_UNLINK))
 		return 0;
 	mount = mount_of(dentry);
-	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, AEGIS_OP_CHANGE);
+	decide_file(&subject, dentry, mount, &decision);
 	if (directory) {
 		take_hold(&subject, &decision, dentry);
 		judge(&subject, &decision);
@@ -96,23 +96,23 @@ UNLINKS(rmdir, true)
 static __noinline int try_move(struct dentry *from, struct dentry *to, enum aegis_hook hook, __u16 kind, bool enforce)
 {
 	struct subject subject = {};
-	struct decision decision, other;
+	struct decision decision = { .operation = AEGIS_OP_CHANGE }, other = { .operation = AEGIS_OP_CHANGE };
 	struct aegis_rename *record;
 	struct vfsmount *mount;
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(from);
-	decision = decide_file(&subject, from, BPF_CORE_READ(from, d_inode), mount, AEGIS_OP_CHANGE);
+	decide_file(&subject, from, mount, &decision);
 	if (kind == AEGIS_RENAME) {
 		take_hold(&subject, &decision, from);
 		judge(&subject, &decision);
 	}
-	other = decide_file(&subject, to, BPF_CORE_READ(to, d_inode), mount, AEGIS_OP_CHANGE);
+	decide_file(&subject, to, mount, &other);
 	take_stricter(&decision, &other);
 	temper(&subject, &decision, enforce);
 	count_decision(&subject, &decision);
-	record = reserve_record(&subject, struct aegis_rename, !!decision.rule);
+	record = reserve_record(&subject, struct aegis_rename, !!rule_of(&decision));
 	if (record) {
 		fill_head(&record->head, &subject, kind, sizeof(*record));
 		fill_decision(&record->head, &record->decision, &subject, &decision);
@@ -204,7 +204,7 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 {
 	struct inode *inode = BPF_CORE_READ(src, d_inode);
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = AEGIS_OP_OPEN_WRITE };
 	struct ovl_inode *overlay = NULL;
 	struct ovl_entry *entry;
 	struct dentry *lower = NULL;
@@ -216,8 +216,8 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
 	if (!lower)
 		return 0;
-	decision = decide_file(&subject, lower, BPF_CORE_READ(lower, d_inode), mount_of(lower), AEGIS_OP_OPEN_WRITE);
-	if (!decision.rule)
+	decide_file(&subject, lower, mount_of(lower), &decision);
+	if (!rule_of(&decision))
 		return 0; /* the opening itself is reported */
 	temper(&subject, &decision, enforce);
 	return report_dentry(&subject, &decision, AEGIS_OPEN, lower, mount_of(lower));

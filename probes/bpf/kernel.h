@@ -257,6 +257,10 @@ struct msghdr {
 	int msg_namelen;
 };
 
+enum bpf_func_id {
+	BPF_FUNC_loop = 181, /* since 5.17 */
+};
+
 enum kernel_read_file_id {
 	READING_FIRMWARE = 1,
 	READING_MODULE = 2,

@@ -93,7 +93,7 @@ static __noinline int report_net(struct subject *subject, struct decision *decis
 	struct aegis_network *record;
 
 	count_decision(subject, decision);
-	record = reserve_record(subject, struct aegis_network, !!decision->rule);
+	record = reserve_record(subject, struct aegis_network, !!rule_of(decision));
 	if (record) {
 		fill_head(&record->head, subject, kind, sizeof(*record));
 		fill_decision(&record->head, &record->decision, subject, decision);
@@ -120,7 +120,7 @@ static __always_inline int try_address(struct socket *sock, const void *address,
 	socket_of(&end, BPF_CORE_READ(sock, sk)); /* newer verifiers: sk may be NULL */
 	decide_net(&subject, &end, &decision);
 	/* Of messages there are as many as there like to be: told where a rule speaks of them. */
-	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !decision.rule)
+	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !rule_of(&decision))
 		return 0;
 	temper(&subject, &decision, enforce);
 	return report_net(&subject, &decision, kind, &end);
@@ -387,15 +387,15 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 	struct dentry *dentry = BPF_CORE_READ(target, path.dentry);
 	struct vfsmount *mount = BPF_CORE_READ(target, path.mnt);
 	struct subject subject = {};
-	struct decision decision;
+	struct decision decision = { .operation = AEGIS_OP_UNIX_CONNECT };
 
 	if (!dentry)
 		return 0; /* abstract or without a name */
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	decision = decide_file(&subject, dentry, BPF_CORE_READ(dentry, d_inode), mount, AEGIS_OP_UNIX_CONNECT);
+	decide_file(&subject, dentry, mount, &decision);
 	/* Of datagrams there are as many as there like to be. */
-	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !decision.rule)
+	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
 		return 0;
 	temper(&subject, &decision, enforce);
 	return report_dentry(&subject, &decision, AEGIS_UNIX_CONNECT, dentry, mount);

@@ -8,37 +8,41 @@
 /* Beats all effects of rules: what guards Aegis itself. Denied or audited as the features say. In maps only. */
 #define EFFECT_SELF 6
 
+/* One operation of an access, and the rule that weighs most. The verifier follows every branch with everything it knows:
+ * what is folded is one number, so that one comparison decides. */
 struct decision {
-	__u32 rule; /* name index + 1; 0: no rule matched */
-	__u8 effect;
-	__u8 verdict;
-	__u8 operation;
-	__u8 match;
+	__u64 weight; /* effect << 32 | ~rule; 0: none */
+	__u64 where;  /* match << 32 | device */
 	__u64 inode;
-	__u32 device;
-	bool passed; /* audited, but a denial were the glass whole */
-	bool fallen; /* audited, but a denial had the deadman not fallen */
+	__u32 operation;
+	__u32 verdict;
+	__u32 passed; /* audited, but a denial were the glass whole */
+	__u32 fallen; /* audited, but a denial had the deadman not fallen */
 };
 
-/* Greater effect wins; among equals the rule that stands first in the policy. The order of calls does not matter. */
+static __always_inline __u32 rule_of(const struct decision *decision)
+{
+	return decision->weight >> 32 ? ~(__u32)decision->weight : 0;
+}
+
+/* Greater effect wins; among equals the rule that stands first in the policy. The order of calls does not matter. No rule
+ * has no effect, and weighs less than any. */
 static __always_inline void take(struct decision *decision, __u32 rule, __u8 effect, __u8 match, __u32 device,
 				 __u64 inode)
 {
-	if (!rule || effect < decision->effect)
+	__u64 weight = (__u64)effect << 32 | (__u32)~rule;
+
+	if (weight <= decision->weight)
 		return;
-	if (effect == decision->effect && rule >= decision->rule)
-		return;
-	decision->rule = rule;
-	decision->effect = effect;
-	decision->match = match;
-	decision->device = device;
+	decision->weight = weight;
+	decision->where = (__u64)match << 32 | device;
 	decision->inode = inode;
 }
 
 /* What the winner makes of the access. */
 static __always_inline void judge(const struct subject *subject, struct decision *decision)
 {
-	switch (decision->effect) {
+	switch (decision->weight >> 32) {
 	case AEGIS_EFFECT_DENY:
 		decision->verdict = AEGIS_DENIED;
 		break;
@@ -57,28 +61,28 @@ static __always_inline void judge(const struct subject *subject, struct decision
 /* Of two operations of one access, each decided: the stricter verdict, and of equals the first that has a rule. */
 static __always_inline void take_stricter(struct decision *decision, const struct decision *other)
 {
-	if (other->verdict > decision->verdict || (other->verdict == decision->verdict && !decision->rule))
+	if (other->verdict > decision->verdict || (other->verdict == decision->verdict && !rule_of(decision)))
 		*decision = *other;
 }
 
-static __always_inline struct aegis_entry *find_object(const struct subject *subject, __u64 inode, __u32 device)
+static __always_inline struct aegis_entry *find_object(__u32 set, __u32 ruleset, __u64 inode, __u32 device)
 {
 	struct aegis_object_key key = {};
 
 	key.inode = inode;
 	key.device = device;
-	key.ruleset = subject->ruleset;
-	return subject->set ? bpf_map_lookup_elem(&rules_1, &key) : bpf_map_lookup_elem(&rules_0, &key);
+	key.ruleset = ruleset;
+	return set ? bpf_map_lookup_elem(&rules_1, &key) : bpf_map_lookup_elem(&rules_0, &key);
 }
 
-static __always_inline struct aegis_entry *find_name(const struct subject *subject, __u64 hash, __u32 leaf)
+static __always_inline struct aegis_entry *find_name(__u32 set, __u32 ruleset, __u64 hash, __u32 leaf)
 {
 	struct aegis_name_key key = {};
 
 	key.hash = hash;
-	key.ruleset = subject->ruleset;
+	key.ruleset = ruleset;
 	key.leaf = leaf;
-	return subject->set ? bpf_map_lookup_elem(&names_1, &key) : bpf_map_lookup_elem(&names_0, &key);
+	return set ? bpf_map_lookup_elem(&names_1, &key) : bpf_map_lookup_elem(&names_0, &key);
 }
 
 /* Denied by Aegis itself, where the policy lets it guard itself. */
@@ -152,7 +156,7 @@ static __noinline int temper(const struct subject *subject, struct decision *dec
 	if (glass_is_broken()) {
 		decision->verdict = AEGIS_AUDITED;
 		decision->passed = true;
-	} else if (decision->effect != EFFECT_SELF && subject->rules && deadman_falls(subject->rules)) {
+	} else if (decision->weight >> 32 != EFFECT_SELF && subject->rules && deadman_falls(subject->rules)) {
 		decision->verdict = AEGIS_AUDITED;
 		decision->fallen = true;
 	}
@@ -174,7 +178,7 @@ static __always_inline int answer(const struct decision *decision)
 static __noinline int fill_decision(struct aegis_record *head, struct aegis_decision *out,
 				    const struct subject *subject, const struct decision *decision)
 {
-	__u32 index = decision->rule - 1; /* no rule: beyond the array, no name */
+	__u32 rule = rule_of(decision), index = rule - 1; /* no rule: beyond the array, no name */
 	struct aegis_control *page = control_page();
 	struct aegis_rule_name *found;
 
@@ -185,16 +189,16 @@ static __noinline int fill_decision(struct aegis_record *head, struct aegis_deci
 		__builtin_memset(&out->rule, 0, sizeof(out->rule));
 	out->operation = decision->operation;
 	out->hook = subject->hook;
-	out->match = decision->match;
+	out->match = rule ? decision->where >> 32 : 0;
 	out->reserved = 0;
-	out->device = decision->device;
-	out->inode = decision->inode;
+	out->device = rule ? (__u32)decision->where : 0;
+	out->inode = rule ? decision->inode : 0;
 	__builtin_memset(out->policy_hash, 0, sizeof(out->policy_hash));
 	if (page && found)
 		__builtin_memcpy(out->policy_hash, subject->set ? page->policy_hash[1] : page->policy_hash[0],
 				 sizeof(out->policy_hash));
 	head->verdict = decision->verdict;
-	head->rule = decision->rule;
+	head->rule = rule;
 	if (decision->passed)
 		head->flags |= AEGIS_GLASS_BROKEN;
 	if (decision->fallen)

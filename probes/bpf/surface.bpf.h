@@ -24,7 +24,7 @@ static __noinline int report_surface(struct subject *subject, struct decision *d
 	judge(subject, decision);
 	temper(subject, decision, saying->enforce);
 	count_decision(subject, decision);
-	record = reserve_record(subject, struct aegis_surface, !!decision->rule);
+	record = reserve_record(subject, struct aegis_surface, !!rule_of(decision));
 	if (record) {
 		fill_head(&record->head, subject, saying->kind, sizeof(*record));
 		fill_decision(&record->head, &record->decision, subject, decision);

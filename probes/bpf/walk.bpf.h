@@ -11,18 +11,25 @@
 
 #define NO_OPERATION 0xff
 
-/* A question of one file, of one or two operations at once. */
+/* A question of one file, of one or two operations at once, and how far up it was looked. */
 struct inquiry {
+	struct decision decisions[2];
 	__u64 dentry;
 	__u64 mount; /* struct vfsmount; 0: not known */
-	__u8 operations[2];
-	struct decision decisions[2];
+	__u64 names[AEGIS_NAME_DEPTH_MAX]; /* of the components passed, the last first */
+	__u32 depth;
+	__u32 set;
+	__u32 ruleset;
+	bool trees;
+	bool naming;
+	bool ended;
 };
 
+/* 6 and 7 are never asked for, and still within the entry. */
 static __always_inline void take_object(struct decision *decision, const struct aegis_entry *entry, __u8 match,
 					__u32 device, __u64 inode)
 {
-	__u32 operation = decision->operation & 7; /* 6 and 7 are never asked for, and still within the entry */
+	__u32 operation = decision->operation & 7;
 
 	take(decision, entry->rule[operation], entry->effect[operation], match, device, inode);
 }
@@ -54,82 +61,76 @@ static __always_inline struct vfsmount *any_mount(struct super_block *sb)
 	return (void *)mount + bpf_core_field_offset(struct mount, mnt);
 }
 
-/* Paths by name, at the root of a file system. `names` are the components below it, the first one first. */
-static __always_inline void match_names(const struct subject *subject, struct inquiry *inquiry, const __u64 *names,
-					__u32 depth, __u64 inode, __u32 device)
+/* Paths by name, at the root of a file system. */
+static __always_inline void match_names(struct inquiry *inquiry, __u64 inode, __u32 device)
 {
 	__u64 hash = sip_pair(device, inode);
 
+#pragma unroll
 	for (int at = 0; at < AEGIS_NAME_DEPTH_MAX; at++) {
 		struct aegis_entry *entry;
 
-		if ((__u32)at >= depth)
+		if ((__u32)at >= inquiry->depth)
 			break;
-		hash = sip_pair(hash, names[at]);
-		entry = find_name(subject, hash, 0);
+		hash = sip_pair(hash, inquiry->names[at]);
+		entry = find_name(inquiry->set, inquiry->ruleset, hash, 0);
 		if (!entry)
 			continue;
 		take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, device, inode);
 		take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, device, inode);
-		if (at + 1 == depth) {
+		if ((__u32)at + 1 == inquiry->depth) {
 			take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, device, inode);
 			take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, device, inode);
 		}
 	}
 }
 
-/* Up from the file. 0: to the end; else there is more above than is looked at. */
-static __noinline int walk(const struct subject *subject, struct inquiry *inquiry)
+/* One step up from the file; 1: the end. Called by bpf_loop, which the verifier looks at once instead of at every step. */
+static long climb(__u32 step, struct inquiry *inquiry)
 {
-	__u64 names[AEGIS_NAME_DEPTH_MAX] = {};
 	struct dentry *dentry = (struct dentry *)inquiry->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino); /* of what is not there yet: 0 */
 	struct vfsmount *mount = (struct vfsmount *)inquiry->mount;
-	bool trees = subject->features & AEGIS_HAS_TREES;
-	bool naming = subject->features & (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES);
-	__u32 depth = 0;
+	struct mount *at, *above;
 
-	for (int step = 0; step < AEGIS_WALK_MAX; step++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-		__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
-		__u64 number = BPF_CORE_READ(inode, i_ino); /* of what is not there yet: 0 */
-		struct mount *at, *above;
+	if (inquiry->trees) {
+		struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 
-		if (trees) {
-			struct aegis_entry *entry = find_object(subject, number, device);
-
-			if (entry) {
-				take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_TREE, device, number);
-				take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_TREE, device, number);
-			}
+		if (entry) {
+			take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_TREE, device, number);
+			take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_TREE, device, number);
 		}
-		if (dentry != parent) {
-			if (naming) {
-#pragma unroll
-				for (int i = AEGIS_NAME_DEPTH_MAX - 1; i > 0; i--)
-					names[i] = names[i - 1];
-				names[0] = sip_component((__u64)dentry);
-				depth++;
-			}
-			dentry = parent;
-			continue;
-		}
-		/* The root of a file system. */
-		if (naming)
-			match_names(subject, inquiry, names, depth, number, device);
-		if (!mount)
-			return 0;
-		at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
-		above = BPF_CORE_READ(at, mnt_parent);
-		if (above == at || !above)
-			return 0;
-		/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
-		if (BPF_CORE_READ(mount, mnt_root) != dentry)
-			naming = false;
-		dentry = BPF_CORE_READ(at, mnt_mountpoint);
-		mount = (void *)above + bpf_core_field_offset(struct mount, mnt);
 	}
-	return 1;
+	if (dentry != parent) {
+		if (inquiry->naming) {
+#pragma unroll
+			for (int i = AEGIS_NAME_DEPTH_MAX - 1; i > 0; i--)
+				inquiry->names[i] = inquiry->names[i - 1];
+			inquiry->names[0] = sip_component((__u64)dentry);
+			inquiry->depth++;
+		}
+		inquiry->dentry = (__u64)parent;
+		return 0;
+	}
+	/* The root of a file system. */
+	if (inquiry->naming)
+		match_names(inquiry, number, device);
+	inquiry->ended = true;
+	if (!mount)
+		return 1;
+	at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
+	above = BPF_CORE_READ(at, mnt_parent);
+	if (above == at || !above)
+		return 1;
+	inquiry->ended = false;
+	/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
+	if (BPF_CORE_READ(mount, mnt_root) != dentry)
+		inquiry->naming = false;
+	inquiry->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
+	inquiry->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
+	return 0;
 }
 
 /* No tree rule can be on or above this file system. */
@@ -152,10 +153,8 @@ static __noinline int decide_both(const struct subject *subject, struct inquiry 
 	struct aegis_entry *entry = NULL;
 	bool look = false;
 
-	first->operation = inquiry->operations[0];
-	second->operation = inquiry->operations[1];
 	if (inode)
-		entry = find_object(subject, number, device);
+		entry = find_object(subject->set, subject->ruleset, number, device);
 	if (entry) {
 		take_object(first, entry, AEGIS_MATCH_OBJECT, device, number);
 		take_object(second, entry, AEGIS_MATCH_OBJECT, device, number);
@@ -166,41 +165,50 @@ static __noinline int decide_both(const struct subject *subject, struct inquiry 
 		/* A device is its number, whatever its node is called and whoever made it. */
 		__u32 node = BPF_CORE_READ(inode, i_rdev);
 
-		entry = find_object(subject, node, type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER);
+		entry = find_object(subject->set, subject->ruleset, node,
+				    type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER);
 		if (entry) {
 			take_object(first, entry, AEGIS_MATCH_NODE, 0, node);
 			take_object(second, entry, AEGIS_MATCH_NODE, 0, node);
 		}
 	}
+	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		return 0;
 	if (subject->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES))
 		look = !is_plain(subject, device);
 	if (!look && subject->features & AEGIS_HAS_NAMES)
-		look = find_name(subject, sip_component((__u64)dentry), 1);
+		look = find_name(subject->set, subject->ruleset, sip_component((__u64)dentry), 1);
 	if (!look)
 		return 0;
-	/* Opened by handle, a file may hang in the air: what is above it can't be known. */
-	if (walk(subject, inquiry) || BPF_CORE_READ(dentry, d_flags) & DCACHE_DISCONNECTED) {
-		if (subject->features & AEGIS_HAS_DENY_TREES) {
-			take(first, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
-			take(second, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
-		}
+	inquiry->set = subject->set;
+	inquiry->ruleset = subject->ruleset;
+	inquiry->trees = subject->features & AEGIS_HAS_TREES;
+	inquiry->naming = subject->features & (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES);
+	bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
+	/* Too deep; or, opened by handle, it hangs in the air: what is above it can't be known. */
+	if ((!inquiry->ended || BPF_CORE_READ(dentry, d_flags) & DCACHE_DISCONNECTED) &&
+	    subject->features & AEGIS_HAS_DENY_TREES) {
+		take(first, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
+		take(second, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
 	}
 	return 0;
 }
 
 /* What the rules in force say of one operation on a file, or on a name where there is none yet (`inode` NULL). */
-static __always_inline struct decision decide_file(const struct subject *subject, struct dentry *dentry,
-						   struct inode *inode, struct vfsmount *mount, __u8 operation)
+static __noinline int decide_file(const struct subject *subject, struct dentry *dentry, struct vfsmount *mount,
+				  struct decision *decision)
 {
 	struct inquiry inquiry = {
 		.dentry = (__u64)dentry,
 		.mount = (__u64)mount,
-		.operations = { operation, NO_OPERATION },
+		.decisions = { { .operation = decision->operation }, { .operation = NO_OPERATION } },
 	};
 
-	decide_both(subject, &inquiry, inode);
-	judge(subject, &inquiry.decisions[0]);
-	return inquiry.decisions[0];
+	decide_both(subject, &inquiry, BPF_CORE_READ(dentry, d_inode));
+	*decision = inquiry.decisions[0];
+	judge(subject, decision);
+	return 0;
 }
 
 #endif

@@ -40,7 +40,7 @@ pub const CGROUP_DEPTH_MAX: usize = 8;
 /// Components and mounts from a file up to the root of all.
 pub const WALK_MAX: usize = 64;
 /// Components of a path that is known by name, below its file system's root.
-pub const NAME_DEPTH_MAX: usize = 16;
+pub const NAME_DEPTH_MAX: usize = 12;
 /// File systems known to have no subtree rule.
 pub const PLAIN_DEVICES_MAX: usize = 8;
 /// Open files whose volumes are being summed.
@@ -704,6 +704,11 @@ pub struct Hash {
     pub reserved: [u8; 3],
 }
 
+/// `enum aegis_ability`: rules by content.
+pub const CAN_HASH: u32 = 1;
+/// Subtrees and names.
+pub const CAN_WALK: u32 = 2;
+
 /// `struct aegis_control`: the page of map `control`.
 #[derive(Debug, FromBytes, KnownLayout)]
 #[repr(C)]
@@ -737,8 +742,8 @@ pub struct Control {
     pub name_key: [AtomicU64; 2],
     /// Process id of the agent; 0: none. Protected from workloads' signals and tracing.
     pub agent: AtomicU32,
-    /// 1: exec rules by hash are decided.
-    pub hash_hook: AtomicU32,
+    /// What this kernel can: [`CAN_HASH`], [`CAN_WALK`].
+    pub abilities: AtomicU32,
 }
 
 /// `struct aegis_counters`: an element of map `counters`.

@@ -74,7 +74,7 @@ fn layouts() -> Vec<Layout> {
         Hash = "aegis_hash" { rule, effect, reserved }
         Control = "aegis_control" {
             abi_version, active, policy, epoch, mode, reason, rules, entries, unresolved, policy_hash, loaded_at,
-            broken_until, name_key, agent, hash_hook,
+            broken_until, name_key, agent, abilities,
         }
         Counters = "aegis_counters" {
             seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count, hits,
@@ -107,6 +107,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         ARGV_TRUNCATED = abi::ARGV_TRUNCATED, GLASS_BROKEN = abi::GLASS_BROKEN, DEADMAN = abi::DEADMAN,
         OP_OPEN_READ = abi::OP_OPEN_READ, OP_OPEN_WRITE = abi::OP_OPEN_WRITE, OP_EXEC = abi::OP_EXEC,
         OP_CHANGE = abi::OP_CHANGE, OP_UNIX_CONNECT = abi::OP_UNIX_CONNECT, OP_HOLD = abi::OP_HOLD,
+        CAN_HASH = abi::CAN_HASH, CAN_WALK = abi::CAN_WALK,
         FILE_OPERATIONS = abi::FILE_OPERATIONS, OP_CONNECT = abi::OP_CONNECT, OP_BIND = abi::OP_BIND,
         OP_PTRACE = abi::OP_PTRACE, OP_MODULE = abi::OP_MODULE, OP_BPF = abi::OP_BPF,
         OP_MOUNT = abi::OP_MOUNT, OP_SIGNAL = abi::OP_SIGNAL, OP_ESCAPE = abi::OP_ESCAPE,

@@ -50,7 +50,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     let policy = Policy::decode(offer.compiled).map_err(KernelError::Policy)?;
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
-    if policy.has_hashes() && !control.decides_hashes() {
+    if policy.has_hashes() && !control.can(abi::CAN_HASH) {
         return Err(KernelError::NoHashes);
     }
     let set = 1 - control.active();

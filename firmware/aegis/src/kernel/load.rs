@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aegis_event::ModeReason;
 use aegis_policy::Policy;
 use aegis_probes::{
-    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program,
+    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi,
 };
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
@@ -149,14 +149,16 @@ pub(crate) fn retire_others() -> Result<Vec<String>, KernelError> {
 }
 
 /// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
-/// invocations that the kernel skipped; null when nothing is loaded.
+/// invocations that the kernel skipped and the instructions its verifier went through; null when nothing is loaded.
 pub(crate) fn hooks_report() -> Value {
     if super::KernelState::open().is_err() {
         return Value::Null;
     }
     let of = |status: &HookStatus| {
         let mut entry = status.to_json();
-        entry["missed"] = status.program.and_then(missed).into();
+        let counts = status.program.and_then(counts);
+        entry["missed"] = counts.map(|counts| counts.missed).into();
+        entry["verified"] = counts.map(|counts| counts.verified).into();
         entry
     };
     Value::Array(pinned_hooks().iter().map(of).collect())
@@ -171,11 +173,11 @@ pub(super) fn pinned_hooks() -> Vec<HookStatus> {
     HOOKS.iter().map(|hook| HookStatus::of_pinned(hook, &report)).collect()
 }
 
-/// Invocations of this program that the kernel skipped; none when it can't say.
-fn missed(program: &Program) -> Option<u64> {
+/// What the kernel counts of this program; none when it can't say.
+fn counts(program: &Program) -> Option<sys::Counts> {
     use std::os::fd::AsFd;
     let fd = sys::obj_get(&Path::new(PINS).join(program_name(program))).ok()?;
-    sys::recursion_misses(fd.as_fd()).ok()
+    sys::counts(fd.as_fd()).ok()
 }
 
 fn link_name(program: &Program) -> String {
@@ -223,7 +225,8 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
         EbpfLoader::new().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;
     drop(object);
 
-    for (name, map) in probes.maps() {
+    // Constants of the compiler's (`.rodata…`) are the programs' own: they hold them, and bpffs takes no dots.
+    for (name, map) in probes.maps().filter(|(name, _)| !name.starts_with('.')) {
         map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
     }
     let note: &mut RawTracePoint = program(&mut probes, NOTE_PROGRAM)?;
@@ -239,7 +242,9 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     let hashes = hooks.iter().any(|hook| hook.program.is_some_and(|program| program.name == HASH_PROGRAM));
     let mut key = [0u64; 2];
     getrandom::fill(key.as_mut_bytes()).map_err(|error| refused("random", &error))?;
-    Writer::open_in(pins)?.stamp(boottime(), reason, key, hashes);
+    let can = |ability, able: bool| if able { ability } else { 0 };
+    let abilities = can(abi::CAN_HASH, hashes) | can(abi::CAN_WALK, has_function(&btf, "bpf_loop"));
+    Writer::open_in(pins)?.stamp(boottime(), reason, key, abilities);
     Ok(hooks)
 }
 
@@ -277,12 +282,15 @@ fn load_hook(
 }
 
 fn holds(btf: &Btf, condition: Condition) -> bool {
-    let has = |name| btf.id_by_type_name_kind(name, BtfKind::Func).is_ok();
     match condition {
         Condition::Always => true,
-        Condition::With(name) => has(name),
-        Condition::Without(name) => !has(name),
+        Condition::With(name) => has_function(btf, name),
+        Condition::Without(name) => !has_function(btf, name),
     }
+}
+
+fn has_function(btf: &Btf, name: &str) -> bool {
+    btf.id_by_type_name_kind(name, BtfKind::Func).is_ok()
 }
 
 fn attach(probes: &mut Ebpf, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {

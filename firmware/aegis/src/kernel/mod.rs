@@ -34,7 +34,7 @@ pub(crate) use events::EventSource;
 pub(crate) use glass::{break_glass, mend_glass};
 pub(crate) use load::{hooks_report, load, retire_others};
 pub(crate) use note::send_note;
-pub(crate) use state::{KernelState, PolicyInForce};
+pub(crate) use state::{KernelState, PolicyInForce, guard_agent};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v4";

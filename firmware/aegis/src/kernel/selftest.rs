@@ -73,6 +73,9 @@ pub(crate) fn prove(policy: &Policy<'_>) -> Result<Proof, KernelError> {
     } else if let Some(broken) = hooks.iter().find(|status| !status.serves(policy)) {
         let detail = format!("{}: {}", broken.hook.name, broken.reason);
         proof(Mode::AuditOnly, ModeReason::HookMissing, detail)
+    } else if !control.can(abi::CAN_WALK) && (policy.entries() > 0 || policy.self_protection()) {
+        let detail = "subtrees and names are not decided before Linux 5.17".to_owned();
+        proof(Mode::AuditOnly, ModeReason::HookMissing, detail)
     } else {
         match (observe()?, policy.mode()) {
             (Some(failed), _) => proof(Mode::AuditOnly, ModeReason::SelfTestFailed, failed),

@@ -215,12 +215,12 @@ impl Writer {
     }
 
     /// Marks freshly loaded probes as ours.
-    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason, name_key: [u64; 2], hashes: bool) {
+    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason, name_key: [u64; 2], abilities: u32) {
         let control = &self.control[0];
         for (to, word) in control.name_key.iter().zip(name_key) {
             to.store(word, Relaxed);
         }
-        control.hash_hook.store(hashes.into(), Relaxed);
+        control.abilities.store(abilities, Relaxed);
         control.loaded_at.store(loaded_at, Relaxed);
         self.set_mode(Mode::AuditOnly, reason);
         control.abi_version.store(abi::ABI_VERSION, Release);
@@ -245,9 +245,9 @@ impl Writer {
         self.control[0].name_key.each_ref().map(|word| word.load(Relaxed))
     }
 
-    /// Rules by content are decided on this kernel.
-    pub(super) fn decides_hashes(&self) -> bool {
-        self.control[0].hash_hook.load(Relaxed) == 1
+    /// This kernel can: `abi::CAN_…`.
+    pub(super) fn can(&self, ability: u32) -> bool {
+        self.control[0].abilities.load(Relaxed) & ability != 0
     }
 
     /// Whose process the probes keep workloads off; 0: nobody's.
@@ -291,6 +291,12 @@ impl Writer {
         self.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
         control.active.store(set as u32, SeqCst);
     }
+}
+
+/// Tells the probes that this process is the agent: workloads are kept off it, where the policy lets Aegis guard itself.
+pub(crate) fn guard_agent() -> Result<(), KernelError> {
+    Writer::open()?.set_agent(std::process::id());
+    Ok(())
 }
 
 /// Names of workloads, to write. Only under the lock.

@@ -85,12 +85,20 @@ fn map_shape(fd: BorrowedFd<'_>) -> io::Result<[usize; 3]> {
     Ok([info[2] as usize, info[3] as usize, info[4] as usize])
 }
 
-/// Invocations that the kernel skipped because the same program was running on that CPU already.
-/// `struct bpf_prog_info.recursion_misses` (5.12) is at byte 208.
-pub(super) fn recursion_misses(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut info = [0u64; 27];
+/// What the kernel counts of a program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// Invocations that it skipped because the same program was running on that CPU already.
+    pub(super) missed: u64,
+    /// Instructions that its verifier went through; 0 before 5.16.
+    pub(super) verified: u32,
+}
+
+/// `struct bpf_prog_info.recursion_misses` (5.12) is at byte 208, `verified_insns` (5.16) behind it.
+pub(super) fn counts(fd: BorrowedFd<'_>) -> io::Result<Counts> {
+    let mut info = [0u64; 28];
     object_info(fd, info.as_mut_bytes())?;
-    Ok(info[26])
+    Ok(Counts { missed: info[26], verified: info[27] as u32 })
 }
 
 fn object_info(fd: BorrowedFd<'_>, out: &mut [u8]) -> io::Result<()> {

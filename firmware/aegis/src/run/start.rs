@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
+    crate::kernel::guard_agent().map_err(|error| Failure::error(error.to_string()))?;
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
 
     let shared: &'static Shared = Box::leak(Box::default());
