@@ -336,7 +336,8 @@ mod tests {
 
     #[test]
     fn the_policy_knows_the_program_by_its_digest() {
-        let digest = format!("{:x}", Sha256::digest(hashed()));
+        let digest =
+            Sha256::digest(hashed()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         assert!(include_str!("../policy.toml").contains(&digest), "the rule's digest must be {digest}");
     }
 

@@ -195,21 +195,23 @@ fn there_and_back(path: &str) -> Done {
     fs::rename(to, path).step("back")
 }
 
-/// The device of this partition label; on the twin's side the system's, which nobody guards.
+/// The ring's partition; on the twin's side the workload's own disk, which nobody guards.
 fn ring(side: Side) -> Result<String, Stop> {
-    let label = if side.protected { "PARTNAME=aegis-ring" } else { "PARTNAME=aegis-root-a" };
+    if !side.protected {
+        return disk(side, "");
+    }
     for entry in fs::read_dir("/sys/class/block").step("block devices")?.flatten() {
         let text = fs::read_to_string(entry.path().join("uevent")).unwrap_or_default();
-        if text.lines().any(|line| line == label) {
+        if text.lines().any(|line| line == "PARTNAME=aegis-ring") {
             return Ok(format!("/dev/{}", entry.file_name().to_string_lossy()));
         }
     }
-    Err(Stop::Broken(format!("no {label}")))
+    Err(Stop::Broken("no partition aegis-ring".to_owned()))
 }
 
-/// The whole disk with this serial number; on the twin's side the system's.
+/// The whole disk with this serial number; on the twin's side the workload's own.
 fn disk(side: Side, serial: &str) -> Result<String, Stop> {
-    let serial = if side.protected { serial } else { "aegis-system" };
+    let serial = if side.protected { serial } else { "aegis-workload" };
     for entry in fs::read_dir("/sys/block").step("disks")?.flatten() {
         let text = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();
         if text.trim() == serial {
