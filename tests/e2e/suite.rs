@@ -2,7 +2,7 @@
 
 use aegis_qemu::project_root;
 use aegis_suite::groups;
-use aegis_tests::suite::{Boot, Outcome, Suite, judge, skips};
+use aegis_tests::suite::{Boot, Outcome, Suite, skips};
 use aegis_tests::{Bench, kernel};
 
 /// Nothing failed, and nothing was skipped but what this kernel is known to lack.
@@ -48,7 +48,7 @@ fn no_scenario_holds_without_rules() {
     let suite = Suite::run(&bench, &kernel(), Boot::Absent, &bench.at("device"));
     let (mut held, mut stopped) = (Vec::new(), Vec::new());
     for (scenario, line) in &suite.lines {
-        match judge(scenario, line, &suite) {
+        match suite.judge(scenario, line) {
             Outcome::Failed(_) => {}
             Outcome::Skipped(_) if skips(&kernel().to_string(), Boot::Again).contains(&scenario.id) => {
                 continue;

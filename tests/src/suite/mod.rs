@@ -16,7 +16,8 @@ use crate::bench::{Bench, root};
 use crate::evidence::Evidence;
 
 pub use expected::skips;
-pub use judge::{Line, Outcome, judge};
+use judge::judge;
+pub use judge::{Line, Outcome};
 pub use matrix::{Table, write_table};
 
 /// What the program runs under.
@@ -142,7 +143,12 @@ impl Suite {
 
     /// What each scenario came to.
     pub fn outcomes(&self) -> Vec<(Scenario, Outcome)> {
-        self.lines.iter().map(|(scenario, line)| (*scenario, judge(scenario, line, self))).collect()
+        self.lines.iter().map(|(scenario, line)| (*scenario, self.judge(scenario, line))).collect()
+    }
+
+    /// Judges one.
+    pub fn judge(&self, scenario: &Scenario, line: &Line) -> Outcome {
+        judge(scenario, line, self.boot, &self.evidence.events)
     }
 
     /// The scenarios that failed, a line each.
