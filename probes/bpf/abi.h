@@ -25,7 +25,7 @@
 #define AEGIS_HASHES_MAX 4096         /* program digests of one rule set, over all workloads */
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
 #define AEGIS_WALK_MAX 64             /* components and mounts from a file up to the root of all */
-#define AEGIS_NAME_DEPTH_MAX 12       /* components of a path that is known by name, below its file system's root */
+#define AEGIS_NAME_DEPTH_MAX 8        /* components of a path that is known by name, below its file system's root */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
 #define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
 #define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */

@@ -18,8 +18,8 @@ static __always_inline struct aegis_access *begin_access(struct subject *subject
 
 	if (!record)
 		return NULL;
-	fill_head(&record->head, subject, kind, sizeof(*record));
-	fill_decision(&record->head, &record->decision, subject, decision);
+	RUN(fill_head(&record->head, subject, kind, sizeof(*record)));
+	RUN(fill_decision(&record->head, &record->decision, subject, decision));
 	fill_object(&record->file, inode, flags);
 	return record;
 }

@@ -11,18 +11,19 @@ static __always_inline struct aegis_hash *find_hash(const struct subject *subjec
 }
 
 /* What rules by content say. A digest that can't be had matches no rule. */
-static __always_inline void take_hash(const struct subject *subject, struct decision *decision, struct file *file)
+static __noinline int take_hash(const struct subject *subject, struct decision *decision, struct file *file)
 {
 	struct aegis_hash_key key = {};
 	struct aegis_hash *found;
 
 	if (bpf_ima_file_hash(file, key.digest, sizeof(key.digest)) != HASH_ALGO_SHA256)
-		return;
+		return DONE;
 	key.ruleset = subject->ruleset;
 	found = find_hash(subject, &key);
 	if (found)
 		take(decision, found->rule, found->effect, AEGIS_MATCH_HASH, BPF_CORE_READ(file, f_inode, i_sb, s_dev),
 		     BPF_CORE_READ(file, f_inode, i_ino));
+	return DONE;
 }
 
 static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, bool hashes)
@@ -34,14 +35,14 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision);
+	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision));
 	if (hashes && subject.features & AEGIS_HAS_HASHES) {
-		take_hash(&subject, &decision, file);
+		RUN(take_hash(&subject, &decision, file));
 		judge(&subject, &decision);
 	}
 	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	count_decision(&subject, &decision);
 	record = begin_access(&subject, &decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
 	if (record) {
@@ -95,10 +96,10 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	if (in_execve(task) &&
 	    (!(subject.features & AEGIS_HAS_HASHES) || BPF_CORE_READ(task, mm, exe_file) == file))
 		return 0;
-	decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision);
+	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision));
 	if (!rule_of(&decision))
 		return 0;
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),
 			     BPF_CORE_READ(file, f_path.mnt));
 }

@@ -11,7 +11,7 @@ static __noinline int take_cgroup(const struct subject *subject, struct decision
 	__u64 number = 0;
 
 	if (BPF_CORE_READ(dentry, d_sb, s_magic) != CGROUP2_SUPER_MAGIC)
-		return 0;
+		return DONE;
 	for (int step = 0; step < 16; step++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 
@@ -20,12 +20,12 @@ static __noinline int take_cgroup(const struct subject *subject, struct decision
 		dentry = parent;
 		number = BPF_CORE_READ(dentry, d_inode, i_ino);
 		if (number == subject->cgroup)
-			return 0;
+			return DONE;
 		if (bpf_map_lookup_elem(&cgroups, &number))
 			break; /* another workload's, be it below ours */
 	}
 	take_self(subject, decision, AEGIS_MATCH_CGROUP, number);
-	return 0;
+	return DONE;
 }
 
 static __noinline int report_file(struct subject *subject, struct decision *decision, __u16 kind, struct file *file,
@@ -52,8 +52,8 @@ static __always_inline int try_open(struct file *file, bool enforce)
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_FILE_OPEN))
 		return 0;
-	inquiry.dentry = (__u64)file->f_path.dentry;
-	inquiry.mount = (__u64)file->f_path.mnt;
+	inquiry.dentry = address_of(file->f_path.dentry);
+	inquiry.mount = address_of(file->f_path.mnt);
 	/* execve(2) opening the program, its script interpreter or its ELF loader (PT_INTERP). The loader comes to no
 	 * other hook, and any program can be named as one: what may not be executed is denied here. Everything else
 	 * about exec is bprm_check's and sched_process_exec's to say. (With the glass broken both report: a loader has only
@@ -65,9 +65,9 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		decision->operation = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
 		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
-	decide_both(&subject, &inquiry, file->f_inode);
+	RUN(decide_both(&subject, &inquiry, file->f_inode));
 	if (mode & FMODE_WRITE)
-		take_cgroup(&subject, &inquiry.decisions[1], file);
+		RUN(take_cgroup(&subject, &inquiry.decisions[1], file));
 	judge(&subject, decision);
 	judge(&subject, &inquiry.decisions[1]);
 	if (!exec && mode & FMODE_WRITE)
@@ -79,10 +79,10 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		/* Where rules by content may still allow it, bprm_check decides, and mmap_file of the loader. */
 		if (!enforce || decision->verdict != AEGIS_DENIED || subject.features & AEGIS_HAS_HASHES)
 			return 0;
-		temper(&subject, decision, true);
+		RUN(temper(&subject, decision, true));
 		return report_file(&subject, decision, AEGIS_EXEC_CHECK, file, 0);
 	}
-	temper(&subject, decision, enforce);
+	RUN(temper(&subject, decision, enforce));
 	return report_file(&subject, decision, AEGIS_OPEN, file, file->f_flags);
 }
 

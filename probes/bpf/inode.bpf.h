@@ -18,8 +18,8 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(dentry);
-	decide_file(&subject, dentry, mount, &decision);
-	temper(&subject, &decision, enforce);
+	RUN(decide_file(&subject, dentry, mount, &decision));
+	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, what, dentry, mount);
 }
 
@@ -33,7 +33,7 @@ static __noinline int take_hold(const struct subject *subject, struct decision *
 	if (entry)
 		take(decision, entry->rule[AEGIS_OP_HOLD], entry->effect[AEGIS_OP_HOLD], AEGIS_MATCH_OBJECT, device,
 		     number);
-	return 0;
+	return DONE;
 }
 
 /* int security_inode_create(struct inode *dir, struct dentry *dentry, umode_t mode), security/security.c.
@@ -65,12 +65,12 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_UNLINK))
 		return 0;
 	mount = mount_of(dentry);
-	decide_file(&subject, dentry, mount, &decision);
+	RUN(decide_file(&subject, dentry, mount, &decision));
 	if (directory) {
-		take_hold(&subject, &decision, dentry);
+		RUN(take_hold(&subject, &decision, dentry));
 		judge(&subject, &decision);
 	}
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
 }
 
@@ -92,30 +92,17 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 UNLINKS(unlink, false)
 UNLINKS(rmdir, true)
 
-/* From one name to another: both have a say, and so has a directory's own keep. */
-static __noinline int try_move(struct dentry *from, struct dentry *to, enum aegis_hook hook, __u16 kind, bool enforce)
+static __noinline int report_move(struct subject *subject, struct decision *decision, __u16 kind, struct dentry *from,
+				  struct dentry *to)
 {
-	struct subject subject = {};
-	struct decision decision = { .operation = AEGIS_OP_CHANGE }, other = { .operation = AEGIS_OP_CHANGE };
 	struct aegis_rename *record;
-	struct vfsmount *mount;
+	struct vfsmount *mount = mount_of(from);
 
-	if (!subject_of_current(&subject, hook))
-		return 0;
-	mount = mount_of(from);
-	decide_file(&subject, from, mount, &decision);
-	if (kind == AEGIS_RENAME) {
-		take_hold(&subject, &decision, from);
-		judge(&subject, &decision);
-	}
-	decide_file(&subject, to, mount, &other);
-	take_stricter(&decision, &other);
-	temper(&subject, &decision, enforce);
-	count_decision(&subject, &decision);
-	record = reserve_record(&subject, struct aegis_rename, !!rule_of(&decision));
+	count_decision(subject, decision);
+	record = reserve_record(subject, struct aegis_rename, !!rule_of(decision));
 	if (record) {
-		fill_head(&record->head, &subject, kind, sizeof(*record));
-		fill_decision(&record->head, &record->decision, &subject, &decision);
+		RUN(fill_head(&record->head, subject, kind, sizeof(*record)));
+		RUN(fill_decision(&record->head, &record->decision, subject, decision));
 		fill_object(&record->file, BPF_CORE_READ(from, d_inode), 0);
 		fill_path(&record->head, &record->file, from, mount);
 		record->reserved = 0;
@@ -130,7 +117,26 @@ static __noinline int try_move(struct dentry *from, struct dentry *to, enum aegi
 		}
 		bpf_ringbuf_submit(record, 0);
 	}
-	return answer(&decision);
+	return answer(decision);
+}
+
+/* From one name to another: both have a say, and so has a directory's own keep. */
+static __always_inline int try_move(struct dentry *from, struct dentry *to, enum aegis_hook hook, __u16 kind, bool enforce)
+{
+	struct decision decision = { .operation = AEGIS_OP_CHANGE }, other = { .operation = AEGIS_OP_CHANGE };
+	struct subject subject = {};
+
+	if (!subject_of_current(&subject, hook))
+		return 0;
+	RUN(decide_file(&subject, from, mount_of(from), &decision));
+	if (kind == AEGIS_RENAME) {
+		RUN(take_hold(&subject, &decision, from));
+		judge(&subject, &decision);
+	}
+	RUN(decide_file(&subject, to, mount_of(to), &other));
+	take_stricter(&decision, &other);
+	RUN(temper(&subject, &decision, enforce));
+	return report_move(&subject, &decision, kind, from, to);
 }
 
 /* int security_inode_rename(struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir,
@@ -216,10 +222,10 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
 	if (!lower)
 		return 0;
-	decide_file(&subject, lower, mount_of(lower), &decision);
+	RUN(decide_file(&subject, lower, mount_of(lower), &decision));
 	if (!rule_of(&decision))
 		return 0; /* the opening itself is reported */
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_OPEN, lower, mount_of(lower));
 }
 

@@ -65,26 +65,27 @@ static __noinline int decide_net(const struct subject *subject, const struct end
 	struct aegis_net *net;
 
 	if (!(subject->features & AEGIS_HAS_NETS))
-		return 0;
+		return DONE;
 	key.ruleset = subject->ruleset;
 	key.family = end->family;
 	key.prefix = end->family == AF_INET ? 64 + 32 : 64 + 128;
 	__builtin_memcpy(key.address, end->address, 16);
 	net = subject->set ? bpf_map_lookup_elem(&nets_1, &key) : bpf_map_lookup_elem(&nets_0, &key);
 	if (!net)
-		return 0;
+		return DONE;
+#pragma unroll
 	for (int i = 0; i < AEGIS_NET_RULES_MAX; i++) {
 		struct aegis_net_rule *rule = &net->rules[i];
+		__u32 differs; /* 0: the rule speaks of this; reckoned without a branch, as in take() */
 
-		if (!rule->rule)
-			break;
-		if (!(rule->operations & bit) || (rule->protocol && rule->protocol != end->protocol) ||
-		    end->port < rule->first_port || end->port > rule->last_port)
-			continue;
-		take(decision, rule->rule, rule->effect, AEGIS_MATCH_NET, 0, 0);
+		differs = (__u32)(((__s32)end->port - rule->first_port) >> 31);
+		differs |= (__u32)(((__s32)rule->last_port - end->port) >> 31);
+		differs |= rule->protocol * (rule->protocol ^ end->protocol);
+		differs |= bit & ~rule->operations;
+		take(decision, rule->rule, rule->effect * (((__u64)differs - 1) >> 63), AEGIS_MATCH_NET, 0, 0);
 	}
 	judge(subject, decision);
-	return 0;
+	return DONE;
 }
 
 static __noinline int report_net(struct subject *subject, struct decision *decision, __u16 kind,
@@ -95,8 +96,8 @@ static __noinline int report_net(struct subject *subject, struct decision *decis
 	count_decision(subject, decision);
 	record = reserve_record(subject, struct aegis_network, !!rule_of(decision));
 	if (record) {
-		fill_head(&record->head, subject, kind, sizeof(*record));
-		fill_decision(&record->head, &record->decision, subject, decision);
+		RUN(fill_head(&record->head, subject, kind, sizeof(*record)));
+		RUN(fill_decision(&record->head, &record->decision, subject, decision));
 		record->family = end->family;
 		record->port = end->port;
 		record->protocol = end->protocol;
@@ -118,11 +119,11 @@ static __always_inline int try_address(struct socket *sock, const void *address,
 	if (!subject_of_current(&subject, hook) || !read_address(&end, address, length))
 		return 0;
 	socket_of(&end, BPF_CORE_READ(sock, sk)); /* newer verifiers: sk may be NULL */
-	decide_net(&subject, &end, &decision);
+	RUN(decide_net(&subject, &end, &decision));
 	/* Of messages there are as many as there like to be: told where a rule speaks of them. */
 	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !rule_of(&decision))
 		return 0;
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	return report_net(&subject, &decision, kind, &end);
 }
 
@@ -213,7 +214,7 @@ static __noinline int own_end(struct endpoint *end, struct sock *sk)
 		unmap_address(end);
 	}
 	socket_of(end, sk);
-	return 0;
+	return DONE;
 }
 
 /* The other end. */
@@ -228,7 +229,7 @@ static __noinline int other_end(struct endpoint *end, struct sock *sk)
 		unmap_address(end);
 	}
 	socket_of(end, sk);
-	return 0;
+	return DONE;
 }
 
 static __always_inline bool is_inet(__u16 family)
@@ -244,11 +245,11 @@ static __always_inline int try_listen(struct socket *sock, bool enforce)
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_SOCKET_LISTEN))
 		return 0;
-	own_end(&end, BPF_CORE_READ(sock, sk));
+	RUN(own_end(&end, BPF_CORE_READ(sock, sk)));
 	if (!is_inet(end.family))
 		return 0;
-	decide_net(&subject, &end, &decision);
-	temper(&subject, &decision, enforce);
+	RUN(decide_net(&subject, &end, &decision));
+	RUN(temper(&subject, &decision, enforce));
 	return report_net(&subject, &decision, AEGIS_LISTEN, &end);
 }
 
@@ -290,7 +291,7 @@ int BPF_PROG(socket_accept, struct sock *sk, struct socket *parent)
 	struct decision decision = {};
 	struct endpoint end = {};
 
-	other_end(&end, sk);
+	RUN(other_end(&end, sk));
 	if (!is_inet(end.family) || end.protocol != IPPROTO_TCP)
 		return 0;
 	if (!subject_of_current(&subject, AEGIS_HOOK_SOCKET_ACCEPT))
@@ -344,7 +345,7 @@ int BPF_PROG(flow_end, struct socket *sock)
 
 	if (!sk || !subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		return 0;
-	own_end(&own, sk);
+	RUN(own_end(&own, sk));
 	if (own.protocol == IPPROTO_TCP) {
 		struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
@@ -361,11 +362,11 @@ int BPF_PROG(flow_end, struct socket *sock)
 	}
 	if (!received && !sent)
 		return 0;
-	other_end(&other, sk);
+	RUN(other_end(&other, sk));
 	record = reserve_record(&subject, struct aegis_flow, false);
 	if (!record)
 		return 0;
-	fill_head(&record->head, &subject, AEGIS_FLOW, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_FLOW, sizeof(*record)));
 	/* A socket for both may have an IPv4 end only on the other side. */
 	record->family = other.family == AF_INET ? AF_INET : own.family;
 	record->local_port = own.port;
@@ -393,11 +394,11 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 		return 0; /* abstract or without a name */
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	decide_file(&subject, dentry, mount, &decision);
+	RUN(decide_file(&subject, dentry, mount, &decision));
 	/* Of datagrams there are as many as there like to be. */
 	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
 		return 0;
-	temper(&subject, &decision, enforce);
+	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_UNIX_CONNECT, dentry, mount);
 }
 

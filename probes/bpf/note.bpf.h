@@ -22,7 +22,7 @@ static __always_inline int try_note(void)
 	record = reserve_record(&subject, struct aegis_note, false);
 	if (!record)
 		return NOTE_LOST;
-	fill_head(&record->head, &subject, AEGIS_NOTE, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_NOTE, sizeof(*record)));
 	record->note_length = length;
 	record->reserved = 0;
 	bpf_probe_read_kernel(record->note, sizeof(record->note), note->note);

@@ -7,46 +7,69 @@
 
 #define PATH_DEPTH 40 /* components and mount points looked at */
 
-/* Builds the path from the end of the scratch's first half towards its beginning; returns where it begins, 256 when it does
- * not fit or there is none. A name is written where it belongs by its end, and the verifier can't see that both together
- * fit: it may think of 255 bytes more, which is what the second half is for. */
-static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry, struct vfsmount *vfsmount)
+/* A path being put together, from its end. */
+struct trail {
+	struct scratch *scratch;
+	__u64 dentry;
+	__u64 mount;
+	__u64 root; /* the task's */
+	__u64 root_mount;
+	__u64 position; /* where it begins in the scratch; AEGIS_PATH_MAX: at its end, there is nothing yet */
+	bool ended;
+};
+
+/* One component or mount point; 1: no more. A name is written where it belongs by its end, and the verifier can't see that
+ * both together fit: it may think of 255 bytes more, which is what the scratch's second half is for. */
+static long put_component(__u32 step, struct trail *trail)
+{
+	struct dentry *dentry = (struct dentry *)trail->dentry;
+	struct vfsmount *vfsmount = (struct vfsmount *)trail->mount;
+	__u64 parent = (__u64)BPF_CORE_READ(dentry, d_parent), position, length;
+
+	if (trail->dentry == trail->root && trail->mount == trail->root_mount) {
+		trail->ended = true;
+		return 1;
+	}
+	if (trail->dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
+		struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+		struct mount *above = vfsmount ? BPF_CORE_READ(mount, mnt_parent) : NULL;
+
+		if (above == mount || !above) {
+			trail->ended = true; /* the root of all, or a file system without a place (memfd) */
+			return 1;
+		}
+		trail->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		trail->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	length = BPF_CORE_READ(dentry, d_name.len);
+	if (length + 1 > trail->position)
+		return 1;
+	position = trail->position - (length + 1);
+	barrier_var(position);
+	position &= AEGIS_PATH_MAX - 1;
+	trail->scratch->path[position] = '/';
+	length &= AEGIS_PATH_MAX - 1;
+	bpf_probe_read_kernel(trail->scratch->path + position + 1, length, BPF_CORE_READ(dentry, d_name.name));
+	trail->position = position;
+	trail->dentry = parent;
+	return 0;
+}
+
+/* Where the path begins in the scratch's first half; AEGIS_PATH_MAX when it does not fit or there is none. */
+static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry, struct vfsmount *mount)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
-	struct vfsmount *root_mount = BPF_CORE_READ(task, fs, root.mnt);
-	__u64 position = AEGIS_PATH_MAX;
-	__u64 length;
+	struct trail trail = { .scratch = scratch, .dentry = address_of(dentry), .mount = address_of(mount) };
 
-	if (!scratch)
+	/* Before 5.17 paths are their last component here. */
+	if (!scratch || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		return AEGIS_PATH_MAX;
-	for (int step = 0; step < PATH_DEPTH; step++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (dentry == root && vfsmount == root_mount)
-			return position;
-		if (dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
-			struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-			struct mount *above = vfsmount ? BPF_CORE_READ(mount, mnt_parent) : NULL;
-
-			if (above == mount || !above)
-				return position; /* the root of all, or a file system without a place (memfd) */
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			vfsmount = (void *)above + bpf_core_field_offset(struct mount, mnt);
-			continue;
-		}
-		length = BPF_CORE_READ(dentry, d_name.len);
-		if (length + 1 > position)
-			return AEGIS_PATH_MAX;
-		position -= length + 1;
-		barrier_var(position);
-		position &= AEGIS_PATH_MAX - 1;
-		scratch->path[position] = '/';
-		length &= AEGIS_PATH_MAX - 1;
-		bpf_probe_read_kernel(scratch->path + position + 1, length, BPF_CORE_READ(dentry, d_name.name));
-		dentry = parent;
-	}
-	return AEGIS_PATH_MAX;
+	trail.root = (__u64)BPF_CORE_READ(task, fs, root.dentry);
+	trail.root_mount = (__u64)BPF_CORE_READ(task, fs, root.mnt);
+	trail.position = AEGIS_PATH_MAX;
+	bpf_loop(PATH_DEPTH, put_component, &trail, 0);
+	return trail.ended ? trail.position : AEGIS_PATH_MAX;
 }
 
 /* The path of a dentry into `out`; false: there is none. The scratch is this CPU's: a task that takes the CPU meanwhile

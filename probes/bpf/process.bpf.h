@@ -13,7 +13,7 @@ static __always_inline void try_fork(struct task_struct *child)
 	record = reserve_record(&subject, struct aegis_fork, false);
 	if (!record)
 		return;
-	fill_head(&record->head, &subject, AEGIS_FORK, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_FORK, sizeof(*record)));
 	record->child_pid = child->pid;
 	record->child_tgid = child->tgid;
 	bpf_ringbuf_submit(record, 0);
@@ -69,7 +69,7 @@ static __always_inline void try_exec(struct task_struct *task, struct linux_binp
 	record = reserve_record(&subject, struct aegis_exec, false);
 	if (!record)
 		return;
-	fill_head(&record->head, &subject, AEGIS_EXEC, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_EXEC, sizeof(*record)));
 	fill_object(&record->file, bprm->file->f_inode, 0);
 	fill_exec_path(record, bprm);
 	fill_argv(record, task);
@@ -111,7 +111,7 @@ static __always_inline void try_exit(struct task_struct *task)
 	record = reserve_record(&subject, struct aegis_exit, false);
 	if (!record)
 		return;
-	fill_head(&record->head, &subject, AEGIS_EXIT, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_EXIT, sizeof(*record)));
 	record->code = code;
 	record->reserved = 0;
 	bpf_ringbuf_submit(record, 0);
@@ -140,7 +140,7 @@ static __always_inline void try_privilege(const struct cred *old, const struct c
 	record = reserve_record(&subject, struct aegis_privilege, false);
 	if (!record)
 		return;
-	fill_head(&record->head, &subject, AEGIS_PRIVILEGE, sizeof(*record));
+	RUN(fill_head(&record->head, &subject, AEGIS_PRIVILEGE, sizeof(*record)));
 	record->old_uid = old_uid;
 	record->new_uid = new_uid;
 	record->old_caps = old_caps;

@@ -10,14 +10,27 @@
 struct subject {
 	struct aegis_counters *counters;
 	struct aegis_ruleset *rules; /* NULL: none */
-	__u64 policy;
 	__u64 cgroup; /* the registered one it belongs to */
 	__u32 slot;
 	__u32 ruleset;
-	__u32 set;
 	__u32 features; /* enum aegis_feature */
-	__u32 hook;     /* enum aegis_hook */
+	__u8 set;
+	__u8 hook; /* enum aegis_hook */
 };
+
+/* The answer of a function that has none, and how it is called. Were it a constant, or not used, the compiler would leave
+ * anything in its place, and where that is a pointer to the stack the verifier refuses it. */
+#define DONE                                            \
+	({                                              \
+		int done_ = 0;                          \
+		barrier_var(done_);                     \
+		done_;                                  \
+	})
+#define RUN(call)                                       \
+	({                                              \
+		int answer_ = (call);                   \
+		asm volatile("" : : "r"(answer_));      \
+	})
 
 static __always_inline struct aegis_control *control_page(void)
 {
@@ -34,7 +47,6 @@ static __always_inline bool read_control(struct subject *subject)
 	if (!page)
 		return false;
 	subject->set = *(volatile __u32 *)&page->active & 1;
-	subject->policy = subject->set ? page->policy[1] : page->policy[0];
 	return true;
 }
 
@@ -132,6 +144,7 @@ static __noinline bool over_rate(const struct subject *subject, bool decided)
 static __noinline int fill_head(struct aegis_record *head, const struct subject *subject, __u16 kind, __u16 length)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct aegis_control *page = control_page();
 	__u64 id = bpf_get_current_pid_tgid();
 
 	head->kind = kind;
@@ -142,7 +155,8 @@ static __noinline int fill_head(struct aegis_record *head, const struct subject 
 	head->reserved = 0;
 	head->time = bpf_ktime_get_boot_ns();
 	head->cgroup = bpf_get_current_cgroup_id();
-	head->policy = subject->policy;
+	/* Its sequence stays what it was: an idle set is refilled only when no program is left that read it as active. */
+	head->policy = page ? page->policy[subject->set & 1] : 0;
 	head->slot = subject->slot;
 	head->rule = 0;
 	head->pid = (__u32)id;
@@ -150,7 +164,7 @@ static __noinline int fill_head(struct aegis_record *head, const struct subject 
 	head->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	head->uid = (__u32)bpf_get_current_uid_gid();
 	bpf_get_current_comm(head->comm, sizeof(head->comm));
-	return 0;
+	return DONE;
 }
 
 static __always_inline void fill_object(struct aegis_file *out, struct inode *inode, __u32 flags)

@@ -8,16 +8,15 @@
 /* Beats all effects of rules: what guards Aegis itself. Denied or audited as the features say. In maps only. */
 #define EFFECT_SELF 6
 
-/* One operation of an access, and the rule that weighs most. The verifier follows every branch with everything it knows:
- * what is folded is one number, so that one comparison decides. */
+/* One operation of an access, and the rule that weighs most. */
 struct decision {
 	__u64 weight; /* effect << 32 | ~rule; 0: none */
 	__u64 where;  /* match << 32 | device */
 	__u64 inode;
-	__u32 operation;
-	__u32 verdict;
-	__u32 passed; /* audited, but a denial were the glass whole */
-	__u32 fallen; /* audited, but a denial had the deadman not fallen */
+	__u8 operation;
+	__u8 verdict;
+	bool passed; /* audited, but a denial were the glass whole */
+	bool fallen; /* audited, but a denial had the deadman not fallen */
 };
 
 static __always_inline __u32 rule_of(const struct decision *decision)
@@ -26,17 +25,19 @@ static __always_inline __u32 rule_of(const struct decision *decision)
 }
 
 /* Greater effect wins; among equals the rule that stands first in the policy. The order of calls does not matter. No rule
- * has no effect, and weighs less than any. */
+ * has no effect, and weighs less than any. Without a branch: the verifier follows each with all it knows, and a fold of many
+ * is beyond its patience. */
 static __always_inline void take(struct decision *decision, __u32 rule, __u8 effect, __u8 match, __u32 device,
 				 __u64 inode)
 {
 	__u64 weight = (__u64)effect << 32 | (__u32)~rule;
+	__u64 where = (__u64)match << 32 | device;
+	__u64 wins = (__s64)(decision->weight - weight) >> 63; /* both are below 2^40; all ones, or 0 */
 
-	if (weight <= decision->weight)
-		return;
-	decision->weight = weight;
-	decision->where = (__u64)match << 32 | device;
-	decision->inode = inode;
+	barrier_var(wins);
+	decision->weight ^= (decision->weight ^ weight) & wins;
+	decision->where ^= (decision->where ^ where) & wins;
+	decision->inode ^= (decision->inode ^ inode) & wins;
 }
 
 /* What the winner makes of the access. */
@@ -146,13 +147,13 @@ static __always_inline bool deadman_falls(struct aegis_ruleset *rules)
 static __noinline int temper(const struct subject *subject, struct decision *decision, bool enforce)
 {
 	if (decision->verdict != AEGIS_DENIED)
-		return 0;
+		return DONE;
 	if (!enforce) {
 		decision->verdict = AEGIS_AUDITED;
-		return 0;
+		return DONE;
 	}
 	if (subject->ruleset == AEGIS_RULESET_SELFTEST)
-		return 0;
+		return DONE;
 	if (glass_is_broken()) {
 		decision->verdict = AEGIS_AUDITED;
 		decision->passed = true;
@@ -160,7 +161,7 @@ static __noinline int temper(const struct subject *subject, struct decision *dec
 		decision->verdict = AEGIS_AUDITED;
 		decision->fallen = true;
 	}
-	return 0;
+	return DONE;
 }
 
 /* What a hook returns. The constant is kept apart: of one that the compiler makes from the verdict by shifts the verifier
@@ -203,7 +204,7 @@ static __noinline int fill_decision(struct aegis_record *head, struct aegis_deci
 		head->flags |= AEGIS_GLASS_BROKEN;
 	if (decision->fallen)
 		head->flags |= AEGIS_DEADMAN;
-	return 0;
+	return DONE;
 }
 
 static __always_inline void count_decision(const struct subject *subject, const struct decision *decision)

@@ -22,12 +22,12 @@ static __noinline int report_surface(struct subject *subject, struct decision *d
 	struct aegis_surface *record;
 
 	judge(subject, decision);
-	temper(subject, decision, saying->enforce);
+	RUN(temper(subject, decision, saying->enforce));
 	count_decision(subject, decision);
 	record = reserve_record(subject, struct aegis_surface, !!rule_of(decision));
 	if (record) {
-		fill_head(&record->head, subject, saying->kind, sizeof(*record));
-		fill_decision(&record->head, &record->decision, subject, decision);
+		RUN(fill_head(&record->head, subject, saying->kind, sizeof(*record)));
+		RUN(fill_decision(&record->head, &record->decision, subject, decision));
 		record->number = saying->number;
 		record->target = saying->target;
 		record->text_length = saying->length;

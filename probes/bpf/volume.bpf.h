@@ -82,7 +82,7 @@ int BPF_PROG(volume_end, struct file *file)
 	__sync_fetch_and_add(&subject.counters->hits[hook], 1);
 	record = reserve_record(&subject, struct aegis_volume, false);
 	if (record) {
-		fill_head(&record->head, &subject, AEGIS_VOLUME, sizeof(*record));
+		RUN(fill_head(&record->head, &subject, AEGIS_VOLUME, sizeof(*record)));
 		record->head.cgroup = volume->cgroup;
 		record->head.pid = volume->pid;
 		record->head.tgid = volume->tgid;

@@ -11,12 +11,24 @@
 
 #define NO_OPERATION 0xff
 
+/* The address of something the verifier has a type for, as a number: what is handed to a global function, or walked on from,
+ * is no longer what the hook was given. */
+static __always_inline __u64 address_of(const void *thing)
+{
+	__u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &thing);
+	return address;
+}
+
 /* A question of one file, of one or two operations at once, and how far up it was looked. */
 struct inquiry {
 	struct decision decisions[2];
 	__u64 dentry;
 	__u64 mount; /* struct vfsmount; 0: not known */
 	__u64 names[AEGIS_NAME_DEPTH_MAX]; /* of the components passed, the last first */
+	__u64 hash;
+	__u32 device;
 	__u32 depth;
 	__u32 set;
 	__u32 ruleset;
@@ -61,31 +73,28 @@ static __always_inline struct vfsmount *any_mount(struct super_block *sb)
 	return (void *)mount + bpf_core_field_offset(struct mount, mnt);
 }
 
-/* Paths by name, at the root of a file system. */
-static __always_inline void match_names(struct inquiry *inquiry, __u64 inode, __u32 device)
+/* One component down from the root of a file system: is there a path by this name? Called by bpf_loop, which the verifier
+ * looks at once instead of at every step. */
+static long match_name(__u32 at, struct inquiry *inquiry)
 {
-	__u64 hash = sip_pair(device, inode);
+	struct aegis_entry *entry;
 
-#pragma unroll
-	for (int at = 0; at < AEGIS_NAME_DEPTH_MAX; at++) {
-		struct aegis_entry *entry;
-
-		if ((__u32)at >= inquiry->depth)
-			break;
-		hash = sip_pair(hash, inquiry->names[at]);
-		entry = find_name(inquiry->set, inquiry->ruleset, hash, 0);
-		if (!entry)
-			continue;
-		take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, device, inode);
-		take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, device, inode);
-		if ((__u32)at + 1 == inquiry->depth) {
-			take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, device, inode);
-			take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, device, inode);
-		}
+	if (at >= inquiry->depth)
+		return 1;
+	inquiry->hash = sip_pair(inquiry->hash, inquiry->names[at & (AEGIS_NAME_DEPTH_MAX - 1)]);
+	entry = find_name(inquiry->set, inquiry->ruleset, inquiry->hash, 0);
+	if (!entry)
+		return 0;
+	take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
+	take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
+	if (at + 1 == inquiry->depth) {
+		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
+		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
 	}
+	return 0;
 }
 
-/* One step up from the file; 1: the end. Called by bpf_loop, which the verifier looks at once instead of at every step. */
+/* One step up from the file; 1: the end. Called by bpf_loop, too. */
 static long climb(__u32 step, struct inquiry *inquiry)
 {
 	struct dentry *dentry = (struct dentry *)inquiry->dentry;
@@ -115,8 +124,11 @@ static long climb(__u32 step, struct inquiry *inquiry)
 		return 0;
 	}
 	/* The root of a file system. */
-	if (inquiry->naming)
-		match_names(inquiry, number, device);
+	if (inquiry->naming) {
+		inquiry->hash = sip_pair(device, number);
+		inquiry->device = device;
+		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, inquiry, 0);
+	}
 	inquiry->ended = true;
 	if (!mount)
 		return 1;
@@ -136,63 +148,79 @@ static long climb(__u32 step, struct inquiry *inquiry)
 /* No tree rule can be on or above this file system. */
 static __always_inline bool is_plain(const struct subject *subject, __u32 device)
 {
+	__u64 differs = ~0ULL;
+
+	/* Without a branch each, as in take(): the top bit falls when one is equal. */
 #pragma unroll
-	for (int i = 0; i < AEGIS_PLAIN_DEVICES_MAX; i++)
-		if (subject->rules->plain_devices[i] == device)
-			return true;
-	return false;
+	for (int i = 0; i < AEGIS_PLAIN_DEVICES_MAX; i++) {
+		__u64 difference = subject->rules->plain_devices[i] ^ device;
+
+		differs &= -difference;
+	}
+	return !(differs >> 63);
+}
+
+/* By the object itself, and by its number where it is a device node: a device is that, whatever its node is called and
+ * whoever made it. */
+static __noinline int decide_object(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
+{
+	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+	__u64 number = BPF_CORE_READ(inode, i_ino);
+	__u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct aegis_entry *entry = find_object(subject->set, subject->ruleset, number, device);
+
+	if (entry) {
+		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_OBJECT, device, number);
+		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_OBJECT, device, number);
+	}
+	if (type != S_IFBLK && type != S_IFCHR)
+		return DONE;
+	number = BPF_CORE_READ(inode, i_rdev);
+	device = type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER;
+	entry = find_object(subject->set, subject->ruleset, number, device);
+	if (entry) {
+		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NODE, 0, number);
+		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NODE, 0, number);
+	}
+	return DONE;
+}
+
+/* There is more to ask than the object: subtrees, where the file system can have any, or a path that ends so. */
+static __noinline int asks_more(const struct subject *subject, struct inquiry *inquiry)
+{
+	struct dentry *dentry = (struct dentry *)inquiry->dentry;
+
+	if (subject->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES) &&
+	    !is_plain(subject, BPF_CORE_READ(dentry, d_sb, s_dev)))
+		return 1;
+	if (!(subject->features & AEGIS_HAS_NAMES))
+		return 0;
+	return find_name(subject->set, subject->ruleset, sip_component((__u64)dentry), 1) ? 1 : 0;
 }
 
 static __noinline int decide_both(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
 {
-	struct dentry *dentry = (struct dentry *)inquiry->dentry;
-	struct decision *first = &inquiry->decisions[0], *second = &inquiry->decisions[1];
-	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
-	__u64 number = BPF_CORE_READ(inode, i_ino);
-	__u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct aegis_entry *entry = NULL;
-	bool look = false;
+	__u64 dentry = inquiry->dentry;
 
-	if (inode)
-		entry = find_object(subject->set, subject->ruleset, number, device);
-	if (entry) {
-		take_object(first, entry, AEGIS_MATCH_OBJECT, device, number);
-		take_object(second, entry, AEGIS_MATCH_OBJECT, device, number);
-	}
-	if (!subject->rules)
-		return 0;
-	if (type == S_IFBLK || type == S_IFCHR) {
-		/* A device is its number, whatever its node is called and whoever made it. */
-		__u32 node = BPF_CORE_READ(inode, i_rdev);
-
-		entry = find_object(subject->set, subject->ruleset, node,
-				    type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER);
-		if (entry) {
-			take_object(first, entry, AEGIS_MATCH_NODE, 0, node);
-			take_object(second, entry, AEGIS_MATCH_NODE, 0, node);
-		}
-	}
+	RUN(decide_object(subject, inquiry, inode));
 	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		return 0;
-	if (subject->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES))
-		look = !is_plain(subject, device);
-	if (!look && subject->features & AEGIS_HAS_NAMES)
-		look = find_name(subject->set, subject->ruleset, sip_component((__u64)dentry), 1);
-	if (!look)
-		return 0;
+	if (!subject->rules || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop) ||
+	    !asks_more(subject, inquiry))
+		return DONE;
 	inquiry->set = subject->set;
 	inquiry->ruleset = subject->ruleset;
 	inquiry->trees = subject->features & AEGIS_HAS_TREES;
 	inquiry->naming = subject->features & (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES);
+	/* Always 0. Of a constant the verifier would follow each value it can come to. */
+	inquiry->depth = subject->rules->reserved[0];
 	bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
 	/* Too deep; or, opened by handle, it hangs in the air: what is above it can't be known. */
-	if ((!inquiry->ended || BPF_CORE_READ(dentry, d_flags) & DCACHE_DISCONNECTED) &&
-	    subject->features & AEGIS_HAS_DENY_TREES) {
-		take(first, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
-		take(second, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, device, number);
+	if (subject->features & AEGIS_HAS_DENY_TREES &&
+	    (!inquiry->ended || BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)) {
+		take(&inquiry->decisions[0], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
+		take(&inquiry->decisions[1], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
 	}
-	return 0;
+	return DONE;
 }
 
 /* What the rules in force say of one operation on a file, or on a name where there is none yet (`inode` NULL). */
@@ -200,15 +228,15 @@ static __noinline int decide_file(const struct subject *subject, struct dentry *
 				  struct decision *decision)
 {
 	struct inquiry inquiry = {
-		.dentry = (__u64)dentry,
-		.mount = (__u64)mount,
+		.dentry = address_of(dentry),
+		.mount = address_of(mount),
 		.decisions = { { .operation = decision->operation }, { .operation = NO_OPERATION } },
 	};
 
-	decide_both(subject, &inquiry, BPF_CORE_READ(dentry, d_inode));
+	RUN(decide_both(subject, &inquiry, BPF_CORE_READ(dentry, d_inode)));
 	*decision = inquiry.decisions[0];
 	judge(subject, decision);
-	return 0;
+	return DONE;
 }
 
 #endif

@@ -40,7 +40,7 @@ pub const CGROUP_DEPTH_MAX: usize = 8;
 /// Components and mounts from a file up to the root of all.
 pub const WALK_MAX: usize = 64;
 /// Components of a path that is known by name, below its file system's root.
-pub const NAME_DEPTH_MAX: usize = 12;
+pub const NAME_DEPTH_MAX: usize = 8;
 /// File systems known to have no subtree rule.
 pub const PLAIN_DEVICES_MAX: usize = 8;
 /// Open files whose volumes are being summed.
