@@ -114,7 +114,8 @@ fn program_with_loader() -> Vec<u8> {
 
 /// An ELF program of one segment; `interpreter` (with its NUL) names a loader; `tail` is behind its code.
 fn program(interpreter: &[u8], tail: &[u8]) -> Vec<u8> {
-    const BASE: u64 = 0x1000_0000;
+    // Apart from its loader.
+    let base: u64 = if interpreter.is_empty() { 0x1000_0000 } else { 0x2000_0000 };
     // exit_group(42)
     let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "aarch64") {
         (183, &[0x40, 0x05, 0x80, 0xd2, 0xc8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4])
@@ -131,16 +132,16 @@ fn program(interpreter: &[u8], tail: &[u8]) -> Vec<u8> {
     let long = |elf: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
     half(&mut elf, &[2, machine]); // ET_EXEC
     word(&mut elf, &[1]);
-    long(&mut elf, &[BASE + code_at, 64, 0]); // entry, program headers, no sections
+    long(&mut elf, &[base + code_at, 64, 0]); // entry, program headers, no sections
     word(&mut elf, &[0]);
     half(&mut elf, &[64, 56, segments, 0, 0, 0]);
     if !interpreter.is_empty() {
         let size = interpreter.len() as u64;
         word(&mut elf, &[3, 4]); // PT_INTERP, readable
-        long(&mut elf, &[name_at, BASE + name_at, BASE + name_at, size, size, 1]);
+        long(&mut elf, &[name_at, base + name_at, base + name_at, size, size, 1]);
     }
     word(&mut elf, &[1, 5]); // PT_LOAD, readable and executable
-    long(&mut elf, &[0, BASE, BASE, length, length, 4096]);
+    long(&mut elf, &[0, base, base, length, length, 4096]);
     elf.extend(interpreter);
     elf.resize(code_at as usize, 0);
     elf.extend(code);
@@ -293,7 +294,7 @@ pub fn mount_all() -> Done {
         sys::mount(&disk.at("secret"), &format!("/scratch/m/file-{letter}"), "", bind, "")
             .step("bind mount")?;
         // A file system of its own, mounted below the tree.
-        sys::mount("inner", &memory.at("tree/mnt"), "tmpfs", 0, "size=64k").step("tmpfs")?;
+        sys::mount("inner", &memory.at("tree/mnt"), "tmpfs", 0, "size=64k,mode=755").step("tmpfs")?;
         fs::write(memory.at("tree/mnt/file"), SECRET).step("a file in it")?;
         overlay(disk, letter)?;
     }

@@ -283,6 +283,9 @@ pub(crate) fn run_program(expected: i32, start: impl FnOnce() -> i32) -> Done {
         // It was executed: the pipe closed by itself.
         Some(text) if text.is_empty() => match status {
             status if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == expected => Ok(()),
+            status if libc::WIFSIGNALED(status) => {
+                Err(Stop::Broken(format!("the program was killed by signal {}", libc::WTERMSIG(status))))
+            }
             status => Err(Stop::Broken(format!("the program ended with status {status:#x}"))),
         },
         Some(text) => Err(Stop::Errno(text.parse().unwrap_or(libc::EIO))),

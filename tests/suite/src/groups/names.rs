@@ -112,7 +112,8 @@ pub(super) const ALL: &[Scenario] = &[
         let done = read(&format!("{to}/inner/secret"));
         fs::rename(to, from).step("back")?;
         done
-    }),
+    })
+    .by_object(),
     denied("procfs", "proc-root", READ, |side| read(&format!("/proc/self/root{}", side.at("secret")))),
     denied("procfs", "proc-cwd", READ, |side| {
         std::env::set_current_dir(side.root()).step("chdir")?;

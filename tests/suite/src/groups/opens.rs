@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd as _;
 
 use super::{READ, WRITE, open, read, take};
 use crate::outside;
-use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
+use crate::scenario::{Control, Done, Scenario, Step as _, Stop, denied};
 use crate::side::Side;
 use crate::sys::{self, call, n};
 
@@ -72,18 +72,21 @@ pub(super) const ALL: &[Scenario] = &[
             other => other,
         }
     }),
-    denied("handle", "handle-read", READ, |side| by_handle(side, "secret", false)),
-    denied("handle", "handle-tmpfs", READ, |side| by_handle(side, "secret", false)).in_memory(),
+    denied("handle", "handle-read", READ, |side| by_handle(side, "nest/inner/secret", false)),
+    denied("handle", "handle-tmpfs", READ, |side| by_handle(side, "nest/inner/secret", false)).in_memory(),
     denied("handle", "handle-tree", ("suite-tree|aegis-depth", "open", "file_open"), |side| {
         by_handle(side, "tree/deep/er/file", false)
     }),
     // Out of the kernel's memory first: then the file hangs in the air, and nobody knows what is above it.
     denied("handle", "handle-cold", ("suite-read|aegis-depth", "open", "file_open"), |side| {
-        cold(side, "secret")
-    }),
+        cold(side, "nest/inner/secret")
+    })
+    // Whatever hangs in the air is denied, the twin too.
+    .control(Control::Absent),
     denied("handle", "handle-cold-dir", ("suite-tree|aegis-depth", "open", "file_open"), |side| {
         cold(side, "tree/deep/er/file")
-    }),
+    })
+    .control(Control::Absent),
     denied("handle", "handle-folder", READ, |side| {
         let handle = sys::handle_of(side.root()).offered("name_to_handle_at")?;
         let mount = sys::open("/data", libc::O_RDONLY).step("the mount")?;
