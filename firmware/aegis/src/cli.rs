@@ -19,6 +19,7 @@ pub(crate) enum Command {
     ConfigCheck { file: Option<PathBuf>, json: bool },
     ConfigShow { json: bool },
     ConfigTemplate,
+    Explain(commands::explain::Options),
     Health { json: bool },
     Load,
     Run(run::Options),
@@ -52,6 +53,9 @@ Usage: aegis COMMAND
   status [--json]             what the agent says of itself
          [--wait SECONDS]     wait until it is ready
   health [--json]             does it keep its promises now? a line for each thing that is not as it should be
+  explain EVENT [--json]      why was it decided so? EVENT: its sequence in the ring; from what the kernel recorded then
+          --last-deny         instead of EVENT: the last one that was denied
+          [--ring DEVICE]     instead of the partition labelled aegis-ring
   config check [FILE]         would it be taken? without FILE: the one in own storage
          [--json]
   config show [--json]        what is configured, or stands in for it
@@ -90,6 +94,7 @@ Examples:
   aegis status --wait 20
   aegis policy apply /media/stick/aegis/site.aegis
   aegis workload run agent-7 -- /data/workloads/agent-7/run
+  aegis explain --last-deny
   aegis export --to /media/stick/aegis/out
 ";
 
@@ -123,6 +128,7 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "run" => parse_run(words),
         "status" => parse_status(words),
         "config" => parse_config(words),
+        "explain" => parse_explain(words),
         "health" => parse_health(words),
         "stick" => parse_stick(words),
         "break-glass" => parse_break_glass(words),
@@ -186,6 +192,24 @@ fn parse_health(mut words: lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     Ok(Command::Health { json })
+}
+
+fn parse_explain(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let (mut options, mut last) = (commands::explain::Options::default(), false);
+    while let Some(word) = words.next()? {
+        match word {
+            Value(event) if options.event.is_none() => options.event = Some(event.parse()?),
+            Long("last-deny") => last = true,
+            Long("ring") => options.ring = Some(words.value()?.into()),
+            Long("json") => options.json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if options.event.is_some() == last {
+        return Err(usage("EVENT, a sequence in the ring, or --last-deny is wanted"));
+    }
+    Ok(Command::Explain(options))
 }
 
 fn parse_config(mut words: lexopt::Parser) -> Result<Command, Failure> {
@@ -370,6 +394,14 @@ mod tests {
         ));
         assert!(matches!(parse(&["config", "check"]), Ok(Command::ConfigCheck { file: None, json: false })));
         assert!(matches!(parse(&["config", "show", "--json"]), Ok(Command::ConfigShow { json: true })));
+        assert!(matches!(
+            parse(&["explain", "7", "--json"]),
+            Ok(Command::Explain(commands::explain::Options { event: Some(7), json: true, .. }))
+        ));
+        assert!(matches!(
+            parse(&["explain", "--last-deny", "--ring", "/x"]),
+            Ok(Command::Explain(commands::explain::Options { event: None, ring: Some(_), .. }))
+        ));
         assert!(matches!(parse(&["health", "--json"]), Ok(Command::Health { json: true })));
         assert!(matches!(parse(&["config", "template"]), Ok(Command::ConfigTemplate)));
         assert!(matches!(
@@ -427,6 +459,11 @@ mod tests {
             &["policy", "verify", "f", "--sha256", &"00".repeat(32)],
             &["policy", "rollback", "f"],
             &["policy", "nope"],
+            &["explain"],
+            &["explain", "x"],
+            &["explain", "-1"],
+            &["explain", "7", "8"],
+            &["explain", "7", "--last-deny"],
             &["health", "x"],
             &["config"],
             &["config", "nope"],

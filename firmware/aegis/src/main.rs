@@ -43,6 +43,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::ConfigCheck { file, json } => commands::config::check(file.as_deref(), json),
         Command::ConfigShow { json } => commands::config::show(json),
         Command::ConfigTemplate => commands::config::template(),
+        Command::Explain(options) => commands::explain::run(&options),
         Command::Health { json } => commands::health::run(json),
         Command::Load => commands::load::run(),
         Command::Run(options) => run::run(&options),

@@ -123,7 +123,7 @@ const ATTR_SIZE: u32 = 1 << 3;
 /// What an open with these `O_*` flags does; none for one that neither reads nor writes.
 fn opened(flags: u32) -> Option<Operations> {
     // OPEN_FMODE, include/linux/fs.h: 0 reads, 1 writes, 2 does both, 3 neither.
-    Operations::from_bits((flags & 3) + 1 & 3)
+    Operations::from_bits(((flags & 3) + 1) & 3)
 }
 
 /// It would have been denied, and was not.

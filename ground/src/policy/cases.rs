@@ -290,12 +290,9 @@ fn read_case(reader: &Reader, table: &Fields<'_>) -> Read<Case> {
         return Err(SourceError::new(text.at, message));
     };
     let rule = table.optional("rule").map(|value| reader.string(value)).transpose()?;
-    match (&rule, verdict) {
-        (None, Verdict::Audited | Verdict::Denied) => {
-            let message = format!("which rule decides? add rule = \"…\" to what is {}", text.value);
-            return Err(SourceError::new(text.at, message));
-        }
-        _ => {}
+    if rule.is_none() && verdict != Verdict::Allowed {
+        let message = format!("which rule decides? add rule = \"…\" to what is {}", text.value);
+        return Err(SourceError::new(text.at, message));
     }
     Ok(Case { name, workloads, operations, things, verdict, rule })
 }

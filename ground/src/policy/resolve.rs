@@ -260,7 +260,7 @@ impl Reading {
         let (mut used, mut filled) = (BTreeSet::new(), 0);
         for item in units().flat_map(|unit| &unit.items) {
             match item {
-                Item::Rule(rule) => rules.push((rule.clone(), None)),
+                Item::Rule(rule) => rules.push((RawRule::clone(rule), None)),
                 Item::Use(r#use) => {
                     used.insert(template(&templates, r#use)?.name.value.as_str());
                     for rule in fill(template(&templates, r#use)?, r#use)? {

@@ -27,7 +27,7 @@ policy or an export that is refused.";
 
 /// What a comparison can't know, said wherever one is shown.
 const HOW: &str = "Paths are compared as they were recorded. A device decides by the file that a path leads to when the policy \
-is loaded: by its other names, too, and not by what takes its place later. Of a script, its interpreter is what was recorded.";
+is loaded, too: by its other names. Of a script, its interpreter is what was recorded; of a program, no hash.";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

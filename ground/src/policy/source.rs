@@ -66,7 +66,7 @@ pub(super) struct Unit {
 
 #[derive(Debug)]
 pub(super) enum Item {
-    Rule(RawRule),
+    Rule(Box<RawRule>),
     Use(Use),
 }
 
@@ -197,7 +197,7 @@ impl Reader {
         }
         let mut items = Vec::new();
         for entry in self.tables(&table, "rule")? {
-            items.push(Item::Rule(self.rule(&entry)?));
+            items.push(Item::Rule(Box::new(self.rule(&entry)?)));
         }
         for entry in self.tables(&table, "use")? {
             items.push(Item::Use(self.r#use(&entry)?));

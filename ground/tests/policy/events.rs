@@ -1,6 +1,6 @@
 //! Policies on recorded events: simulated, learned.
 
-use aegis_event::{Body, Decision, Event, File, Process, Subject, Verdict};
+use aegis_event::{Body, Call, Decision, Endpoint, Event, File, Process, Subject, Verdict};
 use aegis_export::Request;
 
 use crate::desk::Desk;
@@ -227,7 +227,7 @@ fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
         "#   1 x a process's own file in /proc\n",
         "#   1 x a path that is not UTF-8 text\n",
         "#   1 x a path that was recorded in part\n",
-        "#   1 x an access that only broken glass let pass\n",
+        "#   1 x an access that only broken glass or a fallen deadman let pass\n",
         "mode = \"audit\"\n",
     ] {
         assert!(draft.contains(line), "{line}{draft}");
@@ -268,10 +268,13 @@ fn directories_are_folded_only_when_asked_for() {
     let desk = Desk::new();
     day(&desk);
     let draft = desk.good("policy learn --events day.cbor --workload agent-* --depth 2");
-    assert!(draft.contains("#   /srv/data/  2 files: read 1, written 2\n"), "{draft}");
+    assert!(
+        draft.contains("trees = [\n    \"/srv/data\", # 2 files: read 1, written 2; sequence 4 to 5\n"),
+        "{draft}"
+    );
     assert!(!draft.contains("/srv/data/a") && draft.contains("\"/srv/log\""), "{draft}");
     assert!(
-        draft.contains("name = \"agent-*\"") && draft.contains("What is below them stays allowed."),
+        draft.contains("name = \"agent-*\"") && draft.contains("name = \"below-not-executed\""),
         "{draft}"
     );
     desk.good("policy learn --events day.cbor --workload agent-7 --out draft.toml");
@@ -284,4 +287,130 @@ fn directories_are_folded_only_when_asked_for() {
     let (exit, out, err) = desk.run("policy learn --events day.cbor --workload nobody");
     assert_eq!((exit, out.as_str()), (1, ""), "{err}");
     assert_eq!(desk.run("policy learn --events day.cbor --workload a*b").0, 2);
+}
+
+const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
+/// Another day: files are made and removed, addresses and the kernel's own surface are used.
+fn busy_day(desk: &Desk) {
+    let mut day = Recorder::new();
+    let net = |family, address, port, protocol| Body::Connect {
+        family,
+        protocol,
+        port,
+        address,
+        decision: Decision::allowed(4),
+    };
+    day.did(b"agent-7", net(2, &[10, 0, 0, 1], 443, 6)); // sequence 2
+    day.did(b"agent-7", net(2, &[10, 0, 0, 2], 443, 6));
+    day.did(b"agent-7", net(2, &[10, 0, 0, 9], 53, 17));
+    for port in 1..=5 {
+        day.did(b"agent-7", net(10, &LOOPBACK, port, 6));
+    }
+    let endpoint = Endpoint { family: 2, socket_type: 1, protocol: 6, port: 8_080, address: &[0; 4] };
+    day.did(b"agent-7", Body::Bind { endpoint, decision: Decision::allowed(4) });
+    // Not of the internet.
+    let other = Endpoint { family: 16, address: &[], ..endpoint };
+    day.did(b"agent-7", Body::Bind { endpoint: other, decision: Decision::allowed(4) });
+    day.did(
+        b"agent-7",
+        Body::Create { file: file(b"/srv/new", 0), mode: 0o644, decision: Decision::allowed(4) },
+    );
+    day.open(b"agent-7", b"/srv/new", 20, 0o101);
+    day.did(
+        b"agent-7",
+        Body::Rename {
+            file: file(b"/srv/new", 20),
+            to: b"/srv/old",
+            to_truncated: false,
+            decision: Decision::allowed(4),
+        },
+    );
+    day.did(b"agent-7", Body::UnixConnect { file: file(b"/run/x.sock", 21), decision: Decision::allowed(4) });
+    let call = Call { number: 0, target: 7, text: b"" };
+    day.did(b"agent-7", Body::Ptrace { call, decision: Decision::allowed(4) });
+    day.did(b"agent-7", Body::Mount { call, decision: decided(Verdict::Denied, b"no-mount") });
+    day.export(desk, "busy.cbor");
+}
+
+#[test]
+fn every_kind_of_access_is_simulated() {
+    let desk = Desk::new();
+    busy_day(&desk);
+    desk.write(
+        "p.toml",
+        "schema = 1\nname = \"p\"\nmode = \"enforce\"\n[[workload]]\nname = \"*\"\n\
+         [[rule]]\nname = \"no-net\"\naction = \"deny\"\noperations = [\"connect\", \"bind\"]\n\
+         [[rule]]\nname = \"but-web\"\naction = \"allow\"\noverride = true\noperations = [\"connect\"]\n\
+         addresses = [\"10.0.0.0/8\"]\nports = [443]\n\
+         [[rule]]\nname = \"keep\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/srv/old\"]\n\
+         [[rule]]\nname = \"no-sockets\"\naction = \"deny\"\noperations = [\"connect\"]\ntrees = [\"/run\"]\n\
+         [[rule]]\nname = \"no-trace\"\naction = \"deny\"\noperations = [\"ptrace\"]\n",
+    );
+    let (exit, said) = desk.json("policy simulate --policy p.toml --events busy.cbor");
+    assert_eq!((exit, said["accesses"].as_u64()), (1, Some(15)), "{said}");
+    let mut changes: Vec<String> = said["changes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| {
+            let example = &one["examples"][0];
+            let what = example["path"].as_str().or(example["what"].as_str()).expect("an example");
+            let (operation, verdict, rule) =
+                (&one["operations"][0], &one["new"]["verdict"], &one["new"]["rule"]);
+            format!("{} x {operation} {what}: {verdict} {rule}", one["count"])
+        })
+        .collect();
+    changes.sort();
+    assert_eq!(
+        changes,
+        [
+            r#"1 x "bind" 0.0.0.0 port 8080 tcp: "denied" "no-net""#,
+            r#"1 x "change" /srv/new -> /srv/old: "denied" "keep""#,
+            r#"1 x "connect" /run/x.sock: "denied" "no-sockets""#,
+            r#"1 x "mount" the kernel: "allowed" null"#,
+            r#"1 x "ptrace" the kernel: "denied" "no-trace""#,
+            r#"6 x "connect" 10.0.0.9 port 53 udp: "denied" "no-net""#,
+        ]
+    );
+}
+
+#[test]
+fn what_is_learned_of_every_kind_permits_what_was_seen() {
+    let desk = Desk::new();
+    busy_day(&desk);
+    let draft = desk.good("policy learn --events busy.cbor --workload agent-7");
+    for piece in [
+        "name = \"no-connect\"",
+        "addresses = [\n    \"10.0.0.1\",\n    \"10.0.0.2\",\n]\nports = [443]\nprotocols = [\"tcp\"]\n",
+        "addresses = [\n    \"10.0.0.9\",\n]\nports = [53]\nprotocols = [\"udp\"]\n",
+        // Of too many ports, all.
+        "addresses = [\n    \"::1\",\n]\nprotocols = [\"tcp\"]\n",
+        "name = \"may-bind-1\"\nworkloads = [\"agent-7\"]\naction = \"allow\"\noverride = true\noperations = [\"bind\"]\nports = [8080]\n",
+        "operations = [\"module-load\", \"bpf\", \"mount\"]",
+        "name = \"may-change\"",
+        "    \"/srv/new\", # written 1, changed 2; sequence 12 to 14\n",
+        "    \"/run/x.sock\", # connected 1; sequence 15 to 15\n",
+    ] {
+        assert!(draft.contains(piece), "{piece}\n{draft}");
+    }
+    desk.write("learned.toml", draft.replace("mode = \"audit\"", "mode = \"enforce\""));
+    desk.good("policy lint learned.toml");
+    let (exit, said) = desk.json("policy simulate --policy learned.toml --events busy.cbor");
+    assert_eq!((exit, said["newly_denied"].as_u64()), (0, Some(0)), "{said}");
+    for (access, verdict) in [
+        ("--address 10.0.0.1 --port 443 --operation connect", "allowed"),
+        ("--address 10.0.0.1 --port 53 --protocol udp --operation connect", "denied"),
+        ("--address 10.0.0.3 --port 443 --operation connect", "denied"),
+        ("--address ::1 --port 9 --operation connect", "allowed"),
+        ("--address 0.0.0.0 --port 8080 --operation bind", "allowed"),
+        ("--address 0.0.0.0 --port 8081 --operation bind", "denied"),
+        ("--operation mount", "denied"),
+        ("--operation ptrace", "allowed"),
+        ("--path /srv/new --operation exec", "denied"),
+        ("--path /srv/new --operation change", "allowed"),
+    ] {
+        let (_, said) = desk.json(&format!("policy explain learned.toml --workload agent-7 {access}"));
+        assert_eq!(said["verdict"], verdict, "{access}");
+    }
 }

@@ -172,22 +172,45 @@ fn decisions_that_change_are_shown_and_text_is_not() {
     let expected = "\
 workload agent-*
   ~ /etc/passwd open-read: audited by own -> allowed
-  ~ /home/x/.ssh/id_rsa open-read: denied by no-keys -> denied by k
+  ~ /home/x/.ssh/id_rsa open-read change: denied by no-keys -> denied by k
   - /home/x/.ssh/id_rsa open-write: denied by no-keys -> allowed
   + /home/x/.ssh/id_rsa exec: allowed -> denied by k
-  ~ /root/.ssh/id_rsa open-read: denied by no-keys -> denied by k
+  ~ /root/.ssh/id_rsa open-read change: denied by no-keys -> denied by k
   - /root/.ssh/id_rsa open-write: denied by no-keys -> allowed
   + /root/.ssh/id_rsa exec: allowed -> denied by k
 workload agent-9
   ~ /etc/passwd open-read: audited by own -> allowed
-  - /home/x/.ssh/id_rsa open-read open-write: denied by no-keys -> allowed
-  - /root/.ssh/id_rsa open-read open-write: denied by no-keys -> allowed
-2 decisions newly denied, 6 decisions no longer denied, 4 only reported otherwise
+  - /home/x/.ssh/id_rsa open-read open-write change: denied by no-keys -> allowed
+  - /root/.ssh/id_rsa open-read open-write change: denied by no-keys -> allowed
+2 decisions newly denied, 8 decisions no longer denied, 6 only reported otherwise
 ";
     assert_eq!((exit, out.as_str(), err.as_str()), (1, expected, ""));
     let (exit, said) = desk.json("policy diff site.toml next.toml");
-    assert_eq!((exit, said["denied"].as_u64(), said["permitted"].as_u64()), (1, Some(2), Some(6)));
+    assert_eq!((exit, said["denied"].as_u64(), said["permitted"].as_u64()), (1, Some(2), Some(8)));
     assert_eq!(said["changes"].as_array().map(Vec::len), Some(10));
+    // What lies below a tree and has no name in any rule is one thing; so are the addresses of a prefix.
+    desk.write("a.toml", KINDS);
+    desk.write(
+        "b.toml",
+        KINDS
+            .replace("/srv\"", "/srv/x\"")
+            .replace("10.0.0.0/8", "10.1.0.0/16")
+            .replace("\"bpf\"", "\"mount\""),
+    );
+    let (exit, out, _) = desk.run("policy diff a.toml b.toml");
+    let expected = "\
+workload *
+  - /srv open-read change: denied by tree -> allowed
+  - /srv/* open-read change: denied by tree -> allowed
+  - 10.0.0.0/8 port 443 tcp connect: denied by net -> allowed
+  - the kernel bpf: denied by surface -> allowed
+  + the kernel mount: allowed -> denied by surface
+1 decision newly denied, 6 decisions no longer denied, 0 only reported otherwise
+";
+    assert_eq!((exit, out.as_str()), (1, expected));
+    let (_, said) = desk.json("policy diff a.toml b.toml");
+    assert_eq!(said["changes"][1]["below"], "/srv");
+    assert_eq!(said["changes"][2]["ports"], serde_json::json!([443, 443]));
     // A mode is a decision on all that is denied.
     desk.write("audit.toml", SITE.replace("enforce", "audit"));
     let (exit, out, _) = desk.run("policy diff site.toml audit.toml");
@@ -200,4 +223,90 @@ workload agent-9
     assert_eq!(desk.run("policy diff site.toml gone.toml").0, 2);
     desk.write("bad.toml", "schema = 1\n");
     assert_eq!(desk.run("policy diff site.toml bad.toml").0, 2, "a refusal is no difference");
+}
+
+const KINDS: &str = "\
+schema = 1
+name = \"kinds\"
+mode = \"enforce\"
+
+[[workload]]
+name = \"*\"
+
+[[rule]]
+name = \"tree\"
+action = \"deny\"
+operations = [\"open-read\"]
+trees = [\"/srv\"]
+
+[[rule]]
+name = \"net\"
+action = \"deny\"
+operations = [\"connect\"]
+addresses = [\"10.0.0.0/8\"]
+ports = [443]
+protocols = [\"tcp\"]
+
+[[rule]]
+name = \"surface\"
+action = \"deny\"
+operations = [\"bpf\"]
+
+[[rule]]
+name = \"hash\"
+action = \"deny\"
+operations = [\"exec\"]
+hashes = [\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"]
+";
+
+#[test]
+fn one_access_of_any_kind_is_explained() {
+    let desk = Desk::new();
+    desk.write("p.toml", KINDS);
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for (access, said) in [
+        (
+            "--path /srv/a/b --operation open-read",
+            "denied: w open-read /srv/a/b: by rule tree (deny) for workload *; mode enforce\n",
+        ),
+        (
+            "--path /srv --operation change",
+            "denied: w change /srv: by rule tree (deny) for workload *; mode enforce\n",
+        ),
+        ("--path /srv --operation connect", "allowed: w connect /srv: no rule for workload * speaks of it\n"),
+        (
+            "--address 10.1.2.3 --port 443 --operation connect",
+            "denied: w connect 10.1.2.3 port 443 tcp: by rule net (deny) for workload *; mode enforce\n",
+        ),
+        (
+            "--address ::ffff:10.1.2.3 --port 443 --operation connect",
+            "denied: w connect ::ffff:10.1.2.3 port 443 tcp: by rule net (deny) for workload *; mode enforce\n",
+        ),
+        (
+            "--address 10.1.2.3 --port 443 --protocol udp --operation connect",
+            "allowed: w connect 10.1.2.3 port 443 udp: no rule for workload * speaks of it\n",
+        ),
+        ("--operation bpf", "denied: w bpf: by rule surface (deny) for workload *; mode enforce\n"),
+    ] {
+        assert_eq!(desk.good(&format!("policy explain p.toml --workload w {access}")), said, "{access}");
+    }
+    let (_, said) = desk
+        .json(&format!("policy explain p.toml --workload w --path /bin/x --hash {hash} --operation exec"));
+    assert_eq!(
+        (said["rule"].as_str(), said["effect"].as_str(), said["path"].as_str()),
+        (Some("hash"), Some("deny"), Some("/bin/x"))
+    );
+    for (access, message) in [
+        ("--operation open-read", "--operation open-read: name a --path, or an --address"),
+        (
+            "--path /x --operation bpf",
+            "--operation bpf: here it is open-read, open-write, exec, change, connect",
+        ),
+        ("--path /x --operation exce", "--operation exce: it is unknown (did you mean \"exec\"?)"),
+        ("--hash 12 --operation exec", "--hash: bad hash \"12\""),
+    ] {
+        let (exit, _, err) = desk.run(&format!("policy explain p.toml --workload w {access}"));
+        assert!(exit == 2 && err.contains(message), "{access}: {err}");
+    }
+    assert_eq!(desk.run("policy explain p.toml --workload w --path /x --address ::1 --operation exec").0, 2);
 }

@@ -1,7 +1,8 @@
 //! `event`: bytes of the ring and of exports, as the office reads them.
 
 use aegis_event::{
-    Accounts, Body, Cause, Decision, Event, File, Mode, ModeReason, Process, Subject, Verdict, limits,
+    Accounts, Basis, Body, Call, Cause, Decision, Endpoint, Event, File, Hook, Match, Mode, ModeReason,
+    Operation, Place, Privileges, Process, Subject, Verdict, limits,
 };
 
 use crate::Seed;
@@ -86,7 +87,63 @@ pub fn seeds() -> Vec<Seed> {
         ),
         ("passed", Body::Open { file, flags: 2, decision: passed }),
     ];
-    bodies.map(|(name, body)| (name, encoded(body, subject))).into()
+    let mut seeds: Vec<Seed> = bodies.map(|(name, body)| (name, encoded(body, subject))).into();
+    seeds.extend(newer(file).map(|(name, body)| (name, encoded(body, subject))));
+    seeds
+}
+
+/// What is there since ABI 4.
+fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 22] {
+    let basis = Basis {
+        operation: Operation::Change,
+        hook: Hook::InodeUnlink,
+        matched: Match::Tree,
+        device: 8 << 20 | 1,
+        inode: 1 << 34,
+        policy_hash: [7; 8],
+    };
+    let decision =
+        Decision { verdict: Verdict::Denied, rule: b"keep", basis: Some(basis), ..Decision::allowed(4) };
+    let fallen = Decision { verdict: Verdict::Audited, deadman: true, ..decision };
+    let endpoint = Endpoint { family: 2, socket_type: 1, protocol: 6, port: 443, address: &[10, 0, 0, 1] };
+    let six = Endpoint { family: 10, address: &[9; 16], ..endpoint };
+    let made = Endpoint { port: 0, address: &[], ..endpoint };
+    let call = Call { number: 9, target: 300, text: b"loop.ko" };
+    let place = Place { port: 443, address: &[10, 0, 0, 1] };
+    let books = Accounts { seen: 7, written: 2, lost: [0, 0, 0, 0, 5] };
+    [
+        ("create", Body::Create { file, mode: 0o100_644, decision }),
+        ("unlink", Body::Unlink { file, decision: fallen }),
+        ("rename", Body::Rename { file, to: b"/srv/data/g", to_truncated: false, decision }),
+        ("link", Body::Link { file, to: b"g", to_truncated: true, decision }),
+        ("setattr", Body::SetAttr { file, valid: 0x49, decision }),
+        ("socket", Body::Socket { endpoint: made, decision }),
+        ("bind", Body::Bind { endpoint, decision }),
+        ("listen", Body::Listen { endpoint: six, decision }),
+        ("accept", Body::Accept { endpoint, decision }),
+        ("unix-connect", Body::UnixConnect { file, decision }),
+        ("ptrace", Body::Ptrace { call, decision }),
+        ("module", Body::Module { call, decision }),
+        ("bpf", Body::BpfCall { call, decision }),
+        ("mount", Body::Mount { call, decision }),
+        ("signal", Body::Signal { call, decision }),
+        ("escape", Body::Escape { call, decision }),
+        (
+            "privilege",
+            Body::Privilege {
+                old: Privileges { uid: 1000, capabilities: 0 },
+                new: Privileges { uid: 0, capabilities: u64::MAX },
+            },
+        ),
+        ("volume", Body::Volume { file, read: 1 << 40, written: 1 }),
+        (
+            "flow",
+            Body::Flow { family: 2, protocol: 6, local: place, remote: place, received: 1 << 33, sent: 2 },
+        ),
+        ("limited", Body::Loss { workload: b"agent-7", cause: Cause::RateLimited, count: 5 }),
+        ("limited-books", Body::Accounts(books)),
+        ("deadman", Body::Deadman { workload: b"agent-7", sequence: 4, since: 1 << 40 }),
+    ]
 }
 
 /// An event's bytes; Aegis's own have no subject.

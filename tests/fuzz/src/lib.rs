@@ -19,6 +19,7 @@ pub mod keys;
 pub mod label;
 pub mod policy;
 pub mod receipt;
+pub mod record;
 pub mod ring;
 pub mod root;
 pub mod seal;
@@ -40,7 +41,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 19] = [
     Target { name: "manifest", run: bundle::manifest_run, seeds: bundle::manifest_seeds },
     Target { name: "policy", run: policy::run, seeds: policy::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },
+    Target { name: "record", run: record::run, seeds: record::seeds },
     Target { name: "ring", run: ring::run, seeds: ring::seeds },
     Target { name: "ring_export", run: ring::export_run, seeds: ring::export_seeds },
     Target { name: "root", run: root::run, seeds: root::seeds },

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use aegis_event::Verdict;
-use aegis_policy::{Action, Mode, Operation, Operations, Policy, Rule, Source, SourceRule, compile, limits};
+use aegis_policy::{
+    Access, Deadman, Effect, Kind, Mode, Operation, Operations, Policy, Prefix, Rule, Source, SourceRule,
+    SourceTarget, SourceWorkload, Target, compile, limits,
+};
 
 use crate::Seed;
 
-/// Most rules and paths that decisions are asked of: each question walks the whole policy.
+/// Most rules and items of them that decisions are asked of: each question walks the whole policy.
 const ASKED: usize = 8;
+/// The first byte of what is compiled now; what has another is read, and not written.
+const FORMAT: u8 = 2;
 
 /// What decodes compiles to the same bytes, says how large it is, and decides as the plain reading of its rules does.
 pub fn run(data: &[u8]) -> bool {
@@ -22,22 +27,21 @@ pub fn run(data: &[u8]) -> bool {
     let source = Source {
         name: policy.name(),
         mode: policy.mode(),
-        workloads: patterns.clone(),
-        rules: rules
-            .iter()
-            .map(|rule| SourceRule {
-                name: rule.name,
-                action: rule.action,
-                operations: rule.operations,
-                workloads: rule.workloads().collect(),
-                paths: rule.paths().collect(),
-                tags: rule.tags().collect(),
-            })
+        self_protection: policy.self_protection(),
+        deadman: policy.deadman(),
+        workloads: policy
+            .workloads()
+            .map(|workload| SourceWorkload { pattern: workload.pattern, rate: workload.rate })
             .collect(),
+        rules: rules.iter().map(source_rule).collect(),
     };
-    assert_eq!(compile(&source).as_deref(), Ok(data), "another encoding of {source:?}");
-    let entries = source.rules.iter().map(|rule| rule.workloads.len() * rule.paths.len()).sum::<usize>();
-    assert_eq!(entries, policy.entries() as usize);
+    let again = compile(&source);
+    if data[0] == FORMAT {
+        assert_eq!(again.as_deref(), Ok(data), "another encoding of {source:?}");
+    } else {
+        assert!(again.is_ok(), "what an older format can say, this one can: {source:?}");
+    }
+    check_sums(&policy, &source);
 
     for pattern in patterns.iter().take(ASKED) {
         let name = pattern.trim_end_matches('*');
@@ -48,72 +52,217 @@ pub fn run(data: &[u8]) -> bool {
         }
     }
     for rule in rules.iter().take(ASKED) {
-        for path in rule.paths().take(ASKED) {
-            for workload in rule.workloads().take(ASKED) {
-                check_decision(&policy, &rules, workload, path);
-            }
+        for workload in rule.workloads().take(ASKED) {
+            ask(&policy, &rules, rule, workload);
         }
     }
     true
 }
 
-/// Deny beats audit, and the first rule of the winning kind is named.
-fn check_decision(policy: &Policy<'_>, rules: &[Rule<'_>], workload: u16, path: &str) {
-    for operation in Operation::ALL {
-        let speaks = |rule: &&Rule<'_>| {
-            rule.applies_to(workload)
-                && rule.operations.contains(operation)
-                && rule.paths().any(|of| of == path)
-        };
-        let first = |action| rules.iter().filter(speaks).find(|rule| rule.action == action);
-        let winner = first(Action::Deny).or_else(|| first(Action::Audit));
-        let verdict = match (winner.map(|rule| rule.action), policy.mode()) {
-            (None, _) => Verdict::Allowed,
-            (Some(Action::Deny), Mode::Enforce) => Verdict::Denied,
-            (Some(_), _) => Verdict::Audited,
-        };
-        let decision = policy.decide(workload, path.as_bytes(), operation);
-        assert_eq!(decision.verdict, verdict);
-        assert_eq!(decision.rule.map(|rule| rule.index), winner.map(|rule| rule.index));
+fn source_rule<'a>(rule: &Rule<'a>) -> SourceRule<'a> {
+    SourceRule {
+        name: rule.name,
+        effect: rule.effect(Mode::Enforce),
+        operations: rule.operations,
+        workloads: rule.workloads().collect(),
+        target: match rule.target() {
+            Target::Files { paths, trees } => {
+                SourceTarget::Files { paths: paths.collect(), trees: trees.collect() }
+            }
+            Target::Addresses { prefixes, ports, protocols } => SourceTarget::Addresses {
+                prefixes: prefixes.collect(),
+                ports: ports.collect(),
+                protocols: protocols.collect(),
+            },
+            Target::Hashes(hashes) => SourceTarget::Hashes(hashes.collect()),
+            Target::Surface => SourceTarget::Surface,
+        },
+        tags: rule.tags().collect(),
     }
 }
 
-/// Small, overlapping and wide.
+/// What the policy says of its size is so, and within bounds.
+fn check_sums(policy: &Policy<'_>, source: &Source<'_>) {
+    let (mut entries, mut nets, mut hashes, mut uses) = (0, 0, 0, Operations::NONE);
+    for rule in &source.rules {
+        let times = rule.workloads.len();
+        match &rule.target {
+            SourceTarget::Files { paths, trees } => entries += (paths.len() + trees.len()) * times,
+            SourceTarget::Addresses { prefixes, .. } => nets += prefixes.len() * times,
+            SourceTarget::Hashes(of) => hashes += of.len() * times,
+            SourceTarget::Surface => {}
+        }
+        uses = uses.and(rule.operations);
+    }
+    let said = [policy.entries(), policy.nets(), policy.hashes()].map(|sum| sum as usize);
+    assert_eq!((said, policy.uses()), ([entries, nets, hashes], uses));
+    assert!(entries <= limits::ENTRIES && nets <= limits::NETS && hashes <= limits::HASHES);
+}
+
+/// Asks of some of what a rule is on, and of what lies beside it.
+fn ask(policy: &Policy<'_>, rules: &[Rule<'_>], rule: &Rule<'_>, workload: u16) {
+    match rule.target() {
+        Target::Files { paths, trees } => {
+            let below = trees.clone().take(ASKED).map(|tree| format!("{}/x", tree.trim_end_matches('/')));
+            let named = paths.take(ASKED).chain(trees.take(ASKED)).map(str::to_owned);
+            for path in named.chain(below) {
+                for operation in Kind::Files.operations().iter() {
+                    let access = Access::File { path: path.as_bytes(), operation, digest: None };
+                    check_decision(policy, rules, workload, &access);
+                }
+            }
+        }
+        Target::Addresses { prefixes, ports, protocols } => {
+            for prefix in prefixes.take(ASKED) {
+                for (first, last) in ports.clone().take(ASKED) {
+                    for protocol in protocols.clone().take(ASKED) {
+                        for (port, operation) in [(first, Operation::Connect), (last, Operation::Bind)] {
+                            let (family, address) = (prefix.family, &prefix.address[..]);
+                            let access = Access::Address { family, address, port, protocol, operation };
+                            check_decision(policy, rules, workload, &access);
+                        }
+                    }
+                }
+            }
+        }
+        Target::Hashes(hashes) => {
+            for hash in hashes.take(ASKED) {
+                let access = Access::File { path: b"/x", operation: Operation::Exec, digest: Some(&hash) };
+                check_decision(policy, rules, workload, &access);
+            }
+        }
+        Target::Surface => {
+            for operation in Kind::Surface.operations().iter() {
+                check_decision(policy, rules, workload, &Access::Surface(operation));
+            }
+        }
+    }
+}
+
+/// Override, deny, trial, allow, audit, in this order, and the first rule of the winning kind is named.
+fn check_decision(policy: &Policy<'_>, rules: &[Rule<'_>], workload: u16, access: &Access<'_>) {
+    let operation = access.operation();
+    let speaks = |rule: &&Rule<'_>| {
+        rule.applies_to(workload) && rule.operations.contains(operation) && covers(rule, access)
+    };
+    let first =
+        |effect: &Effect| rules.iter().filter(speaks).find(|rule| rule.effect(policy.mode()) == *effect);
+    let winner = Effect::ALL.iter().rev().find_map(|effect| first(effect).map(|rule| (*effect, rule.index)));
+    let verdict = match winner {
+        Some((Effect::Deny, _)) => Verdict::Denied,
+        Some((Effect::Trial | Effect::Audit, _)) => Verdict::Audited,
+        Some((Effect::Override | Effect::Allow, _)) | None => Verdict::Allowed,
+    };
+    let decision = policy.decide(workload, access);
+    assert_eq!(decision.verdict, verdict);
+    assert_eq!(decision.effect.zip(decision.rule.map(|rule| rule.index)), winner);
+}
+
+/// Whether a rule is on something, read plainly.
+fn covers(rule: &Rule<'_>, access: &Access<'_>) -> bool {
+    match (rule.target(), access) {
+        (Target::Files { mut paths, mut trees }, Access::File { path, .. }) => {
+            let path = std::str::from_utf8(path).expect("asked in text");
+            let below = |tree: &str| {
+                tree == "/"
+                    || path == tree
+                    || path.strip_prefix(tree).is_some_and(|rest| rest.starts_with('/'))
+            };
+            paths.any(|of| of == path) || trees.any(below)
+        }
+        (Target::Hashes(mut hashes), Access::File { digest, .. }) => {
+            hashes.any(|hash| *digest == Some(&hash))
+        }
+        (
+            Target::Addresses { mut prefixes, mut ports, mut protocols },
+            Access::Address { family, address, port, protocol, .. },
+        ) => {
+            let bit = |of: &[u8], n: u8| of[usize::from(n / 8)] >> (7 - n % 8) & 1;
+            let alike = |of: Prefix| {
+                of.family == *family && (0..of.bits).all(|n| bit(&of.address, n) == bit(address, n))
+            };
+            prefixes.any(alike)
+                && ports.any(|(first, last)| first <= *port && *port <= last)
+                && protocols.any(|of| of == 0 || of == *protocol)
+        }
+        (Target::Surface, Access::Surface(_)) => true,
+        _ => false,
+    }
+}
+
+/// Small, overlapping, wide, of every kind, and of the format before.
 pub fn seeds() -> Vec<Seed> {
-    let rule = |name, action, operations, workloads, paths, tags| SourceRule {
+    let rule = |name, effect, operations, workloads: &[u16], target| SourceRule {
         name,
-        action,
+        effect,
         operations,
-        workloads,
-        paths,
-        tags,
+        workloads: workloads.to_vec(),
+        target,
+        tags: vec!["a:1"],
     };
-    let no_rules = Source { name: "p", mode: Mode::Audit, workloads: vec!["*"], rules: vec![] };
-    let overlap = Source {
-        name: "overlap",
+    let policy = |name, workloads: &[&'static str], rules| Source {
+        name,
         mode: Mode::Enforce,
-        workloads: vec!["agent-7", "agent-*", "db"],
-        rules: vec![
-            rule("look", Action::Audit, Operations::ALL, vec![1, 2, 3], vec!["/etc/shadow"], vec!["a:1"]),
-            rule("no-shadow", Action::Deny, Operations::OPEN, vec![2], vec!["/etc/shadow", "/"], vec![]),
-            rule(
-                "no-sh",
-                Action::Deny,
-                Operations::default().with(Operation::Exec),
-                vec![1],
-                vec!["/b"],
-                vec![],
-            ),
+        self_protection: true,
+        deadman: None,
+        workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
+        rules,
+    };
+    let paths = SourceTarget::paths;
+    let exec = Operations::only(Operation::Exec);
+    let no_rules = Source { mode: Mode::Audit, ..policy("p", &["*"], vec![]) };
+    let overlap = policy(
+        "overlap",
+        &["agent-7", "agent-*", "db"],
+        vec![
+            rule("look", Effect::Audit, Operations::FILE, &[1, 2, 3], paths(&["/etc/shadow"])),
+            rule("no-shadow", Effect::Deny, Operations::OPEN, &[2], paths(&["/etc/shadow", "/"])),
+            rule("no-sh", Effect::Deny, exec, &[1], paths(&["/b"])),
         ],
-    };
+    );
     let names: Vec<String> = (0..17).map(|n| format!("w{n}")).collect();
+    let all: Vec<u16> = (1..=17).collect();
     let wide = Source {
-        name: "wide",
-        mode: Mode::Enforce,
-        workloads: names.iter().map(String::as_str).collect(),
-        rules: vec![rule("all", Action::Deny, Operations::ALL, (1..=17).collect(), vec!["/x"], vec![])],
+        workloads: names.iter().map(|name| name.as_str().into()).collect(),
+        ..policy("wide", &[], vec![rule("all", Effect::Deny, Operations::FILE, &all, paths(&["/x"]))])
     };
-    [("no-rules", no_rules), ("overlap", overlap), ("wide", wide)]
-        .map(|(name, source)| (name, compile(&source).expect("a seed compiles")))
-        .into()
+    let net = |address: [u8; 4], bits| Prefix::new(address.into(), bits);
+    let kinds = Source {
+        self_protection: false,
+        deadman: Some(Deadman { denials: 9, seconds: 60 }),
+        workloads: vec![SourceWorkload { pattern: "w", rate: Some(300) }, "*".into()],
+        ..policy(
+            "kinds",
+            &[],
+            vec![
+                rule("tree", Effect::Trial, Operations::FILE, &[1], SourceTarget::trees(&["/srv", "/"])),
+                rule("but", Effect::Override, exec, &[1, 2], SourceTarget::trees(&["/srv/open"])),
+                rule(
+                    "net",
+                    Effect::Deny,
+                    Operations::ADDRESS,
+                    &[1],
+                    SourceTarget::Addresses { prefixes: vec![], ports: vec![], protocols: vec![] },
+                ),
+                rule(
+                    "web",
+                    Effect::Override,
+                    Operations::only(Operation::Connect),
+                    &[1],
+                    SourceTarget::Addresses {
+                        prefixes: vec![net([10, 0, 0, 0], 8), net([192, 0, 2, 1], 32)],
+                        ports: vec![(443, 443), (8_000, 8_010)],
+                        protocols: vec![6, 17],
+                    },
+                ),
+                rule("tool", Effect::Deny, exec, &[2], SourceTarget::Hashes(vec![[1; 32], [2; 32]])),
+                rule("kernel", Effect::Allow, Operations::SURFACE, &[1, 2], SourceTarget::Surface),
+            ],
+        )
+    };
+    let format_1 = b"\x01\x01\x03old\x02\x02\x04demo\x01*\x05watch\x01\x03\x01\x03\x01\x00\x02/x\
+        \x04no-x\x02\x05\x01\x01\x02\x01\x02/x\x02/y\x05T1003";
+    let compiled = [("no-rules", no_rules), ("overlap", overlap), ("wide", wide), ("kinds", kinds)];
+    let compiled = compiled.map(|(name, source)| (name, compile(&source).expect("a seed compiles")));
+    compiled.into_iter().chain([("format-1", format_1.to_vec())]).collect()
 }

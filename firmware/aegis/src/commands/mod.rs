@@ -2,6 +2,7 @@
 
 pub(crate) mod break_glass;
 pub(crate) mod config;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod in_force;

@@ -85,8 +85,14 @@ fn text(status: &Status) -> String {
             policy.epoch, policy.sequence, policy.rules, policy.entries, policy.unresolved
         ),
         format!(
-            "events    seen {}, written {}, lost {lost}, denied {}",
-            status.seen, status.written, status.denied
+            "events    seen {}, written {}, lost {lost}, denied {}{}",
+            status.seen,
+            status.written,
+            status.denied,
+            match status.fallen {
+                0 => String::new(),
+                fallen => format!("; {fallen} NOT DENIED, AS A DEADMAN FELL"),
+            }
         ),
         format!(
             "ring      {} of {} KiB, sequence {} flushed, {} % not exported ({})",

@@ -27,7 +27,7 @@ use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
 
 const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
-const NAME: &[u8] = b"aegis-selftest";
+pub(crate) const NAME: &[u8] = b"aegis-selftest";
 const SLOT: u32 = 0;
 const RULESET: u32 = abi::RULESET_SELFTEST;
 /// Run when nothing denies it. Its interpreter need not exist: the denial comes before it is looked for.

@@ -66,6 +66,8 @@ pub(super) fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) ->
         events: shared.by_kind(),
         denied: shared.denied(),
         passed: state.total_passed(),
+        fallen: state.total_fallen(),
+        volumes_full: state.total_volumes_full(),
         seen: books.seen,
         written: books.written,
         lost: books.lost,

@@ -28,6 +28,10 @@ pub(crate) struct Status {
     pub(crate) denied: u64,
     /// Decisions of the kernel that would have been denials, had the glass been whole.
     pub(crate) passed: u64,
+    /// And those that would have been, had the deadman of their workload not fallen.
+    pub(crate) fallen: u64,
+    /// Open files whose volumes are not summed: too many at once.
+    pub(crate) volumes_full: u64,
     /// Events the kernel made; those the agent handed to the ring; lost, by [`Cause`] number.
     pub(crate) seen: u64,
     pub(crate) written: u64,
@@ -218,6 +222,8 @@ impl Status {
             },
             "events": events,
             "denied": self.denied,
+            "fallen": self.fallen,
+            "volumes_full": self.volumes_full,
             "accounts": {
                 "seen": self.seen, "written": self.written, "lost": lost, "in_flight": self.in_flight(),
             },

@@ -101,6 +101,7 @@ fn every_kind_is_read_and_compiled() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_mistake_of_the_kinds_is_named_with_its_line() {
     for (from, to, line, message) in [
         ("trees = [\"/root/.ssh\"]", "tree = []", 20, "unknown key \"tree\" (did you mean \"trees\"?)"),
@@ -260,6 +261,7 @@ fn what_the_kernel_has_no_room_for_is_placed() {
 
 /// One policy for each warning of the new kinds: rules, and the code and the beginning of what is said.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_kinds_are_linted() {
     let head = "schema = 1\nname = \"p\"\nmode = \"enforce\"\n[[workload]]\nname = \"w\"\n[[workload]]\nname = \"*\"\n";
     let rule = |name: &str, workload: &str, rest: &str| {

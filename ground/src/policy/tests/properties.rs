@@ -125,6 +125,15 @@ fn any_text() -> impl Strategy<Value = String> {
     })
 }
 
+const ADDRESSES: [(Family, &[u8]); 6] = [
+    (Family::Inet, &[192, 0, 2, 1]),
+    (Family::Inet, &[10, 9, 9, 9]),
+    (Family::Inet, &[10, 1, 9, 9]),
+    (Family::Inet, &[10, 1, 2, 3]),
+    (Family::Inet6, &[0; 16]),
+    (Family::Inet6, &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+];
+
 /// One of everything that the texts above can tell apart, and what is asked of the folded policy for it.
 fn questions() -> Vec<(Thing<'static>, Access<'static>)> {
     let mut all = Vec::new();
@@ -143,14 +152,6 @@ fn questions() -> Vec<(Thing<'static>, Access<'static>)> {
     for digest in [&[0x11; 32], &[0x22; 32], &[0x33; 32]] {
         file(Thing::Hash(*digest), "", Some(digest));
     }
-    const ADDRESSES: [(Family, &[u8]); 6] = [
-        (Family::Inet, &[192, 0, 2, 1]),
-        (Family::Inet, &[10, 9, 9, 9]),
-        (Family::Inet, &[10, 1, 9, 9]),
-        (Family::Inet, &[10, 1, 2, 3]),
-        (Family::Inet6, &[0; 16]),
-        (Family::Inet6, &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-    ];
     for (family, address) in ADDRESSES {
         // Between those there are only ports that no rule names, as 1 is.
         for port in [1, 80, 85, 443, 8_500] {

@@ -8,7 +8,7 @@ use std::io;
 use aegis_bundle::limits::{BUNDLE_BYTES, MANIFEST_BYTES, ROOT_BYTES, SIGNATURES_BYTES};
 use aegis_bundle::{Answer, Bundle, Content, Manifest, Role, Root, assemble, hash};
 use aegis_cose::{Domain, KeyPair, Seed, sign_detached, sign_embedded, signature};
-use aegis_policy::{Action, Mode, Operations, Source as PolicySource, SourceRule, compile};
+use aegis_policy::{Effect, Mode, Operations, Source as PolicySource, SourceRule, SourceTarget, compile};
 
 use super::super::in_force::{self, Enforced, Kernel};
 use super::super::taken::Taken;
@@ -77,13 +77,15 @@ pub(super) fn bundle(sequence: u64, key: u8, change: impl FnOnce(&mut Manifest<'
     let compiled = compile(&PolicySource {
         name: &format!("number-{sequence}"),
         mode: Mode::Enforce,
-        workloads: vec!["demo"],
+        self_protection: true,
+        deadman: None,
+        workloads: vec!["demo".into()],
         rules: vec![SourceRule {
             name: "no-shadow",
-            action: Action::Deny,
+            effect: Effect::Deny,
             operations: Operations::OPEN,
             workloads: vec![1],
-            paths: vec!["/etc/shadow"],
+            target: SourceTarget::Files { paths: vec!["/etc/shadow"], trees: vec![] },
             tags: vec![],
         }],
     })
