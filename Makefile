@@ -38,7 +38,7 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@mkdir -p $(@D)
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
-image: agent policy ## the appliance image (KERNEL=own|debian)
+image: agent policy ## the appliance image (KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
 vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
@@ -52,6 +52,12 @@ run: image ## boot the demo in QEMU, then verify its evidence
 
 test: deps ## everything that is tested, boots included
 	@tests/run
+
+suite: image ## the edge-case suite on KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
+	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
+
+kernels: deps ## the edge-case suite on our kernel and five of Debian's; writes docs/evidence/kernels.md. KERNELS="own debian-5.10": only these
+	@cargo run --quiet --package aegis-tests --bin kernels
 
 cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device, and as many in its sealer's
 	@AEGIS_CUTS=100000 cargo test --release --package aegis-ring --package aegis-seal --test cuts -- --nocapture
@@ -80,4 +86,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test cuts kills flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test suite kernels cuts kills flaky bench-ring fuzz convert-big lint fmt clean

@@ -81,18 +81,23 @@ hold() {
 
 # --- a private apt: own sources, lists and cache; the system's own are read, never changed -----------------
 
-SUITE=bookworm
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-APT_DIR=$CACHE/apt
-APT_OPTIONS=(
-    -q
-    -o "Dir::Etc::sourcelist=$APT_DIR/sources.list" -o Dir::Etc::sourceparts=-
-    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o APT::Default-Release=
-    -o "Dir::State::lists=$APT_DIR/lists" -o "Dir::Cache=$APT_DIR/cache"
-    -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3
-    -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-    -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false
-)
+
+# apt_suite LISTS PART...: from now on packages come from these parts of Debian's archive, whose lists are kept in LISTS.
+apt_suite() {
+    APT_DIR=$1
+    APT_PARTS=("${@:2}")
+    APT_OPTIONS=(
+        -q
+        -o "Dir::Etc::sourcelist=$APT_DIR/sources.list" -o Dir::Etc::sourceparts=-
+        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o APT::Default-Release=
+        -o "Dir::State::lists=$APT_DIR/lists" -o "Dir::Cache=$APT_DIR/cache"
+        -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3
+        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+        -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false
+    )
+}
+apt_suite "$CACHE/apt" bookworm bookworm-backports bookworm-security
 
 # system_mirror RELEASE FALLBACK: the URI the system itself takes RELEASE from, so that a local mirror serves us too.
 system_mirror() {
@@ -104,12 +109,14 @@ system_mirror() {
     printf '%s\n' "${uri:-$2}"
 }
 
+# write_sources MAIN SECURITY: the mirrors of the archive and of its security updates.
 write_sources() {
-    {
-        printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$1" "$SUITE"
-        printf 'deb [signed-by=%s] %s %s-backports main\n' "$KEYRING" "$1" "$SUITE"
-        printf 'deb [signed-by=%s] %s %s-security main\n' "$KEYRING" "$2" "$SUITE"
-    } >"$APT_DIR/sources.list"
+    local part mirror
+    for part in "${APT_PARTS[@]}"; do
+        mirror=$1
+        [[ $part != *-security ]] || mirror=$2
+        printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$mirror" "$part"
+    done >"$APT_DIR/sources.list"
 }
 
 # apt_update: refresh the private lists. apt checks every signature against Debian's archive keyring.
@@ -118,7 +125,7 @@ apt_update() {
     need apt-get apt-cache dpkg-deb
     [[ -r $KEYRING ]] || die "$KEYRING: missing (install debian-archive-keyring)"
     mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
-    write_sources "$(system_mirror "$SUITE" "$main")" "$(system_mirror "$SUITE-security" "$security")"
+    write_sources "$(system_mirror "${APT_PARTS[0]}" "$main")" "$(system_mirror "${APT_PARTS[0]}-security" "$security")"
     say "asking Debian for its current kernel packages"
     apt-get "${APT_OPTIONS[@]}" update >"$APT_DIR/update.log" 2>&1 && return 0
     # A partial local mirror may lack backports or security.
@@ -131,7 +138,7 @@ apt_update() {
 apt_version() {
     local version
     version=$(apt-cache "${APT_OPTIONS[@]}" policy "$1" | awk '$1 == "Candidate:" { print $2 }')
-    [[ -n $version && $version != '(none)' ]] || die "Debian $SUITE has no package $1 (see $APT_DIR/sources.list)"
+    [[ -n $version && $version != '(none)' ]] || die "Debian ${APT_PARTS[0]} has no package $1 (see $APT_DIR/sources.list)"
     printf '%s\n' "$version"
 }
 

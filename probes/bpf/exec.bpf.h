@@ -35,7 +35,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision));
+	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
 	if (hashes && subject.features & AEGIS_HAS_HASHES) {
 		RUN(take_hash(&subject, &decision, file));
 		judge(&subject, &decision);
@@ -96,7 +96,7 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	if (in_execve(task) &&
 	    (!(subject.features & AEGIS_HAS_HASHES) || BPF_CORE_READ(task, mm, exe_file) == file))
 		return 0;
-	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision));
+	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision, false));
 	if (!rule_of(&decision))
 		return 0;
 	RUN(temper(&subject, &decision, enforce));

@@ -18,22 +18,9 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(dentry);
-	RUN(decide_file(&subject, dentry, mount, &decision));
+	RUN(decide_file(&subject, dentry, mount, &decision, false));
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, what, dentry, mount);
-}
-
-/* A directory on the way to what is denied stays where it is: the rule is kept with it (AEGIS_OP_HOLD). */
-static __noinline int take_hold(const struct subject *subject, struct decision *decision, struct dentry *dentry)
-{
-	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
-	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
-	struct aegis_entry *entry = find_object(subject->set, subject->ruleset, number, device);
-
-	if (entry)
-		take(decision, entry->rule[AEGIS_OP_HOLD], entry->effect[AEGIS_OP_HOLD], AEGIS_MATCH_OBJECT, device,
-		     number);
-	return DONE;
 }
 
 /* int security_inode_create(struct inode *dir, struct dentry *dentry, umode_t mode), security/security.c.
@@ -65,11 +52,7 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_UNLINK))
 		return 0;
 	mount = mount_of(dentry);
-	RUN(decide_file(&subject, dentry, mount, &decision));
-	if (directory) {
-		RUN(take_hold(&subject, &decision, dentry));
-		judge(&subject, &decision);
-	}
+	RUN(decide_file(&subject, dentry, mount, &decision, directory));
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
 }
@@ -128,12 +111,8 @@ static __always_inline int try_move(struct dentry *from, struct dentry *to, enum
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	RUN(decide_file(&subject, from, mount_of(from), &decision));
-	if (kind == AEGIS_RENAME) {
-		RUN(take_hold(&subject, &decision, from));
-		judge(&subject, &decision);
-	}
-	RUN(decide_file(&subject, to, mount_of(to), &other));
+	RUN(decide_file(&subject, from, mount_of(from), &decision, kind == AEGIS_RENAME));
+	RUN(decide_file(&subject, to, mount_of(to), &other, false));
 	take_stricter(&decision, &other);
 	RUN(temper(&subject, &decision, enforce));
 	return report_move(&subject, &decision, kind, from, to);
@@ -222,7 +201,7 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
 	if (!lower)
 		return 0;
-	RUN(decide_file(&subject, lower, mount_of(lower), &decision));
+	RUN(decide_file(&subject, lower, mount_of(lower), &decision, false));
 	if (!rule_of(&decision))
 		return 0; /* the opening itself is reported */
 	RUN(temper(&subject, &decision, enforce));

@@ -44,6 +44,7 @@ enum {
 #define EPERM 1   /* include/uapi/asm-generic/errno-base.h */
 #define EEXIST 17
 #define AF_UNIX 1 /* include/linux/socket.h */
+#define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6   /* include/uapi/linux/in.h */

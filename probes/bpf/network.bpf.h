@@ -38,13 +38,17 @@ static __always_inline void socket_of(struct endpoint *end, struct sock *sk)
 }
 
 /* The kernel's copy of an address (net/socket.c:move_addr_to_kernel): the caller can't change it any more. */
-static __always_inline bool read_address(struct endpoint *end, const void *address, int length)
+static __always_inline bool read_address(struct endpoint *end, const void *address, int length, bool four)
 {
 	struct sockaddr_in6 found = {}; /* the larger of the two */
 
 	if (length < (int)sizeof(struct sockaddr_in))
 		return false;
 	bpf_probe_read_kernel(&end->family, sizeof(end->family), address);
+	/* No family is IPv4 to an IPv4 socket that is bound or sent by (net/ipv4/af_inet.c:__inet_bind,
+	 * net/ipv4/udp.c:udp_sendmsg); connected to, it is the end of a connection. */
+	if (end->family == AF_UNSPEC && four)
+		end->family = AF_INET;
 	if (end->family != AF_INET && (end->family != AF_INET6 || length < SIN6_LEN_MIN))
 		return false;
 	bpf_probe_read_kernel(&found, end->family == AF_INET ? sizeof(struct sockaddr_in) : SIN6_LEN_MIN, address);
@@ -115,10 +119,12 @@ static __always_inline int try_address(struct socket *sock, const void *address,
 	struct subject subject = {};
 	struct endpoint end = {};
 	struct decision decision = { .operation = operation };
+	struct sock *sk = BPF_CORE_READ(sock, sk); /* newer verifiers: it may be NULL */
+	bool four = hook != AEGIS_HOOK_SOCKET_CONNECT && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
 
-	if (!subject_of_current(&subject, hook) || !read_address(&end, address, length))
+	if (!subject_of_current(&subject, hook) || !read_address(&end, address, length, four))
 		return 0;
-	socket_of(&end, BPF_CORE_READ(sock, sk)); /* newer verifiers: sk may be NULL */
+	socket_of(&end, sk);
 	RUN(decide_net(&subject, &end, &decision));
 	/* Of messages there are as many as there like to be: told where a rule speaks of them. */
 	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !rule_of(&decision))
@@ -394,7 +400,7 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 		return 0; /* abstract or without a name */
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	RUN(decide_file(&subject, dentry, mount, &decision));
+	RUN(decide_file(&subject, dentry, mount, &decision, false));
 	/* Of datagrams there are as many as there like to be. */
 	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
 		return 0;

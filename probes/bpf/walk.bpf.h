@@ -223,18 +223,24 @@ static __noinline int decide_both(const struct subject *subject, struct inquiry 
 	return DONE;
 }
 
-/* What the rules in force say of one operation on a file, or on a name where there is none yet (`inode` NULL). */
+/* What the rules in force say of one operation on a file, or on a name where there is none yet. With `held`, a directory on
+ * the way to what is denied has a say too: it stays where it is, and the rule with it. */
 static __noinline int decide_file(const struct subject *subject, struct dentry *dentry, struct vfsmount *mount,
-				  struct decision *decision)
+				  struct decision *decision, bool held)
 {
 	struct inquiry inquiry = {
 		.dentry = address_of(dentry),
 		.mount = address_of(mount),
-		.decisions = { { .operation = decision->operation }, { .operation = NO_OPERATION } },
+		.decisions = { { .operation = decision->operation },
+			       { .operation = held ? AEGIS_OP_HOLD : NO_OPERATION } },
 	};
 
 	RUN(decide_both(subject, &inquiry, BPF_CORE_READ(dentry, d_inode)));
 	*decision = inquiry.decisions[0];
+	if (held && inquiry.decisions[1].weight > decision->weight) {
+		*decision = inquiry.decisions[1];
+		decision->operation = AEGIS_OP_CHANGE;
+	}
 	judge(subject, decision);
 	return DONE;
 }

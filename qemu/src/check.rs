@@ -154,11 +154,13 @@ pub fn workload_name(folder: &Path) -> Result<String, Error> {
             "{shown}: its name is no workload name; mend: begin with a letter or digit, go on with letters, digits, '.', '_', '-'"
         )));
     }
-    if name.len() > limits::WORKLOAD_NAME_BYTES {
+    // What prepares is a workload too, and called after it.
+    let suffix = if full.join("prepare").is_file() { "-prepare" } else { "" };
+    if name.len() + suffix.len() > limits::WORKLOAD_NAME_BYTES {
         return Err(Error::usage(format!(
             "{shown}: its name has {} bytes; mend: at most {}",
             name.len(),
-            limits::WORKLOAD_NAME_BYTES
+            limits::WORKLOAD_NAME_BYTES - suffix.len()
         )));
     }
     let run = full.join("run");

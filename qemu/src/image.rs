@@ -15,19 +15,31 @@ pub enum Kernel {
     /// Ours, built from our fragments.
     #[default]
     Own,
-    /// Debian's cloud kernel, with its modules in an initramfs.
+    /// Debian's generic kernel, with its modules in an initramfs.
     Debian,
+    /// As [`Kernel::Debian`], of this release: one of [`Kernel::RELEASES`].
+    DebianRelease(&'static str),
     /// A kernel image of the caller's; a file `initramfs.img` beside it is used with it.
     Path(PathBuf),
 }
 
 impl Kernel {
+    /// Debian's releases that there is an image for.
+    pub const RELEASES: [&'static str; 5] = ["5.10", "6.1", "6.12", "6.18", "newest"];
+
     /// What `--kernel` says.
     pub fn from_argument(argument: OsString) -> Self {
+        let release = |text: &str| {
+            let asked = text.strip_prefix("debian-")?;
+            Self::RELEASES.into_iter().find(|release| *release == asked)
+        };
         match argument.to_str() {
             Some("own") => Self::Own,
             Some("debian") => Self::Debian,
-            _ => Self::Path(argument.into()),
+            text => match text.and_then(release) {
+                Some(release) => Self::DebianRelease(release),
+                None => Self::Path(argument.into()),
+            },
         }
     }
 }
@@ -37,6 +49,7 @@ impl std::fmt::Display for Kernel {
         match self {
             Self::Own => f.write_str("own"),
             Self::Debian => f.write_str("debian"),
+            Self::DebianRelease(release) => write!(f, "debian-{release}"),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
@@ -55,8 +68,8 @@ impl Image {
     pub(crate) fn open(folder: &Path, kernel: &Kernel) -> Result<Self, Error> {
         let (kernel, initramfs) = match kernel {
             Kernel::Own => (folder.join("vmlinuz"), None),
-            Kernel::Debian => {
-                let debian = folder.join("debian");
+            Kernel::Debian | Kernel::DebianRelease(_) => {
+                let debian = folder.join(kernel.to_string());
                 (debian.join("vmlinuz"), Some(debian.join("initramfs.img")))
             }
             Kernel::Path(path) => {
@@ -102,8 +115,8 @@ pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
     lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
     let mut make = Command::new("make");
     make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image");
-    if *kernel == Kernel::Debian {
-        make.arg("KERNEL=debian");
+    if matches!(kernel, Kernel::Debian | Kernel::DebianRelease(_)) {
+        make.arg(format!("KERNEL={kernel}"));
     }
     // A `make run` above us must not hand its own flags and job tokens down.
     for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNEL"] {
@@ -177,4 +190,19 @@ pub fn aegisctl(root: Option<&Path>, build: bool) -> Command {
     });
     let made = || root.map(|root| root.join("target/debug/aegisctl")).filter(|path| path.is_file());
     Command::new(beside.or_else(made).unwrap_or_else(|| "aegisctl".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_called_what_it_was_asked_by() {
+        for name in ["own", "debian", "debian-5.10", "debian-6.12", "debian-newest", "/boot/vmlinuz"] {
+            let kernel = Kernel::from_argument(name.into());
+            assert_eq!(kernel.to_string(), name);
+            assert_eq!(matches!(kernel, Kernel::Path(_)), name.starts_with('/'), "{name}");
+        }
+        assert_eq!(Kernel::from_argument("debian-4.19".into()), Kernel::Path("debian-4.19".into()));
+    }
 }

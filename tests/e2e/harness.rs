@@ -1,7 +1,7 @@
 //! What the harness promises of a guest: outputs whole, exit codes true, folders as documented.
 
 use aegis_qemu::Error;
-use aegis_tests::Bench;
+use aegis_tests::{Bench, Rule};
 
 #[test]
 fn outputs_are_whole_and_the_exit_code_is_the_workloads() {
@@ -34,6 +34,33 @@ fn the_workloads_folder_is_read_only_and_the_scratch_is_not() {
     }));
     assert_eq!(run.out_text(), "read\nkept\n");
     assert!(run.err_text().contains("Read-only file system"), "{}", run.err_text());
+}
+
+#[test]
+fn what_prepare_makes_the_workload_finds_and_rules_of_its_name_are_for_it_alone() {
+    let bench = Bench::new();
+    let rule = Rule { name: "no-note", action: "deny", operations: &["open"], paths: &["/scratch/note"] };
+    let policy = bench.policy("later", "enforce", &[rule]);
+    let folder = bench.workload("demo", "cat /scratch/mine; cat /scratch/note");
+    bench.script(
+        "demo/prepare",
+        "echo mine >/scratch/mine; echo note >/scratch/note; cat /scratch/note; (sleep 600 &)",
+    );
+    let run = Bench::run(bench.machine().workload(folder).policy(policy));
+    assert_eq!(run.out_text(), "mine\n");
+    assert!(run.err_text().contains("Operation not permitted"), "{}", run.err_text());
+    let console = std::fs::read_to_string(run.console()).expect("there");
+    assert!(console.lines().any(|line| line.trim() == "note"), "what prepare prints: {console}");
+    assert_eq!(run.with(&[("verdict", "denied".into()), ("rule", "no-note".into())]).len(), 1);
+}
+
+#[test]
+fn a_workload_whose_prepare_fails_is_not_started() {
+    let bench = Bench::new();
+    let folder = bench.workload("demo", "echo STARTED");
+    bench.script("demo/prepare", "exit 3");
+    let run = Bench::run(bench.machine().workload(folder));
+    assert_eq!((run.exit, run.out_text().as_str()), (Some(127), ""));
 }
 
 #[test]

@@ -14,4 +14,5 @@ mod kills;
 mod power;
 mod ring;
 mod sticks;
+mod suite;
 mod trust;

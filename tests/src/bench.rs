@@ -22,8 +22,8 @@ pub struct Bench {
     outs: AtomicU32,
 }
 
-/// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian), ours when it does not say.
-fn kernel() -> Kernel {
+/// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian, debian-RELEASE), ours when it does not say.
+pub fn kernel() -> Kernel {
     std::env::var_os("AEGIS_KERNEL").map_or(Kernel::Own, Kernel::from_argument)
 }
 
@@ -66,12 +66,19 @@ impl Bench {
     /// # Panics
     /// When it can't be written.
     pub fn workload(&self, name: &str, script: &str) -> PathBuf {
-        let folder = self.at(name);
-        fs::create_dir_all(&folder).expect("a folder for the workload");
-        let run = folder.join("run");
-        fs::write(&run, format!("#!/bin/sh\n{script}\n")).expect("the workload is written");
-        fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).expect("the workload is executable");
-        folder
+        self.script(&format!("{name}/run"), script);
+        self.at(name)
+    }
+
+    /// An executable file of this shell script: a workload's `prepare`.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn script(&self, name: &str, script: &str) {
+        let path = self.at(name);
+        fs::create_dir_all(path.parent().expect("it is in the bench's folder")).expect("a folder for it");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("the script is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the script is executable");
     }
 
     /// A policy source with these rules for workload `demo` and none for `other`, in this mode (`enforce`, `audit`).

@@ -5,7 +5,8 @@ mod evidence;
 pub mod hostile;
 pub mod kills;
 mod slots;
+pub mod suite;
 
-pub use bench::{Bench, Rule, root};
+pub use bench::{Bench, Rule, kernel, root};
 pub use evidence::{Evidence, count_in, receipts};
 pub use slots::Slot;

@@ -153,14 +153,35 @@ impl<'p> Build<'p> {
                 }
             });
             if rule.operations.contains(Operation::Change) && matches!(effect, Effect::Deny | Effect::Trial) {
-                let seat = Seat { operation: abi::OP_HOLD, tree: false };
-                for (device, inode) in place.above.iter().copied() {
-                    let key = ObjectKey { inode, device, ruleset: workload.into() };
-                    put(self.set.objects.entry(key).or_default(), seat, number, effect.number());
-                }
+                self.hold(workload.into(), &place, number, effect.number());
             }
             if tree && matches!(effect, Effect::Deny) {
                 self.set.rulesets[usize::from(workload)].features |= abi::HAS_DENY_TREES;
+            }
+        }
+    }
+
+    /// The directories on the way stay where they are, those that are there and those that come later.
+    fn hold(&mut self, ruleset: u32, place: &Place, number: u32, effect: u8) {
+        let seat = Seat { operation: abi::OP_HOLD, tree: false };
+        for (device, inode) in place.above.iter().copied() {
+            put(
+                self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default(),
+                seat,
+                number,
+                effect,
+            );
+        }
+        for name in &place.names {
+            let (device, root) = name.root;
+            for length in 1..name.components.len() {
+                let above = &name.components[..length];
+                let hash = self.key.path(device, root, above.iter().map(Vec::as_slice));
+                let entry = self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 0 }).or_default();
+                put(entry, seat, number, effect);
+                let hash = self.key.component(&above[length - 1]);
+                self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 1 }).or_default();
+                self.set.rulesets[ruleset as usize].features |= abi::HAS_NAMES;
             }
         }
     }

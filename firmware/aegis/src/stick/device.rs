@@ -28,7 +28,8 @@ pub(crate) struct Device {
 /// another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Plug {
-    /// The disk's, as the kernel counts them through a boot (`block/genhd.c:diskseq`, since 5.15).
+    /// The disk's, as the kernel counts them through a boot (`block/genhd.c:diskseq`, since 5.15; before: the inode of its
+    /// directory in sysfs, which is a new one for every plug).
     pub(crate) disk: u64,
     /// Number of the partition; 0 for the whole disk.
     pub(crate) partition: u32,
@@ -83,9 +84,11 @@ impl Device {
         let disk = if partition == 0 { place.as_path() } else { place.parent()? };
         let (major, minor) =
             text(place.join("dev"))?.trim_end().split_once(':').map(|(a, b)| (a.parse(), b.parse()))?;
+        let counter = disk.join("diskseq");
+        let disk = if counter.exists() { number_in(counter)? } else { fs::metadata(disk).ok()?.ino() };
         Some(Self {
             name: name.to_owned(),
-            plug: Plug { disk: number_in(disk.join("diskseq"))?, partition },
+            plug: Plug { disk, partition },
             number: (major.ok()?, minor.ok()?),
         })
     }

@@ -1,0 +1,86 @@
+//! What is full: the kernel ring buffer with an agent that does not read it, the table of open files. Every denial stands;
+//! what is lost is evidence, and it is counted.
+
+use std::fs;
+
+use super::{READ, open, own::agent, read};
+use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
+use crate::sys;
+
+/// More than a ring buffer of 1 MiB holds, by more than a thousand.
+const ASKED: usize = 6000;
+/// More open files than volumes are summed of at once (`AEGIS_VOLUMES_MAX`).
+const OPEN_FILES: usize = 8192 + 300;
+
+pub(super) const ALL: &[Scenario] = &[
+    // Before the ring buffer is full: its event must be there.
+    denied("ring full", "full-before", READ, |side| read(&side.at("secret"))).plain(),
+    denied("ring full", "full-ring", READ, |side| with_stopped_agent(|| always(ASKED, &side.at("secret"))))
+        .plain()
+        .seconds(300),
+    denied("ring full", "full-after", READ, |side| read(&side.at("secret"))).plain(),
+    denied("map full", "full-files", READ, |side| {
+        let limit = [OPEN_FILES as u64 + 100; 2];
+        let resource = libc::RLIMIT_NOFILE as usize;
+        sys::call(libc::SYS_prlimit64, &[0, resource, sys::at(&limit), 0]).step("RLIMIT_NOFILE")?;
+        with_stopped_agent(|| {
+            let path = side.free("plain");
+            let held: Vec<_> = (0..OPEN_FILES).map(|_| sys::open(&path, libc::O_RDONLY)).collect();
+            if let Some(Err(number)) = held.iter().find(|fd| fd.is_err()) {
+                return Err(Stop::Broken(format!("a free file could not be opened: errno {number}")));
+            }
+            always(10, &side.at("secret"))
+        })?;
+        Ok(())
+    })
+    .plain()
+    .seconds(300),
+    denied("map full", "full-cgroups", READ, |side| {
+        // More cgroups than there are workloads: those below one's own take no place.
+        let own = "/sys/fs/cgroup/workloads/suite/many";
+        let _ = fs::create_dir(own);
+        for number in 0..300 {
+            fs::create_dir(format!("{own}/{number}")).step("a cgroup")?;
+        }
+        let done = sys::in_child(|| {
+            fs::write(format!("{own}/299/cgroup.procs"), "0").step("within one's own")?;
+            read(&side.at("secret"))
+        });
+        for number in 0..300 {
+            let _ = fs::remove_dir(format!("{own}/{number}"));
+        }
+        let _ = fs::remove_dir(own);
+        done
+    })
+    .plain()
+    .seconds(120),
+    denied("ring full", "full-write", READ, |side| open(&side.at("secret"), libc::O_WRONLY)).plain(),
+];
+
+/// Asked so often, it is always answered the same.
+fn always(times: usize, path: &str) -> Done {
+    let mut missed = 0;
+    let mut last = 0;
+    for _ in 0..times {
+        match sys::open(path, libc::O_RDONLY) {
+            Ok(_) => missed += 1,
+            Err(number) => last = number,
+        }
+    }
+    match missed {
+        0 => Err(Stop::Errno(last)),
+        missed if missed == times => Ok(()),
+        missed => Err(Stop::Broken(format!("{missed} of {times} got through"))),
+    }
+}
+
+/// With an agent that stands still: nobody takes anything out of the kernel's ring buffer.
+fn with_stopped_agent(act: impl FnOnce() -> Done) -> Done {
+    let agent = agent()?;
+    sys::kill(agent, libc::SIGSTOP).step("the agent is stopped")?;
+    let done = act();
+    sys::kill(agent, libc::SIGCONT).step("the agent goes on")?;
+    // It takes what there is before anything is asked of it.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    done
+}

@@ -1,0 +1,247 @@
+//! Aegis guards itself: its process, its pins, its maps, its disks, its files.
+
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream;
+
+use crate::scenario::{Control, Done, Scenario, Step as _, Stop, denied};
+use crate::side::Side;
+use crate::sys::{self, Victim, call, n};
+
+const OPEN: super::Expected = ("aegis-self", "open", "file_open");
+const SIGNAL: super::Expected = ("aegis-self", "signal", "task_kill");
+const TRACE: super::Expected = ("aegis-self", "ptrace", "ptrace_access_check");
+const BPF: super::Expected = ("aegis-self", "bpf", "bpf");
+const PINS: &str = "/sys/fs/bpf/aegis";
+
+/// What has no twin that anybody may touch: shown where nothing is guarded.
+const fn guarded(id: &'static str, expected: super::Expected, act: fn(Side) -> Done) -> Scenario {
+    denied("self-protection", id, expected, act).control(Control::Absent)
+}
+
+pub(super) const ALL: &[Scenario] = &[
+    denied("self-protection", "self-kill-0", SIGNAL, |side| with_process(side, |pid| sys::kill(pid, 0))),
+    denied("self-protection", "self-kill-9", SIGNAL, |side| {
+        with_process(side, |pid| sys::kill(pid, deadly(side)))
+    }),
+    denied("self-protection", "self-stop", SIGNAL, |side| {
+        with_process(side, |pid| sys::kill(pid, if side.absent { libc::SIGCONT } else { libc::SIGSTOP }))
+    }),
+    denied("self-protection", "self-tgkill", SIGNAL, |side| {
+        with_process(side, |pid| {
+            call(libc::SYS_tgkill, &[n(pid), n(pid), n(deadly(side))])?;
+            Ok(())
+        })
+    }),
+    denied("self-protection", "self-pidfd", SIGNAL, |side| {
+        with_process(side, |pid| {
+            let pidfd = sys::fd_of(call(libc::SYS_pidfd_open, &[n(pid), 0])).offered("pidfd_open")?;
+            call(libc::SYS_pidfd_send_signal, &[n(pidfd.as_raw_fd()), n(deadly(side)), 0, 0])?;
+            Ok(())
+        })
+    }),
+    denied("self-protection", "self-attach", TRACE, |side| {
+        with_process(side, |pid| {
+            call(libc::SYS_ptrace, &[libc::PTRACE_SEIZE as usize, n(pid), 0, 0])?;
+            Ok(())
+        })
+    })
+    .control(Control::Absent),
+    denied("self-protection", "self-memory", TRACE, |side| {
+        with_process(side, |pid| match super::open(&format!("/proc/{pid}/mem"), libc::O_RDWR) {
+            Err(Stop::Errno(libc::EACCES)) => Err(Stop::Errno(libc::EPERM)),
+            other => other,
+        })
+    })
+    .control(Control::Absent),
+    denied("self-protection", "self-vm-write", TRACE, |side| {
+        with_process(side, |pid| {
+            let word = 0_u64;
+            let (from, to) = ([sys::at(&word), 8], [sys::at(&word), 8]);
+            match call(libc::SYS_process_vm_writev, &[n(pid), sys::at(&from), 1, sys::at(&to), 1, 0]) {
+                // Let through, it finds no such page in another program.
+                Ok(_) | Err(libc::EFAULT) => Ok(()),
+                Err(number) => Err(Stop::Errno(number)),
+            }
+        })
+    })
+    .control(Control::Absent),
+    guarded("self-pin-unlink", ("aegis-self", "unlink", "inode_unlink"), |side| {
+        let pin = a_pin("link_")?;
+        // A stand-in where it would come true.
+        if side.absent { there_and_back(&pin) } else { fs::remove_file(pin).map_err(Stop::from) }
+    }),
+    guarded("self-pin-rename", ("aegis-self", "rename", "inode_rename"), |_| {
+        there_and_back(&a_pin("prog_")?)
+    }),
+    guarded("self-pin-make", ("aegis-self", "create", "inode_create"), |_| {
+        let path = format!("{PINS}/suite");
+        sys::mkdir(&path)?;
+        fs::remove_dir(path).step("remove")
+    }),
+    guarded("self-pin-root", ("aegis-self", "rename", "inode_rename"), |_| there_and_back(PINS)),
+    guarded("self-pin-chmod", ("aegis-self", "setattr", "inode_setattr"), |_| {
+        sys::path_at_call(libc::SYS_fchmodat, sys::HERE, &a_pin("prog_")?, &[0o600])
+    }),
+    denied("self-protection", "self-ring-read", OPEN, |side| super::read(&ring(side)?)),
+    guarded("self-ring-write", OPEN, |side| super::open(&ring(side)?, libc::O_RDWR)),
+    denied("self-protection", "self-ring-disk", OPEN, |side| super::read(&disk(side, "aegis-ring")?)),
+    denied("self-protection", "self-data-disk", OPEN, |side| super::read(&disk(side, "aegis-data")?)),
+    denied("self-protection", "self-ring-node", OPEN, |side| {
+        // The same device under a node of the workload's own making.
+        let number = number_of(&ring(side)?)?;
+        let path = format!("/dev/suite-ring-{}", side.letter());
+        let _ = fs::remove_file(&path);
+        sys::mknod(&path, libc::S_IFBLK | 0o600, number).step("mknod")?;
+        let done = super::read(&path);
+        let _ = fs::remove_file(&path);
+        done
+    }),
+    guarded("self-data-read", OPEN, |_| super::read("/data/aegis/device.key")),
+    guarded("self-data-write", OPEN, |_| super::open("/data/aegis/device.key", libc::O_RDWR)),
+    guarded("self-data-make", ("aegis-self", "create", "inode_create"), |_| {
+        super::open("/data/aegis/suite", libc::O_WRONLY | libc::O_CREAT)?;
+        fs::remove_file("/data/aegis/suite").step("remove")
+    }),
+    guarded("self-data-move", ("aegis-self", "rename", "inode_rename"), |_| there_and_back("/data/aegis")),
+    guarded("self-run-write", OPEN, |_| super::open("/run/aegis/agent.pid", libc::O_RDWR)),
+    guarded("self-run-make", ("aegis-self", "create", "inode_create"), |_| {
+        super::open("/run/aegis/stopping.suite", libc::O_WRONLY | libc::O_CREAT)?;
+        fs::remove_file("/run/aegis/stopping.suite").step("remove")
+    }),
+    guarded("self-socket", ("aegis-self", "unix-connect", "unix_stream_connect"), |_| {
+        UnixStream::connect("/run/aegis/control.sock").map(drop).map_err(Stop::from)
+    }),
+    guarded("self-bpf-next", BPF, |_| next_map()),
+    guarded("self-bpf-map", BPF, |_| {
+        const MAP_GET_FD_BY_ID: usize = 14;
+        // Any id: what is refused is the asking.
+        let attributes = [1_u32, 0, 0, 0];
+        found(call(libc::SYS_bpf, &[MAP_GET_FD_BY_ID, sys::at(&attributes), 16]))
+    }),
+    guarded("self-bpf-prog", BPF, |_| {
+        const PROG_GET_FD_BY_ID: usize = 13;
+        let attributes = [1_u32, 0, 0, 0];
+        found(call(libc::SYS_bpf, &[PROG_GET_FD_BY_ID, sys::at(&attributes), 16]))
+    }),
+    guarded("self-bpf-pin", BPF, |_| {
+        const OBJ_GET: usize = 7;
+        let path = sys::c(&a_pin("prog_")?);
+        let attributes = [path.as_ptr() as u64, 0, 0];
+        found(call(libc::SYS_bpf, &[OBJ_GET, sys::at(&attributes), 24]))
+    }),
+    guarded("self-bpf-make", BPF, |_| {
+        const MAP_CREATE: usize = 0;
+        let attributes = [2_u32, 4, 4, 1, 0]; // an array of one word
+        found(call(libc::SYS_bpf, &[MAP_CREATE, sys::at(&attributes), 20]))
+    }),
+];
+
+const fn deadly(side: Side) -> i32 {
+    if side.absent { libc::SIGCONT } else { libc::SIGKILL }
+}
+
+/// The agent, or a child of the workload's own.
+fn with_process(side: Side, act: impl FnOnce(i32) -> Done) -> Done {
+    if side.protected {
+        return act(agent()?);
+    }
+    let victim = Victim::start()?;
+    act(victim.pid())
+}
+
+/// The process that calls itself `aegis` and was started as `aegis run`.
+pub(super) fn agent() -> Result<i32, Stop> {
+    for entry in fs::read_dir("/proc").step("/proc")?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        if words.len() > 1 && words[0].ends_with(b"aegis") && words[1] == b"run" {
+            return Ok(pid);
+        }
+    }
+    Err(Stop::Broken("no agent".to_owned()))
+}
+
+/// A pin whose name begins so, wherever below it is.
+fn a_pin(prefix: &str) -> Result<String, Stop> {
+    let mut folders = vec![PINS.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // A guarded directory may not be listed: by the name of a pin that every version has.
+        let Ok(entries) = fs::read_dir(&folder) else { break };
+        for entry in entries.flatten() {
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if entry.file_name().to_string_lossy().starts_with(prefix) {
+                return Ok(path);
+            }
+        }
+    }
+    for version in (3..10).rev() {
+        let path = format!("{PINS}/v{version}/{prefix}file_open");
+        if fs::symlink_metadata(&path).is_ok() {
+            return Ok(path);
+        }
+    }
+    Err(Stop::Broken(format!("no pin {prefix}… below {PINS}")))
+}
+
+fn there_and_back(path: &str) -> Done {
+    // The file system of pins keeps names with a dot for itself.
+    let to = format!("{path}-suite");
+    fs::rename(path, &to)?;
+    fs::rename(to, path).step("back")
+}
+
+/// The ring's partition; on the twin's side the workload's own disk, which nobody guards.
+fn ring(side: Side) -> Result<String, Stop> {
+    if !side.protected {
+        return disk(side, "");
+    }
+    for entry in fs::read_dir("/sys/class/block").step("block devices")?.flatten() {
+        let text = fs::read_to_string(entry.path().join("uevent")).unwrap_or_default();
+        if text.lines().any(|line| line == "PARTNAME=aegis-ring") {
+            return Ok(format!("/dev/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    Err(Stop::Broken("no partition aegis-ring".to_owned()))
+}
+
+/// The whole disk with this serial number; on the twin's side the workload's own.
+fn disk(side: Side, serial: &str) -> Result<String, Stop> {
+    let serial = if side.protected { serial } else { "aegis-workload" };
+    for entry in fs::read_dir("/sys/block").step("disks")?.flatten() {
+        let text = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();
+        if text.trim() == serial {
+            return Ok(format!("/dev/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    Err(Stop::Broken(format!("no disk {serial}")))
+}
+
+fn number_of(path: &str) -> Result<u64, Stop> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::metadata(path).step(path)?;
+    if found.file_type().is_block_device() {
+        Ok(found.rdev())
+    } else {
+        Err(Stop::Broken(format!("{path} is no block device")))
+    }
+}
+
+/// The least that `bpf(2)` can be asked: is there a map?
+pub(super) fn next_map() -> Done {
+    const MAP_GET_NEXT_ID: usize = 12;
+    let attributes = [0_u32; 4];
+    found(call(libc::SYS_bpf, &[MAP_GET_NEXT_ID, sys::at(&attributes), 16]))
+}
+
+/// Asked and answered, whatever the answer.
+fn found(called: sys::Called) -> Done {
+    match called {
+        Ok(_) | Err(libc::ENOENT | libc::EINVAL) => Ok(()),
+        Err(number) => Err(Stop::Errno(number)),
+    }
+}
