@@ -26,6 +26,7 @@ const OWN: &[&str] = &[
 pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
     let lacking: &[&str] = match kernel {
         "own" => OWN,
+        "debian-5.10" => &["exec-hash", "exec-hash-memfd"],
         _ => &[],
     };
     let skipped =
