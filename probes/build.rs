@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+#[path = "lines.rs"]
+mod lines;
+
 /// Tried in order; clang 14 is Debian 12's, and the one the probes are tested with.
 const CLANGS: &[&str] = &["clang-14", "clang"];
 const STRIPS: &[&str] = &["llvm-strip-14", "llvm-strip"];
 
 fn main() {
     println!("cargo::rerun-if-changed=bpf");
+    println!("cargo::rerun-if-changed=lines.rs");
     println!("cargo::rerun-if-env-changed=AEGIS_PROBES_PREBUILT");
     if let Err(message) = run() {
         println!("cargo::error={message}");
@@ -29,10 +33,12 @@ fn run() -> Result<(), String> {
 
 /// Deflates the object: it is four times as small, and what loads it runs once a boot.
 fn pack(object: &Path, out: &Path) -> Result<(), String> {
-    let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    let mut bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    lines::drop_lines(&mut bytes)
+        .ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);
     let length = format!(
-        "/// Length of the compiled probes, inflated.\npub const OBJECT_BYTES: usize = {};\n",
+        "/// Length of the compiled probes, inflated.\n#[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\npub const OBJECT_BYTES: usize = {};\n",
         bytes.len()
     );
     let write = |name: &str, bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! What is mounted where, as this process sees it: `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+//! What is mounted where, as this process sees it: `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -81,13 +81,14 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn lines_are_read_as_the_kernel_writes_them() {
         let mount =
             line(br"36 35 254:17 /part /mnt/a\040b\134 rw,noatime master:1 - ext4 /dev/vda1 rw").unwrap();
-        assert_eq!((mount.id, mount.device), (36, 254 << 20 | 17));
+        assert_eq!((mount.id, mount.device), (36, (254 << 20) + 17));
         assert_eq!(
             (mount.root.as_path(), mount.point.as_path()),
             (Path::new("/part"), Path::new(r"/mnt/a b\"))

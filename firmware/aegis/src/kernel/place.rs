@@ -157,6 +157,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::fs;
     use std::os::unix::fs::{MetadataExt, symlink};
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use aegis_policy::{Effect, Operation, Policy, Prefix, Rule, Target};
+use aegis_policy::{Effect, Hashes, Operation, Policy, Prefix, Rule, Target};
 use aegis_probes::abi::{
     self, Entry, Hash, HashKey, NameKey as NameEntryKey, Net, NetKey, NetRule, ObjectKey, Ruleset,
 };
@@ -57,7 +57,7 @@ impl RuleSet {
                         build.path(&rule, tree, true, &mounts);
                     }
                 }
-                Target::Hashes(hashes) => build.hashes(&rule, hashes),
+                Target::Hashes(hashes) => build.hashes(&rule, &hashes),
                 Target::Surface => build.surface(&rule),
                 Target::Addresses { .. } => {}
             }
@@ -215,7 +215,7 @@ impl<'p> Build<'p> {
         }
     }
 
-    fn hashes(&mut self, rule: &Rule<'_>, hashes: impl Iterator<Item = [u8; 32]> + Clone) {
+    fn hashes(&mut self, rule: &Rule<'_>, hashes: &Hashes<'_>) {
         let (number, effect) = (rule.index + 1, self.effect(rule).number());
         for workload in rule.workloads() {
             self.set.rulesets[usize::from(workload)].features |= abi::HAS_HASHES;
