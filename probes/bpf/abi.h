@@ -125,7 +125,7 @@ enum aegis_match {
 	AEGIS_MATCH_LIMIT = 9,   /* deeper than AEGIS_WALK_MAX, in a workload that subtree rules deny something to */
 };
 
-/* The hooks; index into `aegis_counters.hits`, and what a decision was made at. Names: probes/src/hooks.rs. */
+/* What a decision was made at: `aegis_event::Hook`. */
 enum aegis_hook {
 	AEGIS_HOOK_PROCESS = 0,
 	AEGIS_HOOK_FILE_OPEN = 1,
@@ -156,7 +156,6 @@ enum aegis_hook {
 	AEGIS_HOOK_PRIVILEGE = 26,
 	AEGIS_HOOK_VOLUME = 27,
 	AEGIS_HOOK_FLOW = 28,
-	AEGIS_HOOKS = 32,
 };
 
 /* Head of every record in the ring buffer, 72 bytes. */
@@ -457,7 +456,6 @@ struct aegis_counters {
 	__u64 volumes_full; /* open files whose volumes are not summed: too many at once */
 	__u64 rate_begun[2]; /* the second that runs, by whether a rule matched: CLOCK_BOOTTIME ns */
 	__u64 rate_count[2]; /* events made in it */
-	__u64 hits[AEGIS_HOOKS]; /* hook invocations on this workload's tasks: enum aegis_hook */
 };
 
 #endif

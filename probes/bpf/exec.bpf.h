@@ -36,10 +36,9 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
 	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
-	if (hashes && subject.features & AEGIS_HAS_HASHES) {
+	if (hashes && subject.features & AEGIS_HAS_HASHES)
 		RUN(take_hash(&subject, &decision, file));
-		judge(&subject, &decision);
-	}
+	judge(&subject, &decision);
 	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
 	RUN(temper(&subject, &decision, enforce));
@@ -99,6 +98,7 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision, false));
 	if (!rule_of(&decision))
 		return 0;
+	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),
 			     BPF_CORE_READ(file, f_path.mnt));

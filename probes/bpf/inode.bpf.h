@@ -19,6 +19,7 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 		return 0;
 	mount = mount_of(dentry);
 	RUN(decide_file(&subject, dentry, mount, &decision, false));
+	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, what, dentry, mount);
 }
@@ -53,6 +54,7 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 		return 0;
 	mount = mount_of(dentry);
 	RUN(decide_file(&subject, dentry, mount, &decision, directory));
+	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
 }
@@ -113,6 +115,8 @@ static __always_inline int try_move(struct dentry *from, struct dentry *to, enum
 		return 0;
 	RUN(decide_file(&subject, from, mount_of(from), &decision, kind == AEGIS_RENAME));
 	RUN(decide_file(&subject, to, mount_of(to), &other, false));
+	judge(&subject, &decision);
+	judge(&subject, &other);
 	take_stricter(&decision, &other);
 	RUN(temper(&subject, &decision, enforce));
 	return report_move(&subject, &decision, kind, from, to);
@@ -202,6 +206,7 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	if (!lower)
 		return 0;
 	RUN(decide_file(&subject, lower, mount_of(lower), &decision, false));
+	judge(&subject, &decision);
 	if (!rule_of(&decision))
 		return 0; /* the opening itself is reported */
 	RUN(temper(&subject, &decision, enforce));

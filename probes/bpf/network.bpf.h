@@ -80,13 +80,13 @@ static __noinline int decide_net(const struct subject *subject, const struct end
 #pragma unroll
 	for (int i = 0; i < AEGIS_NET_RULES_MAX; i++) {
 		struct aegis_net_rule *rule = &net->rules[i];
-		__u32 differs; /* 0: the rule speaks of this; reckoned without a branch, as in take() */
+		__u64 below = (__u64)end->port - rule->first_port, above = (__u64)rule->last_port - end->port;
+		__u64 differs; /* 0: the rule speaks of this; reckoned without a branch, as in take() */
 
-		differs = (__u32)(((__s32)end->port - rule->first_port) >> 31);
-		differs |= (__u32)(((__s32)rule->last_port - end->port) >> 31);
+		differs = (below | above) >> 63;
 		differs |= rule->protocol * (rule->protocol ^ end->protocol);
 		differs |= bit & ~rule->operations;
-		take(decision, rule->rule, rule->effect * (((__u64)differs - 1) >> 63), AEGIS_MATCH_NET, 0, 0);
+		take(decision, rule->rule, rule->effect & same(differs, 0), AEGIS_MATCH_NET, 0, 0);
 	}
 	judge(subject, decision);
 	return DONE;
@@ -401,6 +401,7 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	RUN(decide_file(&subject, dentry, mount, &decision, false));
+	judge(&subject, &decision);
 	/* Of datagrams there are as many as there like to be. */
 	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
 		return 0;

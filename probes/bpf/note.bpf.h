@@ -18,7 +18,6 @@ static __always_inline int try_note(void)
 	length = note->note_length;
 	if (!length || length > AEGIS_NOTE_MAX)
 		return NOTE_INVALID;
-	__sync_fetch_and_add(&subject.counters->hits[AEGIS_HOOK_NOTE], 1);
 	record = reserve_record(&subject, struct aegis_note, false);
 	if (!record)
 		return NOTE_LOST;

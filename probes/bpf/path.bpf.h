@@ -14,8 +14,7 @@ struct trail {
 	__u64 mount;
 	__u64 root; /* the task's */
 	__u64 root_mount;
-	__u64 position; /* where it begins in the scratch; AEGIS_PATH_MAX: at its end, there is nothing yet */
-	bool ended;
+	__u64 position; /* where it begins in the scratch; AEGIS_PATH_MAX: there is nothing yet, or it does not fit */
 };
 
 /* One component or mount point; 1: no more. A name is written where it belongs by its end, and the verifier can't see that
@@ -26,25 +25,23 @@ static long put_component(__u32 step, struct trail *trail)
 	struct vfsmount *vfsmount = (struct vfsmount *)trail->mount;
 	__u64 parent = (__u64)BPF_CORE_READ(dentry, d_parent), position, length;
 
-	if (trail->dentry == trail->root && trail->mount == trail->root_mount) {
-		trail->ended = true;
+	if (trail->dentry == trail->root && trail->mount == trail->root_mount)
 		return 1;
-	}
 	if (trail->dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
 		struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 		struct mount *above = vfsmount ? BPF_CORE_READ(mount, mnt_parent) : NULL;
 
-		if (above == mount || !above) {
-			trail->ended = true; /* the root of all, or a file system without a place (memfd) */
-			return 1;
-		}
+		if (above == mount || !above)
+			return 1; /* the root of all, or a file system without a place (memfd) */
 		trail->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
 		trail->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
 		return 0;
 	}
 	length = BPF_CORE_READ(dentry, d_name.len);
-	if (length + 1 > trail->position)
+	if (length + 1 > trail->position) {
+		trail->position = AEGIS_PATH_MAX;
 		return 1;
+	}
 	position = trail->position - (length + 1);
 	barrier_var(position);
 	position &= AEGIS_PATH_MAX - 1;
@@ -68,8 +65,7 @@ static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry
 	trail.root = (__u64)BPF_CORE_READ(task, fs, root.dentry);
 	trail.root_mount = (__u64)BPF_CORE_READ(task, fs, root.mnt);
 	trail.position = AEGIS_PATH_MAX;
-	bpf_loop(PATH_DEPTH, put_component, &trail, 0);
-	return trail.ended ? trail.position : AEGIS_PATH_MAX;
+	return bpf_loop(PATH_DEPTH, put_component, &trail, 0) < PATH_DEPTH ? trail.position : AEGIS_PATH_MAX;
 }
 
 /* The path of a dentry into `out`; false: there is none. The scratch is this CPU's: a task that takes the CPU meanwhile

@@ -100,7 +100,6 @@ static __noinline bool subject_of_current(struct subject *subject, enum aegis_ho
 	if (subject->rules)
 		subject->features = subject->rules->features;
 	subject->hook = hook;
-	__sync_fetch_and_add(&subject->counters->hits[hook], 1);
 	return true;
 }
 

@@ -70,7 +70,6 @@ int BPF_PROG(volume_end, struct file *file)
 	struct aegis_volume *record;
 	struct volume *volume;
 	__u64 key = (__u64)file;
-	__u32 hook = AEGIS_HOOK_VOLUME;
 
 	volume = bpf_map_lookup_elem(&volumes, &key);
 	if (!volume)
@@ -79,7 +78,6 @@ int BPF_PROG(volume_end, struct file *file)
 	subject.counters = bpf_map_lookup_elem(&counters, &subject.slot);
 	if (!subject.counters || !read_control(&subject))
 		return 0;
-	__sync_fetch_and_add(&subject.counters->hits[hook], 1);
 	record = reserve_record(&subject, struct aegis_volume, false);
 	if (record) {
 		RUN(fill_head(&record->head, &subject, AEGIS_VOLUME, sizeof(*record)));

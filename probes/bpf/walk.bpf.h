@@ -32,18 +32,27 @@ struct inquiry {
 	__u32 depth;
 	__u32 set;
 	__u32 ruleset;
-	bool trees;
-	bool naming;
-	bool ended;
+	__u64 trees;
+	__u64 naming;
 };
+
+/* All ones where both are the same, else 0: reckoned without a branch, as in take(). */
+static __always_inline __u64 same(__u64 one, __u64 other)
+{
+	__u64 difference = one ^ other;
+
+	difference |= -difference;
+	barrier_var(difference);
+	return (difference >> 63) - 1;
+}
 
 /* 6 and 7 are never asked for, and still within the entry. */
 static __always_inline void take_object(struct decision *decision, const struct aegis_entry *entry, __u8 match,
-					__u32 device, __u64 inode)
+					__u32 device, __u64 inode, __u64 mask)
 {
 	__u32 operation = decision->operation & 7;
 
-	take(decision, entry->rule[operation], entry->effect[operation], match, device, inode);
+	take(decision, entry->rule[operation], entry->effect[operation] & mask, match, device, inode);
 }
 
 static __always_inline void take_tree(struct decision *decision, const struct aegis_entry *entry, __u8 match,
@@ -78,6 +87,7 @@ static __always_inline struct vfsmount *any_mount(struct super_block *sb)
 static long match_name(__u32 at, struct inquiry *inquiry)
 {
 	struct aegis_entry *entry;
+	__u64 whole; /* this is the last component: the path itself */
 
 	if (at >= inquiry->depth)
 		return 1;
@@ -87,10 +97,9 @@ static long match_name(__u32 at, struct inquiry *inquiry)
 		return 0;
 	take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
 	take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
-	if (at + 1 == inquiry->depth) {
-		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
-		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, inquiry->device, 0);
-	}
+	whole = same(at + 1, inquiry->depth);
+	take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NAME, inquiry->device, 0, whole);
+	take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NAME, inquiry->device, 0, whole);
 	return 0;
 }
 
@@ -129,17 +138,14 @@ static long climb(__u32 step, struct inquiry *inquiry)
 		inquiry->device = device;
 		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, inquiry, 0);
 	}
-	inquiry->ended = true;
 	if (!mount)
 		return 1;
 	at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
 	above = BPF_CORE_READ(at, mnt_parent);
 	if (above == at || !above)
 		return 1;
-	inquiry->ended = false;
 	/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
-	if (BPF_CORE_READ(mount, mnt_root) != dentry)
-		inquiry->naming = false;
+	inquiry->naming &= same((__u64)BPF_CORE_READ(mount, mnt_root), (__u64)dentry);
 	inquiry->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
 	inquiry->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
 	return 0;
@@ -148,16 +154,12 @@ static long climb(__u32 step, struct inquiry *inquiry)
 /* No tree rule can be on or above this file system. */
 static __always_inline bool is_plain(const struct subject *subject, __u32 device)
 {
-	__u64 differs = ~0ULL;
+	__u64 found = 0;
 
-	/* Without a branch each, as in take(): the top bit falls when one is equal. */
 #pragma unroll
-	for (int i = 0; i < AEGIS_PLAIN_DEVICES_MAX; i++) {
-		__u64 difference = subject->rules->plain_devices[i] ^ device;
-
-		differs &= -difference;
-	}
-	return !(differs >> 63);
+	for (int i = 0; i < AEGIS_PLAIN_DEVICES_MAX; i++)
+		found |= same(subject->rules->plain_devices[i], device);
+	return found;
 }
 
 /* By the object itself, and by its number where it is a device node: a device is that, whatever its node is called and
@@ -170,8 +172,8 @@ static __noinline int decide_object(const struct subject *subject, struct inquir
 	struct aegis_entry *entry = find_object(subject->set, subject->ruleset, number, device);
 
 	if (entry) {
-		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_OBJECT, device, number);
-		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_OBJECT, device, number);
+		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_OBJECT, device, number, ~0ULL);
+		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_OBJECT, device, number, ~0ULL);
 	}
 	if (type != S_IFBLK && type != S_IFCHR)
 		return DONE;
@@ -179,8 +181,8 @@ static __noinline int decide_object(const struct subject *subject, struct inquir
 	device = type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER;
 	entry = find_object(subject->set, subject->ruleset, number, device);
 	if (entry) {
-		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NODE, 0, number);
-		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NODE, 0, number);
+		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NODE, 0, number, ~0ULL);
+		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NODE, 0, number, ~0ULL);
 	}
 	return DONE;
 }
@@ -201,6 +203,7 @@ static __noinline int asks_more(const struct subject *subject, struct inquiry *i
 static __noinline int decide_both(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
 {
 	__u64 dentry = inquiry->dentry;
+	long steps;
 
 	RUN(decide_object(subject, inquiry, inode));
 	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
@@ -213,17 +216,17 @@ static __noinline int decide_both(const struct subject *subject, struct inquiry 
 	inquiry->naming = subject->features & (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES);
 	/* Always 0. Of a constant the verifier would follow each value it can come to. */
 	inquiry->depth = subject->rules->reserved[0];
-	bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
+	steps = bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
 	/* Too deep; or, opened by handle, it hangs in the air: what is above it can't be known. */
 	if (subject->features & AEGIS_HAS_DENY_TREES &&
-	    (!inquiry->ended || BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)) {
+	    (steps >= AEGIS_WALK_MAX || BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)) {
 		take(&inquiry->decisions[0], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
 		take(&inquiry->decisions[1], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
 	}
 	return DONE;
 }
 
-/* What the rules in force say of one operation on a file, or on a name where there is none yet. With `held`, a directory on
+/* What the rules in force say of one operation on a file (to be judged), or on a name where there is none yet. With `held`, a directory on
  * the way to what is denied has a say too: it stays where it is, and the rule with it. */
 static __noinline int decide_file(const struct subject *subject, struct dentry *dentry, struct vfsmount *mount,
 				  struct decision *decision, bool held)
@@ -241,7 +244,6 @@ static __noinline int decide_file(const struct subject *subject, struct dentry *
 		*decision = inquiry.decisions[1];
 		decision->operation = AEGIS_OP_CHANGE;
 	}
-	judge(subject, decision);
 	return DONE;
 }
 

@@ -190,7 +190,7 @@ pub const MATCH_CGROUP: u8 = 8;
 /// Deeper than [`WALK_MAX`], in a workload that subtree rules deny something to.
 pub const MATCH_LIMIT: u8 = 9;
 
-/// `enum aegis_hook`: index into [`Counters::hits`], and what a decision was made at. Fork, exec and exit.
+/// `enum aegis_hook`, what a decision was made at: fork, exec and exit.
 pub const HOOK_PROCESS: usize = 0;
 /// `file_open`.
 pub const HOOK_FILE_OPEN: usize = 1;
@@ -248,8 +248,6 @@ pub const HOOK_PRIVILEGE: usize = 26;
 pub const HOOK_VOLUME: usize = 27;
 /// The close of a socket.
 pub const HOOK_FLOW: usize = 28;
-/// How many hooks there is room to count.
-pub const HOOKS: usize = 32;
 
 /// `enum aegis_feature`: subtree rules on directories that exist.
 pub const HAS_TREES: u32 = 1;
@@ -771,6 +769,4 @@ pub struct Counters {
     pub rate_begun: [AtomicU64; 2],
     /// Events made in it.
     pub rate_count: [AtomicU64; 2],
-    /// Hook invocations on this workload's tasks.
-    pub hits: [AtomicU64; HOOKS],
 }

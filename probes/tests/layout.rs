@@ -77,7 +77,7 @@ fn layouts() -> Vec<Layout> {
             broken_until, name_key, agent, abilities,
         }
         Counters = "aegis_counters" {
-            seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count, hits,
+            seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count,
         }
     }
 }
@@ -130,8 +130,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         HOOK_UNIX_MAY_SEND = abi::HOOK_UNIX_MAY_SEND, HOOK_PTRACE = abi::HOOK_PTRACE,
         HOOK_MODULE = abi::HOOK_MODULE, HOOK_BPF = abi::HOOK_BPF, HOOK_MOUNT = abi::HOOK_MOUNT,
         HOOK_TASK_KILL = abi::HOOK_TASK_KILL, HOOK_TASK_ALLOC = abi::HOOK_TASK_ALLOC,
-        HOOK_PRIVILEGE = abi::HOOK_PRIVILEGE, HOOK_VOLUME = abi::HOOK_VOLUME, HOOK_FLOW = abi::HOOK_FLOW,
-        HOOKS = abi::HOOKS, HAS_TREES = abi::HAS_TREES, HAS_NAMES = abi::HAS_NAMES,
+        HOOK_PRIVILEGE = abi::HOOK_PRIVILEGE, HOOK_VOLUME = abi::HOOK_VOLUME, HOOK_FLOW = abi::HOOK_FLOW, HAS_TREES = abi::HAS_TREES, HAS_NAMES = abi::HAS_NAMES,
         HAS_NAME_TREES = abi::HAS_NAME_TREES, HAS_NETS = abi::HAS_NETS, HAS_HASHES = abi::HAS_HASHES,
         HAS_DENY_TREES = abi::HAS_DENY_TREES, SELF_AUDIT = abi::SELF_AUDIT, SELF_DENY = abi::SELF_DENY,
         DEVICE_BLOCK = abi::DEVICE_BLOCK, DEVICE_CHARACTER = abi::DEVICE_CHARACTER,

@@ -445,6 +445,7 @@ mod tests {
 
     /// What every kind is shown by: a field for all that its body has.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn what_a_probe_saw_is_shown_whole() {
         let file = File { device: 1, inode: 2, path: b"/x", truncated: false };
         let basis = Basis {

@@ -4,7 +4,7 @@ use aegis_suite::{Scenario, groups};
 
 use super::Boot;
 
-/// Our own kernel has neither user namespaces nor modules, kexec or calls into another process's memory.
+/// Our own kernel has neither user namespaces nor modules, kexec, protection keys or calls into another process's memory.
 const OWN: &[&str] = &[
     "user-read",
     "user-write",
@@ -12,6 +12,7 @@ const OWN: &[&str] = &[
     "user-mounts",
     "user-net",
     "mount-user-ns",
+    "protect-key",
     "module-bytes",
     "module-file",
     "kexec-bytes",
@@ -25,6 +26,7 @@ const OWN: &[&str] = &[
 pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
     let lacking: &[&str] = match kernel {
         "own" => OWN,
+        "debian-5.10" => &["exec-hash", "exec-hash-memfd"],
         _ => &[],
     };
     let skipped =

@@ -4,11 +4,12 @@
 #[cfg(test)]
 mod tests;
 
+use core::fmt::Write;
 use std::path::PathBuf;
 
-use aegis_event::{Basis, Body, Decision, Event, Match, Printable, Verdict};
+use aegis_event::{Basis, Body, Decision, Event, File, Match, Printable, Subject, Verdict};
 use aegis_ring::{Error, Reader};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::kernel::selftest;
 use crate::limits;
@@ -165,60 +166,53 @@ struct Explanation<'a> {
 
 impl Explanation<'_> {
     fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String can't fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut dyn Write) -> core::fmt::Result {
         let Decision { verdict, policy, rule, basis, .. } = self.decision;
         // The time of an event stands at its front, padded.
-        let mut lines = vec![format!("event    {}: {}", self.sequence, self.event.to_string().trim_start())];
-        if let Some(subject) = &self.event.subject {
-            let task = &subject.process;
-            lines.push(format!(
-                "who      workload {}, process {} ({}), parent {}, user {}, cgroup {}",
-                Printable(subject.workload),
-                task.tgid,
-                Printable(task.comm),
-                task.ppid,
-                task.uid,
-                subject.cgroup
-            ));
+        write!(out, "event    {}: {}", self.sequence, self.event.to_string().trim_start())?;
+        if let Some(Subject { workload, cgroup, process: task }) = &self.event.subject {
+            let (workload, comm) = (Printable(workload), Printable(task.comm));
+            write!(
+                out,
+                "\nwho      workload {workload}, process {} ({comm}), parent {}",
+                task.tgid, task.ppid
+            )?;
+            write!(out, ", user {}, cgroup {cgroup}", task.uid)?;
         }
-        if let Some(file) = self.event.body.file() {
-            lines.push(format!(
-                "what     {}, {}",
-                Printable(file.path),
-                Object { device: file.device, inode: file.inode }
-            ));
+        if let Some(File { device, inode, path, .. }) = self.event.body.file() {
+            write!(out, "\nwhat     {}, {}", Printable(path), Object { device: *device, inode: *inode })?;
         }
-        lines.push(match (rule, basis) {
-            ([], _) => format!("decided  {verdict}: no rule of policy {policy} speaks of it"),
-            (rule, Some(basis)) => format!(
-                "decided  {verdict} by rule {}: {} at hook {}",
-                Printable(rule),
-                basis.operation,
-                basis.hook
-            ),
-            (rule, None) => format!("decided  {verdict} by rule {}", Printable(rule)),
-        });
+        write!(out, "\ndecided  {verdict}")?;
+        if rule.is_empty() {
+            return write!(out, ": no rule of policy {policy} speaks of it");
+        }
+        write!(out, " by rule {}", Printable(rule))?;
+        if let Some(basis) = &basis {
+            write!(out, ": {} at hook {}", basis.operation, basis.hook)?;
+        }
         if let Some(passed) = self.passed() {
-            lines.push(format!("passed   only because {passed}: it would have been denied"));
+            write!(out, "\npassed   only because {passed}: it would have been denied")?;
         }
-        if let Some(basis) = basis {
-            lines.push(format!("matched  {}", matched(&basis)));
-            lines.push(match self.bundle {
-                Some(Bundle { sequence, hash, code, detail }) => format!(
-                    "policy   sequence {policy}, bundle SHA-256 {}, {code} in event {sequence} ({})",
-                    hex(hash),
-                    Printable(detail.as_bytes())
-                ),
-                None => format!(
-                    "policy   sequence {policy}, bundle SHA-256 {}…; no event of this ring has all of it",
-                    hex(&basis.policy_hash)
-                ),
-            });
-        } else if !rule.is_empty() {
-            lines.push(format!(
-                "policy   sequence {policy}; the agent of then did not record how a rule matched"
-            ));
+        let Some(basis) = basis else {
+            return write!(
+                out,
+                "\npolicy   sequence {policy}; the agent of then did not record how a rule matched"
+            );
+        };
+        write!(out, "\nmatched  {}\npolicy   sequence {policy}, bundle SHA-256 ", matched(&basis))?;
+        match self.bundle {
+            Some(Bundle { sequence, hash, code, detail }) => {
+                let detail = Printable(detail.as_bytes());
+                write!(out, "{}, {code} in event {sequence} ({detail})", hex(hash))
+            }
+            None => write!(out, "{}…; no event of this ring has all of it", hex(&basis.policy_hash)),
         }
-        lines.join("\n")
     }
 
     fn passed(&self) -> Option<&'static str> {
@@ -231,41 +225,44 @@ impl Explanation<'_> {
 
     fn to_json(&self) -> Value {
         let Decision { verdict, policy, rule, basis, .. } = self.decision;
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Value| drop(out.insert(name.into(), value));
-        put("sequence", self.sequence.into());
-        put("event", self.event.to_string().trim_start().into());
-        put("kind", self.event.kind().name().into());
-        put("time_ns", self.event.time.into());
-        if let Some(subject) = &self.event.subject {
-            put("workload", Printable(subject.workload).to_string().into());
-            put("cgroup", subject.cgroup.into());
-            put("pid", subject.process.tgid.into());
-            put("comm", Printable(subject.process.comm).to_string().into());
+        let text = |bytes: &[u8]| Value::from(Printable(bytes).to_string());
+        let mut fields: Vec<(&str, Value)> = vec![
+            ("sequence", self.sequence.into()),
+            ("event", self.event.to_string().trim_start().into()),
+            ("kind", self.event.kind().name().into()),
+            ("time_ns", self.event.time.into()),
+            ("verdict", verdict.name().into()),
+            ("rule", if rule.is_empty() { Value::Null } else { text(rule) }),
+            ("passed_because", self.passed().into()),
+            ("policy", policy.into()),
+        ];
+        if let Some(Subject { workload, cgroup, process }) = &self.event.subject {
+            fields.extend([
+                ("workload", text(workload)),
+                ("cgroup", (*cgroup).into()),
+                ("pid", process.tgid.into()),
+                ("comm", text(process.comm)),
+            ]);
         }
-        if let Some(file) = self.event.body.file() {
-            put("path", Printable(file.path).to_string().into());
-            put("device", file.device.into());
-            put("inode", file.inode.into());
+        if let Some(File { device, inode, path, .. }) = self.event.body.file() {
+            fields.extend([("path", text(path)), ("device", (*device).into()), ("inode", (*inode).into())]);
         }
-        put("verdict", verdict.name().into());
-        put("rule", if rule.is_empty() { Value::Null } else { Printable(rule).to_string().into() });
-        put("passed_because", self.passed().into());
-        put("policy", policy.into());
-        if let Some(basis) = basis {
-            put("operation", basis.operation.name().into());
-            put("hook", basis.hook.name().into());
-            put("match", basis.matched.name().into());
-            put("match_device", basis.device.into());
-            put("match_inode", basis.inode.into());
-            put("matched", matched(&basis).into());
-            put("policy_hash", hex(&basis.policy_hash).into());
+        if let Some(basis) = &basis {
+            fields.extend([
+                ("operation", basis.operation.name().into()),
+                ("hook", basis.hook.name().into()),
+                ("match", basis.matched.name().into()),
+                ("match_device", basis.device.into()),
+                ("match_inode", basis.inode.into()),
+                ("matched", matched(basis).into()),
+                ("policy_hash", hex(&basis.policy_hash).into()),
+            ]);
         }
-        let bundle = self.bundle.map(|bundle| {
-            json!({ "event": bundle.sequence, "sha256": hex(&bundle.hash), "code": bundle.code, "detail": bundle.detail })
+        let bundle = self.bundle.map(|Bundle { sequence, hash, code, detail }| {
+            json!({ "event": sequence, "sha256": hex(hash), "code": code, "detail": detail })
         });
-        put("bundle", bundle.into());
-        Value::Object(out)
+        fields.push(("bundle", bundle.into()));
+        Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
 

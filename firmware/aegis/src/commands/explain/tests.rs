@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use aegis_event::{File, Hook, Operation, Process, Subject};
+use aegis_event::{Hook, Operation, Process};
 use aegis_ring::{FormatOptions, Options as RingOptions, Ring};
 
 use super::*;
