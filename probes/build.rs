@@ -32,7 +32,7 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
     let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);
     let length = format!(
-        "/// Length of the compiled probes, inflated.\npub const OBJECT_BYTES: usize = {};\n",
+        "/// Length of the compiled probes, inflated.\n#[allow(clippy::unreadable_literal)]\npub const OBJECT_BYTES: usize = {};\n",
         bytes.len()
     );
     let write = |name: &str, bytes: &[u8]| {
