@@ -69,6 +69,7 @@ fn make(object: &Path) -> Result<(), String> {
     step(
         Command::new(clang)
             .args(["-target", "bpf", "-mcpu=v3", define, "-g", "-O2", "-Wall", "-Werror"])
+            .args(env::var_os("CARGO_FEATURE_NEXT_ABI").map(|_| "-DAEGIS_ABI_NEXT"))
             // The object must not say where it was built.
             .args(["-fdebug-compilation-dir=.", "-c", "bpf/aegis.bpf.c", "-o"])
             .arg(object),

@@ -7,7 +7,12 @@
 #ifndef AEGIS_ABI_H
 #define AEGIS_ABI_H
 
+/* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
+#ifdef AEGIS_ABI_NEXT
+#define AEGIS_ABI_VERSION 5
+#else
 #define AEGIS_ABI_VERSION 4
+#endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
 #define AEGIS_PATH_MAX 256
@@ -439,6 +444,9 @@ struct aegis_control {
 
 /* `counters`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x struct aegis_counters, updated atomically. */
 struct aegis_counters {
+#ifdef AEGIS_ABI_NEXT
+	__u64 next;
+#endif
 	__u64 seen;      /* events made: reserved in the ring buffer or lost */
 	__u64 ring_full; /* lost: the ring buffer had no room */
 	__u64 limited;   /* lost: over the workload's rate */

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 5 } else { 4 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -748,6 +748,9 @@ pub struct Control {
 #[derive(Debug, FromBytes, KnownLayout)]
 #[repr(C)]
 pub struct Counters {
+    /// Moves all that follows: the layout after this one.
+    #[cfg(feature = "next-abi")]
+    pub next: AtomicU64,
     /// Events made: reserved in the ring buffer or lost.
     pub seen: AtomicU64,
     /// Lost: the ring buffer had no room.

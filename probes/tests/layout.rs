@@ -233,13 +233,13 @@ fn no_constant_of_the_header_is_missing() {
         (name.starts_with("AEGIS_") && value.starts_with(|c: char| c.is_ascii_digit() || c == '('))
             .then_some(name)
     });
-    let mut count = 0;
-    for name in defined {
-        assert!(listed.iter().any(|(known, _)| *known == name), "{name}");
-        count += 1;
+    // The version is there twice, and of the next one.
+    let defined: std::collections::BTreeSet<&str> = defined.collect();
+    for name in &defined {
+        assert!(listed.iter().any(|(known, _)| known == name), "{name}");
     }
     // One line of the header has the three verdicts.
-    assert_eq!(count + 3, listed.len());
+    assert_eq!(defined.len() + 3, listed.len());
 }
 
 /// The numbers that pass from the kernel into events without a table between them.

@@ -81,13 +81,14 @@ impl Bench {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the script is executable");
     }
 
-    /// A policy source with these rules for workload `demo` and none for `other`, in this mode (`enforce`, `audit`).
+    /// A policy source with these rules for workload `demo` and none for `other`, in this mode (`enforce`, `audit`). Aegis does
+    /// not guard itself under it: scripts of scenarios act as the device's operator.
     ///
     /// # Panics
     /// When it can't be written.
     pub fn policy(&self, name: &str, mode: &str, rules: &[Rule<'_>]) -> PathBuf {
         let mut text = format!(
-            "schema = 1\nname = {name:?}\nmode = {mode:?}\n\n[[workload]]\nname = \"demo\"\n\n[[workload]]\nname = \"other\"\n"
+            "schema = 1\nname = {name:?}\nmode = {mode:?}\nself-protection = false\n\n[[workload]]\nname = \"demo\"\n\n[[workload]]\nname = \"other\"\n"
         );
         for rule in rules {
             text.push_str(&rule.to_toml());

@@ -2,6 +2,7 @@
 //! decision; and the alarm when it is older than it was signed to be.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aegis_bundle::{Bundle, What};
 use aegis_event::{Body, Event, Mode, ModeReason};
@@ -50,7 +51,9 @@ impl Kernel for Probes {
     fn enforce(&self, bundle: &Bundle<'_>) -> Result<Enforced, KernelError> {
         let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
         let offer = kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash };
+        let begun = Instant::now();
         let applied = kernel::apply(&offer)?;
+        let flipped = begun.elapsed();
         for missing in &applied.unresolved {
             let (rule, path) = (&missing.rule, &missing.path);
             if missing.reason.is_empty() {
@@ -65,7 +68,13 @@ impl Kernel for Probes {
             kernel::selftest::Proof { mode, reason, detail: error.to_string() }
         });
         if proof.detail.is_empty() {
-            log::info!("policy: epoch {epoch} sequence {sequence}: {} ({})", proof.mode, proof.reason);
+            log::info!(
+                "policy: epoch {epoch} sequence {sequence}: {} ({}), in force after {}, proven after {}",
+                proof.mode,
+                proof.reason,
+                millis(flipped),
+                millis(begun.elapsed())
+            );
         } else {
             log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
         }
@@ -82,6 +91,11 @@ impl Kernel for Probes {
         };
         Ok(Enforced { detail, unproven: failed.then_some(proof.detail) })
     }
+}
+
+/// Since the decision, to a hundredth of a millisecond.
+fn millis(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
 }
 
 /// What is to be in force now: the trust state is brought up to the chain of root metadata first.

@@ -37,5 +37,8 @@ pub(crate) use note::send_note;
 pub(crate) use state::{KernelState, PolicyInForce, guard_agent};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
-pub(crate) const PINS: &str = "/sys/fs/bpf/aegis/v4";
-const _: () = assert!(aegis_probes::abi::ABI_VERSION == 4, "name the directory after the ABI");
+pub(crate) const PINS: &str = match aegis_probes::abi::ABI_VERSION {
+    4 => "/sys/fs/bpf/aegis/v4",
+    5 => "/sys/fs/bpf/aegis/v5",
+    _ => panic!("name the directory after the ABI"),
+};

@@ -122,6 +122,11 @@ impl KernelState {
         (0..self.workloads.len()).find(|slot| !name.is_empty() && self.workload_name(*slot) == name)
     }
 
+    /// When these probes were loaded, `CLOCK_BOOTTIME` ns.
+    pub(crate) fn loaded_at(&self) -> u64 {
+        self.control[0].loaded_at.load(Relaxed)
+    }
+
     /// Rule set in force, 0 or 1.
     pub(crate) fn active(&self) -> usize {
         self.control[0].active.load(Acquire) as usize & 1

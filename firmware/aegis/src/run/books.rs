@@ -4,6 +4,9 @@
 //! it finds on disk beyond [`Books::acked`], and so knows exactly which events the killed one had taken from the kernel
 //! and never flushed.
 //!
+//! When other probes are loaded meanwhile (an upgrade), the kernel counts anew: [`Books::begin_load`] closes what is booked of
+//! those before.
+//!
 //! They are longer than a page, and a signal can end a write between two pages. So the file has two places that take turns:
 //! one that was torn is known by its two ends, and the other is as good, only older.
 
@@ -22,11 +25,15 @@ use crate::storage::RUN;
 pub(super) const KERNEL_CAUSES: [Cause; 2] = [Cause::KernelRingFull, Cause::RateLimited];
 
 /// A turn at either end, and the books.
-const BYTES: usize = 8 * (2 + 4 + CAUSES + KERNEL_CAUSES.len() * WORKLOADS);
+const BYTES: usize = 8 * (2 + 6 + CAUSES + KERNEL_CAUSES.len() * WORKLOADS);
 
 /// What is on disk of this boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Books {
+    /// When the probes were loaded whose counts these are, `CLOCK_BOOTTIME` ns.
+    pub(crate) load: u64,
+    /// Events of this boot that the probes before those had seen.
+    pub(crate) before: u64,
     /// Sequence of the last event flushed and booked.
     pub(crate) acked: u64,
     /// Counted events flushed.
@@ -35,7 +42,7 @@ pub(crate) struct Books {
     pub(crate) mended: u64,
     /// Would-be denials that passed, by such events together.
     pub(crate) passed: u64,
-    /// Events reported as lost by the agent, by cause number; the kernel's own are in `reported`.
+    /// Events reported as lost by the agent, by cause number; the kernel's own are in `reported`, and here those of `before`.
     pub(crate) lost: [u64; CAUSES],
     /// The kernel's losses reported so far, by [`KERNEL_CAUSES`] and workload slot.
     pub(crate) reported: [[u64; WORKLOADS]; KERNEL_CAUSES.len()],
@@ -44,7 +51,7 @@ pub(crate) struct Books {
 impl Default for Books {
     fn default() -> Self {
         let reported = [[0; WORKLOADS]; KERNEL_CAUSES.len()];
-        Self { acked: 0, taken: 0, mended: 0, passed: 0, lost: [0; CAUSES], reported }
+        Self { load: 0, before: 0, acked: 0, taken: 0, mended: 0, passed: 0, lost: [0; CAUSES], reported }
     }
 }
 
@@ -104,9 +111,27 @@ impl Books {
         }
     }
 
+    /// The probes' counts are of this load: what was booked of those of another is closed, and theirs begin at 0.
+    ///
+    /// What is neither written nor lost of the other's is not known here: an agent that is stopped settles it, one that is
+    /// killed after its probes are gone takes it along.
+    pub(crate) fn begin_load(&mut self, load: u64) {
+        if core::mem::replace(&mut self.load, load) == load {
+            return;
+        }
+        for (cause, slots) in KERNEL_CAUSES.into_iter().zip(&mut self.reported) {
+            let lost = &mut self.lost[usize::from(cause.number())];
+            *lost = slots.iter().fold(*lost, |sum, count| sum.saturating_add(*count));
+            slots.fill(0);
+        }
+        self.before = self.lost.iter().fold(self.taken, |sum, count| sum.saturating_add(*count));
+        (self.mended, self.passed) = (0, 0);
+    }
+
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let reported = self.reported.as_flattened().iter().copied();
-        [self.acked, self.taken, self.mended, self.passed].into_iter().chain(self.lost).chain(reported)
+        let first = [self.load, self.before, self.acked, self.taken, self.mended, self.passed];
+        first.into_iter().chain(self.lost).chain(reported)
     }
 
     fn to_bytes(&self, turn: u64) -> [u8; BYTES] {
@@ -126,6 +151,8 @@ impl Books {
         let mut next = || numbers.next().unwrap_or_default();
         let turn = next();
         let books = Self {
+            load: next(),
+            before: next(),
             acked: next(),
             taken: next(),
             mended: next(),
@@ -206,6 +233,32 @@ mod tests {
         assert_eq!(Books::from_bytes(&books.to_bytes(5)), Some((5, books.clone())));
         assert_eq!((books.taken, books.reported[0][255], books.reported[1][0], books.lost[3]), (1, 7, 8, 9));
         assert_eq!((books.mended, books.passed), (60, 5));
+    }
+
+    #[test]
+    fn other_probes_count_anew_and_the_boot_goes_on() {
+        let mut books = Books { taken: 100, mended: 40, passed: 3, ..Books::default() };
+        books.begin_load(7);
+        assert_eq!((books.load, books.before, books.taken), (7, 100, 100), "what there is without a load");
+        let mut books = Books { load: 7, taken: 100, mended: 40, passed: 3, ..Books::default() };
+        for entry in [
+            Entry::KernelLoss { cause: 0, slot: 3, count: 20 },
+            Entry::KernelLoss { cause: 0, slot: 9, count: 1 },
+            Entry::KernelLoss { cause: 1, slot: 3, count: 5 },
+            Entry::AgentLoss(Cause::AgentKilled, 2),
+        ] {
+            books.add(entry);
+        }
+        let same = books.clone();
+        books.begin_load(7);
+        assert_eq!(books, same);
+        books.begin_load(8);
+        assert_eq!((books.load, books.before), (8, 128), "seen = written + lost");
+        assert_eq!((books.reported, books.mended, books.passed), ([[0; WORKLOADS]; 2], 0, 0));
+        let lost = |cause: Cause| books.lost[usize::from(cause.number())];
+        assert_eq!([Cause::KernelRingFull, Cause::RateLimited, Cause::AgentKilled].map(lost), [21, 5, 2]);
+        books.begin_load(9);
+        assert_eq!(books.before, 128, "nothing came in between");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
     let ran_before = found.is_some();
     let mut books = found.unwrap_or_default();
     let mut exported = 0;
+    if !ran_before {
+        books.load = state.loaded_at();
+    }
     match aegis_ring::Reader::open(device()?, buffer) {
         Ok(mut frames) => {
             exported = exported_of(&frames.ring_id());
@@ -77,6 +80,7 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
         log::warn!("ring: the superblock at byte {offset} was damaged and is repaired");
     }
     set_cursor_back(&ring.geometry().ring_id, recovery.next_sequence);
+    books.begin_load(state.loaded_at());
     books_file.save(&books).map_err(|error| Failure::error(format!("{RUN}/books: {error}")))?;
     let period = config.ring.checkpoint_seconds;
     let sealing = Sealing::open(&mut ring, boot, period);

@@ -367,9 +367,10 @@ pub(crate) fn accounts(state: &KernelState, shared: &Shared) -> Accounts {
     let written = shared.written();
     let mut lost = shared.lost();
     for (cause, total) in KERNEL_CAUSES.into_iter().zip([state.total_ring_full(), state.total_limited()]) {
-        lost[usize::from(cause.number())] = total;
+        let lost = &mut lost[usize::from(cause.number())];
+        *lost = lost.saturating_add(total);
     }
-    Accounts { seen: state.total_seen(), written, lost }
+    Accounts { seen: shared.before.load(Relaxed).saturating_add(state.total_seen()), written, lost }
 }
 
 #[cfg(test)]

@@ -27,13 +27,15 @@ pub(crate) struct Shared {
     phase: AtomicU8,
     by_kind: ByKind,
     denied: AtomicU64,
+    /// Events of this boot that probes before those that are loaded now had seen.
+    pub(crate) before: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
     pub(crate) taken: AtomicU64,
     /// Of those, refused by a ring that was full to the end: they count as lost.
     pub(crate) refused: AtomicU64,
     /// Of those handed to it, flushed.
     pub(crate) durable: AtomicU64,
-    /// Lost by the agent itself, by cause number; the kernel's own losses are read from its counters.
+    /// Lost by the agent itself, by cause number; the kernel's own losses are read from its counters, and here those of `before`.
     lost: [AtomicU64; CAUSES],
     /// Sequence of the last event flushed.
     pub(crate) acked: AtomicU64,

@@ -68,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let shared: &'static Shared = Box::leak(Box::default());
     shared.exported.store(exported, Ordering::Relaxed);
     let books = opened.tools.books.clone();
+    shared.before.store(books.before, Ordering::Relaxed);
     shared.taken.store(books.taken, Ordering::Relaxed);
     shared.durable.store(books.taken, Ordering::Relaxed);
     for cause in aegis_event::Cause::ALL {
