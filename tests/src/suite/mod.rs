@@ -80,16 +80,10 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// True where the kernel can measure programs: `bpf_ima_file_hash`, since 5.18. A device whose kernel can't refuses a policy that
-/// asks for it.
-fn measures(kernel: &str) -> bool {
-    kernel != "debian-5.10"
-}
-
 /// The policy of this boot.
 fn policy(kernel: &str, boot: Boot) -> String {
     let mut whole = include_str!("../../suite/policy.toml").to_owned();
-    if !measures(kernel) {
+    if !expected::measures(kernel) {
         let rules: Vec<&str> = whole.split("[[rule]]").filter(|rule| !rule.contains("hashes = ")).collect();
         whole = rules.join("[[rule]]");
     }
@@ -160,8 +154,8 @@ impl Suite {
 
     /// Judges one.
     pub fn judge(&self, scenario: &Scenario, line: &Line) -> Outcome {
-        if scenario.rule == "suite-hash" && !measures(&self.kernel) {
-            return Outcome::Skipped("this kernel does not measure programs".to_owned());
+        if let Some(why) = expected::undecided(&self.kernel, scenario) {
+            return Outcome::Skipped(why.to_owned());
         }
         judge(scenario, line, self.boot, &self.evidence.events)
     }
