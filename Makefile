@@ -68,6 +68,9 @@ fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
 	@cargo run --quiet --package aegis-tests --bin kills
 
+swaps: image ## swaps of the policy under readers, and rollbacks with 10,000 rules, SWAPS=1000; writes docs/evidence/swaps.md
+	@cargo run --quiet --package aegis-tests --bin swaps
+
 flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN=4; NAME=… for some of them
 	@tests/flaky $(NAME)
 
@@ -86,4 +89,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test suite kernels cuts kills flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test suite kernels cuts kills swaps flaky bench-ring fuzz convert-big lint fmt clean

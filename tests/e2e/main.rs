@@ -15,4 +15,5 @@ mod power;
 mod ring;
 mod sticks;
 mod suite;
+mod swap;
 mod trust;

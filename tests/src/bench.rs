@@ -42,6 +42,33 @@ pub fn root() -> &'static Path {
     })
 }
 
+/// The agent of the ABI after this one, built for the guest once per test program.
+///
+/// # Panics
+/// When it does not build.
+pub fn next_agent() -> &'static Path {
+    static AGENT: OnceLock<PathBuf> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let target = root().join("target");
+        let triple = "x86_64-unknown-linux-musl";
+        let build = |features: &[&str]| {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut command = Command::new(cargo);
+            command.args(["build", "--quiet", "--release", "--package", "aegis", "--target", triple]);
+            command.args(features).current_dir(root()).env_remove("CARGO_TARGET_DIR");
+            Bench::good(command);
+        };
+        // cargo leaves both under one name: nobody makes an image meanwhile, and in the end the agent of today is there.
+        let lock = fs::File::create(target.join(".image.lock")).expect("the image's lock");
+        lock.lock().expect("the image's lock");
+        build(&["--features", "next-abi"]);
+        let next = target.join("aegis-next");
+        fs::copy(target.join(triple).join("release/aegis"), &next).expect("it was built");
+        build(&[]);
+        next
+    })
+}
+
 impl Bench {
     /// An empty one.
     ///

@@ -6,7 +6,8 @@ pub mod hostile;
 pub mod kills;
 mod slots;
 pub mod suite;
+pub mod swaps;
 
-pub use bench::{Bench, Rule, kernel, root};
+pub use bench::{Bench, Rule, kernel, next_agent, root};
 pub use evidence::{Evidence, count_in, receipts};
 pub use slots::Slot;

@@ -74,7 +74,7 @@ fn quantile(kills: &[&Kill], percent: usize) -> u64 {
 }
 
 /// Date, commit and machine.
-fn made() -> String {
+pub fn made() -> String {
     let said = |program: &str, arguments: &[&str]| -> String {
         let output = Command::new(program).args(arguments).current_dir(root()).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -137,15 +137,17 @@ fn check(sequence: u64, which: usize) -> Result<(), String> {
 }
 
 fn rollbacks(count: u64) -> Result<(), String> {
-    let newer = "/workload/b.aegis";
-    check(1, 0)?;
+    let [older, newer] = ["/workload/a.aegis", "/workload/b.aegis"];
+    // Both are filled when their files are there.
+    swap("fill", &["policy", "apply", older])?;
+    check(2, 0)?;
     swap("fill", &["policy", "apply", newer])?;
-    check(2, 1)?;
+    check(3, 1)?;
     for _ in 0..count {
         swap("rollback", &["policy", "rollback"])?;
-        check(1, 0)?;
+        check(2, 0)?;
         swap("apply", &["policy", "apply", newer])?;
-        check(2, 1)?;
+        check(3, 1)?;
     }
     Ok(())
 }
