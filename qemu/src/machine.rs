@@ -458,7 +458,8 @@ impl Machine {
             Some(name.map_or_else(|| "aegis.poweroff".to_owned(), |name| format!("aegis.workload={name}")));
         let trace = self.trace.then(|| "aegis.trace".to_owned());
         // Debian's kernels have `bpf` in their list since 6.1.
-        let modules = (self.kernel == Kernel::DebianRelease("5.10")).then(|| "lsm=lockdown,yama,bpf".to_owned());
+        let modules =
+            (self.kernel == Kernel::DebianRelease("5.10")).then(|| "lsm=lockdown,yama,bpf".to_owned());
         let append = (!self.append.is_empty()).then(|| self.append.clone());
         for part in [workload, trace, modules, append].into_iter().flatten() {
             line.push(' ');
