@@ -33,6 +33,15 @@ pub fn start() -> Done {
     Ok(())
 }
 
+/// Removes what is there and holds it for good: its number in the file system is not given to another file, which rules on the
+/// old one would then deny.
+fn vacate(path: &str) {
+    if let Ok(old) = sys::open(path, libc::O_PATH | libc::O_NOFOLLOW) {
+        std::mem::forget(old);
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Every socket that acts go to. Those of streams have a task each that takes what comes and drops it.
 fn listen() -> Done {
     for port in [OPEN_PORT, TCP_PORT, LOCAL_PORT] {
@@ -46,16 +55,16 @@ fn listen() -> Done {
     for side in fixture::sides() {
         for name in ["socket", "tree/socket"] {
             let path = side.at(name);
-            let _ = fs::remove_file(&path);
+            vacate(&path);
             let listener = UnixListener::bind(&path).step(&path)?;
             serve_in_background(move || listener.incoming().for_each(drop))?;
         }
         let path = side.at("datagrams");
-        let _ = fs::remove_file(&path);
+        vacate(&path);
         let socket = UnixDatagram::bind(&path).step(&path)?;
         serve_in_background(move || while socket.recv(&mut [0; 16]).is_ok() {})?;
         let path = side.at("packets");
-        let _ = fs::remove_file(&path);
+        vacate(&path);
         let socket = sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET).step("a socket")?;
         sys::bind(&socket, &sys::unix_address(&path)).step(&path)?;
         sys::call(libc::SYS_listen, &[sys::n(socket.as_raw_fd()), 64]).step("listen")?;
@@ -124,9 +133,7 @@ fn serve(visitor: &UnixStream, view: &OwnedFd) -> Done {
             send(&socket)
         }
         ["replace", path] => {
-            // Held for good: its number in the file system is not given to another file, which rules on it would then deny.
-            std::mem::forget(fs::File::open(path).step(path)?);
-            fs::remove_file(path).step(path)?;
+            vacate(path);
             fs::write(path, SECRET).step(path)?;
             let mut visitor = visitor;
             visitor.write_all(b"+").step("an answer")
