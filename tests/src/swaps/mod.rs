@@ -209,7 +209,7 @@ fn run_to_end(machine: Machine) -> (Said, Evidence) {
 /// When something leaked, or a swap failed.
 pub fn race(bench: &Bench, rounds: usize) -> Said {
     let older = policy(bench, 'a', 0);
-    let newer = policy(bench, 'b', 300);
+    let newer = policy(bench, 'b', 50);
     let folder = workload(bench, "", &format!("exec /workload/swap race {rounds}"));
     for round in 0..rounds {
         bench.bundle(&format!("demo/b{round}.aegis"), &newer, 2 + round as u64);

@@ -42,7 +42,7 @@ pub fn page(race: &Said, rollbacks: &Said) -> String {
     let table = "| | swaps | p50 | p99 | longest |\n|---|---|---|---|---|\n";
     let _ = write!(
         text,
-        "## Leaks\n\n{} swaps while four readers read without a pause, and {} changes of two of their names. A third of the swaps was to \
+        "## Leaks\n\n{} swaps while four readers read, one of them without a pause, and {} changes of two of their names. A third of the swaps was to \
          a policy that was never in force before (`fill`: its maps are written), a third back, a third forth again (a flip).\n\n\
          | reader | leaked | read | denied |\n|---|---|---|---|\n",
         race.count(),

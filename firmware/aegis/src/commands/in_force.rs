@@ -183,10 +183,12 @@ pub(super) struct Stale {
 
 /// What the kernel decides by, if that is stale at `now` (Unix seconds).
 pub(super) fn stale(trust: &Trust<impl Disk>, kernel: &impl Kernel, now: u64) -> Option<Stale> {
-    let (source, bytes) = trust.named(&kernel.in_force().ok()?)?;
-    let bundle = trust.open_kept(&bytes, source).ok()?;
-    let expires = bundle.manifest.expires.filter(|_| bundle.is_stale(now))?;
-    Some(Stale { epoch: bundle.manifest.epoch, sequence: bundle.manifest.sequence, expires })
+    let (_, bytes) = trust.named(&kernel.in_force().ok()?)?;
+    // Of the file that is in force, by its hash: it was opened before it was put there, and is not once more.
+    let sections = aegis_bundle::split(&bytes).ok()?;
+    let manifest = aegis_bundle::Manifest::decode(sections.manifest).ok()?;
+    let expires = manifest.expires.filter(|expires| *expires <= now)?;
+    Some(Stale { epoch: manifest.epoch, sequence: manifest.sequence, expires })
 }
 
 /// Raises the alarm when the policy in force is stale: once a process, whatever a stick brings.

@@ -41,8 +41,8 @@ struct Reads {
 }
 
 impl Reads {
-    /// Reads `path` until `over`.
-    fn read(&self, path: &str, over: &AtomicBool) {
+    /// Reads `path` until `over`, with this pause between two reads.
+    fn read(&self, path: &str, pause: Duration, over: &AtomicBool) {
         while !over.load(Relaxed) {
             let count = match fs::read(path) {
                 Ok(bytes) if bytes == CONTENT => &self.leaked,
@@ -51,6 +51,9 @@ impl Reads {
                 Err(_) => &self.other,
             };
             count.fetch_add(1, Relaxed);
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
         }
     }
 
@@ -70,14 +73,15 @@ fn denied(path: &str) -> bool {
     File::open(path).is_err_and(|error| is_denial(&error))
 }
 
-/// Four readers, as long as `work` goes on.
+/// Four readers, as long as `work` goes on: one without a pause, the others leave the guest's two processors to `work`.
 fn under_readers(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-    let over = AtomicBool::new(false);
+    let over = &AtomicBool::new(false);
     let reads = [("secret", SECRET), ("held", HELD), ("link", LINK), ("free", FREE)]
         .map(|(what, path)| (what, path, Reads::default()));
     let done = thread::scope(|scope| {
         for (_, path, reads) in &reads {
-            scope.spawn(|| reads.read(path, &over));
+            let pause = if *path == SECRET { Duration::ZERO } else { Duration::from_micros(500) };
+            scope.spawn(move || reads.read(path, pause, over));
         }
         let done = work();
         over.store(true, Relaxed);
