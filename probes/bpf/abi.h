@@ -366,6 +366,8 @@ enum aegis_feature {
 	AEGIS_HAS_NETS = 8,
 	AEGIS_HAS_HASHES = 16,
 	AEGIS_HAS_DENY_TREES = 32,  /* of the subtree rules, one denies: too deep is denied */
+	AEGIS_HAS_DENIALS = 256,    /* of the rules on files, one denies */
+	AEGIS_HAS_HASH_OVERRIDES = 512, /* a rule by content may allow what another denies */
 	AEGIS_SELF_AUDIT = 64,      /* self-protection reports */
 	AEGIS_SELF_DENY = 128,      /* self-protection denies */
 };

@@ -27,6 +27,9 @@ static __always_inline struct aegis_access *begin_access(struct subject *subject
 /* Kind and flags of a record in one: functions have five arguments. */
 #define WHAT(kind, flags) ((__u64)(kind) | (__u64)(__u32)(flags) << 32)
 
+/* In between: what holds directories on the way to what is denied has a say. */
+#define HELD (1ULL << 16)
+
 /* An access of which the hook knows the dentry. */
 static __noinline int report_dentry(struct subject *subject, struct decision *decision, __u64 what,
 				    struct dentry *dentry, struct vfsmount *mount)

@@ -11,18 +11,14 @@ static __always_inline struct aegis_hash *find_hash(const struct subject *subjec
 }
 
 /* What rules by content say. A digest that can't be had matches no rule. */
-static __noinline int take_hash(const struct subject *subject, struct decision *decision, struct file *file)
+static __noinline int take_hash(const struct subject *subject, struct decision *decision, struct aegis_hash_key *key)
 {
-	struct aegis_hash_key key = {};
 	struct aegis_hash *found;
 
-	if (bpf_ima_file_hash(file, key.digest, sizeof(key.digest)) != HASH_ALGO_SHA256)
-		return DONE;
-	key.ruleset = subject->ruleset;
-	found = find_hash(subject, &key);
+	key->ruleset = subject->ruleset;
+	found = find_hash(subject, key);
 	if (found)
-		take(decision, found->rule, found->effect, AEGIS_MATCH_HASH, BPF_CORE_READ(file, f_inode, i_sb, s_dev),
-		     BPF_CORE_READ(file, f_inode, i_ino));
+		take(decision, found->rule, found->effect, AEGIS_MATCH_HASH, 0, 0);
 	return DONE;
 }
 
@@ -30,14 +26,23 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 {
 	struct subject subject = {};
 	struct decision decision = { .operation = AEGIS_OP_EXEC };
+	struct aegis_hash_key key = {};
 	struct aegis_access *record;
 	struct file *file = bprm->file;
+	bool measured = false;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
+	if (hashes && subject.features & AEGIS_HAS_HASHES) {
+		/* Long, if the file is: which rules are in force is asked once more when it is done. */
+		measured = bpf_ima_file_hash(file, key.digest, sizeof(key.digest)) == HASH_ALGO_SHA256;
+		__builtin_memset(&subject, 0, sizeof(subject));
+		if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
+			return 0;
+	}
 	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
-	if (hashes && subject.features & AEGIS_HAS_HASHES)
-		RUN(take_hash(&subject, &decision, file));
+	if (measured)
+		RUN(take_hash(&subject, &decision, &key));
 	judge(&subject, &decision);
 	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
@@ -93,7 +98,7 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	/* What execve(2) maps was decided when it was opened and checked; of the loader, where rules by content are, it
 	 * is decided here. */
 	if (in_execve(task) &&
-	    (!(subject.features & AEGIS_HAS_HASHES) || BPF_CORE_READ(task, mm, exe_file) == file))
+	    (!(subject.features & AEGIS_HAS_HASH_OVERRIDES) || BPF_CORE_READ(task, mm, exe_file) == file))
 		return 0;
 	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision, false));
 	if (!rule_of(&decision))

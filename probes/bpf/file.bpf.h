@@ -28,6 +28,32 @@ static __noinline int take_cgroup(const struct subject *subject, struct decision
 	return DONE;
 }
 
+/* The kernel's own settings, by whichever mount of procfs: below /proc/sys/kernel are the one that takes our programs out of
+ * the kernel's functions (ftrace_enabled) and those that have it run a program of one's choice outside of every workload
+ * (core_pattern, modprobe, usermodehelper). */
+static __noinline int take_setting(const struct subject *subject, struct decision *decision, struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+	struct dentry *root = BPF_CORE_READ(dentry, d_sb, s_root);
+	struct dentry *above = BPF_CORE_READ(dentry, d_parent), *top = above;
+	__u64 kernel = 0, sys = 0;
+
+	if (BPF_CORE_READ(dentry, d_sb, s_magic) != PROC_SUPER_MAGIC)
+		return DONE;
+	/* …/sys/kernel/NAME or …/sys/kernel/NAME/NAME */
+	if (BPF_CORE_READ(above, d_parent, d_parent) != root) {
+		above = BPF_CORE_READ(above, d_parent);
+		if (BPF_CORE_READ(above, d_parent, d_parent) != root)
+			return DONE;
+	}
+	top = BPF_CORE_READ(above, d_parent);
+	bpf_probe_read_kernel(&kernel, 7, name_of(above));
+	bpf_probe_read_kernel(&sys, 4, name_of(top));
+	if (kernel == 0x6c656e72656b && sys == 0x737973) /* "kernel", "sys", little-endian */
+		take_self(subject, decision, AEGIS_MATCH_SURFACE, BPF_CORE_READ(dentry, d_inode, i_ino));
+	return DONE;
+}
+
 static __noinline int report_file(struct subject *subject, struct decision *decision, __u16 kind, struct file *file,
 				  __u32 flags)
 {
@@ -47,11 +73,15 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	struct subject subject = {};
 	struct inquiry inquiry = {};
 	struct decision *decision = &inquiry.decisions[0];
+	__u16 type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
 	__u32 mode = file->f_mode;
 	bool exec = file->f_flags & FMODE_EXEC;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_FILE_OPEN))
 		return 0;
+	/* A device opened for ioctl(2) only is read and written by that. */
+	if (!exec && !(mode & (FMODE_READ | FMODE_WRITE)) && (type == S_IFBLK || type == S_IFCHR))
+		mode |= FMODE_READ | FMODE_WRITE;
 	inquiry.dentry = address_of(file->f_path.dentry);
 	inquiry.mount = address_of(file->f_path.mnt);
 	/* execve(2) opening the program, its script interpreter or its ELF loader (PT_INTERP). The loader comes to no
@@ -66,8 +96,10 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
 	RUN(decide_both(&subject, &inquiry, file->f_inode));
-	if (mode & FMODE_WRITE)
+	if (mode & FMODE_WRITE) {
 		RUN(take_cgroup(&subject, &inquiry.decisions[1], file));
+		RUN(take_setting(&subject, &inquiry.decisions[1], file));
+	}
 	judge(&subject, decision);
 	judge(&subject, &inquiry.decisions[1]);
 	if (!exec && mode & FMODE_WRITE)
@@ -77,7 +109,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		__builtin_memset(decision, 0, sizeof(*decision));
 	if (exec) {
 		/* Where rules by content may still allow it, bprm_check decides, and mmap_file of the loader. */
-		if (!enforce || decision->verdict != AEGIS_DENIED || subject.features & AEGIS_HAS_HASHES)
+		if (!enforce || decision->verdict != AEGIS_DENIED || subject.features & AEGIS_HAS_HASH_OVERRIDES)
 			return 0;
 		RUN(temper(&subject, decision, true));
 		return report_file(&subject, decision, AEGIS_EXEC_CHECK, file, 0);

@@ -18,7 +18,7 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(dentry);
-	RUN(decide_file(&subject, dentry, mount, &decision, false));
+	RUN(decide_file(&subject, dentry, mount, &decision, what & HELD));
 	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, what, dentry, mount);
@@ -26,23 +26,24 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 
 /* int security_inode_create(struct inode *dir, struct dentry *dentry, umode_t mode), security/security.c.
  * fs/namei.c:lookup_open, vfs_create. Likewise mkdir, mknod (devices, pipes, Unix sockets) and symlink. */
-#define CREATES(hook, mode_of)                                                                                       \
+#define CREATES(hook, mode_of, held)                                                                                       \
 	SEC("lsm/inode_" #hook)                                                                                      \
 	int BPF_PROG(inode_##hook, struct inode *dir, struct dentry *dentry, unsigned long mode)                     \
 	{                                                                                                            \
-		return try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of), AEGIS_OP_CHANGE, true); \
+		return try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of) | held, AEGIS_OP_CHANGE, true); \
 	}                                                                                                            \
 	SEC("fentry/security_inode_" #hook)                                                                          \
 	int BPF_PROG(inode_##hook##_watch, struct inode *dir, struct dentry *dentry, unsigned long mode)             \
 	{                                                                                                            \
-		try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of), AEGIS_OP_CHANGE, false);       \
+		try_change(dentry, AEGIS_HOOK_INODE_CREATE, WHAT(AEGIS_CREATE, mode_of) | held, AEGIS_OP_CHANGE, false); \
 		return 0;                                                                                            \
 	}
 
-CREATES(create, (__u16)mode | S_IFREG)
-CREATES(mkdir, (__u16)(mode & ~S_IFMT) | S_IFDIR)
-CREATES(mknod, (__u16)mode)
-CREATES(symlink, 0120777)
+CREATES(create, (__u16)mode | S_IFREG, 0)
+CREATES(mkdir, (__u16)(mode & ~S_IFMT) | S_IFDIR, 0)
+CREATES(mknod, (__u16)mode, 0)
+/* A link in the place of a directory on the way to what is denied leads elsewhere. */
+CREATES(symlink, 0120777, HELD)
 
 static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enforce)
 {
@@ -95,7 +96,7 @@ static __noinline int report_move(struct subject *subject, struct decision *deci
 		record->to_length = 0;
 		if (!put_path(record->to, &record->to_length, to, mount)) {
 			long length = bpf_probe_read_kernel_str(record->to, sizeof(record->to),
-								BPF_CORE_READ(to, d_name.name));
+								name_of(to));
 
 			record->to_truncated = 1;
 			record->to_length = length > 0 ? length - 1 : 0;
@@ -114,7 +115,7 @@ static __always_inline int try_move(struct dentry *from, struct dentry *to, enum
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	RUN(decide_file(&subject, from, mount_of(from), &decision, kind == AEGIS_RENAME));
-	RUN(decide_file(&subject, to, mount_of(to), &other, false));
+	RUN(decide_file(&subject, to, mount_of(to), &other, kind == AEGIS_RENAME));
 	judge(&subject, &decision);
 	judge(&subject, &other);
 	take_stricter(&decision, &other);

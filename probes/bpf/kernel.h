@@ -72,6 +72,9 @@ enum {
 #define PTRACE_MODE_ATTACH 0x2 /* include/linux/ptrace.h */
 #define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
 #define CGROUP2_SUPER_MAGIC 0x63677270 /* include/uapi/linux/magic.h */
+#define PROC_SUPER_MAGIC 0x9fa0
+#define IPPROTO_SMC 256 /* include/uapi/linux/in.h, since 6.11 */
+#define AF_SMC 43
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -88,7 +91,7 @@ struct super_block {
 	__u32 s_dev; /* dev_t: major << 20 | minor */
 	unsigned long s_magic;
 	struct dentry *s_root;
-	struct list_head s_mounts; /* of struct mount, by mnt_instance; a pointer to the first since 6.18 */
+	struct list_head s_mounts; /* of struct mount, by mnt_instance */
 };
 
 struct inode {
@@ -109,6 +112,14 @@ struct dentry {
 	struct qstr d_name;
 	struct inode *d_inode;
 	struct super_block *d_sb;
+};
+
+struct dentry___aliased { /* since 6.16: d_name is a constant view of it */
+	struct qstr __d_name;
+};
+
+struct super_block___listed { /* since 6.18: of the mounts the first */
+	struct mount *s_mounts;
 };
 
 struct vfsmount {
@@ -153,7 +164,7 @@ typedef struct {
 } kuid_t;
 
 typedef struct {
-	__u64 val; /* two words before 6.3: the same bytes */
+	__u64 val; /* two words before 6.3: read as a whole */
 } kernel_cap_t;
 
 struct cred {
@@ -266,6 +277,7 @@ enum kernel_read_file_id {
 	READING_FIRMWARE = 1,
 	READING_MODULE = 2,
 	READING_KEXEC_IMAGE = 3,
+	READING_MODULE_COMPRESSED = 8, /* newer kernels */
 };
 
 enum kernel_load_data_id {

@@ -33,7 +33,11 @@ static __always_inline void socket_of(struct endpoint *end, struct sock *sk)
 {
 	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
 
-	end->protocol = protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol;
+	/* What is TCP under another name, or falls back to it. */
+	if (protocol == IPPROTO_MPTCP || protocol == IPPROTO_SMC ||
+	    BPF_CORE_READ(sk, __sk_common.skc_family) == AF_SMC)
+		protocol = IPPROTO_TCP;
+	end->protocol = protocol;
 	end->type = BPF_CORE_READ(sk, sk_type);
 }
 

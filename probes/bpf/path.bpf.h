@@ -37,7 +37,7 @@ static long put_component(__u32 step, struct trail *trail)
 		trail->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
 		return 0;
 	}
-	length = BPF_CORE_READ(dentry, d_name.len);
+	length = name_length(dentry);
 	if (length + 1 > trail->position) {
 		trail->position = AEGIS_PATH_MAX;
 		return 1;
@@ -47,7 +47,7 @@ static long put_component(__u32 step, struct trail *trail)
 	position &= AEGIS_PATH_MAX - 1;
 	trail->scratch->path[position] = '/';
 	length &= AEGIS_PATH_MAX - 1;
-	bpf_probe_read_kernel(trail->scratch->path + position + 1, length, BPF_CORE_READ(dentry, d_name.name));
+	bpf_probe_read_kernel(trail->scratch->path + position + 1, length, name_of(dentry));
 	trail->position = position;
 	trail->dentry = parent;
 	return 0;
@@ -103,7 +103,7 @@ static __always_inline void fill_path(struct aegis_record *head, struct aegis_fi
 	if (put_path(out->path, &out->path_length, dentry, mount))
 		return;
 	out->path_length = 0;
-	fill_path_string(head, out, BPF_CORE_READ(dentry, d_name.name));
+	fill_path_string(head, out, name_of(dentry));
 	head->flags |= AEGIS_PATH_TRUNCATED;
 }
 
@@ -117,7 +117,7 @@ static __always_inline void fill_file_path(struct aegis_record *head, struct aeg
 		return;
 	}
 	/* Longer than the record: its last component is worth more than its beginning. */
-	fill_path_string(head, out, file->f_path.dentry->d_name.name);
+	fill_path_string(head, out, name_of(file->f_path.dentry));
 	head->flags |= AEGIS_PATH_TRUNCATED;
 }
 

@@ -131,8 +131,10 @@ static __always_inline void try_privilege(const struct cred *old, const struct c
 	struct subject subject = {};
 	struct aegis_privilege *record;
 	__u32 old_uid = BPF_CORE_READ(old, euid.val), new_uid = BPF_CORE_READ(new, euid.val);
-	__u64 old_caps = BPF_CORE_READ(old, cap_effective.val), new_caps = BPF_CORE_READ(new, cap_effective.val);
+	__u64 old_caps = 0, new_caps = 0;
 
+	bpf_core_read(&old_caps, sizeof(old_caps), &old->cap_effective);
+	bpf_core_read(&new_caps, sizeof(new_caps), &new->cap_effective);
 	if (old_uid == new_uid && old_caps == new_caps)
 		return;
 	if (!subject_of_current(&subject, AEGIS_HOOK_PRIVILEGE))

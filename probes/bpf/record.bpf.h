@@ -32,6 +32,25 @@ struct subject {
 		asm volatile("" : : "r"(answer_));      \
 	})
 
+/* A dentry's name, by either of its two names. */
+static __always_inline const unsigned char *name_of(struct dentry *dentry)
+{
+	struct dentry___aliased *aliased = (void *)dentry;
+
+	if (bpf_core_field_exists(aliased->__d_name))
+		return BPF_CORE_READ(aliased, __d_name.name);
+	return BPF_CORE_READ(dentry, d_name.name);
+}
+
+static __always_inline __u32 name_length(struct dentry *dentry)
+{
+	struct dentry___aliased *aliased = (void *)dentry;
+
+	if (bpf_core_field_exists(aliased->__d_name))
+		return BPF_CORE_READ(aliased, __d_name.len);
+	return BPF_CORE_READ(dentry, d_name.len);
+}
+
 static __always_inline struct aegis_control *control_page(void)
 {
 	__u32 zero = 0;

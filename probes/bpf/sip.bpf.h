@@ -94,8 +94,8 @@ __noinline __u64 sip_component(__u64 address)
 
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		return 0; /* nobody asks */
-	component.name = (__u64)BPF_CORE_READ(dentry, d_name.name);
-	component.length = BPF_CORE_READ(dentry, d_name.len);
+	component.name = (__u64)name_of(dentry);
+	component.length = name_length(dentry);
 	sip_word(&component.sip, component.length);
 	bpf_loop(AEGIS_PATH_MAX / 8, sip_name_word, &component, 0);
 	return sip_end(&component.sip, 1 + (component.length + 7) / 8);

@@ -101,13 +101,15 @@ static __always_inline int try_module(struct file *file, __u32 id, bool enforce)
 
 	/* The two enumerations are generated from one list (include/linux/kernel_read_file.h). */
 	if (id != bpf_core_enum_value(enum kernel_read_file_id, READING_MODULE) &&
-	    id != bpf_core_enum_value(enum kernel_read_file_id, READING_KEXEC_IMAGE))
+	    id != bpf_core_enum_value(enum kernel_read_file_id, READING_KEXEC_IMAGE) &&
+	    !(bpf_core_enum_value_exists(enum kernel_read_file_id, READING_MODULE_COMPRESSED) &&
+	      id == bpf_core_enum_value(enum kernel_read_file_id, READING_MODULE_COMPRESSED)))
 		return 0;
 	if (!subject_of_current(&subject, AEGIS_HOOK_MODULE))
 		return 0;
 	if (file) {
 		dentry = BPF_CORE_READ(file, f_path.dentry);
-		saying.kernel_text = BPF_CORE_READ(dentry, d_name.name);
+		saying.kernel_text = name_of(dentry);
 	}
 	take_surface(&subject, &decision, AEGIS_OP_MODULE);
 	return report_surface(&subject, &decision, &saying);
@@ -143,6 +145,21 @@ int BPF_PROG(module_data_watch, unsigned int id)
 	return 0;
 }
 
+/* int security_kernel_module_request(char *kmod_name), security/security.c, since 2.6.30. kernel/module/kmod.c: a module that
+ * the kernel wants for what somebody asked (a protocol, a file system). */
+SEC("lsm/kernel_module_request")
+int BPF_PROG(module_request, char *name)
+{
+	struct saying saying = { .kind = AEGIS_MODULE, .kernel_text = name, .enforce = true };
+	struct decision decision = {};
+	struct subject subject = {};
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_MODULE))
+		return 0;
+	take_surface(&subject, &decision, AEGIS_OP_MODULE);
+	return report_surface(&subject, &decision, &saying);
+}
+
 static __always_inline int try_bpf(int command, bool enforce)
 {
 	struct saying saying = { .kind = AEGIS_BPF, .number = command, .enforce = enforce };
@@ -171,7 +188,20 @@ int BPF_PROG(bpf_call_watch, int command)
 	return 0;
 }
 
-static __always_inline int try_mount(struct saying saying)
+/* A place of Aegis's own, or one on the way to it: what is mounted over it, or taken from under it, is a matter of its own
+ * safety. */
+static __noinline int take_place(const struct subject *subject, struct decision *decision, struct dentry *dentry)
+{
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
+	struct aegis_entry *entry =
+		find_object(subject->set, subject->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
+
+	if (entry && (entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF || entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF))
+		take_self(subject, decision, AEGIS_MATCH_OBJECT, number);
+	return DONE;
+}
+
+static __noinline int try_mount(struct saying *saying, struct dentry *dentry, struct dentry *other)
 {
 	struct decision decision = {};
 	struct subject subject = {};
@@ -179,66 +209,47 @@ static __always_inline int try_mount(struct saying saying)
 	if (!subject_of_current(&subject, AEGIS_HOOK_MOUNT))
 		return 0;
 	take_surface(&subject, &decision, AEGIS_OP_MOUNT);
-	saying.kind = AEGIS_MOUNT;
-	return report_surface(&subject, &decision, &saying);
+	RUN(take_place(&subject, &decision, dentry));
+	if (other)
+		RUN(take_place(&subject, &decision, other));
+	saying->kind = AEGIS_MOUNT;
+	return report_surface(&subject, &decision, saying);
 }
+
+#define MOUNTS(hook, program, arguments, flags, type, word, dentry, other)                              \
+	SEC("lsm/" #hook)                                                                               \
+	int BPF_PROG(program, arguments)                                                                \
+	{                                                                                               \
+		struct saying saying = { .number = flags, .kernel_text = type, .enforce = true, TEXT(word) }; \
+		return try_mount(&saying, dentry, other);                                               \
+	}                                                                                               \
+	SEC("fentry/security_" #hook)                                                                   \
+	int BPF_PROG(program##_watch, arguments)                                                        \
+	{                                                                                               \
+		struct saying saying = { .number = flags, .kernel_text = type, TEXT(word) };            \
+		try_mount(&saying, dentry, other);                                                      \
+		return 0;                                                                               \
+	}
+#define WITH(...) __VA_ARGS__
 
 /* int security_sb_mount(const char *dev_name, const struct path *path, const char *type, unsigned long flags, void *data),
  * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. */
-SEC("lsm/sb_mount")
-int BPF_PROG(mount_call, const char *device, struct path *path, const char *type, unsigned long flags)
-{
-	return try_mount((struct saying){ .number = flags, .kernel_text = type, .enforce = true, TEXT("mount") });
-}
-
-SEC("fentry/security_sb_mount")
-int BPF_PROG(mount_call_watch, const char *device, struct path *path, const char *type, unsigned long flags)
-{
-	try_mount((struct saying){ .number = flags, .kernel_text = type, .enforce = false, TEXT("mount") });
-	return 0;
-}
+MOUNTS(sb_mount, mount_call, WITH(const char *device, struct path *path, const char *type, unsigned long flags), flags, type,
+       "mount", BPF_CORE_READ(path, dentry), NULL)
 
 /* int security_move_mount(const struct path *from_path, const struct path *to_path), security/security.c, since 5.2. */
-SEC("lsm/move_mount")
-int BPF_PROG(mount_move, struct path *from, struct path *to)
-{
-	return try_mount((struct saying){ .number = 0, .kernel_text = NULL, .enforce = true, TEXT("move_mount") });
-}
-
-SEC("fentry/security_move_mount")
-int BPF_PROG(mount_move_watch, struct path *from, struct path *to)
-{
-	try_mount((struct saying){ .number = 0, .kernel_text = NULL, .enforce = false, TEXT("move_mount") });
-	return 0;
-}
+MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount", BPF_CORE_READ(to, dentry),
+       BPF_CORE_READ(from, dentry))
 
 /* int security_sb_umount(struct vfsmount *mnt, int flags), security/security.c. */
-SEC("lsm/sb_umount")
-int BPF_PROG(mount_end, struct vfsmount *mnt, int flags)
-{
-	return try_mount((struct saying){ .number = flags, .kernel_text = NULL, .enforce = true, TEXT("umount") });
-}
-
-SEC("fentry/security_sb_umount")
-int BPF_PROG(mount_end_watch, struct vfsmount *mnt, int flags)
-{
-	try_mount((struct saying){ .number = flags, .kernel_text = NULL, .enforce = false, TEXT("umount") });
-	return 0;
-}
+MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", BPF_CORE_READ(mnt, mnt_root), NULL)
 
 /* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. */
-SEC("lsm/sb_pivotroot")
-int BPF_PROG(mount_pivot, struct path *old, struct path *new)
-{
-	return try_mount((struct saying){ .number = 0, .kernel_text = NULL, .enforce = true, TEXT("pivot_root") });
-}
+MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, NULL, "pivot_root",
+       BPF_CORE_READ(old, dentry), BPF_CORE_READ(new, dentry))
 
-SEC("fentry/security_sb_pivotroot")
-int BPF_PROG(mount_pivot_watch, struct path *old, struct path *new)
-{
-	try_mount((struct saying){ .number = 0, .kernel_text = NULL, .enforce = false, TEXT("pivot_root") });
-	return 0;
-}
+/* int security_sb_remount(struct super_block *sb, void *mnt_opts), security/security.c: fsconfig(2), and mount(2) once more. */
+MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount", BPF_CORE_READ(sb, s_root), NULL)
 
 /* int security_task_kill(struct task_struct *p, struct kernel_siginfo *info, int sig, const struct cred *cred),
  * security/security.c. kernel/signal.c:check_kill_permission: every signal from user space. */
@@ -247,6 +258,47 @@ int BPF_PROG(task_kill, struct task_struct *task, void *info, int sig)
 {
 	__u32 target = BPF_CORE_READ(task, tgid);
 	struct saying saying = { .kind = AEGIS_SIGNAL, .number = sig, .target = target, .enforce = true };
+	struct decision decision = { .operation = AEGIS_OP_SIGNAL };
+	struct subject subject = {};
+
+	if (!is_guarded(target) || !subject_of_current(&subject, AEGIS_HOOK_TASK_KILL))
+		return 0;
+	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
+	return report_surface(&subject, &decision, &saying);
+}
+
+/* int security_file_send_sigiotask(struct task_struct *tsk, struct fown_struct *fown, int sig), security/security.c.
+ * fs/fcntl.c:sigio_perm: a signal that a descriptor sends (F_SETOWN, F_SETSIG), which is not asked for as one. Whoever runs
+ * now need not be who set it up, so it is decided by the rules of those that no pattern covers, and there is no event. */
+SEC("lsm/file_send_sigiotask")
+int BPF_PROG(descriptor_signal, struct task_struct *task)
+{
+	__u32 others = AEGIS_RULESET_OTHERS;
+	struct decision decision = { .operation = AEGIS_OP_SIGNAL };
+	struct subject subject = { .ruleset = AEGIS_RULESET_OTHERS };
+
+	if (!is_guarded(BPF_CORE_READ(task, tgid)) || !read_control(&subject))
+		return 0;
+	if (subject.set)
+		subject.rules = bpf_map_lookup_elem(&rulesets_1, &others);
+	else
+		subject.rules = bpf_map_lookup_elem(&rulesets_0, &others);
+	if (!subject.rules)
+		return 0;
+	subject.features = subject.rules->features;
+	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
+	judge(&subject, &decision);
+	RUN(temper(&subject, &decision, true));
+	return answer(&decision);
+}
+
+/* int security_task_setrlimit(struct task_struct *p, unsigned int resource, struct rlimit *new_rlim), security/security.c.
+ * kernel/sys.c:do_prlimit: a limit on processor time is a signal that comes later. */
+SEC("lsm/task_setrlimit")
+int BPF_PROG(task_limit, struct task_struct *task, unsigned int resource)
+{
+	__u32 target = BPF_CORE_READ(task, tgid);
+	struct saying saying = { .kind = AEGIS_SIGNAL, .target = target, .enforce = true, TEXT("prlimit") };
 	struct decision decision = { .operation = AEGIS_OP_SIGNAL };
 	struct subject subject = {};
 

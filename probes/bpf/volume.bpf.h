@@ -31,7 +31,7 @@ static __always_inline void add_volume(struct file *file, long bytes, bool write
 		fresh.uid = (__u32)bpf_get_current_uid_gid();
 		bpf_get_current_comm(fresh.comm, sizeof(fresh.comm));
 		bpf_probe_read_kernel_str(fresh.name, sizeof(fresh.name),
-					  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+					  name_of(BPF_CORE_READ(file, f_path.dentry)));
 		bpf_map_update_elem(&volumes, &key, &fresh, BPF_NOEXIST);
 		volume = bpf_map_lookup_elem(&volumes, &key);
 	}

@@ -67,18 +67,20 @@ static __always_inline void take_tree(struct decision *decision, const struct ae
  * to is read, by reads that may fail. */
 static __always_inline struct vfsmount *any_mount(struct super_block *sb)
 {
+	struct super_block___listed *listed = (void *)sb;
 	struct mount *mount = NULL;
 	void *first;
 
-	first = BPF_CORE_READ(sb, s_mounts.next); /* since 6.18 a plain pointer: at the same place */
-	if (!first)
-		return NULL;
-	if (bpf_core_field_exists(mount->mnt_next_for_sb))
-		mount = first;
-	else if (first == (void *)sb + bpf_core_field_offset(struct super_block, s_mounts))
-		return NULL; /* an empty list */
-	else
+	if (bpf_core_field_exists(mount->mnt_next_for_sb)) {
+		mount = BPF_CORE_READ(listed, s_mounts);
+		if (!mount)
+			return NULL;
+	} else {
+		first = BPF_CORE_READ(sb, s_mounts.next);
+		if (first == (void *)sb + bpf_core_field_offset(struct super_block, s_mounts))
+			return NULL; /* an empty list */
 		mount = first - bpf_core_field_offset(struct mount, mnt_instance);
+	}
 	return (void *)mount + bpf_core_field_offset(struct mount, mnt);
 }
 
@@ -103,6 +105,18 @@ static long match_name(__u32 at, struct inquiry *inquiry)
 	return 0;
 }
 
+/* A subtree rule on this directory. Apart from its caller for the sake of the stack. */
+static __noinline int match_tree(struct inquiry *inquiry, __u64 number, __u32 device)
+{
+	struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
+
+	if (entry) {
+		take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_TREE, device, number);
+		take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_TREE, device, number);
+	}
+	return DONE;
+}
+
 /* One step up from the file; 1: the end. Called by bpf_loop, too. */
 static long climb(__u32 step, struct inquiry *inquiry)
 {
@@ -113,14 +127,8 @@ static long climb(__u32 step, struct inquiry *inquiry)
 	struct vfsmount *mount = (struct vfsmount *)inquiry->mount;
 	struct mount *at, *above;
 
-	if (inquiry->trees) {
-		struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
-
-		if (entry) {
-			take_tree(&inquiry->decisions[0], entry, AEGIS_MATCH_TREE, device, number);
-			take_tree(&inquiry->decisions[1], entry, AEGIS_MATCH_TREE, device, number);
-		}
-	}
+	if (inquiry->trees)
+		RUN(match_tree(inquiry, number, device));
 	if (dentry != parent) {
 		if (inquiry->naming) {
 #pragma unroll
@@ -200,12 +208,23 @@ static __noinline int asks_more(const struct subject *subject, struct inquiry *i
 	return find_name(subject->set, subject->ruleset, sip_component((__u64)dentry), 1) ? 1 : 0;
 }
 
-static __noinline int decide_both(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
+static __always_inline void take_limit(struct inquiry *inquiry)
+{
+	take(&inquiry->decisions[0], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
+	take(&inquiry->decisions[1], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
+}
+
+/* Part of its caller: on 6.1 stack frames are rounded up to 32 bytes, and one more is one too many. */
+static __always_inline int decide_both(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
 {
 	__u64 dentry = inquiry->dentry;
 	long steps;
 
 	RUN(decide_object(subject, inquiry, inode));
+	/* Opened by handle, it may hang in the air: what is above it, and its name, can't be known. */
+	if (subject->features & AEGIS_HAS_DENIALS &&
+	    BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)
+		take_limit(inquiry);
 	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
 	if (!subject->rules || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop) ||
 	    !asks_more(subject, inquiry))
@@ -217,12 +236,8 @@ static __noinline int decide_both(const struct subject *subject, struct inquiry 
 	/* Always 0. Of a constant the verifier would follow each value it can come to. */
 	inquiry->depth = subject->rules->reserved[0];
 	steps = bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
-	/* Too deep; or, opened by handle, it hangs in the air: what is above it can't be known. */
-	if (subject->features & AEGIS_HAS_DENY_TREES &&
-	    (steps >= AEGIS_WALK_MAX || BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)) {
-		take(&inquiry->decisions[0], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
-		take(&inquiry->decisions[1], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
-	}
+	if (steps >= AEGIS_WALK_MAX && subject->features & AEGIS_HAS_DENY_TREES)
+		take_limit(inquiry);
 	return DONE;
 }
 

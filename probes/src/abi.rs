@@ -261,6 +261,10 @@ pub const HAS_NETS: u32 = 8;
 pub const HAS_HASHES: u32 = 16;
 /// Of the subtree rules, one denies: too deep is denied.
 pub const HAS_DENY_TREES: u32 = 32;
+/// Of the rules on files, one denies.
+pub const HAS_DENIALS: u32 = 256;
+/// A rule by content may allow what another denies.
+pub const HAS_HASH_OVERRIDES: u32 = 512;
 /// Self-protection reports.
 pub const SELF_AUDIT: u32 = 64;
 /// Self-protection denies.

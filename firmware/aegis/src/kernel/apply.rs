@@ -55,9 +55,12 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     }
     let set = 1 - control.active();
     let maps = SetMaps::of(set);
-    if let Some(head) = control.head(set).filter(|head| head.is_of(offer)) {
+    // Applied once more it is looked up once more; only what comes back is taken as it was.
+    let again = control.head(1 - set).is_some_and(|running| running.is_of(offer));
+    if let Some(head) = control.head(set).filter(|head| !again && head.is_of(offer)) {
         // The policy before is here still, whole: what a rollback comes back to. Workloads that came meanwhile were
-        // registered with both sets.
+        // registered with both sets. Programs that still decide by it may yet let its deadman fall.
+        sys::wait_for_programs().map_err(KernelError::object("control"))?;
         maps.raise_deadman()?;
         register_cgroups(set, &policy)?;
         control.publish(set, &head);

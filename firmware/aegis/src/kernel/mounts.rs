@@ -34,6 +34,15 @@ impl Mounts {
         self.0.iter().find(|mount| mount.id == id)
     }
 
+    /// What is mounted below a directory: the root of each mount, device and inode.
+    pub(super) fn below(&self, directory: &Path) -> Vec<super::place::Object> {
+        self.0
+            .iter()
+            .filter(|mount| mount.point != directory && mount.point.starts_with(directory))
+            .filter_map(|mount| super::place::inode_of(&mount.point).ok())
+            .collect()
+    }
+
     /// Inode number of the root of a file system, by a mount that shows it whole and is not covered by another.
     pub(super) fn root_inode(&self, device: u32) -> Option<u64> {
         self.0.iter().filter(|mount| mount.device == device && mount.root == Path::new("/")).find_map(

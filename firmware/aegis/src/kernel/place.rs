@@ -15,6 +15,11 @@ use super::mounts::{Mounts, kernel_device};
 /// `include/uapi/linux/magic.h`: on these, `stat` shows another device than the kernel's own number.
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
+/// On this, inode numbers of most files are made up as they are looked up: names only.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// On these, numbers are made up, and on the first two names are the same in capitals and small letters: vfat, exfat, FUSE, NFS,
+/// 9p.
+const MADE_UP: [u64; 5] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0x6969, 0x0102_1997];
 
 /// A file as the kernel numbers it: device (major << 20 | minor) and inode.
 pub(super) type Object = (u32, u64);
@@ -31,7 +36,9 @@ pub(super) struct Name {
 /// Where a path leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// What is there now.
+    /// Something is there now.
+    pub(super) there: bool,
+    /// It, where its number stays the same.
     pub(super) object: Option<Object>,
     /// A device node: its kind ([`abi::DEVICE_BLOCK`] or [`abi::DEVICE_CHARACTER`]) and number.
     pub(super) node: Option<(u32, u64)>,
@@ -66,6 +73,11 @@ pub(super) fn look(path: &Path, mounts: &Mounts) -> Result<Place, String> {
     match found.magic {
         OVERLAYFS_SUPER_MAGIC => return Err("on overlayfs: name the file in its lower layer".to_owned()),
         BTRFS_SUPER_MAGIC => return Err("on btrfs: its inodes can't be told apart here".to_owned()),
+        magic if MADE_UP.contains(&magic) => {
+            return Err(
+                "on a file system whose inode numbers are made up (vfat, exfat, FUSE, NFS, 9p)".to_owned()
+            );
+        }
         _ => {}
     }
     missing.reverse();
@@ -73,7 +85,8 @@ pub(super) fn look(path: &Path, mounts: &Mounts) -> Result<Place, String> {
     place.real.extend(&missing);
     place.names.extend(found.name(mounts, &missing));
     if missing.is_empty() {
-        place.object = Some(found.object);
+        place.there = true;
+        place.object = Some(found.object).filter(|_| found.magic != PROC_SUPER_MAGIC);
         place.node = found.node;
     } else if found.name(mounts, &[]).is_some_and(|name| !name.components.is_empty()) {
         place.above.push(found.object);

@@ -12,7 +12,7 @@ use aegis_probes::abi::{
 use super::KernelError;
 use super::mounts::Mounts;
 use super::names::NameKey;
-use super::place::{self, Place};
+use super::place::{self, Object, Place};
 use super::protect;
 
 /// Beats all effects of rules: what guards Aegis itself (`probes/bpf/rules.bpf.h`).
@@ -136,17 +136,17 @@ impl<'p> Build<'p> {
             Ok(place) => place,
             Err(reason) => return self.set.unresolved.push(say(reason)),
         };
-        if place.object.is_none() {
-            let reason = if place.names.is_empty() {
-                format!("not there, and more than {} directories deep", abi::NAME_DEPTH_MAX)
-            } else {
-                String::new()
-            };
-            self.set.unresolved.push(say(reason));
+        if place.names.is_empty() && place.real != Path::new("/") {
+            let there = if place.there { "known by object only" } else { "not there, nor known by name" };
+            let why = "more than 8 directories deep, or the root of its file system is mounted nowhere here";
+            self.set.unresolved.push(say(format!("{there}: {why}")));
+        } else if !place.there {
+            self.set.unresolved.push(say(String::new()));
         }
         let (number, effect) = (rule.index + 1, self.effect(rule));
         for workload in rule.workloads() {
-            self.enter(workload.into(), &place, tree, |entry| {
+            let below = if tree { mounts.below(&place.real) } else { Vec::new() };
+            self.enter(workload.into(), &place, tree, &below, |entry| {
                 for operation in rule.operations.iter() {
                     let seat = Seat { operation: usize::from(operation.number()), tree };
                     put(entry, seat, number, effect.number());
@@ -155,8 +155,9 @@ impl<'p> Build<'p> {
             if rule.operations.contains(Operation::Change) && matches!(effect, Effect::Deny | Effect::Trial) {
                 self.hold(workload.into(), &place, number, effect.number());
             }
-            if tree && matches!(effect, Effect::Deny) {
-                self.set.rulesets[usize::from(workload)].features |= abi::HAS_DENY_TREES;
+            if effect == Effect::Deny {
+                let more = if tree { abi::HAS_DENY_TREES } else { 0 };
+                self.set.rulesets[usize::from(workload)].features |= abi::HAS_DENIALS | more;
             }
         }
     }
@@ -187,10 +188,22 @@ impl<'p> Build<'p> {
     }
 
     /// Everything by which a place is known, in one workload's rules.
-    fn enter(&mut self, ruleset: u32, place: &Place, tree: bool, mut fill: impl FnMut(&mut Entry)) {
+    /// `below`: the roots of file systems that are mounted below a directory, which other mounts of them may show too.
+    fn enter(
+        &mut self,
+        ruleset: u32,
+        place: &Place,
+        tree: bool,
+        below: &[Object],
+        mut fill: impl FnMut(&mut Entry),
+    ) {
         let features = &mut self.set.rulesets[ruleset as usize].features;
         if let Some((device, inode)) = place.object {
             fill(self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default());
+        }
+        for (device, inode) in below.iter().copied() {
+            fill(self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default());
+            *features |= abi::HAS_TREES;
         }
         if let Some((device, inode)) = place.node.filter(|_| !tree) {
             fill(self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default());
@@ -218,7 +231,8 @@ impl<'p> Build<'p> {
     fn hashes(&mut self, rule: &Rule<'_>, hashes: &Hashes<'_>) {
         let (number, effect) = (rule.index + 1, self.effect(rule).number());
         for workload in rule.workloads() {
-            self.set.rulesets[usize::from(workload)].features |= abi::HAS_HASHES;
+            let more = if self.effect(rule) == Effect::Override { abi::HAS_HASH_OVERRIDES } else { 0 };
+            self.set.rulesets[usize::from(workload)].features |= abi::HAS_HASHES | more;
             for digest in hashes.clone() {
                 let key = HashKey { digest, ruleset: workload.into(), reserved: 0 };
                 let hash = self.set.hashes.entry(key).or_default();
@@ -302,7 +316,7 @@ impl<'p> Build<'p> {
     /// Every workload is kept off Aegis's own, covered by a pattern or not.
     fn protect(&mut self, mounts: &Mounts) {
         let feature = match self.policy.mode() {
-            aegis_policy::Mode::Enforce => abi::SELF_DENY,
+            aegis_policy::Mode::Enforce => abi::SELF_DENY | abi::HAS_DENIALS | abi::HAS_DENY_TREES,
             aegis_policy::Mode::Audit => abi::SELF_AUDIT,
         };
         let rulesets: Vec<u32> = self
@@ -312,8 +326,17 @@ impl<'p> Build<'p> {
             .chain([abi::RULESET_OTHERS])
             .collect();
         let operations = [abi::OP_OPEN_READ, abi::OP_OPEN_WRITE, abi::OP_CHANGE, abi::OP_UNIX_CONNECT];
-        let places: Vec<Place> =
-            protect::directories().iter().filter_map(|path| place::look(path, mounts).ok()).collect();
+        let mut places = Vec::new();
+        for path in protect::directories() {
+            match place::look(&path, mounts) {
+                Ok(place) => places.push(place),
+                Err(reason) => self.set.unresolved.push(Unresolved {
+                    rule: "aegis-self".to_owned(),
+                    path: path.display().to_string(),
+                    reason,
+                }),
+            }
+        }
         let nodes = protect::nodes();
         for ruleset in rulesets {
             self.set.rulesets[ruleset as usize].features |= feature;
@@ -324,8 +347,15 @@ impl<'p> Build<'p> {
                     }
                 }
             };
+            let hold = Seat { operation: abi::OP_HOLD, tree: false };
             for place in &places {
-                self.enter(ruleset, place, true, fill(true));
+                self.enter(ruleset, place, true, &[], fill(true));
+                // What lies on the way is not moved, removed or mounted over, the roots of file systems included.
+                for above in place.real.ancestors().skip(1).filter(|above| *above != Path::new("/")) {
+                    let Ok((device, inode)) = place::inode_of(above) else { continue };
+                    let key = ObjectKey { inode, device, ruleset };
+                    put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
+                }
             }
             for number in &nodes {
                 let key = ObjectKey { inode: u64::from(*number), device: abi::DEVICE_BLOCK, ruleset };
@@ -351,8 +381,11 @@ impl<'p> Build<'p> {
     }
 }
 
-/// File systems that no subtree rule can be on or above, as far as mounts go now: files there need no walk. What is mounted
-/// later is not among them.
+/// Where file systems are that nobody unmounts while the device runs: the number of one that is gone is given to another.
+const FIXED: [&str; 5] = ["/", "/proc", "/sys", "/dev", "/usr"];
+
+/// Of the file systems that stay, those that no subtree rule can be on or above, as far as mounts go now: files there need no
+/// walk. What is mounted later is not among them.
 fn plain_devices(
     trees: &BTreeSet<(u32, std::path::PathBuf)>,
     mounts: &Mounts,
@@ -365,10 +398,15 @@ fn plain_devices(
                 .filter(|mount| mount.device == device)
                 .any(|mount| trees.iter().any(|(_, tree)| mount.point.starts_with(tree)))
     };
+    let fixed = |point: &Path| FIXED.iter().any(|fixed| point == Path::new(fixed));
     let mut plain = [0; abi::PLAIN_DEVICES_MAX];
-    let devices: Vec<u32> = mounts.0.iter().map(|mount| mount.device).collect();
     let mut seen = BTreeSet::new();
-    let untouched = devices.into_iter().filter(|device| seen.insert(*device) && !touched(*device));
+    let untouched = mounts
+        .0
+        .iter()
+        .filter(|mount| fixed(&mount.point) && !touched(mount.device))
+        .map(|mount| mount.device)
+        .filter(|device| seen.insert(*device));
     for (place, device) in plain.iter_mut().zip(untouched) {
         *place = device;
     }

@@ -117,7 +117,7 @@ fn directory_of(name: &[u8]) -> Option<PathBuf> {
 
 /// Where the compiled policy of a rule set is kept, for workloads that are registered later.
 fn policy_file(set: usize) -> String {
-    format!("policy.{set}")
+    format!("policy.{}.{set}", aegis_probes::abi::ABI_VERSION)
 }
 
 /// Keeps the policy that the rule set is being filled from.

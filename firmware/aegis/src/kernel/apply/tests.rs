@@ -82,7 +82,8 @@ fn rules_of_one_file_add_up_and_missing_paths_are_known_by_name() {
                 assert!(set.names.contains_key(&leaf(name)), "{}", name.escape_ascii());
             }
             assert!(!set.names.contains_key(&leaf(b"other")));
-            assert_eq!(set.rulesets[1].features, abi::HAS_NAMES);
+            assert_eq!(set.rulesets[1].features & abi::HAS_NAMES, abi::HAS_NAMES);
+            assert_eq!(set.rulesets[1].features & abi::HAS_DENIALS != 0, mode == Mode::Enforce);
         }
     }
 }
