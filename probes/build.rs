@@ -74,7 +74,8 @@ fn make(object: &Path) -> Result<(), String> {
             .args(["-fdebug-compilation-dir=.", "-c", "bpf/aegis.bpf.c", "-o"])
             .arg(object),
     )?;
-    step(Command::new(strip).arg("-g").arg(object))
+    // And the labels of jumps, of which there are hundreds.
+    step(Command::new(strip).args(["-g", "--wildcard", "--strip-symbol=LBB*"]).arg(object))
 }
 
 /// Takes the object of `architecture`, when it and all of `bpf/` are what `prebuilt/sums` says.
