@@ -95,31 +95,54 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Lets go of the program's own code in memory: what start-up ran is not run again, and what is run comes back from the
-/// file, page by page. Best effort: nothing depends on it but the resident size.
+/// Lets go of the program's own code and constants in memory: what start-up used is not used again, and what is comes back from
+/// the file, page by page. Best effort: nothing depends on it but the resident size.
 pub(crate) fn drop_code_pages() {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     let Ok(program) = std::fs::read_link("/proc/self/exe") else { return };
-    for line in
-        maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(&*program.to_string_lossy()))
-    {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
-        let Some((Ok(start), Ok(end))) =
-            range.map(|(start, end)| (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)))
-        else {
-            continue;
-        };
+    for (start, end) in unchanging(&maps, &program.to_string_lossy()) {
         let start_at: *mut core::ffi::c_void = core::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: a private mapping of a file that is never written to (r-xp): its pages are the file's, before and after.
+        // SAFETY: a private mapping of a file that was never written to: its pages are the file's, before and after.
         let _ = unsafe {
             rustix::mm::madvise(start_at, end.saturating_sub(start), rustix::mm::Advice::LinuxDontNeed)
         };
     }
 }
 
+/// The program's mappings whose pages are the file's: code, and what is only read. What the loader relocated is read-only too
+/// by now, but not as it is in the file; it ends where the writable data begins.
+fn unchanging(maps: &str, program: &str) -> Vec<(usize, usize)> {
+    let of_program = maps.lines().filter(|line| line.ends_with(program)).filter_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        Some((rest.get(..4)?, number(start)?, number(end)?))
+    });
+    let mappings: Vec<_> = of_program.collect();
+    let writable = |at: usize| mappings.iter().any(|(access, start, _)| *access == "rw-p" && *start == at);
+    mappings
+        .iter()
+        .filter(|(access, _, end)| *access == "r-xp" || *access == "r--p" && !writable(*end))
+        .map(|(_, start, end)| (*start, *end))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_loader_wrote_is_kept() {
+        let maps = "1000-2000 r--p 00000000 fd:01 7 /usr/bin/aegis\n\
+                    2000-5000 r-xp 00001000 fd:01 7 /usr/bin/aegis\n\
+                    5000-7000 r--p 00004000 fd:01 7 /usr/bin/aegis\n\
+                    7000-8000 r--p 00006000 fd:01 7 /usr/bin/aegis\n\
+                    8000-9000 rw-p 00007000 fd:01 7 /usr/bin/aegis\n\
+                    9000-a000 rw-p 00000000 00:00 0 [heap]\n";
+        let kept = [(0x1000, 0x2000), (0x2000, 0x5000), (0x5000, 0x7000)];
+        assert_eq!(unchanging(maps, "/usr/bin/aegis"), kept);
+        assert_eq!(unchanging(maps, "/usr/bin/other"), []);
+    }
 
     #[test]
     fn counts_limits_and_refuses() {

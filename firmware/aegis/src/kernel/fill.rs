@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::KernelError;
 use super::rules::RuleSet;
 use super::state::pin;
-use super::sys::Map;
+use super::sys::{Bulk, Elements, Map};
 
 pub(super) type Rules = Map<ObjectKey, Entry>;
 
@@ -21,8 +21,8 @@ pub(super) struct SetMaps {
 /// `name_0` or `name_1`.
 fn open<K, V>(name: &str, set: usize) -> Result<Map<K, V>, KernelError>
 where
-    K: IntoBytes + FromBytes + Immutable + Ord + Copy,
-    V: IntoBytes + FromBytes + Immutable + PartialEq + Copy,
+    K: IntoBytes + FromBytes + Immutable,
+    V: IntoBytes + FromBytes + Immutable,
 {
     Map::open(&pin(&format!("{name}_{set}"))).map_err(KernelError::NotLoaded)
 }
@@ -31,9 +31,9 @@ pub(super) fn open_rules(set: usize) -> Result<Rules, KernelError> {
     open("rules", set)
 }
 
-/// Where the self-test's own rules are kept, which no policy touches.
-const fn is_own(key: &ObjectKey) -> bool {
-    key.ruleset == abi::RULESET_SELFTEST
+/// A key of the self-test's own rules, which no policy touches.
+fn is_own(key: &[u8]) -> bool {
+    ObjectKey::read_from_bytes(key).is_ok_and(|key| key.ruleset == abi::RULESET_SELFTEST)
 }
 
 impl SetMaps {
@@ -44,10 +44,11 @@ impl SetMaps {
     /// Makes the maps hold exactly this, and the self-test's. Returns how many entries files have.
     pub(super) fn fill(&self, rules: &RuleSet) -> Result<u32, KernelError> {
         let set = self.set;
-        exactly("rules", set, &rules.objects, is_own)?;
-        exactly::<NameKey, Entry>("names", set, &rules.names, |_| false)?;
-        exactly::<NetKey, Net>("nets", set, &rules.nets, |_| false)?;
-        exactly::<HashKey, Hash>("hashes", set, &rules.hashes, |_| false)?;
+        let entry = size_of::<Entry>();
+        exactly("rules", set, &bytes(&rules.objects), [size_of::<ObjectKey>(), entry], is_own)?;
+        exactly("names", set, &bytes(&rules.names), [size_of::<NameKey>(), entry], |_| false)?;
+        exactly("nets", set, &bytes(&rules.nets), [size_of::<NetKey>(), size_of::<Net>()], |_| false)?;
+        exactly("hashes", set, &bytes(&rules.hashes), [size_of::<HashKey>(), size_of::<Hash>()], |_| false)?;
         let map: Map<u32, Ruleset> = open("rulesets", set)?;
         let fail = |error| KernelError::object("rulesets")(error);
         for (index, ruleset) in (0u32..).zip(&rules.rulesets) {
@@ -91,27 +92,39 @@ impl SetMaps {
     }
 }
 
+/// The elements of a map as they lie in memory: one way to fill all of them.
+fn bytes<K: IntoBytes + Immutable, V: IntoBytes + Immutable>(map: &BTreeMap<K, V>) -> Elements {
+    map.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
+
 /// Makes a map hold exactly `wanted`, besides what is not its business, and reads it back.
-fn exactly<K, V>(
+fn exactly(
     name: &str,
     set: usize,
-    wanted: &BTreeMap<K, V>,
-    keep: impl Fn(&K) -> bool,
-) -> Result<(), KernelError>
-where
-    K: IntoBytes + FromBytes + Immutable + Ord + Copy,
-    V: IntoBytes + FromBytes + Immutable + PartialEq + Copy,
-{
-    let fail = |error| KernelError::object(&format!("{name}_{set}"))(error);
-    let map: Map<K, V> = open(name, set)?;
-    let there: BTreeMap<K, V> = map.all().map_err(fail)?.into_iter().filter(|(key, _)| !keep(key)).collect();
-    for key in there.keys().filter(|key| !wanted.contains_key(key)) {
+    wanted: &Elements,
+    sizes: [usize; 2],
+    keep: fn(&[u8]) -> bool,
+) -> Result<(), KernelError> {
+    let name = format!("{name}_{set}");
+    let fail = |error| KernelError::object(&name)(error);
+    let map = Bulk::open(&pin(&name), sizes[0], sizes[1]).map_err(KernelError::NotLoaded)?;
+    let read = || {
+        map.all().map(|mut found| {
+            found.retain(|key, _| !keep(key));
+            found
+        })
+    };
+    let there = read().map_err(fail)?;
+    for key in there.keys().filter(|key| !wanted.contains_key(*key)) {
         map.remove(key).map_err(fail)?;
     }
-    for (key, value) in wanted.iter().filter(|(key, value)| there.get(key) != Some(value)) {
-        map.set(key, value).map_err(fail)?;
-    }
-    let found: BTreeMap<K, V> = map.all().map_err(fail)?.into_iter().filter(|(key, _)| !keep(key)).collect();
+    let fresh: Vec<(&[u8], &[u8])> = wanted
+        .iter()
+        .filter(|(key, value)| there.get(*key) != Some(*value))
+        .map(|(key, value)| (key.as_slice(), value.as_slice()))
+        .collect();
+    map.set(&fresh).map_err(fail)?;
+    let found = read().map_err(fail)?;
     if found == *wanted {
         Ok(())
     } else {

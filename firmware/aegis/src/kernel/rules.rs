@@ -316,7 +316,7 @@ impl<'p> Build<'p> {
     /// Every workload is kept off Aegis's own, covered by a pattern or not.
     fn protect(&mut self, mounts: &Mounts) {
         let feature = match self.policy.mode() {
-            aegis_policy::Mode::Enforce => abi::SELF_DENY | abi::HAS_DENIALS | abi::HAS_DENY_TREES,
+            aegis_policy::Mode::Enforce => abi::SELF_DENY | abi::HAS_DENIALS,
             aegis_policy::Mode::Audit => abi::SELF_AUDIT,
         };
         let rulesets: Vec<u32> = self

@@ -1,6 +1,7 @@
 //! The one door to bpf(2) and to shared pages.
 #![allow(unsafe_code)] // bpf(2) takes pointers in a union, and pages shared with the kernel come from mmap: no safe crate does either
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::marker::PhantomData;
@@ -24,6 +25,7 @@ mod command {
     pub(super) const PROG_TEST_RUN: i32 = 10;
     pub(super) const OBJ_GET_INFO_BY_FD: i32 = 15;
     pub(super) const MAP_LOOKUP_BATCH: i32 = 24;
+    pub(super) const MAP_UPDATE_BATCH: i32 = 26;
 }
 
 /// `union bpf_attr`, as long as any command here needs; what is not set is zero.
@@ -171,52 +173,63 @@ where
     }
 }
 
-/// Elements that are read at once. A bucket of a hash map has to fit, or the kernel says ENOSPC.
+/// Elements that are read or written at once. A bucket of a hash map has to fit, or the kernel says ENOSPC.
 const BATCH: usize = 4096;
 
-impl<K, V> Map<K, V>
-where
-    K: IntoBytes + FromBytes + Immutable + Copy,
-    V: IntoBytes + FromBytes + Immutable + Copy,
-{
-    /// All elements of a hash map or trie. Whoever changes it meanwhile may make it miss some: hold the lock.
-    pub(super) fn all(&self) -> io::Result<Vec<(K, V)>> {
+/// Keys and values as they lie in memory.
+pub(super) type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A hash map or trie, many elements at a time, whatever they are.
+pub(super) struct Bulk {
+    fd: OwnedFd,
+    key: usize,
+    value: usize,
+}
+
+impl Bulk {
+    /// Opens the map pinned at `path`; refuses one whose keys and values have other sizes.
+    pub(super) fn open(path: &Path, key: usize, value: usize) -> io::Result<Self> {
+        let fd = obj_get(path)?;
+        let [key_size, value_size, _] = map_shape(fd.as_fd())?;
+        if key_size != key || value_size != value {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
+        }
+        Ok(Self { fd, key, value })
+    }
+
+    fn element(&self, key: *const u8, value: *const u8) -> Attributes {
+        Attributes::new().fd(0, self.fd.as_fd()).pointer(8, key).pointer(16, value)
+    }
+
+    fn batch(&self, keys: *const u8, values: *const u8, count: usize) -> Attributes {
+        Attributes::new().pointer(16, keys).pointer(24, values).u32(32, count as u32).fd(36, self.fd.as_fd())
+    }
+
+    /// All elements. Whoever changes the map meanwhile may make it miss some: hold the lock.
+    pub(super) fn all(&self) -> io::Result<Elements> {
         match self.all_at_once() {
-            // Of this kind of map only one by one: tries.
-            Err(error)
-                if matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP)) =>
-            {
-                let mut found = Vec::new();
-                for key in self.keys()? {
-                    found.extend(self.get(&key)?.map(|value| (key, value)));
-                }
-                Ok(found)
-            }
+            Err(error) if is_unsupported(&error) => self.one_by_one(),
             other => other,
         }
     }
 
     /// `BPF_MAP_LOOKUP_BATCH`, since 5.6.
-    fn all_at_once(&self) -> io::Result<Vec<(K, V)>> {
-        let mut found = Vec::new();
-        let mut keys = vec![K::new_zeroed(); BATCH];
-        let mut values = vec![V::new_zeroed(); BATCH];
+    fn all_at_once(&self) -> io::Result<Elements> {
+        let mut found = Elements::new();
+        let mut keys = vec![0; self.key * BATCH];
+        let mut values = vec![0; self.value * BATCH];
         // Where the kernel goes on: of a hash map four bytes, of a trie a key.
-        let mut position = vec![0u8; size_of::<K>().max(8)];
+        let mut position = vec![0u8; self.key.max(8)];
         let mut begun = false;
         loop {
             let from = if begun { position.as_ptr() } else { ptr::null() };
-            let mut attributes = Attributes::new()
+            let mut attributes = self
+                .batch(keys.as_mut_ptr(), values.as_mut_ptr(), BATCH)
                 .pointer(0, from)
-                .pointer(8, position.as_mut_ptr())
-                .pointer(16, keys.as_mut_ptr())
-                .pointer(24, values.as_mut_ptr())
-                .u32(32, BATCH as u32)
-                .fd(36, self.fd.as_fd());
-            // SAFETY: both buffers have room for BATCH elements of the sizes that `open` compared, and any bytes are a `K`
-            // and a `V`; `position` has room for what any map puts there.
-            let result = unsafe { attributes.call(command::MAP_LOOKUP_BATCH) };
-            let last = match result {
+                .pointer(8, position.as_mut_ptr());
+            // SAFETY: both buffers have room for BATCH elements of the sizes that `open` compared; `position` has room for
+            // what any map puts there.
+            let last = match unsafe { attributes.call(command::MAP_LOOKUP_BATCH) } {
                 Ok(_) => false,
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
                 Err(error) => return Err(error),
@@ -224,13 +237,76 @@ where
             let mut count = [0; 4];
             count.copy_from_slice(&attributes.0[32..36]);
             let count = (u32::from_ne_bytes(count) as usize).min(BATCH);
-            found.extend(keys.iter().copied().zip(values.iter().copied()).take(count));
+            let elements = keys.chunks_exact(self.key).zip(values.chunks_exact(self.value)).take(count);
+            found.extend(elements.map(|(key, value)| (key.to_vec(), value.to_vec())));
             if last {
                 return Ok(found);
             }
             begun = true;
         }
     }
+
+    /// Of this kind of map, or on this kernel, only so.
+    fn one_by_one(&self) -> io::Result<Elements> {
+        let mut found = Elements::new();
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let (mut next, mut value) = (vec![0; self.key], vec![0; self.value]);
+            let after = last.as_ref().map_or(ptr::null(), Vec::as_ptr);
+            // SAFETY: both are as long as a key.
+            let more = unsafe { self.element(after, next.as_mut_ptr()).call(command::MAP_GET_NEXT_KEY) };
+            if absent_is_none(more)?.is_none() {
+                return Ok(found);
+            }
+            // SAFETY: as long as a key and a value.
+            let there =
+                unsafe { self.element(next.as_ptr(), value.as_mut_ptr()).call(command::MAP_LOOKUP_ELEM) };
+            if absent_is_none(there)?.is_some() {
+                found.insert(next.clone(), value);
+            }
+            last = Some(next);
+        }
+    }
+
+    /// Writes elements, new or not: many at once where the kernel can (`BPF_MAP_UPDATE_BATCH`, since 5.6).
+    pub(super) fn set(&self, elements: &[(&[u8], &[u8])]) -> io::Result<()> {
+        for part in elements.chunks(BATCH) {
+            let keys: Vec<u8> = part.iter().flat_map(|(key, _)| key.iter().copied()).collect();
+            let values: Vec<u8> = part.iter().flat_map(|(_, value)| value.iter().copied()).collect();
+            if keys.len() != self.key * part.len() || values.len() != self.value * part.len() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            // SAFETY: both buffers hold as many elements as is said, as just counted; the kernel reads.
+            match unsafe {
+                self.batch(keys.as_ptr(), values.as_ptr(), part.len()).call(command::MAP_UPDATE_BATCH)
+            } {
+                Ok(_) => {}
+                Err(error) if is_unsupported(&error) => {
+                    for (key, value) in part {
+                        // SAFETY: as long as a key and a value, as just counted; the kernel reads.
+                        unsafe { self.element(key.as_ptr(), value.as_ptr()).call(command::MAP_UPDATE_ELEM)? };
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an element that [`Bulk::all`] found.
+    pub(super) fn remove(&self, key: &[u8]) -> io::Result<()> {
+        if key.len() != self.key {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: as long as a key; the kernel reads.
+        absent_is_none(unsafe { self.element(key.as_ptr(), ptr::null()).call(command::MAP_DELETE_ELEM) })
+            .map(drop)
+    }
+}
+
+/// This kind of map, or this kernel, has no such command.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 /// `include/linux/errno.h`: what a map without an operation answers.
