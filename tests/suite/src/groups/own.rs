@@ -110,6 +110,27 @@ pub(super) const ALL: &[Scenario] = &[
         super::open("/run/aegis/stopping.suite", libc::O_WRONLY | libc::O_CREAT)?;
         fs::remove_file("/run/aegis/stopping.suite").step("remove")
     }),
+    denied("self-protection", "self-limit", SIGNAL, |side| {
+        with_process(side, |pid| {
+            const RLIMIT_CORE: usize = 4;
+            let none = [0_u64; 2];
+            call(libc::SYS_prlimit64, &[n(pid), RLIMIT_CORE, sys::at(&none), 0])?;
+            Ok(())
+        })
+    }),
+    guarded("self-setting", OPEN, |_| {
+        sys::open("/proc/sys/kernel/ftrace_enabled", libc::O_WRONLY).map(drop).map_err(Stop::from)
+    }),
+    guarded("self-mount-over", ("aegis-self", "mount", "sb_mount"), |_| {
+        // In a mount namespace of its own: where it is not denied, nobody else sees it.
+        call(libc::SYS_unshare, &[n(libc::CLONE_NEWNS)])?;
+        let (tmpfs, place) = (c"tmpfs", c"/run/aegis");
+        call(
+            libc::SYS_mount,
+            &[tmpfs.as_ptr() as usize, place.as_ptr() as usize, tmpfs.as_ptr() as usize, 0, 0],
+        )?;
+        Ok(())
+    }),
     guarded("self-socket", ("aegis-self", "unix-connect", "unix_stream_connect"), |_| {
         UnixStream::connect("/run/aegis/control.sock").map(drop).map_err(Stop::from)
     }),
