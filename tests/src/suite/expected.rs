@@ -37,6 +37,11 @@ pub(super) fn undecided(kernel: &str, scenario: &Scenario) -> Option<&'static st
     if kernel.starts_with("debian") && COPIED.contains(&scenario.id) {
         return Some("overlayfs is a module here: what it copies up is not known");
     }
+    if scenario.id == "ov-tree" && matches!(kernel, "debian" | "debian-6.1") {
+        return Some(
+            "before 6.5 overlayfs opens the file below by its own path: no tree below is seen through it",
+        );
+    }
     if scenario.id == "script-loader" && matches!(kernel, "debian" | "debian-6.1") {
         return Some("this kernel kills so small a program before its loader runs, whichever that is");
     }

@@ -231,7 +231,11 @@ proptest! {
     #[test]
     fn mending_changes_no_decision(text in any_text()) {
         let before = compile(&text);
-        let Ok((mended, count)) = lint::mend(Path::new("p.toml"), text.clone().into_bytes()) else { panic!("{text}") };
+        // What would change a decision is refused, and nothing is written. (That it always finds a way is not held: rare texts
+        // with duplicates of paths and trees are refused.)
+        let Ok((mended, count)) = lint::mend(Path::new("p.toml"), text.clone().into_bytes()) else {
+            return Err(TestCaseError::reject("refused"));
+        };
         let after = compile(&mended);
         prop_assert_eq!(answers(&before.bytes), answers(&after.bytes), "{}\n=>\n{}", text, mended);
         prop_assert_eq!(before.source.mode, after.source.mode);
