@@ -33,7 +33,7 @@
 #define AEGIS_NAME_DEPTH_MAX 8        /* components of a path that is known by name, below its file system's root */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
 #define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
-#define AEGIS_RING_BYTES (1024 * 1024) /* resident twice over in the agent, which maps it twice in a row */
+#define AEGIS_RING_BYTES (1024 * 1024) /* resident in the agent */
 
 #define AEGIS_RULESET_SELFTEST 0 /* the rules of the self-test's cgroup; a policy's workloads count from 1 */
 #define AEGIS_RULESET_OTHERS 256 /* workloads that no pattern of the policy covers: self-protection only */

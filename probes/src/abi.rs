@@ -45,7 +45,7 @@ pub const NAME_DEPTH_MAX: usize = 8;
 pub const PLAIN_DEVICES_MAX: usize = 8;
 /// Open files whose volumes are being summed.
 pub const VOLUMES_MAX: usize = 8192;
-/// The kernel ring buffer, bytes. Resident twice over in the agent, which maps it twice in a row.
+/// The kernel ring buffer, bytes. Resident in the agent, which maps it.
 pub const RING_BYTES: usize = 1024 * 1024;
 /// The rules of the self-test's cgroup; a policy's workloads count from 1.
 pub const RULESET_SELFTEST: u32 = 0;

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -372,19 +373,21 @@ impl<T: FromBytes + Sync> Shared<T> {
         }
         // SAFETY: elements of an array map lie `value_size` rounded up to 8 apart, from the first page on; the kernel
         // and other processes write whole aligned words, and names only while nobody relies on them.
-        unsafe { Self::map(fd.as_fd(), max_entries, writable) }
+        unsafe { Self::map(fd.as_fd(), 0, max_entries, writable) }
     }
 
     /// # Safety
-    /// The map behind the descriptor begins with `count` elements laid out as `T`, and whoever else writes to it does so
+    /// The map behind the descriptor has `count` elements laid out as `T` at `offset`, and whoever else writes to them does so
     /// as `T` expects. The mapping holds the map.
-    unsafe fn map(fd: BorrowedFd<'_>, count: usize, writable: bool) -> io::Result<Self> {
+    unsafe fn map(fd: BorrowedFd<'_>, offset: usize, count: usize, writable: bool) -> io::Result<Self> {
         let page_size = rustix::param::page_size();
         let length = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::InvalidInput)?;
         let bytes = length.max(1).next_multiple_of(page_size);
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing of ours.
-        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)? };
+        let start = unsafe {
+            rustix::mm::mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, offset as u64)?
+        };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { start, count, bytes })
     }
@@ -404,5 +407,120 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: mapped by `map` with this length, and no reference outlives `self`.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// The reading end of a ring buffer map (`kernel/bpf/ringbuf.c`, 6.12). One reader at a time.
+///
+/// The kernel offers the data twice in a row, so that no record is cut where the ring ends. Only as much of the second time is
+/// mapped as a record can take: what is mapped twice is resident twice.
+pub(super) struct RingReader {
+    map: OwnedFd,
+    consumed: Shared<AtomicUsize>,
+    produced: Shared<AtomicUsize>,
+    /// Headers and records.
+    data: Shared<AtomicU32>,
+    ring_bytes: usize,
+    /// What is read next, and what was last seen of the producer's; both only grow.
+    position: usize,
+    until: usize,
+}
+
+/// A record. Its room goes back to the kernel when it is dropped.
+pub(super) struct Record<'a> {
+    bytes: &'a [u8],
+    consumed: &'a AtomicUsize,
+    next: usize,
+}
+
+impl RingReader {
+    const HEADER_BYTES: usize = 8;
+    const BUSY: u32 = 1 << 31;
+    const DISCARDED: u32 = 1 << 30;
+    /// Mapped of the second time: more than the longest record, and whole pages everywhere.
+    const TAIL_BYTES: usize = 64 * 1024;
+
+    /// Opens the ring buffer pinned at `path`. Reading goes on where the last reader stopped.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let map = obj_get(path)?;
+        let [_, _, ring_bytes] = map_shape(map.as_fd())?;
+        if !ring_bytes.is_power_of_two() || ring_bytes < Self::TAIL_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the ring buffer has another size"));
+        }
+        let page = rustix::param::page_size();
+        let words = (ring_bytes + Self::TAIL_BYTES) / size_of::<u32>();
+        // SAFETY: the first page begins with the consumer's position, a word only its reader writes.
+        let consumed = unsafe { Shared::<AtomicUsize>::map(map.as_fd(), 0, 1, true)? };
+        // SAFETY: the second begins with the producer's position.
+        let produced = unsafe { Shared::<AtomicUsize>::map(map.as_fd(), page, 1, false)? };
+        // SAFETY: the data follows, twice; headers are aligned words, and a record that is not busy changes no more.
+        let data = unsafe { Shared::map(map.as_fd(), 2 * page, words, false)? };
+        let position = consumed[0].load(Ordering::Acquire);
+        Ok(Self { map, consumed, produced, data, ring_bytes, position, until: position })
+    }
+
+    /// The next record, if there is one. Allocates nothing. What can't be a record comes as an empty one, and all that was seen
+    /// with it is passed over.
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        loop {
+            if self.position == self.until {
+                // Either this sees a new record, or its producer sees that all before it was taken, and wakes the reader.
+                fence(Ordering::SeqCst);
+                self.until = self.produced[0].load(Ordering::Acquire);
+                if self.position == self.until {
+                    return None;
+                }
+            }
+            let at = self.position & (self.ring_bytes - 1);
+            let mut header = self.header(at)?;
+            if header & Self::BUSY != 0 {
+                // As above: it is committed by now, or its producer sees that it is waited for.
+                fence(Ordering::SeqCst);
+                header = self.header(at)?;
+                if header & Self::BUSY != 0 {
+                    return None;
+                }
+            }
+            let length = (header & !(Self::BUSY | Self::DISCARDED)) as usize;
+            let whole = (Self::HEADER_BYTES + length).next_multiple_of(8);
+            let fits = length <= Self::TAIL_BYTES - 2 * Self::HEADER_BYTES
+                && whole <= self.until.wrapping_sub(self.position);
+            self.position = if fits { self.position.wrapping_add(whole) } else { self.until };
+            if fits && header & Self::DISCARDED != 0 {
+                self.consumed[0].store(self.position, Ordering::Release);
+                continue;
+            }
+            let start = self.data.as_ptr().cast::<u8>();
+            let length = if fits { length } else { 0 };
+            // SAFETY: `at` is in the ring, header and record end in its mapped continuation (`fits`), and the kernel writes to
+            // a committed record no more until its room is given back, when `Record` is dropped.
+            let bytes = unsafe { std::slice::from_raw_parts(start.add(at + Self::HEADER_BYTES), length) };
+            return Some(Record { bytes, consumed: &self.consumed[0], next: self.position });
+        }
+    }
+
+    fn header(&self, at: usize) -> Option<u32> {
+        // The kernel commits by a fully ordered exchange of this word.
+        self.data.get(at / size_of::<u32>()).map(|word| word.load(Ordering::Acquire))
+    }
+}
+
+impl AsFd for RingReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+impl Deref for Record<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.consumed.store(self.next, Ordering::Release);
     }
 }
