@@ -447,6 +447,11 @@ impl RingReader {
         if !ring_bytes.is_power_of_two() || ring_bytes < Self::TAIL_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the ring buffer has another size"));
         }
+        Self::over(map, ring_bytes)
+    }
+
+    /// Over what has the layout of a ring buffer map with `ring_bytes` of data.
+    fn over(map: OwnedFd, ring_bytes: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let words = (ring_bytes + Self::TAIL_BYTES) / size_of::<u32>();
         // SAFETY: the first page begins with the consumer's position, a word only its reader writes.
@@ -522,5 +527,104 @@ impl Deref for Record<'_> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.consumed.store(self.next, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    const RING_BYTES: usize = 2 * RingReader::TAIL_BYTES;
+
+    /// A file laid out as the kernel's map is; what a program would write, the test writes.
+    struct Kernel(File);
+
+    impl Kernel {
+        fn new() -> Self {
+            let file =
+                File::from(rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC).expect("made"));
+            file.set_len((2 * rustix::param::page_size() + 2 * RING_BYTES) as u64).expect("grown");
+            Self(file)
+        }
+
+        fn reader(&self) -> RingReader {
+            RingReader::over(self.0.try_clone().expect("cloned").into(), RING_BYTES).expect("opened")
+        }
+
+        fn word(&self, page: usize, value: usize) {
+            let at = page * rustix::param::page_size();
+            self.0.write_all_at(&value.to_ne_bytes(), at as u64).expect("written");
+        }
+
+        fn consumed(&self) -> usize {
+            let mut word = [0; size_of::<usize>()];
+            self.0.read_exact_at(&mut word, 0).expect("read");
+            usize::from_ne_bytes(word)
+        }
+
+        /// Header and bytes at a position, in both of the places where they are seen.
+        fn put(&self, position: usize, header: u32, bytes: &[u8]) {
+            let record = [&header.to_ne_bytes()[..], &[0; 4], bytes].concat();
+            for (index, byte) in record.iter().enumerate() {
+                let at = (position + index) % RING_BYTES;
+                for start in [0, RING_BYTES] {
+                    let at = 2 * rustix::param::page_size() + start + at;
+                    self.0.write_all_at(&[*byte], at as u64).expect("written");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn records_come_in_order_and_whole_where_the_ring_wraps() {
+        let kernel = Kernel::new();
+        let start = 7 * RING_BYTES - 24;
+        kernel.word(0, start);
+        kernel.put(start, 5, b"first");
+        kernel.put(start + 16, 30, &[7; 30]);
+        kernel.word(1, start + 16 + 40);
+        let mut reader = kernel.reader();
+        assert_eq!(reader.next().as_deref(), Some(&b"first"[..]));
+        assert_eq!(kernel.consumed(), start + 16, "its room is given back");
+        let record = reader.next().expect("there");
+        assert_eq!(&*record, [7; 30]);
+        assert_eq!(kernel.consumed(), start + 16, "not before it is dropped");
+        drop(record);
+        assert_eq!(kernel.consumed(), start + 56);
+        assert!(reader.next().is_none());
+    }
+
+    #[test]
+    fn what_is_busy_is_waited_for_and_what_is_discarded_is_passed_over() {
+        let kernel = Kernel::new();
+        kernel.put(0, 8 | RingReader::DISCARDED, b"discards");
+        kernel.put(16, 4 | RingReader::BUSY, b"busy");
+        kernel.word(1, 32);
+        let mut reader = kernel.reader();
+        assert!(reader.next().is_none());
+        assert_eq!(kernel.consumed(), 16);
+        kernel.put(16, 4, b"busy");
+        assert_eq!(reader.next().as_deref(), Some(&b"busy"[..]));
+        // The next reader goes on there.
+        assert!(kernel.reader().next().is_none());
+    }
+
+    #[test]
+    fn a_header_that_can_be_none_is_an_empty_record_and_the_end_of_what_was_seen() {
+        for length in [17, RingReader::TAIL_BYTES as u32, u32::MAX >> 2] {
+            let kernel = Kernel::new();
+            kernel.put(0, length, b"");
+            kernel.word(1, 24);
+            let mut reader = kernel.reader();
+            assert_eq!(reader.next().as_deref(), Some(&b""[..]), "{length}");
+            assert_eq!(kernel.consumed(), 24);
+            assert!(reader.next().is_none());
+            kernel.put(24, 2, b"on");
+            kernel.word(1, 40);
+            assert_eq!(reader.next().as_deref(), Some(&b"on"[..]));
+        }
     }
 }
