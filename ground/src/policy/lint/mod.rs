@@ -73,6 +73,11 @@ impl Finding {
         }
         self
     }
+
+    /// Whether `--fix` has something to do about it.
+    pub(crate) const fn mendable(&self) -> bool {
+        !self.fixes.is_empty()
+    }
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -148,18 +153,7 @@ pub(crate) fn mend(file: &Path, bytes: Vec<u8>) -> Result<(String, usize), Troub
     let mut compiled = compile(file, bytes, true)?;
     let first = lint(&compiled).len();
     for _ in 0..limits::FIX_ROUNDS {
-        let text = &compiled.sources.0[0].text;
-        let Some(mended) = fix::apply(text, lint(&compiled).into_iter().flat_map(|finding| finding.fixes))
-        else {
-            break;
-        };
-        let next = compile(file, mended.into_bytes(), true)?;
-        if !fix::decides_the_same(&compiled.bytes, &next.bytes) {
-            return Err(Trouble::Failure(Failure::refused(format!(
-                "{}: mending it would change a decision; nothing is written (a defect of aegisctl: report it)",
-                file.display()
-            ))));
-        }
+        let Some(next) = round(file, &compiled)? else { break };
         compiled = next;
     }
     let left = lint(&compiled).len();
@@ -167,9 +161,25 @@ pub(crate) fn mend(file: &Path, bytes: Vec<u8>) -> Result<(String, usize), Troub
     Ok((text, first.saturating_sub(left)))
 }
 
+/// One round: all mends at once, or the first that can be made alone. One that breaks the text or changes a decision is
+/// left out; none when nothing else is to do.
+fn round(file: &Path, compiled: &Compiled) -> Result<Option<Compiled>, Trouble> {
+    let text = &compiled.sources.0[0].text;
+    let fixes: Vec<Fix> = lint(compiled).into_iter().flat_map(|finding| finding.fixes).collect();
+    for some in std::iter::once(&fixes[..]).chain(fixes.chunks(1)) {
+        let Some(mended) = fix::apply(text, some.iter().cloned()) else { continue };
+        match compile(file, mended.into_bytes(), true) {
+            Ok(next) if fix::decides_the_same(&compiled.bytes, &next.bytes) => return Ok(Some(next)),
+            Ok(_) | Err(Trouble::Source(..)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
 fn say(file: &Path, compiled: &Compiled, findings: &[Finding], fixed: usize) -> Result<(), Failure> {
     for finding in findings {
-        let help = (!finding.fixes.is_empty()).then_some("`aegisctl policy lint --fix` mends it");
+        let help = finding.mendable().then_some("`aegisctl policy lint --fix` mends it");
         output::text(&compiled.sources.warning(finding.at, finding.code.name(), &finding.message, help))?;
     }
     let policy = decoded(file, &compiled.bytes)?;
@@ -201,7 +211,7 @@ fn say_json(file: &Path, compiled: &Compiled, findings: &[Finding], fixed: usize
             "line": sources.line(finding.at),
             "column": sources.column(finding.at),
             "message": finding.message,
-            "mendable": !finding.fixes.is_empty(),
+            "mendable": finding.mendable(),
         })
     };
     let own = |value: Value| if compiled.source.fragment { Value::Null } else { value };

@@ -127,7 +127,7 @@ impl<'r> Look<'r> {
             let lists = rule.raw.targets();
             let list = lists.iter().find(|(_, list)| list.iter().any(|text| text.at == part.at));
             let some_left = list.is_some_and(|(_, list)| {
-                list.iter().any(|text| parts.iter().any(|part| part.decides && part.name == text.value))
+                list.iter().any(|text| parts.iter().any(|part| part.decides && part.at == text.at))
             });
             let same = self.by_the_same(index, part.things.iter(), rule.operations);
             findings.push(

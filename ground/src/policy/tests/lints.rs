@@ -189,3 +189,48 @@ paths = [\"/y\", \"/x\"]
     assert_eq!(mended, expected);
     assert_eq!(warnings(&mended), []);
 }
+
+/// A list that would be left empty stays, also when a tree of the same name decides; what else can be mended is.
+#[test]
+fn mending_empties_no_list() {
+    const TEXT: &str = "\
+schema = 1
+name = \"p\"
+mode = \"enforce\"
+[[workload]]
+name = \"a\"
+[[rule]]
+name = \"r0\"
+action = \"deny\"
+operations = [\"open-write\"]
+paths = [\"/x\", \"/\", \"/y\"]
+[[rule]]
+name = \"r1\"
+action = \"deny\"
+operations = [\"open-write\"]
+paths = [\"/x\"]
+trees = [\"/x\"]
+tags = [\"T1003\"]
+";
+    let shadowed = (15, "shadowed-rule", "rule \"r1\" never decides on /x: rule \"r0\" does".to_owned());
+    for tags in ["[\"T1003\"]", "[\"T1003\", \"T1003\"]"] {
+        let text = TEXT.replace("[\"T1003\"]", tags);
+        assert!(warnings(&text).contains(&shadowed));
+        let mended = match lint::mend(Path::new("p.toml"), text.into_bytes()) {
+            Ok(mended) => mended.0,
+            Err(trouble) => panic!("{}", trouble.tell().message()),
+        };
+        assert_eq!(mended, TEXT);
+    }
+}
+
+/// One workload there must be: what can't be mended all at once is mended one by one.
+#[test]
+fn mending_leaves_a_workload() {
+    let head = "schema = 1\nname = \"p\"\nmode = \"enforce\"\n";
+    let [a, b] = ["a", "b"].map(|name| format!("[[workload]]\nname = \"{name}\"\n"));
+    match lint::mend(Path::new("p.toml"), format!("{head}{a}{b}").into_bytes()) {
+        Ok(mended) => assert_eq!(mended, (format!("{head}{b}"), 1)),
+        Err(trouble) => panic!("{}", trouble.tell().message()),
+    }
+}
