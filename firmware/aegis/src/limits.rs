@@ -10,6 +10,10 @@ pub(crate) const QUEUE_EVENTS: usize = 128;
 pub(crate) const COMMIT_BYTES: usize = 64 * 1024;
 /// Time between an event's arrival at the writer and the flush, ms, unless it is configured otherwise.
 pub(crate) const COMMIT_AT_MILLIS: u64 = 100;
+/// Mapped of the kernel ring buffer behind its end, where it begins again, bytes: more than the longest record, and whole pages
+/// on every architecture.
+pub(crate) const RING_TAIL_BYTES: usize = 64 * 1024;
+
 /// How long the agent drains the kernel ring buffer after SIGTERM, ms.
 pub(crate) const DRAIN_MILLIS: u64 = 5_000;
 /// Of that, how long it waits for busy workloads to be quiet for a moment, so that the books balance, ms.

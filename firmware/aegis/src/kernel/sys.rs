@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 use rustix::mm::{MapFlags, ProtFlags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -82,7 +81,7 @@ pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// What the kernel says of a map: `struct bpf_map_info` begins with type, id, `key_size`, `value_size`, `max_entries`.
-fn map_shape(fd: BorrowedFd<'_>) -> io::Result<[usize; 3]> {
+pub(super) fn map_shape(fd: BorrowedFd<'_>) -> io::Result<[usize; 3]> {
     let mut info = [0u32; 5];
     object_info(fd, info.as_mut_bytes())?;
     Ok([info[2] as usize, info[3] as usize, info[4] as usize])
@@ -379,7 +378,12 @@ impl<T: FromBytes + Sync> Shared<T> {
     /// # Safety
     /// The map behind the descriptor has `count` elements laid out as `T` at `offset`, and whoever else writes to them does so
     /// as `T` expects. The mapping holds the map.
-    unsafe fn map(fd: BorrowedFd<'_>, offset: usize, count: usize, writable: bool) -> io::Result<Self> {
+    pub(super) unsafe fn map(
+        fd: BorrowedFd<'_>,
+        offset: usize,
+        count: usize,
+        writable: bool,
+    ) -> io::Result<Self> {
         let page_size = rustix::param::page_size();
         let length = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::InvalidInput)?;
         let bytes = length.max(1).next_multiple_of(page_size);
@@ -407,224 +411,5 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: mapped by `map` with this length, and no reference outlives `self`.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
-    }
-}
-
-/// The reading end of a ring buffer map (`kernel/bpf/ringbuf.c`, 6.12). One reader at a time.
-///
-/// The kernel offers the data twice in a row, so that no record is cut where the ring ends. Only as much of the second time is
-/// mapped as a record can take: what is mapped twice is resident twice.
-pub(super) struct RingReader {
-    map: OwnedFd,
-    consumed: Shared<AtomicUsize>,
-    produced: Shared<AtomicUsize>,
-    /// Headers and records.
-    data: Shared<AtomicU32>,
-    ring_bytes: usize,
-    /// What is read next, and what was last seen of the producer's; both only grow.
-    position: usize,
-    until: usize,
-}
-
-/// A record. Its room goes back to the kernel when it is dropped.
-pub(super) struct Record<'a> {
-    bytes: &'a [u8],
-    consumed: &'a AtomicUsize,
-    next: usize,
-}
-
-impl RingReader {
-    const HEADER_BYTES: usize = 8;
-    const BUSY: u32 = 1 << 31;
-    const DISCARDED: u32 = 1 << 30;
-    /// Mapped of the second time: more than the longest record, and whole pages everywhere.
-    const TAIL_BYTES: usize = 64 * 1024;
-
-    /// Opens the ring buffer pinned at `path`. Reading goes on where the last reader stopped.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let map = obj_get(path)?;
-        let [_, _, ring_bytes] = map_shape(map.as_fd())?;
-        if !ring_bytes.is_power_of_two() || ring_bytes < Self::TAIL_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the ring buffer has another size"));
-        }
-        Self::over(map, ring_bytes)
-    }
-
-    /// Over what has the layout of a ring buffer map with `ring_bytes` of data.
-    fn over(map: OwnedFd, ring_bytes: usize) -> io::Result<Self> {
-        let page = rustix::param::page_size();
-        let words = (ring_bytes + Self::TAIL_BYTES) / size_of::<u32>();
-        // SAFETY: the first page begins with the consumer's position, a word only its reader writes.
-        let consumed = unsafe { Shared::<AtomicUsize>::map(map.as_fd(), 0, 1, true)? };
-        // SAFETY: the second begins with the producer's position.
-        let produced = unsafe { Shared::<AtomicUsize>::map(map.as_fd(), page, 1, false)? };
-        // SAFETY: the data follows, twice; headers are aligned words, and a record that is not busy changes no more.
-        let data = unsafe { Shared::map(map.as_fd(), 2 * page, words, false)? };
-        let position = consumed[0].load(Ordering::Acquire);
-        Ok(Self { map, consumed, produced, data, ring_bytes, position, until: position })
-    }
-
-    /// The next record, if there is one. Allocates nothing. What can't be a record comes as an empty one, and all that was seen
-    /// with it is passed over.
-    pub(super) fn next(&mut self) -> Option<Record<'_>> {
-        loop {
-            if self.position == self.until {
-                // Either this sees a new record, or its producer sees that all before it was taken, and wakes the reader.
-                fence(Ordering::SeqCst);
-                self.until = self.produced[0].load(Ordering::Acquire);
-                if self.position == self.until {
-                    return None;
-                }
-            }
-            let at = self.position & (self.ring_bytes - 1);
-            let mut header = self.header(at)?;
-            if header & Self::BUSY != 0 {
-                // As above: it is committed by now, or its producer sees that it is waited for.
-                fence(Ordering::SeqCst);
-                header = self.header(at)?;
-                if header & Self::BUSY != 0 {
-                    return None;
-                }
-            }
-            let length = (header & !(Self::BUSY | Self::DISCARDED)) as usize;
-            let whole = (Self::HEADER_BYTES + length).next_multiple_of(8);
-            let fits = length <= Self::TAIL_BYTES - 2 * Self::HEADER_BYTES
-                && whole <= self.until.wrapping_sub(self.position);
-            self.position = if fits { self.position.wrapping_add(whole) } else { self.until };
-            if fits && header & Self::DISCARDED != 0 {
-                self.consumed[0].store(self.position, Ordering::Release);
-                continue;
-            }
-            let start = self.data.as_ptr().cast::<u8>();
-            let length = if fits { length } else { 0 };
-            // SAFETY: `at` is in the ring, header and record end in its mapped continuation (`fits`), and the kernel writes to
-            // a committed record no more until its room is given back, when `Record` is dropped.
-            let bytes = unsafe { std::slice::from_raw_parts(start.add(at + Self::HEADER_BYTES), length) };
-            return Some(Record { bytes, consumed: &self.consumed[0], next: self.position });
-        }
-    }
-
-    fn header(&self, at: usize) -> Option<u32> {
-        // The kernel commits by a fully ordered exchange of this word.
-        self.data.get(at / size_of::<u32>()).map(|word| word.load(Ordering::Acquire))
-    }
-}
-
-impl AsFd for RingReader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.map.as_fd()
-    }
-}
-
-impl Deref for Record<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.bytes
-    }
-}
-
-impl Drop for Record<'_> {
-    fn drop(&mut self) {
-        self.consumed.store(self.next, Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt;
-
-    use super::*;
-
-    const RING_BYTES: usize = 2 * RingReader::TAIL_BYTES;
-
-    /// A file laid out as the kernel's map is; what a program would write, the test writes.
-    struct Kernel(File);
-
-    impl Kernel {
-        fn new() -> Self {
-            let file =
-                File::from(rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC).expect("made"));
-            file.set_len((2 * rustix::param::page_size() + 2 * RING_BYTES) as u64).expect("grown");
-            Self(file)
-        }
-
-        fn reader(&self) -> RingReader {
-            RingReader::over(self.0.try_clone().expect("cloned").into(), RING_BYTES).expect("opened")
-        }
-
-        fn word(&self, page: usize, value: usize) {
-            let at = page * rustix::param::page_size();
-            self.0.write_all_at(&value.to_ne_bytes(), at as u64).expect("written");
-        }
-
-        fn consumed(&self) -> usize {
-            let mut word = [0; size_of::<usize>()];
-            self.0.read_exact_at(&mut word, 0).expect("read");
-            usize::from_ne_bytes(word)
-        }
-
-        /// Header and bytes at a position, in both of the places where they are seen.
-        fn put(&self, position: usize, header: u32, bytes: &[u8]) {
-            let record = [&header.to_ne_bytes()[..], &[0; 4], bytes].concat();
-            for (index, byte) in record.iter().enumerate() {
-                let at = (position + index) % RING_BYTES;
-                for start in [0, RING_BYTES] {
-                    let at = 2 * rustix::param::page_size() + start + at;
-                    self.0.write_all_at(&[*byte], at as u64).expect("written");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn records_come_in_order_and_whole_where_the_ring_wraps() {
-        let kernel = Kernel::new();
-        let start = 7 * RING_BYTES - 24;
-        kernel.word(0, start);
-        kernel.put(start, 5, b"first");
-        kernel.put(start + 16, 30, &[7; 30]);
-        kernel.word(1, start + 16 + 40);
-        let mut reader = kernel.reader();
-        assert_eq!(reader.next().as_deref(), Some(&b"first"[..]));
-        assert_eq!(kernel.consumed(), start + 16, "its room is given back");
-        let record = reader.next().expect("there");
-        assert_eq!(&*record, [7; 30]);
-        assert_eq!(kernel.consumed(), start + 16, "not before it is dropped");
-        drop(record);
-        assert_eq!(kernel.consumed(), start + 56);
-        assert!(reader.next().is_none());
-    }
-
-    #[test]
-    fn what_is_busy_is_waited_for_and_what_is_discarded_is_passed_over() {
-        let kernel = Kernel::new();
-        kernel.put(0, 8 | RingReader::DISCARDED, b"discards");
-        kernel.put(16, 4 | RingReader::BUSY, b"busy");
-        kernel.word(1, 32);
-        let mut reader = kernel.reader();
-        assert!(reader.next().is_none());
-        assert_eq!(kernel.consumed(), 16);
-        kernel.put(16, 4, b"busy");
-        assert_eq!(reader.next().as_deref(), Some(&b"busy"[..]));
-        // The next reader goes on there.
-        assert!(kernel.reader().next().is_none());
-    }
-
-    #[test]
-    fn a_header_that_can_be_none_is_an_empty_record_and_the_end_of_what_was_seen() {
-        for length in [17, RingReader::TAIL_BYTES as u32, u32::MAX >> 2] {
-            let kernel = Kernel::new();
-            kernel.put(0, length, b"");
-            kernel.word(1, 24);
-            let mut reader = kernel.reader();
-            assert_eq!(reader.next().as_deref(), Some(&b""[..]), "{length}");
-            assert_eq!(kernel.consumed(), 24);
-            assert!(reader.next().is_none());
-            kernel.put(24, 2, b"on");
-            kernel.word(1, 40);
-            assert_eq!(reader.next().as_deref(), Some(&b"on"[..]));
-        }
     }
 }

@@ -1,9 +1,7 @@
 //! Warnings: each code, what silences it, what mends it.
 
-use std::path::Path;
-
-use super::{DEMO, warnings};
-use crate::policy::lint::{self, Code};
+use super::{DEMO, mend, warnings};
+use crate::policy::lint::Code;
 
 #[test]
 fn lints_say_what_never_decides() {
@@ -182,10 +180,7 @@ action = \"audit\"
 operations = [\"exec\"]
 paths = [\"/y\", \"/x\"]
 ";
-    let mended = match lint::mend(Path::new("p.toml"), text.as_bytes().to_vec()) {
-        Ok(mended) => mended.0,
-        Err(trouble) => panic!("{}", trouble.tell().message()),
-    };
+    let (mended, _) = mend(text);
     assert_eq!(mended, expected);
     assert_eq!(warnings(&mended), []);
 }
@@ -216,11 +211,7 @@ tags = [\"T1003\"]
     for tags in ["[\"T1003\"]", "[\"T1003\", \"T1003\"]"] {
         let text = TEXT.replace("[\"T1003\"]", tags);
         assert!(warnings(&text).contains(&shadowed));
-        let mended = match lint::mend(Path::new("p.toml"), text.into_bytes()) {
-            Ok(mended) => mended.0,
-            Err(trouble) => panic!("{}", trouble.tell().message()),
-        };
-        assert_eq!(mended, TEXT);
+        assert_eq!(mend(&text).0, TEXT);
     }
 }
 
@@ -229,8 +220,5 @@ tags = [\"T1003\"]
 fn mending_leaves_a_workload() {
     let head = "schema = 1\nname = \"p\"\nmode = \"enforce\"\n";
     let [a, b] = ["a", "b"].map(|name| format!("[[workload]]\nname = \"{name}\"\n"));
-    match lint::mend(Path::new("p.toml"), format!("{head}{a}{b}").into_bytes()) {
-        Ok(mended) => assert_eq!(mended, (format!("{head}{b}"), 1)),
-        Err(trouble) => panic!("{}", trouble.tell().message()),
-    }
+    assert_eq!(mend(&format!("{head}{a}{b}")), (format!("{head}{b}"), 1));
 }

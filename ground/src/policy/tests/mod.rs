@@ -47,12 +47,21 @@ fn parse(text: &str) -> (Sources, Read<PolicySource>) {
     PolicySource::parse(text)
 }
 
-fn compile(text: &str) -> Compiled {
-    match super::compile(Path::new("policy.toml"), text.as_bytes().to_vec(), false) {
-        Ok(compiled) => compiled,
+fn good<T>(text: &str, of: Result<T, Trouble>) -> T {
+    match of {
+        Ok(of) => of,
         Err(Trouble::Source(_, error)) => panic!("{}: {text}", error.message),
-        Err(Trouble::Failure(failure)) => panic!("{}", failure.message()),
+        Err(Trouble::Failure(failure)) => panic!("{}: {text}", failure.message()),
     }
+}
+
+fn compile(text: &str) -> Compiled {
+    good(text, super::compile(Path::new("policy.toml"), text.as_bytes().to_vec(), false))
+}
+
+/// The mended text, and how many warnings are gone.
+fn mend(text: &str) -> (String, usize) {
+    good(text, lint::mend(Path::new("policy.toml"), text.as_bytes().to_vec()))
 }
 
 /// Line, code, message.

@@ -7,7 +7,7 @@ use std::path::Path;
 use aegis_policy::{Access, Family, Kind, Policy, Prefix};
 use proptest::prelude::*;
 
-use super::{TEMPLATE, compile};
+use super::{TEMPLATE, compile, mend};
 use crate::policy::decisions::{Decisions, classes};
 use crate::policy::format::format;
 use crate::policy::things::Thing;
@@ -231,17 +231,13 @@ proptest! {
     #[test]
     fn mending_changes_no_decision(text in any_text()) {
         let before = compile(&text);
-        let (mended, count) = match lint::mend(Path::new("p.toml"), text.clone().into_bytes()) {
-            Ok(mended) => mended,
-            Err(trouble) => panic!("{}\n{text}", trouble.tell().message()),
-        };
+        let (mended, count) = mend(&text);
         let after = compile(&mended);
         prop_assert_eq!(answers(&before.bytes), answers(&after.bytes), "{}\n=>\n{}", text, mended);
         prop_assert_eq!(before.source.mode, after.source.mode);
         prop_assert_eq!(before.source.deadman, after.source.deadman);
         // What could be mended is.
-        let again = lint::mend(Path::new("p.toml"), mended.clone().into_bytes()).map_or(1, |again| again.1);
-        prop_assert_eq!(again, 0, "{}", mended);
+        prop_assert_eq!(mend(&mended).1, 0, "{}", mended);
         let left: Vec<_> = lint::lint(&after).into_iter().filter(lint::Finding::mendable).collect();
         prop_assert!(left.is_empty(), "{:?} of\n{}", left, mended);
         prop_assert!(count > 0 || mended == text);
