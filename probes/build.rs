@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-#[path = "lines.rs"]
-mod lines;
+#[path = "elf.rs"]
+mod elf;
 
 /// Tried in order; clang 14 is Debian 12's, and the one the probes are tested with.
 const CLANGS: &[&str] = &["clang-14", "clang"];
@@ -17,7 +17,7 @@ const STRIPS: &[&str] = &["llvm-strip-14", "llvm-strip"];
 
 fn main() {
     println!("cargo::rerun-if-changed=bpf");
-    println!("cargo::rerun-if-changed=lines.rs");
+    println!("cargo::rerun-if-changed=elf.rs");
     println!("cargo::rerun-if-env-changed=AEGIS_PROBES_PREBUILT");
     if let Err(message) = run() {
         println!("cargo::error={message}");
@@ -34,18 +34,27 @@ fn run() -> Result<(), String> {
 /// Deflates the object: it is four times as small, and what loads it runs once a boot.
 fn pack(object: &Path, out: &Path) -> Result<(), String> {
     let mut bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
-    lines::drop_lines(&mut bytes)
+    elf::drop_lines(&mut bytes)
         .ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
+    let callbacks = elf::callbacks(&bytes)
+        .ok_or_else(|| format!("{}: no relocations as clang writes them", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);
-    let length = format!(
-        "/// Length of the compiled probes, inflated.\n#[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\npub const OBJECT_BYTES: usize = {};\n",
-        bytes.len()
+    let facts = format!(
+        "/// Length of the compiled probes, inflated.\n\
+         #[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\n\
+         pub const OBJECT_BYTES: usize = {};\n\
+         /// Where in them the address of a callback is put into code, and where another relocation of its table is.\n\
+         #[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\n\
+         const CALLBACKS: &[(usize, usize)] = &{callbacks:?};\n\
+         const RELOCATION_BYTES: usize = {};\n",
+        bytes.len(),
+        elf::RELOCATION
     );
     let write = |name: &str, bytes: &[u8]| {
         fs::write(out.join(name), bytes).map_err(|error| format!("{name}: {error}"))
     };
     write("aegis.bpf.o.deflate", &packed)?;
-    write("length.rs", length.as_bytes())
+    write("facts.rs", facts.as_bytes())
 }
 
 fn make(object: &Path) -> Result<(), String> {

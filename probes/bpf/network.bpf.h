@@ -181,8 +181,11 @@ static __always_inline void count_traffic(struct sock *sk, __u64 received, __u64
 	}
 	if (!traffic)
 		return;
-	__sync_fetch_and_add(&traffic->received, received);
-	__sync_fetch_and_add(&traffic->sent, sent);
+	/* Of an addition of 0 the compiler makes an atomic operation that kernels before 5.12 do not know. */
+	if (received)
+		__sync_fetch_and_add(&traffic->received, received);
+	if (sent)
+		__sync_fetch_and_add(&traffic->sent, sent);
 }
 
 static __always_inline int try_sendmsg(struct socket *sock, struct msghdr *msg, int size, bool enforce)

@@ -96,29 +96,38 @@ static __always_inline bool put_path(__u8 *out, __u16 *out_length, struct dentry
 	return true;
 }
 
-/* The path of a file, or its last component, marked as cut. */
-static __always_inline void fill_path(struct aegis_record *head, struct aegis_file *out, struct dentry *dentry,
-				      struct vfsmount *mount)
+/* The last component of a path, marked as cut. */
+static __always_inline void fill_last(struct aegis_record *head, struct aegis_file *out, struct dentry *dentry)
 {
-	if (put_path(out->path, &out->path_length, dentry, mount))
-		return;
 	out->path_length = 0;
 	fill_path_string(head, out, name_of(dentry));
 	head->flags |= AEGIS_PATH_TRUNCATED;
 }
 
-/* As fill_path, where the kernel itself may be asked. */
+/* The path of a file, or its last component, marked as cut. */
+static __always_inline void fill_path(struct aegis_record *head, struct aegis_file *out, struct dentry *dentry,
+				      struct vfsmount *mount)
+{
+	if (!put_path(out->path, &out->path_length, dentry, mount))
+		fill_last(head, out, dentry);
+}
+
+/* As fill_path, where the kernel itself may be asked: since 5.11, before which LSM programs may not. */
 static __always_inline void fill_file_path(struct aegis_record *head, struct aegis_file *out, struct file *file)
 {
-	long length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
+	long length;
 
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		fill_last(head, out, file->f_path.dentry);
+		return;
+	}
+	length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
 	if (length > 0 && length <= sizeof(out->path)) {
 		out->path_length = length - 1;
 		return;
 	}
 	/* Longer than the record: its last component is worth more than its beginning. */
-	fill_path_string(head, out, name_of(file->f_path.dentry));
-	head->flags |= AEGIS_PATH_TRUNCATED;
+	fill_last(head, out, file->f_path.dentry);
 }
 
 #endif

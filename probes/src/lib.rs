@@ -18,4 +18,19 @@ pub use hooks::{Attach, Condition, Guards, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGR
 /// place: inflate it to aligned memory, of [`OBJECT_BYTES`].
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aegis.bpf.o.deflate"));
 
-include!(concat!(env!("OUT_DIR"), "/length.rs"));
+include!(concat!(env!("OUT_DIR"), "/facts.rs"));
+
+/// Takes the callbacks of `bpf_loop` out of the inflated object, for kernels before 5.17: they know no functions but those that
+/// are called, and refuse a program that has another. What leads to the loop is never taken there; a relocation that is made
+/// twice stands where the callback's was.
+pub fn drop_callbacks(object: &mut [u8]) {
+    for (at, other) in CALLBACKS {
+        let mut entry = [0; RELOCATION_BYTES];
+        if let Some(found) = object.get(*other..other + RELOCATION_BYTES) {
+            entry.copy_from_slice(found);
+        }
+        if let Some(place) = object.get_mut(*at..at + RELOCATION_BYTES) {
+            place.copy_from_slice(&entry);
+        }
+    }
+}

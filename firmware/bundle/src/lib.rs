@@ -30,7 +30,7 @@ pub use container::{Sections, split};
 #[cfg(feature = "build")]
 pub use container::{assemble, manifest_of};
 pub use manifest::{Content, Manifest, POLICY, SOURCE, Version, is_group};
-pub use open::{Accepted, Bundle, Context, hash, open, open_kept};
+pub use open::{Accepted, Bundle, Context, hash, open, open_hashed, open_kept};
 pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_receipt};
 pub use refusal::{Reason, Refusal};
 pub use root::{Role, Root, RootError};

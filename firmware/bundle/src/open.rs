@@ -92,11 +92,11 @@ pub fn open<'a>(bytes: &'a [u8], context: &Context<'_>) -> Result<Accepted<'a>, 
     let root = context.root;
     let sections = split(bytes)?;
     verify(&sections, &root.policy.keys, root.policy.threshold, root)?;
-    let opened = read(bytes, &sections, root)?;
+    let opened = read(&sections, root)?;
     let refuse = |reason| claims(&opened.manifest, reason);
     check_selectors(&opened.manifest, context).map_err(refuse)?;
     let unchanged = check_order(&opened.manifest, &opened.manifest_hash, context).map_err(refuse)?;
-    let opened = opened.finish()?;
+    let opened = opened.finish(hash(bytes))?;
 
     let state = remember(&context.state, &opened, root);
     Ok(Accepted { bundle: opened, unchanged, state })
@@ -110,11 +110,24 @@ pub fn open<'a>(bytes: &'a [u8], context: &Context<'_>) -> Result<Accepted<'a>, 
 /// # Errors
 /// As [`open`].
 pub fn open_kept<'a>(bytes: &'a [u8], then: &Root, now: &Root) -> Result<Bundle<'a>, Refusal> {
+    open_hashed(bytes, hash(bytes), then, now)
+}
+
+/// As [`open_kept`], for a caller that has hashed the file already: what finds a bundle by its SHA-256 has.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_hashed<'a>(
+    bytes: &'a [u8],
+    hash: [u8; 32],
+    then: &Root,
+    now: &Root,
+) -> Result<Bundle<'a>, Refusal> {
     let sections = split(bytes)?;
     let keys: Vec<[u8; 32], KEYS> =
         then.policy.keys.iter().filter(|key| !now.revokes(key)).copied().collect();
     verify(&sections, &keys, then.policy.threshold, now)?;
-    read(bytes, &sections, now)?.finish()
+    read(&sections, now)?.finish(hash)
 }
 
 /// Enough of `keys` signed; when not, because of a revoked one, then it is said so.
@@ -143,14 +156,13 @@ struct Unfinished<'a> {
     manifest_hash: [u8; 32],
     policy: &'a [u8],
     source: &'a [u8],
-    file: &'a [u8],
 }
 
 const fn claims(manifest: &Manifest<'_>, reason: Reason) -> Refusal {
     Refusal { reason, epoch: manifest.epoch, sequence: manifest.sequence }
 }
 
-fn read<'a>(bytes: &'a [u8], sections: &Sections<'a>, root: &Root) -> Result<Unfinished<'a>, Refusal> {
+fn read<'a>(sections: &Sections<'a>, root: &Root) -> Result<Unfinished<'a>, Refusal> {
     let manifest = Manifest::decode(sections.manifest)?;
     let (policy, source) =
         contents(&manifest, sections.contents).map_err(|reason| claims(&manifest, reason))?;
@@ -158,18 +170,19 @@ fn read<'a>(bytes: &'a [u8], sections: &Sections<'a>, root: &Root) -> Result<Unf
     if root.revoked.contains(&manifest_hash) {
         return Err(claims(&manifest, Reason::Revoked));
     }
-    Ok(Unfinished { manifest, manifest_hash, policy, source, file: bytes })
+    Ok(Unfinished { manifest, manifest_hash, policy, source })
 }
 
 impl<'a> Unfinished<'a> {
-    fn finish(self) -> Result<Bundle<'a>, Refusal> {
+    /// `hash` is the file's.
+    fn finish(self, hash: [u8; 32]) -> Result<Bundle<'a>, Refusal> {
         let refuse = |reason| claims(&self.manifest, reason);
         let policy = Policy::decode(self.policy).map_err(|error| refuse(Reason::BadPolicy(error)))?;
         if policy.mode() > self.manifest.ceiling {
             return Err(refuse(Reason::ModeCeiling));
         }
         let source = core::str::from_utf8(self.source).map_err(|_| refuse(Reason::BadSource))?;
-        let (policy_bytes, manifest_hash, hash) = (self.policy, self.manifest_hash, hash(self.file));
+        let (policy_bytes, manifest_hash) = (self.policy, self.manifest_hash);
         Ok(Bundle { manifest: self.manifest, manifest_hash, policy, policy_bytes, source, hash })
     }
 }

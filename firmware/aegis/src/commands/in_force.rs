@@ -50,7 +50,8 @@ impl Kernel for Probes {
 
     fn enforce(&self, bundle: &Bundle<'_>) -> Result<Enforced, KernelError> {
         let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-        let offer = kernel::Offer { compiled: bundle.policy_bytes, epoch, sequence, hash: bundle.hash };
+        let (policy, compiled, hash) = (&bundle.policy, bundle.policy_bytes, bundle.hash);
+        let offer = kernel::Offer { policy, compiled, epoch, sequence, hash };
         let begun = Instant::now();
         let applied = kernel::apply(&offer)?;
         let flipped = begun.elapsed();

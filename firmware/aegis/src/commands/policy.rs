@@ -223,26 +223,23 @@ pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> T
     let before = *trust.state();
     let hash = (before.previous != NONE).then_some(before.previous);
     let refused = |code, detail: String| Taken::refused(What::Bundle, code, hash, detail);
-    let bytes = match trust.previous() {
-        None => return refused("no-previous", "there is none to roll back to".into()),
-        Some(Ok(bytes)) => bytes,
-        Some(Err(fault)) => {
+    let Some(file) = trust.file(Source::Previous) else {
+        return refused("no-previous", "there is none to roll back to".into());
+    };
+    let opened = file.as_ref().map_err(Clone::clone).and_then(|bytes| trust.reopen(bytes, Source::Previous));
+    let bundle = match opened {
+        Ok(bundle) => bundle,
+        Err(fault) => {
             let (epoch, sequence) = (fault.epoch, fault.sequence);
             return Taken { epoch, sequence, ..refused(fault.code, fault.detail) };
         }
-    };
-    let bundle = match trust.open_kept(&bytes, Source::Previous) {
-        Ok(bundle) => bundle,
-        Err(refusal) => return refused(refusal.code(), refusal.to_string()),
     };
     // A root that raised the epoch took those of before out of use: a person does not bring them back either.
     if bundle.manifest.epoch < trust.root().epoch {
         return refused("rollback", "the one before is of an epoch that the root has left".into());
     }
-    // One whose file is lost is most likely the highest that was accepted.
-    let left = trust.named(&before.bundle).and_then(|(_, bytes)| manifest_hash(&bytes));
-    let state =
-        TrustState { bundle: bundle.hash, previous: NONE, left: left.unwrap_or(before.manifest), ..before };
+    // Only an acceptance leaves one before it: what is left is what was accepted last.
+    let state = TrustState { bundle: bundle.hash, previous: NONE, left: before.manifest, ..before };
     let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
     let taken = match kernel
         .in_force()

@@ -14,7 +14,9 @@ use super::{KernelError, sys};
 /// A policy to put in force, and where it comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer<'a> {
-    /// The compiled policy: [`Policy::decode`] must take it.
+    /// The policy.
+    pub(crate) policy: &'a Policy<'a>,
+    /// The bytes that it was decoded from.
     pub(crate) compiled: &'a [u8],
     /// Epoch of its bundle.
     pub(crate) epoch: u64,
@@ -47,7 +49,7 @@ const OWN_NAMES: [(u32, &[u8]); 3] = [
 /// Puts a policy in force. Until the last step the running one is untouched; every access is decided by the one or the
 /// other, whole.
 pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
-    let policy = Policy::decode(offer.compiled).map_err(KernelError::Policy)?;
+    let policy = offer.policy;
     let _lock = Lock::rules()?;
     let control = Writer::open()?;
     if policy.has_hashes() && !control.can(abi::CAN_HASH) {
@@ -62,7 +64,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
         // registered with both sets. Programs that still decide by it may yet let its deadman fall.
         sys::wait_for_programs().map_err(KernelError::object("control"))?;
         maps.raise_deadman()?;
-        register_cgroups(set, &policy)?;
+        register_cgroups(set, policy)?;
         control.publish(set, &head);
         let (rules, entries) = (head.rules, head.entries);
         return Ok(Applied { rules, entries, unresolved: Vec::new(), flipped: true });
@@ -74,9 +76,9 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
 
     keep_policy(set, offer.compiled)?;
     maps.name(policy.rules().map(|rule| (rule.index, rule.name.as_bytes())).chain(OWN_NAMES))?;
-    let rules = RuleSet::of(&policy, NameKey(control.name_key()))?;
+    let rules = RuleSet::of(policy, NameKey(control.name_key()))?;
     let filled = maps.fill(&rules)?;
-    register_cgroups(set, &policy)?;
+    register_cgroups(set, policy)?;
 
     let unresolved = rules.unresolved;
     let head = SetHead {

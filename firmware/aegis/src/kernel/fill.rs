@@ -2,6 +2,7 @@
 //! back.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use aegis_probes::abi::{self, Entry, Hash, HashKey, NameKey, Net, NetKey, ObjectKey, RuleName, Ruleset};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -66,10 +67,15 @@ impl SetMaps {
 
     /// What the programs counted towards the deadman's fall is forgotten.
     pub(super) fn raise_deadman(&self) -> Result<(), KernelError> {
-        let map: Map<u32, Ruleset> = open("rulesets", self.set)?;
         let fail = |error| KernelError::object("rulesets")(error);
-        for index in 0..abi::RULESETS_MAX as u32 {
-            let Some(found) = map.get(&index).map_err(fail)? else { continue };
+        let path = pin(&format!("rulesets_{}", self.set));
+        // At once: most rule sets are nobody's, and this is the way of a rollback.
+        let all = Bulk::open(&path, size_of::<u32>(), size_of::<Ruleset>()).and_then(|map| map.all());
+        let map: Map<u32, Ruleset> = open("rulesets", self.set)?;
+        for (index, found) in all.map_err(fail)? {
+            let (Ok(index), Ok(found)) = (u32::read_from_bytes(&index), Ruleset::read_from_bytes(&found)) else {
+                return Err(fail(io::Error::new(io::ErrorKind::InvalidData, "an element of another size")));
+            };
             if found.deadman_begun != 0 || found.deadman_count != 0 || found.deadman_fell != 0 {
                 let fresh = Ruleset { deadman_begun: 0, deadman_count: 0, deadman_fell: 0, ..found };
                 map.set(&index, &fresh).map_err(fail)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aegis_event::ModeReason;
 use aegis_policy::Policy;
 use aegis_probes::{
-    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi,
+    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi, drop_callbacks,
 };
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
@@ -219,8 +219,12 @@ fn object() -> Result<Vec<u64>, KernelError> {
 fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     // Parsed once and handed on: it is the loader's largest piece of heap.
     let btf = Btf::from_sys_fs().map_err(|error| refused(BTF, &error))?;
-    let object = object()?;
-    let bytes = object.as_bytes().get(..OBJECT_BYTES).unwrap_or_default();
+    let walks = has_function(&btf, "bpf_loop");
+    let mut object = object()?;
+    let bytes = object.as_mut_bytes().get_mut(..OBJECT_BYTES).unwrap_or_default();
+    if !walks {
+        drop_callbacks(bytes);
+    }
     let mut probes =
         EbpfLoader::new().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;
     drop(object);
@@ -243,7 +247,7 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     let mut key = [0u64; 2];
     getrandom::fill(key.as_mut_bytes()).map_err(|error| refused("random", &error))?;
     let can = |ability, able: bool| if able { ability } else { 0 };
-    let abilities = can(abi::CAN_HASH, hashes) | can(abi::CAN_WALK, has_function(&btf, "bpf_loop"));
+    let abilities = can(abi::CAN_HASH, hashes) | can(abi::CAN_WALK, walks);
     Writer::open_in(pins)?.stamp(boottime(), reason, key, abilities);
     Ok(hooks)
 }

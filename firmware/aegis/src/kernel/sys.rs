@@ -335,6 +335,23 @@ pub(super) fn prog_test_run(fd: BorrowedFd<'_>) -> io::Result<u32> {
 /// The kernel promises it for updates of a map of maps (`kernel/bpf/syscall.c:maybe_wait_bpf_programs`, since 4.20);
 /// membarrier(2) would not do: on one CPU it does not wait.
 pub(super) fn wait_for_programs() -> io::Result<()> {
+    match update_map_of_maps() {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            lift_memlock()?;
+            update_map_of_maps()
+        }
+        done => done,
+    }
+}
+
+/// Before 5.11 the memory of maps counts as locked, and of that a process is commonly granted 64 KiB
+/// (`kernel/bpf/syscall.c:bpf_charge_memlock`). Who gives up `CAP_SYS_RESOURCE` does this first.
+pub(crate) fn lift_memlock() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    Ok(setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?)
+}
+
+fn update_map_of_maps() -> io::Result<()> {
     const ARRAY: u32 = 2;
     const ARRAY_OF_MAPS: u32 = 12;
     let create = |map_type: u32| Attributes::new().u32(0, map_type).u32(4, 4).u32(8, 4).u32(12, 1);

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use aegis_bundle::{Bundle, Manifest, Reason, Refusal, Root, RootError, hash, limits as bounds, open_kept};
+use aegis_bundle::{Bundle, Manifest, Reason, Refusal, Root, RootError, hash, limits as bounds, open_hashed};
 
 use super::disk::{self, Disk};
 use crate::limits;
@@ -83,11 +83,11 @@ impl Chain {
         disk::replace(disk, &path(self.next_version()), bytes)
     }
 
-    /// Opens a bundle that was accepted before, under whichever root of the chain let it in, newest first.
+    /// Opens a bundle that was accepted before, under whichever root of the chain let it in, newest first. `hash` is the file's.
     ///
     /// # Errors
     /// Of the refusals that which says most: that it is revoked, that its keys are, else what the newest root says.
-    pub(super) fn open_kept<'a>(&self, bytes: &'a [u8]) -> Result<Bundle<'a>, Refusal> {
+    pub(super) fn open_kept<'a>(&self, bytes: &'a [u8], hash: [u8; 32]) -> Result<Bundle<'a>, Refusal> {
         let now = self.newest();
         let weight = |refusal: &Refusal| match refusal.reason {
             Reason::Revoked => 2,
@@ -96,7 +96,7 @@ impl Chain {
         };
         let mut said: Option<Refusal> = None;
         for then in self.roots.iter().rev() {
-            match open_kept(bytes, then, now) {
+            match open_hashed(bytes, hash, then, now) {
                 // Also by a root that later ones left out of their lists, when they raised the epoch: to one that is
                 // offered that makes no difference, to one that is kept it does.
                 Ok(bundle) if self.roots.iter().any(|root| root.revoked.contains(&bundle.manifest_hash)) => {

@@ -1,6 +1,7 @@
 //! Where bundles are kept: three slots, so that a bundle on trial leaves both the one in force and the one before it where
 //! they are. Which slot is which is not written anywhere: the trust state names bundles by SHA-256.
 
+use std::cell::Cell;
 use std::io;
 
 use super::disk::{self, Disk};
@@ -9,18 +10,47 @@ use crate::limits;
 const SLOTS: [&str; 3] = ["slot.a", "slot.b", "slot.c"];
 const BUNDLE: &str = "bundle.aegis";
 
-/// The bundle of this SHA-256, from whichever slot holds it.
-pub(super) fn find(disk: &impl Disk, hash: &[u8; 32]) -> Option<Vec<u8>> {
-    holding(disk, hash).map(|(_, bundle)| bundle)
+/// The slots, and what is known of them: a file is hashed once to learn which bundle it is, and again only when it is handed out.
+#[derive(Default)]
+pub(super) struct Slots {
+    /// SHA-256 of each one's file, as far as they were looked at.
+    hashes: [Cell<Option<[u8; 32]>>; SLOTS.len()],
 }
 
-/// Keeps a bundle in a slot that holds none of `others`; returns what was read back from it.
-pub(super) fn keep(disk: &impl Disk, bundle: &[u8], others: [&[u8; 32]; 2]) -> io::Result<Vec<u8>> {
-    let taken = others.map(|hash| holding(disk, hash).map(|(slot, _)| slot));
-    let free = (0..SLOTS.len()).find(|slot| !taken.contains(&Some(*slot))).unwrap_or_default();
-    let path = path(SLOTS[free]);
-    disk::replace(disk, &path, bundle)?;
-    disk.read(&path, limits::BUNDLE_BYTES)
+impl Slots {
+    /// The bundle of this SHA-256, from whichever slot holds it.
+    pub(super) fn find(&self, disk: &impl Disk, hash: &[u8; 32]) -> Option<Vec<u8>> {
+        self.holding(disk, hash).map(|(_, bundle)| bundle)
+    }
+
+    /// Keeps a bundle in a slot that holds none of `others`; returns what was read back from it.
+    pub(super) fn keep(
+        &self,
+        disk: &impl Disk,
+        bundle: &[u8],
+        others: [&[u8; 32]; 2],
+    ) -> io::Result<Vec<u8>> {
+        let taken = others.map(|hash| self.holding(disk, hash).map(|(slot, _)| slot));
+        let free = (0..SLOTS.len()).find(|slot| !taken.contains(&Some(*slot))).unwrap_or_default();
+        let path = path(SLOTS[free]);
+        self.hashes[free].set(None);
+        disk::replace(disk, &path, bundle)?;
+        disk.read(&path, limits::BUNDLE_BYTES)
+    }
+
+    fn holding(&self, disk: &impl Disk, hash: &[u8; 32]) -> Option<(usize, Vec<u8>)> {
+        if *hash == [0; 32] {
+            return None;
+        }
+        SLOTS.iter().zip(&self.hashes).enumerate().find_map(|(slot, (name, known))| {
+            if known.get().is_some_and(|known| known != *hash) {
+                return None;
+            }
+            let bytes = disk.read(&path(name), limits::BUNDLE_BYTES).ok()?;
+            known.set(Some(aegis_bundle::hash(&bytes)));
+            (known.get() == Some(*hash)).then_some((slot, bytes))
+        })
+    }
 }
 
 /// Removes what a power cut left half written.
@@ -28,16 +58,6 @@ pub(super) fn sweep(disk: &impl Disk) {
     for slot in SLOTS {
         disk::sweep(disk, slot);
     }
-}
-
-fn holding(disk: &impl Disk, hash: &[u8; 32]) -> Option<(usize, Vec<u8>)> {
-    if *hash == [0; 32] {
-        return None;
-    }
-    SLOTS.iter().enumerate().find_map(|(slot, name)| {
-        let bytes = disk.read(&path(name), limits::BUNDLE_BYTES).ok()?;
-        (aegis_bundle::hash(&bytes) == *hash).then_some((slot, bytes))
-    })
 }
 
 fn path(slot: &str) -> String {

@@ -14,6 +14,7 @@ use super::copies::{Commit, Copies};
 use super::disk::{Data, Disk};
 use super::facts::Facts;
 use super::roots::Chain;
+use super::slots::Slots;
 use super::{DATA, IMAGE, atomic, disk, lock, slots};
 use crate::limits;
 use crate::outcome::Failure;
@@ -45,6 +46,7 @@ pub(crate) struct Trust<D = Data> {
     anchor: Vec<u8>,
     chain: Chain,
     copies: Copies,
+    slots: Slots,
 }
 
 /// Where a policy comes from.
@@ -124,7 +126,7 @@ impl<D: Disk> Trust<D> {
         let chain = Chain::walk(&disk, &anchor)
             .map_err(|error| failed(format!("{} (the image is not sound)", error.code())))?;
         let copies = Copies::read(&disk).map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
-        Ok(Self { disk, image: image.to_owned(), anchor, chain, copies })
+        Ok(Self { disk, image: image.to_owned(), anchor, chain, copies, slots: Slots::default() })
     }
 
     /// The root metadata in force.
@@ -178,13 +180,13 @@ impl<D: Disk> Trust<D> {
         match source {
             // As trusted as the read-only root that it is in: whatever was revoked since, there is nothing behind it.
             Source::Baseline => aegis_bundle::open_kept(bytes, self.chain.anchor(), self.chain.anchor()),
-            Source::Bundle | Source::Previous => self.chain.open_kept(bytes),
+            Source::Bundle | Source::Previous => self.chain.open_kept(bytes, aegis_bundle::hash(bytes)),
         }
     }
 
     /// The kept bundle of this SHA-256, or the baseline.
     pub(crate) fn named(&self, hash: &[u8; 32]) -> Option<(Source, Vec<u8>)> {
-        if let Some(bytes) = slots::find(&self.disk, hash) {
+        if let Some(bytes) = self.slots.find(&self.disk, hash) {
             let source = if *hash == self.state().bundle { Source::Bundle } else { Source::Previous };
             return Some((source, bytes));
         }
@@ -200,38 +202,49 @@ impl<D: Disk> Trust<D> {
 
     /// What became of the bundle in force, or of the one before it; `None` when there is none.
     fn kept(&self, source: Source) -> Option<Kept> {
-        let hash = match source {
-            Source::Bundle => self.state().bundle,
-            Source::Previous => self.state().previous,
-            Source::Baseline => NONE,
-        };
-        if hash == NONE {
-            return None;
-        }
-        let fault =
-            |code, detail: &str| Fault { code, source, hash, epoch: 0, sequence: 0, detail: detail.into() };
-        let Some(bytes) = slots::find(&self.disk, &hash) else {
-            return Some(Kept::Lost(fault(LOST, "it is in no slot")));
-        };
-        let refusal = self.chain.open_kept(&bytes).err();
-        Some(match refusal {
-            None => Kept::Good(bytes),
-            Some(refusal) if matches!(refusal.reason, Reason::Revoked | Reason::RevokedKey) => {
-                Kept::Revoked(claimed(&bytes, fault(REVOKED, refusal.code())))
-            }
-            Some(refusal) => Kept::Lost(claimed(&bytes, fault(LOST, refusal.code()))),
+        Some(match self.file(source)? {
+            Err(lost) => Kept::Lost(lost),
+            Ok(bytes) => match self.reopen(&bytes, source).err() {
+                None => Kept::Good(bytes),
+                Some(fault) if fault.code == REVOKED => Kept::Revoked(fault),
+                Some(fault) => Kept::Lost(fault),
+            },
         })
     }
 
-    /// The bundle before the one in force, to roll back to; `None` when there is none.
+    /// The file of the bundle in force, or of the one before it, by its SHA-256; `None` when there is none.
     ///
     /// # Errors
-    /// Why it is not to be rolled back to.
-    pub(crate) fn previous(&self) -> Option<Result<Vec<u8>, Fault>> {
-        Some(match self.kept(Source::Previous)? {
-            Kept::Good(bytes) => Ok(bytes),
-            Kept::Revoked(fault) | Kept::Lost(fault) => Err(fault),
+    /// It is [`LOST`].
+    pub(crate) fn file(&self, source: Source) -> Option<Result<Vec<u8>, Fault>> {
+        let hash = self.hash_of(source);
+        let lost = || Fault { code: LOST, ..self.fault(source, "it is in no slot") };
+        (hash != NONE).then(|| self.slots.find(&self.disk, &hash).ok_or_else(lost))
+    }
+
+    /// Opens what [`Trust::file`] found.
+    ///
+    /// # Errors
+    /// Why it does not count any more.
+    pub(crate) fn reopen<'a>(&self, bytes: &'a [u8], source: Source) -> Result<Bundle<'a>, Fault> {
+        self.chain.open_kept(bytes, self.hash_of(source)).map_err(|refusal| {
+            let revoked = matches!(refusal.reason, Reason::Revoked | Reason::RevokedKey);
+            let code = if revoked { REVOKED } else { LOST };
+            claimed(bytes, Fault { code, ..self.fault(source, refusal.code()) })
         })
+    }
+
+    fn hash_of(&self, source: Source) -> [u8; 32] {
+        match source {
+            Source::Bundle => self.state().bundle,
+            Source::Previous => self.state().previous,
+            Source::Baseline => NONE,
+        }
+    }
+
+    fn fault(&self, source: Source, detail: &str) -> Fault {
+        let hash = self.hash_of(source);
+        Fault { code: LOST, source, hash, epoch: 0, sequence: 0, detail: detail.into() }
     }
 
     /// The policy that is to be in force: of the bundle that the trust state names, else of the one before it, else the
@@ -293,12 +306,12 @@ impl<D: Disk> Trust<D> {
 
     /// Keeps a copy of an offered bundle beside the one in force and the one before it; returns what was read back.
     pub(crate) fn keep(&self, bundle: &[u8]) -> io::Result<Vec<u8>> {
-        slots::keep(&self.disk, bundle, [&self.state().bundle, &self.state().previous])
+        self.slots.keep(&self.disk, bundle, [&self.state().bundle, &self.state().previous])
     }
 
     /// True when the bundle in force is still where it was kept.
     pub(crate) fn has_bundle(&self) -> bool {
-        slots::find(&self.disk, &self.state().bundle).is_some()
+        self.slots.find(&self.disk, &self.state().bundle).is_some()
     }
 
     /// Counts a trial of this bundle, durably, before it begins. Returns how many that makes.

@@ -35,7 +35,9 @@ fn in_force(world: &World, disk: &Simulated) -> [u8; 32] {
 
 /// What could be rolled back to.
 fn behind(world: &World, disk: &Simulated) -> Option<[u8; 32]> {
-    world.trust(disk).previous().map(|kept| hash(&kept.expect("it is as good as it was")))
+    let trust = world.trust(disk);
+    let file = trust.file(Source::Previous)?.expect("it is kept");
+    Some(trust.reopen(&file, Source::Previous).expect("it is as good as it was").hash)
 }
 
 fn say(what: &str, cuts: Cuts) {
