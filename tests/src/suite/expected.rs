@@ -28,11 +28,26 @@ pub(super) fn measures(kernel: &str) -> bool {
     kernel != "debian-5.10"
 }
 
+/// True where names and subtrees are decided: `bpf_loop`, since 5.17.
+fn walks(kernel: &str) -> bool {
+    kernel != "debian-5.10"
+}
+
+/// What turns on a name or a subtree: in every boot, and in a fresh one.
+fn is_by_name(scenario: &Scenario, boot: Boot) -> bool {
+    let mut lists = include_str!("by-name.txt").split("\n\n");
+    let mut is_listed = || lists.next().is_some_and(|list| list.split_whitespace().any(|id| id == scenario.id));
+    is_listed() || boot == Boot::Fresh && is_listed()
+}
+
 /// What is not decided on this kernel, and why: known, written down (`docs/bypass-catalog.md`), and not asked for there.
-pub(super) fn undecided(kernel: &str, scenario: &Scenario) -> Option<&'static str> {
+pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option<&'static str> {
     const COPIED: [&str; 5] = ["ov-write", "ov-trunc", "ov-chmod", "ov-rename", "ov-link"];
     if scenario.rule == "suite-hash" && !measures(kernel) {
         return Some("this kernel does not measure programs");
+    }
+    if !walks(kernel) && is_by_name(scenario, boot) {
+        return Some("before 5.17 neither names nor subtrees are decided, and the mode is audit-only");
     }
     if kernel.starts_with("debian") && COPIED.contains(&scenario.id) {
         return Some("overlayfs is a module here: what it copies up is not known");
@@ -57,7 +72,7 @@ pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
     let skipped = |scenario: &Scenario| {
         lacking.contains(&scenario.id)
             || (boot == Boot::Fresh && scenario.by_object)
-            || undecided(kernel, scenario).is_some()
+            || undecided(kernel, boot, scenario).is_some()
     };
     groups::all()
         .iter()

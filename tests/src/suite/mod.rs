@@ -154,7 +154,7 @@ impl Suite {
 
     /// Judges one.
     pub fn judge(&self, scenario: &Scenario, line: &Line) -> Outcome {
-        if let Some(why) = expected::undecided(&self.kernel, scenario) {
+        if let Some(why) = expected::undecided(&self.kernel, self.boot, scenario) {
             return Outcome::Skipped(why.to_owned());
         }
         judge(scenario, line, self.boot, &self.evidence.events)

@@ -65,7 +65,7 @@ fn judge(wanted: aegis_policy::Mode) -> Outcome {
         ModeReason::from_number(reason).filter(|reason| !enforcing && *reason != ModeReason::PolicyAudit);
     match failed {
         Some(reason) => Err(Failure::refused(format!(
-            "audit-only ({reason}): nothing is denied, although the policy asks for {} (see `aegis status`)",
+            "audit-only ({reason}): this kernel can't do all that the policy asks for, which is {} (see `aegis status`)",
             wanted.name()
         ))),
         None => Ok(()),

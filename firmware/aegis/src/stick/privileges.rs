@@ -7,6 +7,8 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs,
 };
 
+use crate::kernel;
+
 /// Mounting, maps of the kernel, and files whose owner on the stick is anybody.
 const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::BPF)
@@ -17,6 +19,10 @@ const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
 /// Gives up all other capabilities, for children too, and the right to gain any by exec. Per thread: call it before any
 /// other thread exists.
 pub(crate) fn keep_few() -> io::Result<()> {
+    // Where it fails and was needed, the policy is refused and it is said why.
+    if let Err(error) = kernel::lift_memlock() {
+        log::debug!("RLIMIT_MEMLOCK: {error}");
+    }
     for capability in (CapabilitySet::all() - KEPT).iter() {
         // EINVAL: this kernel does not know the capability. One that is gone can't be removed again: who started this may
         // have given it up.

@@ -45,8 +45,6 @@ pub(crate) fn run() -> Outcome {
     // Before the first look: nothing falls between the two.
     let uevents = Uevents::open().map_err(|error| failed("uevents", error))?;
     let stop = Stop::register().map_err(|error| failed("signals", error))?;
-    // What it starts puts policies in force, and can't ask for this any more.
-    kernel::lift_memlock().map_err(|error| failed("RLIMIT_MEMLOCK", error))?;
     privileges::keep_few().map_err(|error| failed("capabilities", error))?;
     // What is wrong with it the agent says.
     let minutes = config::look().config.export.every_minutes;
