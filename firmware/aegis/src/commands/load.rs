@@ -65,7 +65,7 @@ fn judge(wanted: aegis_policy::Mode) -> Outcome {
         ModeReason::from_number(reason).filter(|reason| !enforcing && *reason != ModeReason::PolicyAudit);
     match failed {
         Some(reason) => Err(Failure::refused(format!(
-            "audit-only ({reason}): this kernel can't do all that the policy asks for, which is {} (see `aegis status`)",
+            "audit-only ({reason}): the policy asks for {}, and not all of it is done (see `aegis status`)",
             wanted.name()
         ))),
         None => Ok(()),
