@@ -34,8 +34,7 @@ fn run() -> Result<(), String> {
 /// Deflates the object: it is four times as small, and what loads it runs once a boot.
 fn pack(object: &Path, out: &Path) -> Result<(), String> {
     let mut bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
-    elf::drop_lines(&mut bytes)
-        .ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
+    elf::drop_lines(&mut bytes).ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
     let callbacks = elf::callbacks(&bytes)
         .ok_or_else(|| format!("{}: no relocations as clang writes them", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);

@@ -54,7 +54,8 @@ pub(crate) fn callbacks(object: &[u8]) -> Option<Vec<(usize, usize)>> {
         let is_callback = |at: usize| {
             let instruction = object.get(code.offset + long(object, at)?)?;
             let symbol = symbols.offset + word(object, at + 12)? as usize * SYMBOL;
-            let of_code = sections.get(half(object, symbol + 6)?).is_some_and(|of| of.flags & SHF_EXECINSTR != 0);
+            let of_code =
+                sections.get(half(object, symbol + 6)?).is_some_and(|of| of.flags & SHF_EXECINSTR != 0);
             Some(code.flags & SHF_EXECINSTR != 0 && *instruction == LD_IMM64 && of_code)
         };
         let entries: Vec<usize> = (table.offset..table.offset + table.size).step_by(RELOCATION).collect();

@@ -36,7 +36,8 @@ fn walks(kernel: &str) -> bool {
 /// What turns on a name or a subtree: in every boot, and in a fresh one.
 fn is_by_name(scenario: &Scenario, boot: Boot) -> bool {
     let mut lists = include_str!("by-name.txt").split("\n\n");
-    let mut is_listed = || lists.next().is_some_and(|list| list.split_whitespace().any(|id| id == scenario.id));
+    let mut is_listed =
+        || lists.next().is_some_and(|list| list.split_whitespace().any(|id| id == scenario.id));
     is_listed() || boot == Boot::Fresh && is_listed()
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use aegis_bundle::{Answer, Bundle, TrustState, What, limits as bounds};
+use aegis_bundle::{Accepted, Answer, Bundle, TrustState, What, limits as bounds};
 use serde_json::json;
 
 use super::in_force::{self, Kernel, Probes};
@@ -140,7 +140,7 @@ pub(super) fn decide(
             let taken = if accepted.unchanged && is_in_force(trust, kernel, &accepted.bundle.manifest_hash) {
                 Taken { answer: Answer::Unchanged, ..refused(accepted.code(), String::new()) }
             } else {
-                match put_in_force(trust, kernel, facts, bytes, insist) {
+                match put_in_force(trust, kernel, bytes, &accepted) {
                     Ok(detail) => Taken { answer: Answer::Accepted, ..refused("accepted", detail) },
                     Err((code, detail)) => refused(code, detail),
                 }
@@ -162,17 +162,15 @@ fn is_in_force(trust: &Trust<impl Disk>, kernel: &impl Kernel, manifest: &[u8; 3
 fn put_in_force(
     trust: &mut Trust<impl Disk>,
     kernel: &impl Kernel,
-    facts: &Facts,
     bytes: &[u8],
-    insist: bool,
+    accepted: &Accepted<'_>,
 ) -> Result<String, Refused> {
     // Without probes nothing is tried.
     kernel.in_force().map_err(refused_by_kernel)?;
-    // What goes into the kernel is the copy that will be there after a power cut, verified as such.
-    let kept = trust.keep(bytes).map_err(refused_by_storage)?;
-    let accepted = trust
-        .offered(&kept, facts, insist)
-        .map_err(|refusal| ("storage", format!("own copy: {}", refusal.code())))?;
+    // What goes into the kernel is what will be there after a power cut, to the byte.
+    if trust.keep(bytes).map_err(refused_by_storage)? != bytes {
+        return Err(("storage", format!("{DATA}: own copy: it is not what was written")));
+    }
     let before = *trust.state();
     // A bundle whose file is lost is none to go back to.
     let previous = if trust.has_bundle() { accepted.state.previous } else { before.previous };

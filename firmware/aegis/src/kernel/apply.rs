@@ -63,7 +63,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
         // The policy before is here still, whole: what a rollback comes back to. Workloads that came meanwhile were
         // registered with both sets. Programs that still decide by it may yet let its deadman fall.
         sys::wait_for_programs().map_err(KernelError::object("control"))?;
-        maps.raise_deadman()?;
+        maps.raise_deadman(policy)?;
         register_cgroups(set, policy)?;
         control.publish(set, &head);
         let (rules, entries) = (head.rules, head.entries);

@@ -2,8 +2,8 @@
 //! back.
 
 use std::collections::BTreeMap;
-use std::io;
 
+use aegis_policy::Policy;
 use aegis_probes::abi::{self, Entry, Hash, HashKey, NameKey, Net, NetKey, ObjectKey, RuleName, Ruleset};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -65,17 +65,15 @@ impl SetMaps {
         u32::try_from(entries).map_err(|_| KernelError::ReadBack { expected: entries, found: 0 })
     }
 
-    /// What the programs counted towards the deadman's fall is forgotten.
-    pub(super) fn raise_deadman(&self) -> Result<(), KernelError> {
-        let fail = |error| KernelError::object("rulesets")(error);
-        let path = pin(&format!("rulesets_{}", self.set));
-        // At once: most rule sets are nobody's, and this is the way of a rollback.
-        let all = Bulk::open(&path, size_of::<u32>(), size_of::<Ruleset>()).and_then(|map| map.all());
+    /// What the programs counted towards the deadman's fall is forgotten. A policy without one is not counted for.
+    pub(super) fn raise_deadman(&self, policy: &Policy<'_>) -> Result<(), KernelError> {
+        if policy.deadman().is_none() {
+            return Ok(());
+        }
         let map: Map<u32, Ruleset> = open("rulesets", self.set)?;
-        for (index, found) in all.map_err(fail)? {
-            let (Ok(index), Ok(found)) = (u32::read_from_bytes(&index), Ruleset::read_from_bytes(&found)) else {
-                return Err(fail(io::Error::new(io::ErrorKind::InvalidData, "an element of another size")));
-            };
+        let fail = |error| KernelError::object("rulesets")(error);
+        for index in policy.workloads().map(|workload| u32::from(workload.index)) {
+            let Some(found) = map.get(&index).map_err(fail)? else { continue };
             if found.deadman_begun != 0 || found.deadman_count != 0 || found.deadman_fell != 0 {
                 let fresh = Ruleset { deadman_begun: 0, deadman_count: 0, deadman_fell: 0, ..found };
                 map.set(&index, &fresh).map_err(fail)?;

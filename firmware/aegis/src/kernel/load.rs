@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use aegis_event::ModeReason;
 use aegis_policy::Policy;
 use aegis_probes::{
-    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi, drop_callbacks,
+    Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi,
+    drop_callbacks,
 };
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};

@@ -125,8 +125,8 @@ fn swap(name: &str, arguments: &[&str]) -> Result<(), String> {
 
 /// That the policy of this sequence is in force, and that it is the older (0) or newer (1) one by what it denies.
 fn check(sequence: u64, which: usize) -> Result<(), String> {
-    let (_, status) = command(&["policy", "status", "--json"])?;
-    let in_force = status.split_once("\"in_force\":{").map_or("", |(_, rest)| rest);
+    let (_, status) = command(&["status", "--json"])?;
+    let in_force = status.split_once("\"policy\":{").map_or("", |(_, rest)| rest);
     let in_force = in_force.split_once('}').map_or("", |(object, _)| object);
     let wanted = format!("\"sequence\":{sequence}");
     if !in_force.split(',').any(|field| field == wanted) {
