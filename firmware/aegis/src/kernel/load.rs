@@ -350,7 +350,7 @@ fn absent(name: &str) -> KernelError {
 }
 
 /// The error with its causes, on one line; of a verifier's log only the line with the reason.
-fn refused(step: &str, error: &dyn std::error::Error) -> KernelError {
+fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -358,7 +358,19 @@ fn refused(step: &str, error: &dyn std::error::Error) -> KernelError {
         cause = inner.source();
     }
     log::debug!("{step}: {text}");
-    KernelError::Load { step: step.to_owned(), error: one_line(&text) }
+    let error = if is_unattachable(error) { UNATTACHABLE.to_owned() } else { one_line(&text) };
+    KernelError::Load { step: step.to_owned(), error }
+}
+
+/// `ENOTSUPP`, which is the kernel's own: its architecture can't have its functions call a program
+/// (`kernel/bpf/trampoline.c:arch_prepare_bpf_trampoline`).
+const ENOTSUPP: i32 = 524;
+const UNATTACHABLE: &str =
+    "this kernel can't attach programs to its functions (errno 524): on arm64 that is since Linux 6.4";
+
+fn is_unattachable(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is = error.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error() == Some(ENOTSUPP));
+    is || error.source().is_some_and(is_unattachable)
 }
 
 /// What the verifier says last, before its statistics, is why it refused.
@@ -375,6 +387,20 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_architecture_that_can_not_attach_is_said_to_be_one() {
+        let error = |number| {
+            aya::programs::ProgramError::SyscallError(aya::sys::SyscallError {
+                call: "bpf_raw_tracepoint_open",
+                io_error: io::Error::from_raw_os_error(number),
+            })
+        };
+        let said = refused("file_open", &error(ENOTSUPP)).to_string();
+        assert!(said.contains("on arm64 that is since Linux 6.4"), "{said}");
+        let said = refused("file_open", &error(libc::EINVAL)).to_string();
+        assert!(!said.contains("arm64") && said.contains("Invalid argument"), "{said}");
+    }
 
     #[test]
     fn of_a_verifier_log_the_reason_is_left() {
