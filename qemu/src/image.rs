@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use crate::error::{Error, one_line};
+use crate::limits::ROOT_LINE_BYTES;
 use crate::tool;
 
 /// Which kernel a guest boots.
@@ -61,6 +63,8 @@ pub(crate) struct Image {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: Option<PathBuf>,
     pub(crate) system: PathBuf,
+    /// What the kernel is told of its root.
+    pub(crate) root: String,
 }
 
 impl Image {
@@ -77,7 +81,9 @@ impl Image {
                 (path.clone(), beside.is_file().then_some(beside))
             }
         };
-        let image = Self { kernel, initramfs, system: folder.join("system.img") };
+        // An initramfs finds the root by itself, and holds no block of it against anything.
+        let root = if initramfs.is_some() { "ro".to_owned() } else { read_root(&folder.join("system.cmdline"))? };
+        let image = Self { kernel, initramfs, system: folder.join("system.img"), root };
         for path in [Some(&image.kernel), image.initramfs.as_ref(), Some(&image.system)].into_iter().flatten()
         {
             if let Err(error) = File::open(path) {
@@ -88,6 +94,18 @@ impl Image {
             }
         }
         Ok(image)
+    }
+}
+
+/// The one line that `make image` leaves beside the system disk.
+fn read_root(path: &Path) -> Result<String, Error> {
+    let unreadable = |why: String| Error::Host(format!("{}: {why}; mend: make image", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| unreadable(format!("can't read: {error}")))?;
+    file.take(ROOT_LINE_BYTES).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    match text.strip_suffix('\n') {
+        Some(line) if !line.is_empty() && !line.contains('\n') => Ok(line.to_owned()),
+        _ => Err(unreadable("not one line".to_owned())),
     }
 }
 

@@ -74,3 +74,6 @@ pub const CONSOLE_END_LINES: usize = 30;
 pub const TAIL_LINES: usize = 5;
 /// How often a wait looks at its clock and at Ctrl-C.
 pub const TICK: Duration = Duration::from_millis(100);
+
+/// The longest line that says what the root is; the kernel itself takes 2,048 bytes in all.
+pub const ROOT_LINE_BYTES: u64 = 1024;

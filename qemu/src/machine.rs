@@ -418,7 +418,7 @@ impl Machine {
             (name, workload) = (Some(workload_name(folder)?), Some(at("workload.img")));
         }
         self.not_interrupted()?;
-        let command_line = self.command_line(name.as_deref(), stick.is_some());
+        let command_line = self.command_line(&image.root, name.as_deref(), stick.is_some());
         Ok(Prepared { image, name, command_line, ring, data, power, stick, workload, folder: temporary })
     }
 
@@ -446,11 +446,9 @@ impl Machine {
         files
     }
 
-    fn command_line(&self, name: Option<&str>, stick: bool) -> String {
+    fn command_line(&self, root: &str, name: Option<&str>, stick: bool) -> String {
         // no_timer_check: the boot's test of the timer interrupt is by loops counted, which a busy host makes fail.
-        let mut line = String::from(
-            "console=ttyS0 root=PARTLABEL=aegis-root-a ro rootwait quiet panic=-1 no_timer_check",
-        );
+        let mut line = format!("console=ttyS0 {root} quiet panic=-1 no_timer_check");
         if stick {
             line.push_str(" aegis.stick=1");
         }
@@ -485,12 +483,12 @@ mod tests {
     #[test]
     fn the_last_word_on_the_command_line_is_the_callers() {
         let machine = Machine::new("out").trace(true).append("lsm=lockdown").append("quiet=0");
-        let line = machine.command_line(Some("demo"), true);
+        let line = machine.command_line("ro", Some("demo"), true);
         assert!(
             line.ends_with(" aegis.stick=1 aegis.workload=demo aegis.trace lsm=lockdown quiet=0"),
             "{line}"
         );
-        let without = Machine::new("out").command_line(None, false);
+        let without = Machine::new("out").command_line("ro", None, false);
         assert!(without.ends_with(" aegis.poweroff") && !without.contains("aegis.stick"), "{without}");
     }
 }

@@ -10,6 +10,7 @@ mod enforcement;
 mod export;
 mod glass;
 mod harness;
+mod image;
 mod kills;
 mod power;
 mod ring;

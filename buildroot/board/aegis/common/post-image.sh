@@ -14,6 +14,7 @@ for kernel in bzImage Image; do
 done
 [[ -f $images/vmlinuz ]] || die "$images: no kernel (BR2_LINUX_KERNEL)"
 
-"$image/disk" "$images/rootfs.squashfs" "$images/system.img.new"
+"$image/disk" "$images/rootfs.squashfs" "$images/system.img.new" "$images/system.cmdline.new"
+mv -f "$images/system.cmdline.new" "$images/system.cmdline"
 mv -f "$images/system.img.new" "$images/system.img"
 say "$images/system.img: $(stat -c %s "$images/system.img") bytes"

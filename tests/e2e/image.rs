@@ -1,0 +1,77 @@
+//! The image: its root is what the kernel was told it is, or nothing runs.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use aegis_qemu::End;
+use aegis_tests::{Bench, root};
+
+/// Where the root begins on the system disk.
+const ROOT_AT: u64 = 1024 * 1024;
+const BLOCK: u64 = 4096;
+
+/// Our own image, with one bit of its system disk flipped.
+fn flipped(bench: &Bench, at: u64) -> PathBuf {
+    let (from, to) = (root().join("target/image/x86_64"), bench.at("image"));
+    fs::create_dir_all(&to).expect("a folder for the image");
+    for name in ["vmlinuz", "system.img", "system.cmdline"] {
+        fs::copy(from.join(name), to.join(name)).expect("make image leaves it");
+    }
+    let disk = File::options().read(true).write(true).open(to.join("system.img")).expect("copied");
+    let mut byte = [0];
+    disk.read_exact_at(&mut byte, at).expect("it is in the disk");
+    disk.write_all_at(&[byte[0] ^ 0x10], at).expect("written");
+    to
+}
+
+/// Blocks of the root, and behind them those of the tree, by the line that the kernel is told.
+fn blocks() -> (u64, u64) {
+    let line = fs::read_to_string(root().join("target/image/x86_64/system.cmdline")).expect("make image leaves it");
+    let words: Vec<&str> = line.split(' ').collect();
+    let at = words.iter().position(|word| *word == "4096").expect("the size of a block");
+    let blocks: u64 = words[at + 2].parse().expect("how many blocks");
+    // 128 hashes of 32 bytes a block.
+    let (mut tree, mut level) = (0, blocks);
+    while level > 1 {
+        level = level.div_ceil(BLOCK / 32);
+        tree += level;
+    }
+    (blocks, tree)
+}
+
+#[test]
+fn the_root_is_verified_and_every_block_is_read_before_anything_runs() {
+    let bench = Bench::new();
+    let run = Bench::run(bench.demo("cat /sys/block/dm-0/dm/name; grep ' / ' /proc/mounts; cat /proc/cmdline"));
+    let out = run.out_text();
+    assert!(out.starts_with("aegis-root\n/dev/root / squashfs ro,"), "{out}");
+    assert!(out.contains(" restart_on_corruption"), "{out}");
+    let console = fs::read_to_string(run.console()).expect("there");
+    let line = |text: &str| console.lines().position(|line| line.contains(text));
+    let (verified, loading) = (line("root verified, every block"), line("loading probes and policy"));
+    assert!(verified.is_some() && verified < loading, "{console}");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_root_is_found_before_anything_runs() {
+    let (blocks, tree) = blocks();
+    let spots = [
+        ("superblock", 0),
+        ("first quarter", blocks / 4),
+        ("last block", blocks - 1),
+        ("lowest hashes", blocks + tree - 1),
+        ("highest hash", blocks),
+    ];
+    for (name, block) in spots {
+        let bench = Bench::new();
+        let image = flipped(&bench, ROOT_AT + block * BLOCK + 17);
+        let (_slot, vm) = Bench::start(bench.demo("echo RAN").image(image));
+        let run = vm.finish().expect("watched");
+        let console = fs::read_to_string(run.console()).unwrap_or_default();
+        assert_ne!(run.end, End::Ran, "{name}: {console}");
+        assert!(!console.contains("AEGIS-READY"), "{name}: {console}");
+        assert!(!console.contains("loading probes and policy"), "{name}: {console}");
+        assert!(console.contains("device-mapper: verity"), "{name}: {console}");
+    }
+}
