@@ -370,6 +370,7 @@ enum aegis_feature {
 	AEGIS_HAS_HASH_OVERRIDES = 512, /* a rule by content may allow what another denies */
 	AEGIS_SELF_AUDIT = 64,      /* self-protection reports */
 	AEGIS_SELF_DENY = 128,      /* self-protection denies */
+	AEGIS_HAS_HASH_DENIALS = 1024, /* of the rules by content, one denies: what can't be measured is denied */
 };
 
 /* `nets_0`, `nets_1`: LPM_TRIE, struct aegis_net_key -> struct aegis_net: every rule that speaks of all of the prefix. */
@@ -442,6 +443,14 @@ struct aegis_control {
 	__u64 name_key[2]; /* random, of this load: who can't read it can't make names that collide */
 	__u32 agent;       /* process id of the agent; 0: none. Protected from workloads' signals and tracing */
 	__u32 abilities;   /* enum aegis_ability: what this kernel can (docs/degraded-modes.md); user space's to read */
+	/* Where Aegis lives: its mount namespace (inode number of it in nsfs), and what is `/` there. */
+	__u64 namespace;
+	__u64 root_inode;
+	__u32 root_device;
+	/* Programs that may sleep count themselves while they decide, in the half that this names. Who is to refill a set
+	 * turns it and waits until nobody is left in the other half, twice: RCU does not wait for them. */
+	__u32 half;
+	__u64 deciding[2];
 };
 
 /* `counters`: ARRAY, mmapable, AEGIS_WORKLOADS_MAX x struct aegis_counters, updated atomically. */

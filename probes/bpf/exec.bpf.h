@@ -10,7 +10,7 @@ static __always_inline struct aegis_hash *find_hash(const struct subject *subjec
 	return subject->set ? bpf_map_lookup_elem(&hashes_1, key) : bpf_map_lookup_elem(&hashes_0, key);
 }
 
-/* What rules by content say. A digest that can't be had matches no rule. */
+/* What rules by content say. Without a digest none of them does. */
 static __noinline int take_hash(const struct subject *subject, struct decision *decision, struct aegis_hash_key *key)
 {
 	struct aegis_hash *found;
@@ -22,27 +22,43 @@ static __noinline int take_hash(const struct subject *subject, struct decision *
 	return DONE;
 }
 
-static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, bool hashes)
+/* Either set's rules for the current task speak of content: which is in force is asked when its digest is there. */
+static __noinline bool minds_content(void)
+{
+	struct subject subject = {};
+	struct aegis_ruleset *other;
+	struct aegis_cgroup *cgroup;
+	__u32 ruleset;
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
+		return false;
+	if (subject.features & AEGIS_HAS_HASHES)
+		return true;
+	cgroup = bpf_map_lookup_elem(&cgroups, &subject.cgroup);
+	if (!cgroup)
+		return false;
+	ruleset = subject.set ? cgroup->ruleset[0] : cgroup->ruleset[1];
+	other = subject.set ? bpf_map_lookup_elem(&rulesets_0, &ruleset) : bpf_map_lookup_elem(&rulesets_1, &ruleset);
+	return other && other->features & AEGIS_HAS_HASHES;
+}
+
+/* `key`: where programs are measured; `measured`: it has the digest. */
+static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, struct aegis_hash_key *key,
+					  bool measured)
 {
 	struct subject subject = {};
 	struct decision decision = { .operation = AEGIS_OP_EXEC };
-	struct aegis_hash_key key = {};
 	struct aegis_access *record;
 	struct file *file = bprm->file;
-	bool measured = false;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	if (hashes && subject.features & AEGIS_HAS_HASHES) {
-		/* Long, if the file is: which rules are in force is asked once more when it is done. */
-		measured = bpf_ima_file_hash(file, key.digest, sizeof(key.digest)) == HASH_ALGO_SHA256;
-		__builtin_memset(&subject, 0, sizeof(subject));
-		if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
-			return 0;
-	}
 	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
-	if (measured)
-		RUN(take_hash(&subject, &decision, &key));
+	if (key && measured)
+		RUN(take_hash(&subject, &decision, key));
+	/* It could not be read; or a policy that speaks of content came in the very moment before it was looked at. */
+	if (key && !measured && subject.features & AEGIS_HAS_HASH_DENIALS)
+		take(&decision, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
 	judge(&subject, &decision);
 	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
@@ -65,19 +81,38 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforc
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(bprm_check_hash, struct linux_binprm *bprm)
 {
-	return try_bprm_check(bprm, true, true);
+	struct aegis_control *page = control_page();
+	struct aegis_hash_key key = {};
+	bool measured = false;
+	__u64 others;
+	__u32 half;
+	int answered;
+
+	if (!page)
+		return 0;
+	/* Long, if the file is, and as long as who serves its file system likes: nothing is decided yet. */
+	if (minds_content())
+		measured = bpf_ima_file_hash(bprm->file, key.digest, sizeof(key.digest)) == HASH_ALGO_SHA256;
+	half = *(volatile __u32 *)&page->half & 1;
+	/* With its old value, it is a full barrier on every architecture. */
+	others = __sync_fetch_and_add(&page->deciding[half], 1);
+	asm volatile("" : : "r"(others));
+	answered = try_bprm_check(bprm, true, &key, measured);
+	others = __sync_fetch_and_add(&page->deciding[half], -1);
+	asm volatile("" : : "r"(others));
+	return answered;
 }
 
 SEC("lsm/bprm_check_security")
 int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 {
-	return try_bprm_check(bprm, true, false);
+	return try_bprm_check(bprm, true, NULL, false);
 }
 
 SEC("fentry/security_bprm_check")
 int BPF_PROG(bprm_check_watch, struct linux_binprm *bprm)
 {
-	try_bprm_check(bprm, false, false);
+	try_bprm_check(bprm, false, NULL, false);
 	return 0;
 }
 

@@ -3,31 +3,6 @@
  * Files: opening one, for reading, writing or execution.
  */
 
-/* A file of the cgroup file system, opened for writing: nobody moves himself, or anybody, into a cgroup that is not below his
- * own workload's, nor changes its limits. */
-static __noinline int take_cgroup(const struct subject *subject, struct decision *decision, struct file *file)
-{
-	struct dentry *dentry = file->f_path.dentry;
-	__u64 number = 0;
-
-	if (BPF_CORE_READ(dentry, d_sb, s_magic) != CGROUP2_SUPER_MAGIC)
-		return DONE;
-	for (int step = 0; step < 16; step++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (parent == dentry)
-			break;
-		dentry = parent;
-		number = BPF_CORE_READ(dentry, d_inode, i_ino);
-		if (number == subject->cgroup)
-			return DONE;
-		if (bpf_map_lookup_elem(&cgroups, &number))
-			break; /* another workload's, be it below ours */
-	}
-	take_self(subject, decision, AEGIS_MATCH_CGROUP, number);
-	return DONE;
-}
-
 /* The first eight characters of a name, as they are read: little-endian. */
 #define FTRACE_E 0x655f656361727466ULL
 #define CORE_PAT 0x7461705f65726f63ULL
@@ -103,7 +78,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	}
 	RUN(decide_both(&subject, &inquiry, file->f_inode));
 	if (mode & FMODE_WRITE) {
-		RUN(take_cgroup(&subject, &inquiry.decisions[1], file));
+		RUN(take_cgroup(&subject, &inquiry.decisions[1], file->f_path.dentry));
 		RUN(take_setting(&subject, &inquiry.decisions[1], file));
 	}
 	judge(&subject, decision);

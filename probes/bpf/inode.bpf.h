@@ -19,6 +19,8 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 		return 0;
 	mount = mount_of(dentry);
 	RUN(decide_file(&subject, dentry, mount, &decision, what & HELD));
+	if (hook == AEGIS_HOOK_INODE_CREATE)
+		RUN(take_cgroup(&subject, &decision, dentry));
 	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, what, dentry, mount);
@@ -55,6 +57,8 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 		return 0;
 	mount = mount_of(dentry);
 	RUN(decide_file(&subject, dentry, mount, &decision, directory));
+	if (directory)
+		RUN(take_cgroup(&subject, &decision, dentry));
 	judge(&subject, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
@@ -189,7 +193,8 @@ int BPF_PROG(inode_setattr_old, struct dentry *dentry, struct iattr *attr)
 
 /* Overlayfs is about to copy a lower file up, since it is opened for writing or changed. The copy is another inode: what may
  * not be written below is not written by way of its copy. (Its content is read through file_open, which knows the lower
- * file.) Where overlayfs is a module its types are not the kernel's, and this is not seen: docs/bypass-catalog.md. */
+ * file.) Where overlayfs is a module, and before 6.5, its types are not the kernel's, and this is not attached:
+ * docs/bypass-catalog.md. */
 static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 {
 	struct inode *inode = BPF_CORE_READ(src, d_inode);
@@ -199,7 +204,7 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	struct ovl_entry *entry;
 	struct dentry *lower = NULL;
 
-	if (!bpf_core_field_exists(overlay->oe) || !subject_of_current(&subject, AEGIS_HOOK_INODE_COPY_UP))
+	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_COPY_UP))
 		return 0;
 	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
 	entry = BPF_CORE_READ(overlay, oe);

@@ -70,6 +70,8 @@ enum {
 #define PROT_EXEC 0x4 /* include/uapi/asm-generic/mman-common.h */
 #define VM_EXEC 0x4   /* include/linux/mm.h */
 #define PTRACE_MODE_ATTACH 0x2 /* include/linux/ptrace.h */
+#define MS_MOVE 8192 /* include/uapi/linux/mount.h */
+#define MSG_PEEK 2 /* include/linux/socket.h */
 #define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
 #define CGROUP2_SUPER_MAGIC 0x63677270 /* include/uapi/linux/magic.h */
 #define PROC_SUPER_MAGIC 0x9fa0
@@ -200,6 +202,18 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct mnt_namespace { /* fs/mount.h */
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -211,6 +225,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
+	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	const struct cred *cred;
 };

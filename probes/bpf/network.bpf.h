@@ -313,23 +313,26 @@ int BPF_PROG(socket_accept, struct sock *sk, struct socket *parent)
 	return 0;
 }
 
-/* int sock_recvmsg(struct socket *sock, struct msghdr *msg, int flags), net/socket.c; what it returns comes last. */
+/* int sock_recvmsg(struct socket *sock, struct msghdr *msg, int flags), net/socket.c; what it returns comes last. Of what
+ * recvmmsg(2) takes at once this sees the first message only. */
 SEC("fexit/sock_recvmsg")
 int BPF_PROG(socket_received, struct socket *sock, struct msghdr *msg, int flags, int received)
 {
 	struct subject subject = {};
 
-	if (received > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+	/* What was only looked at comes once more. */
+	if (received > 0 && !(flags & MSG_PEEK) && subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		count_traffic(BPF_CORE_READ(sock, sk), received, 0);
 	return 0;
 }
 
-/* int udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len), net/ipv4/udp.c, for IPv4; net/ipv6/udp.c has its own. */
-static __always_inline int try_sent(struct sock *sk, int sent)
+/* int udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len), net/ipv4/udp.c, for IPv4; net/ipv6/udp.c has its own, and
+ * hands to this one what an IPv6 socket sends to an IPv4 address: counted there. */
+static __always_inline int try_sent(struct sock *sk, int sent, __u16 family)
 {
 	struct subject subject = {};
 
-	if (sent > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+	if (sent > 0 && BPF_CORE_READ(sk, __sk_common.skc_family) == family && subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		count_traffic(sk, 0, sent);
 	return 0;
 }
@@ -337,13 +340,13 @@ static __always_inline int try_sent(struct sock *sk, int sent)
 SEC("fexit/udp_sendmsg")
 int BPF_PROG(udp_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
 {
-	return try_sent(sk, sent);
+	return try_sent(sk, sent, AF_INET);
 }
 
 SEC("fexit/udpv6_sendmsg")
 int BPF_PROG(udp6_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
 {
-	return try_sent(sk, sent);
+	return try_sent(sk, sent, AF_INET6);
 }
 
 /* int inet_release(struct socket *sock), net/ipv4/af_inet.c: the last descriptor of a socket is closed; of IPv6 too. */
@@ -359,7 +362,8 @@ int BPF_PROG(flow_end, struct socket *sock)
 	if (!sk || !subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		return 0;
 	RUN(own_end(&own, sk));
-	if (own.protocol == IPPROTO_TCP) {
+	/* Of MPTCP, which is TCP to rules, the bytes are in sockets of its own. */
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
 		struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
 		received = BPF_CORE_READ(tcp, bytes_received);

@@ -14,6 +14,7 @@ struct trail {
 	__u64 mount;
 	__u64 root; /* the task's */
 	__u64 root_mount;
+	__u64 mark; /* the scratch is this one's as long as it says so */
 	__u64 position; /* where it begins in the scratch; AEGIS_PATH_MAX: there is nothing yet, or it does not fit */
 };
 
@@ -38,7 +39,7 @@ static long put_component(__u32 step, struct trail *trail)
 		return 0;
 	}
 	length = name_length(dentry);
-	if (length + 1 > trail->position) {
+	if (length + 1 > trail->position || *(volatile __u64 *)&trail->scratch->owner != trail->mark) {
 		trail->position = AEGIS_PATH_MAX;
 		return 1;
 	}
@@ -54,10 +55,12 @@ static long put_component(__u32 step, struct trail *trail)
 }
 
 /* Where the path begins in the scratch's first half; AEGIS_PATH_MAX when it does not fit or there is none. */
-static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry, struct vfsmount *mount)
+static __noinline __u64 walk_path(struct scratch *scratch, struct dentry *dentry, struct vfsmount *mount, __u64 mark)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct trail trail = { .scratch = scratch, .dentry = address_of(dentry), .mount = address_of(mount) };
+	struct trail trail = {
+		.scratch = scratch, .dentry = address_of(dentry), .mount = address_of(mount), .mark = mark
+	};
 
 	/* Before 5.17 paths are their last component here. */
 	if (!scratch || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
@@ -81,7 +84,7 @@ static __always_inline bool put_path(__u8 *out, __u16 *out_length, struct dentry
 		return false;
 	*(volatile __u64 *)&scratch->owner = mark;
 	barrier();
-	position = walk_path(scratch, dentry, mount);
+	position = walk_path(scratch, dentry, mount, mark);
 	if (position >= AEGIS_PATH_MAX)
 		return false;
 	length = AEGIS_PATH_MAX - position;

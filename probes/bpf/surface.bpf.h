@@ -11,6 +11,7 @@ struct saying {
 	__u32 number;
 	__u32 target;
 	bool enforce;
+	bool blind; /* what it takes from its place the hook does not say */
 	const void *kernel_text; /* instead of `text`; 0: none */
 	char text[16];
 };
@@ -201,6 +202,29 @@ static __noinline int take_place(const struct subject *subject, struct decision 
 	return DONE;
 }
 
+/* What this task mounts and unmounts, Aegis and init see. */
+static __always_inline bool shares_mounts(const struct aegis_control *page)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return page->namespace && BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) == page->namespace;
+}
+
+/* The root of all, and what can't be looked at, where Aegis lives. Elsewhere (a container's own namespace) they are the
+ * business of who is there. */
+static __noinline int take_common(const struct subject *subject, struct decision *decision, struct dentry *dentry,
+				  bool blind)
+{
+	struct aegis_control *page = control_page();
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
+
+	if (!page || !shares_mounts(page))
+		return DONE;
+	if (blind || (number == page->root_inode && BPF_CORE_READ(dentry, d_sb, s_dev) == page->root_device))
+		take_self(subject, decision, AEGIS_MATCH_SURFACE, number);
+	return DONE;
+}
+
 static __noinline int try_mount(struct saying *saying, struct dentry *dentry, struct dentry *other)
 {
 	struct decision decision = {};
@@ -212,44 +236,47 @@ static __noinline int try_mount(struct saying *saying, struct dentry *dentry, st
 	RUN(take_place(&subject, &decision, dentry));
 	if (other)
 		RUN(take_place(&subject, &decision, other));
+	RUN(take_common(&subject, &decision, dentry, saying->blind));
 	saying->kind = AEGIS_MOUNT;
 	return report_surface(&subject, &decision, saying);
 }
 
-#define MOUNTS(hook, program, arguments, flags, type, word, dentry, other)                              \
+#define MOUNTS(hook, program, arguments, flags, type, word, dentry, other, is_blind)                              \
 	SEC("lsm/" #hook)                                                                               \
 	int BPF_PROG(program, arguments)                                                                \
 	{                                                                                               \
-		struct saying saying = { .number = flags, .kernel_text = type, .enforce = true, TEXT(word) }; \
+		struct saying saying = { .number = flags, .kernel_text = type, .enforce = true, .blind = is_blind, TEXT(word) }; \
 		return try_mount(&saying, dentry, other);                                               \
 	}                                                                                               \
 	SEC("fentry/security_" #hook)                                                                   \
 	int BPF_PROG(program##_watch, arguments)                                                        \
 	{                                                                                               \
-		struct saying saying = { .number = flags, .kernel_text = type, TEXT(word) };            \
+		struct saying saying = { .number = flags, .kernel_text = type, .blind = is_blind, TEXT(word) };            \
 		try_mount(&saying, dentry, other);                                                      \
 		return 0;                                                                               \
 	}
 #define WITH(...) __VA_ARGS__
 
 /* int security_sb_mount(const char *dev_name, const struct path *path, const char *type, unsigned long flags, void *data),
- * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. */
+ * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. Moving a mount so comes to no other hook, and
+ * this one does not know which. */
 MOUNTS(sb_mount, mount_call, WITH(const char *device, struct path *path, const char *type, unsigned long flags), flags, type,
-       "mount", BPF_CORE_READ(path, dentry), NULL)
+       "mount", BPF_CORE_READ(path, dentry), NULL, flags & MS_MOVE)
 
 /* int security_move_mount(const struct path *from_path, const struct path *to_path), security/security.c, since 5.2. */
 MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount", BPF_CORE_READ(to, dentry),
-       BPF_CORE_READ(from, dentry))
+       BPF_CORE_READ(from, dentry), false)
 
 /* int security_sb_umount(struct vfsmount *mnt, int flags), security/security.c. */
-MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", BPF_CORE_READ(mnt, mnt_root), NULL)
+MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", BPF_CORE_READ(mnt, mnt_root), NULL, false)
 
-/* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. */
+/* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. It moves every
+ * process whose root is the old one. */
 MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, NULL, "pivot_root",
-       BPF_CORE_READ(old, dentry), BPF_CORE_READ(new, dentry))
+       BPF_CORE_READ(old, dentry), BPF_CORE_READ(new, dentry), true)
 
 /* int security_sb_remount(struct super_block *sb, void *mnt_opts), security/security.c: fsconfig(2), and mount(2) once more. */
-MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount", BPF_CORE_READ(sb, s_root), NULL)
+MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount", BPF_CORE_READ(sb, s_root), NULL, false)
 
 /* int security_task_kill(struct task_struct *p, struct kernel_siginfo *info, int sig, const struct cred *cred),
  * security/security.c. kernel/signal.c:check_kill_permission: every signal from user space. */

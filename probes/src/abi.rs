@@ -265,6 +265,8 @@ pub const HAS_DENY_TREES: u32 = 32;
 pub const HAS_DENIALS: u32 = 256;
 /// A rule by content may allow what another denies.
 pub const HAS_HASH_OVERRIDES: u32 = 512;
+/// Of the rules by content, one denies: what can't be measured is denied.
+pub const HAS_HASH_DENIALS: u32 = 1024;
 /// Self-protection reports.
 pub const SELF_AUDIT: u32 = 64;
 /// Self-protection denies.
@@ -746,6 +748,16 @@ pub struct Control {
     pub agent: AtomicU32,
     /// What this kernel can: [`CAN_HASH`], [`CAN_WALK`].
     pub abilities: AtomicU32,
+    /// The mount namespace that Aegis lives in: its inode number in nsfs.
+    pub namespace: AtomicU64,
+    /// Inode of `/` there.
+    pub root_inode: AtomicU64,
+    /// Its device, major << 20 | minor.
+    pub root_device: AtomicU32,
+    /// Which of the two counts below a program that may sleep enters now.
+    pub half: AtomicU32,
+    /// Such programs that decide now.
+    pub deciding: [AtomicU64; 2],
 }
 
 /// `struct aegis_counters`: an element of map `counters`.

@@ -144,6 +144,9 @@ macro_rules! decided {
 /// A function that kernels have whose hook `inode_setattr` has the idmap in front: both came with 6.9.
 const SETATTR_WITH_IDMAP: &str = "bpf_lsm_inode_post_setattr";
 
+/// A function of overlayfs, where that is no module, since 6.5: then its own entry says what lies below (`struct ovl_inode`, `oe`).
+const OVERLAY_WITH_STACK: &str = "ovl_stack_put";
+
 /// Every hook, in attach order.
 pub const HOOKS: &[Hook] = &[
     watched!("sched_process_fork", "process_fork", Attach::TpBtf, "sched_process_fork"),
@@ -194,7 +197,17 @@ pub const HOOKS: &[Hook] = &[
         ],
         guards: both(CHANGE | OPEN_WRITE),
     },
-    decided!("inode_copy_up", "inode_copy_up", rules(OPEN_WRITE)),
+    // What is copied stays as it is: a policy is kept without this too, and what is done to the copy is not seen.
+    Hook {
+        name: "inode_copy_up",
+        programs: &[Program {
+            name: "inode_copy_up",
+            attach: Attach::Lsm,
+            target: "inode_copy_up",
+            condition: Condition::With(OVERLAY_WITH_STACK),
+        }],
+        guards: NOTHING,
+    },
     watched!("socket_create", "socket_create", Attach::Fentry, "security_socket_create"),
     decided!(
         "socket_connect",
@@ -261,6 +274,8 @@ pub const HOOKS: &[Hook] = &[
     decided!("task_alloc", "task_alloc", both(0)),
     watched!("vfs_read", "volume_read", Attach::Fexit, "vfs_read"),
     watched!("vfs_write", "volume_write", Attach::Fexit, "vfs_write"),
+    watched!("vfs_readv", "volume_readv", Attach::Fexit, "vfs_readv"),
+    watched!("vfs_writev", "volume_writev", Attach::Fexit, "vfs_writev"),
     watched!("security_file_free", "volume_end", Attach::Fentry, "security_file_free"),
     watched!("sock_recvmsg", "socket_received", Attach::Fexit, "sock_recvmsg"),
     watched!("udp_sendmsg", "udp_sent", Attach::Fexit, "udp_sendmsg"),

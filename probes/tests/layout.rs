@@ -74,7 +74,7 @@ fn layouts() -> Vec<Layout> {
         Hash = "aegis_hash" { rule, effect, reserved }
         Control = "aegis_control" {
             abi_version, active, policy, epoch, mode, reason, rules, entries, unresolved, policy_hash, loaded_at,
-            broken_until, name_key, agent, abilities,
+            broken_until, name_key, agent, abilities, namespace, root_inode, root_device, half, deciding,
         }
         Counters = "aegis_counters" {
             seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count,
@@ -108,7 +108,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         OP_OPEN_READ = abi::OP_OPEN_READ, OP_OPEN_WRITE = abi::OP_OPEN_WRITE, OP_EXEC = abi::OP_EXEC,
         OP_CHANGE = abi::OP_CHANGE, OP_UNIX_CONNECT = abi::OP_UNIX_CONNECT, OP_HOLD = abi::OP_HOLD,
         CAN_HASH = abi::CAN_HASH, HAS_DENIALS = abi::HAS_DENIALS,
-        HAS_HASH_OVERRIDES = abi::HAS_HASH_OVERRIDES, CAN_WALK = abi::CAN_WALK,
+        HAS_HASH_OVERRIDES = abi::HAS_HASH_OVERRIDES, HAS_HASH_DENIALS = abi::HAS_HASH_DENIALS, CAN_WALK = abi::CAN_WALK,
         FILE_OPERATIONS = abi::FILE_OPERATIONS, OP_CONNECT = abi::OP_CONNECT, OP_BIND = abi::OP_BIND,
         OP_PTRACE = abi::OP_PTRACE, OP_MODULE = abi::OP_MODULE, OP_BPF = abi::OP_BPF,
         OP_MOUNT = abi::OP_MOUNT, OP_SIGNAL = abi::OP_SIGNAL, OP_ESCAPE = abi::OP_ESCAPE,

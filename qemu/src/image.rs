@@ -82,7 +82,8 @@ impl Image {
             }
         };
         // An initramfs finds the root by itself, and holds no block of it against anything.
-        let root = if initramfs.is_some() { "ro".to_owned() } else { read_root(&folder.join("system.cmdline"))? };
+        let root =
+            if initramfs.is_some() { "ro".to_owned() } else { read_root(&folder.join("system.cmdline"))? };
         let image = Self { kernel, initramfs, system: folder.join("system.img"), root };
         for path in [Some(&image.kernel), image.initramfs.as_ref(), Some(&image.system)].into_iter().flatten()
         {

@@ -27,7 +27,8 @@ fn flipped(bench: &Bench, at: u64) -> PathBuf {
 
 /// Blocks of the root, and behind them those of the tree, by the line that the kernel is told.
 fn blocks() -> (u64, u64) {
-    let line = fs::read_to_string(root().join("target/image/x86_64/system.cmdline")).expect("make image leaves it");
+    let line =
+        fs::read_to_string(root().join("target/image/x86_64/system.cmdline")).expect("make image leaves it");
     let words: Vec<&str> = line.split(' ').collect();
     let at = words.iter().position(|word| *word == "4096").expect("the size of a block");
     let blocks: u64 = words[at + 2].parse().expect("how many blocks");
@@ -43,7 +44,8 @@ fn blocks() -> (u64, u64) {
 #[test]
 fn the_root_is_verified_and_every_block_is_read_before_anything_runs() {
     let bench = Bench::new();
-    let run = Bench::run(bench.demo("cat /sys/block/dm-0/dm/name; grep ' / ' /proc/mounts; cat /proc/cmdline"));
+    let run =
+        Bench::run(bench.demo("cat /sys/block/dm-0/dm/name; grep ' / ' /proc/mounts; cat /proc/cmdline"));
     let out = run.out_text();
     assert!(out.starts_with("aegis-root\n/dev/root / squashfs ro,"), "{out}");
     assert!(out.contains(" restart_on_corruption"), "{out}");

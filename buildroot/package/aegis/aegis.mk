@@ -25,7 +25,7 @@ AEGIS_PROFILE = $(if $(BR2_ENABLE_DEBUG),debug,release)
 # cargo-package overrides the workspace's release profile from the environment: say it again (check-buildroot compares).
 # Then: linked static whatever the compiler's default, and not telling in panics where it was built.
 AEGIS_CARGO_ENV = \
-	CARGO_PROFILE_RELEASE_OPT_LEVEL="s" \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL="z" \
 	CARGO_PROFILE_RELEASE_LTO="fat" \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS="1" \
 	CARGO_PROFILE_RELEASE_PANIC="abort" \

@@ -96,3 +96,7 @@ pub(crate) const HEALTH_STILL_MILLIS: u64 = 1_000;
 pub(crate) const HEALTH_ERRORS_MILLIS: u64 = 6 * RETRY_MILLIS;
 /// How late a checkpoint may be before that is a fault: a disk that is busy, s.
 pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;
+/// Links that a path may lead by: as many as the kernel follows (`include/linux/namei.h:MAXSYMLINKS`).
+pub(crate) const LINKS: usize = 40;
+/// How long a program that decides may be kept off the processor before a policy is not put in force for its sake.
+pub(crate) const PROGRAMS_WAIT: std::time::Duration = std::time::Duration::from_secs(10);

@@ -81,16 +81,30 @@ impl Kernel for Probes {
         }
         note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
         // What was proven, also behind broken glass; a kernel that can't deny at all proves nothing against a policy.
-        let (_, proven) = KernelState::open()?.proven_mode();
-        let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
-            && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
-        let (rules, entries, missing) = (applied.rules, applied.entries, applied.unresolved.len());
+        let unproven = match KernelState::open() {
+            Ok(state) => {
+                let (_, proven) = state.proven_mode();
+                let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
+                    && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
+                failed.then_some(proof.detail)
+            }
+            // It is in force already, and what was proven of it is not to be had.
+            Err(error) => Some(error.to_string()),
+        };
+        let (rules, entries) = (applied.rules, applied.entries);
+        let uncovered = applied.unresolved.iter().filter(|missing| !missing.reason.is_empty()).count();
+        let missing = applied.unresolved.len() - uncovered;
+        let uncovered = if uncovered == 0 {
+            String::new()
+        } else {
+            format!(", {uncovered} paths NOT COVERED (see the log)")
+        };
         let detail = if applied.flipped {
             format!("{rules} rules, {entries} entries, as they were")
         } else {
-            format!("{rules} rules, {entries} entries, {missing} paths not there")
+            format!("{rules} rules, {entries} entries, {missing} paths not there{uncovered}")
         };
-        Ok(Enforced { detail, unproven: failed.then_some(proof.detail) })
+        Ok(Enforced { detail, unproven })
     }
 }
 

@@ -1,5 +1,7 @@
 //! `aegis load`: probes into the kernel, the last good policy in force, a denial proven.
 
+use std::path::PathBuf;
+
 use aegis_event::{Mode, ModeReason};
 
 use super::break_glass;
@@ -24,11 +26,7 @@ pub(crate) fn run() -> Outcome {
         log::warn!("hook {}: {}", hook.hook.name, hook.reason);
     }
     let (wanted, faults) = put_last_good()?;
-    // What another version had in force was in force until here.
-    let retired = kernel::retire_others().map_err(|error| Failure::error(error.to_string()))?;
-    if !retired.is_empty() {
-        log::info!("probes of {} retired", retired.join(", "));
-    }
+    retire_others(wanted)?;
     break_glass::heed_marker();
     judge(wanted)?;
     if faults.is_empty() {
@@ -38,6 +36,37 @@ pub(crate) fn run() -> Outcome {
         "{}: less is in force than was (see `aegis policy status`); a stick brings it again",
         faults.join(", ")
     )))
+}
+
+/// What another version of the probes had in force was in force until here; unless ours does not do what the policy asks for:
+/// then they stay beside it, and either's denial denies.
+fn retire_others(wanted: aegis_policy::Mode) -> Outcome {
+    let fail = |error: kernel::KernelError| Failure::error(error.to_string());
+    let (mode, reason) = KernelState::open().map_err(fail)?.proven_mode();
+    let less = wanted == aegis_policy::Mode::Enforce && Mode::from_number(mode) != Some(Mode::Enforcing);
+    if less {
+        let others = kernel::others().map_err(fail)?;
+        if !others.is_empty() {
+            let reason =
+                ModeReason::from_number(reason).map_or(String::new(), |reason| format!(" ({reason})"));
+            log::error!(
+                "probes of {} stay in force: ours do less than the policy asks for{reason}",
+                names(&others)
+            );
+        }
+        return Ok(());
+    }
+    let retired = kernel::retire_others().map_err(fail)?;
+    if !retired.is_empty() {
+        log::info!("probes of {} retired", names(&retired));
+    }
+    Ok(())
+}
+
+fn names(pins: &[PathBuf]) -> String {
+    let names: Vec<String> =
+        pins.iter().filter_map(|path| path.file_name()).map(|name| name.display().to_string()).collect();
+    names.join(", ")
 }
 
 /// The last good policy, or what stands in for it. Returns the mode that it asks for, and the codes of what is not as it was.

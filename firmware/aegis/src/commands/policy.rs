@@ -221,6 +221,9 @@ pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> T
     let before = *trust.state();
     let hash = (before.previous != NONE).then_some(before.previous);
     let refused = |code, detail: String| Taken::refused(What::Bundle, code, hash, detail);
+    if let Some(why) = trust.root_lost() {
+        return refused(trust::ROOT_LOST, why);
+    }
     let Some(file) = trust.file(Source::Previous) else {
         return refused("no-previous", "there is none to roll back to".into());
     };

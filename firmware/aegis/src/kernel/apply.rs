@@ -3,13 +3,13 @@
 use aegis_policy::Policy;
 use aegis_probes::abi;
 
+use super::KernelError;
 use super::fill::SetMaps;
 use super::lock::Lock;
 use super::names::NameKey;
 use super::rules::{RuleSet, Unresolved};
 use super::state::{SetHead, WorkloadNames, Writer};
 use super::workload::{cgroups, keep_policy, ruleset_of};
-use super::{KernelError, sys};
 
 /// A policy to put in force, and where it comes from.
 #[derive(Clone, Copy, Debug)]
@@ -62,23 +62,23 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     if let Some(head) = control.head(set).filter(|head| !again && head.is_of(offer)) {
         // The policy before is here still, whole: what a rollback comes back to. Workloads that came meanwhile were
         // registered with both sets. Programs that still decide by it may yet let its deadman fall.
-        sys::wait_for_programs().map_err(KernelError::object("control"))?;
+        control.wait_for_programs().map_err(KernelError::object("control"))?;
         maps.raise_deadman(policy)?;
-        register_cgroups(set, policy)?;
+        register_cgroups(&control, set, policy)?;
         control.publish(set, &head);
         let (rules, entries) = (head.rules, head.entries);
         return Ok(Applied { rules, entries, unresolved: Vec::new(), flipped: true });
     }
     // Programs that began before the last flip may still decide by the set that is idle now: wait them out before it is
     // touched. (Here and not after the flip: a policy that is in force is not to be called refused.)
-    sys::wait_for_programs().map_err(KernelError::object("control"))?;
+    control.wait_for_programs().map_err(KernelError::object("control"))?;
     control.empty(set);
 
     keep_policy(set, offer.compiled)?;
     maps.name(policy.rules().map(|rule| (rule.index, rule.name.as_bytes())).chain(OWN_NAMES))?;
-    let rules = RuleSet::of(policy, NameKey(control.name_key()))?;
+    let rules = RuleSet::of(policy, NameKey(control.name_key()), control.can(abi::CAN_WALK))?;
     let filled = maps.fill(&rules)?;
-    register_cgroups(set, policy)?;
+    register_cgroups(&control, set, policy)?;
 
     let unresolved = rules.unresolved;
     let head = SetHead {
@@ -94,7 +94,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
 }
 
 /// Tells every registered cgroup which of the idle set's rules are its own.
-fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> {
+fn register_cgroups(control: &Writer, set: usize, policy: &Policy<'_>) -> Result<(), KernelError> {
     let fail = |error| KernelError::object("cgroups")(error);
     let (cgroups, names) = (cgroups()?, WorkloadNames::open()?);
     for id in cgroups.keys().map_err(fail)? {
@@ -110,7 +110,7 @@ fn register_cgroups(set: usize, policy: &Policy<'_>) -> Result<(), KernelError> 
         cgroups.set(&id, &entry).map_err(fail)?;
         // The map hands the replaced element's memory to the next update (`kernel/bpf/hashtab.c:extra_elems`), and a
         // program that found it may still be reading.
-        sys::wait_for_programs().map_err(fail)?;
+        control.wait_for_programs().map_err(fail)?;
     }
     Ok(())
 }

@@ -32,9 +32,17 @@ pub(super) fn open_rules(set: usize) -> Result<Rules, KernelError> {
     open("rules", set)
 }
 
+pub(super) fn open_hashes(set: usize) -> Result<Map<HashKey, Hash>, KernelError> {
+    open("hashes", set)
+}
+
 /// A key of the self-test's own rules, which no policy touches.
 fn is_own(key: &[u8]) -> bool {
     ObjectKey::read_from_bytes(key).is_ok_and(|key| key.ruleset == abi::RULESET_SELFTEST)
+}
+
+fn is_own_hash(key: &[u8]) -> bool {
+    HashKey::read_from_bytes(key).is_ok_and(|key| key.ruleset == abi::RULESET_SELFTEST)
 }
 
 impl SetMaps {
@@ -49,7 +57,13 @@ impl SetMaps {
         exactly("rules", set, &bytes(&rules.objects), [size_of::<ObjectKey>(), entry], is_own)?;
         exactly("names", set, &bytes(&rules.names), [size_of::<NameKey>(), entry], |_| false)?;
         exactly("nets", set, &bytes(&rules.nets), [size_of::<NetKey>(), size_of::<Net>()], |_| false)?;
-        exactly("hashes", set, &bytes(&rules.hashes), [size_of::<HashKey>(), size_of::<Hash>()], |_| false)?;
+        exactly(
+            "hashes",
+            set,
+            &bytes(&rules.hashes),
+            [size_of::<HashKey>(), size_of::<Hash>()],
+            is_own_hash,
+        )?;
         let map: Map<u32, Ruleset> = open("rulesets", set)?;
         let fail = |error| KernelError::object("rulesets")(error);
         for (index, ruleset) in (0u32..).zip(&rules.rulesets) {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use zerocopy::IntoBytes as _;
 
 use super::lock::Lock;
-use super::state::Writer;
+use super::state::{Home, Writer};
 use super::workload::CGROUP_ROOT;
 use super::{KernelError, PINS, sys, workload};
 use crate::storage::device::boottime;
@@ -73,9 +73,10 @@ impl HookStatus {
         let reason = report
             .as_array()
             .and_then(|hooks| hooks.iter().find(|entry| entry["hook"] == hook.name))
-            .and_then(|entry| entry["reason"].as_str())
-            .unwrap_or_default();
-        Self { hook, program, reason: reason.to_owned() }
+            .and_then(|entry| entry["reason"].as_str());
+        let whole = program.is_some_and(|program| program.attach.denies() || !hook.enforces());
+        let unknown = if whole { "" } else { "not known: the report of this load is lost" };
+        Self { hook, program, reason: reason.unwrap_or(unknown).to_owned() }
     }
 }
 
@@ -115,6 +116,8 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
     fs::create_dir_all(&work).map_err(KernelError::file(&work))?;
 
     let loaded = load_into(&work).and_then(|hooks| {
+        // Before they are published: what decides is never there without its reasons.
+        keep_report(&hooks)?;
         // One rename publishes everything; a crash before it leaves only what the next load removes.
         fs::rename(&work, PINS).map_err(KernelError::file(PINS))?;
         Ok(hooks)
@@ -127,26 +130,34 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
         }
     };
     workload::register_all()?;
-    let report = Value::Array(hooks.iter().map(HookStatus::to_json).collect());
-    atomic::replace(Path::new(RUN), HOOKS_FILE, report.to_string().as_bytes(), 0o600)
-        .map_err(KernelError::file(HOOKS_FILE))?;
     Ok(Loaded { adopted: false, hooks })
 }
 
-/// Takes the probes of other versions out of the kernel: when the policy is in force in ours. Returns their names.
-pub(crate) fn retire_others() -> Result<Vec<String>, KernelError> {
-    let _lock = Lock::rules()?;
+/// Why hooks are not attached as they should be: for whoever asks later in this boot.
+fn keep_report(hooks: &[HookStatus]) -> Result<(), KernelError> {
+    let report = Value::Array(hooks.iter().map(HookStatus::to_json).collect());
+    atomic::replace(Path::new(RUN), HOOKS_FILE, report.to_string().as_bytes(), 0o600)
+        .map(drop)
+        .map_err(KernelError::file(HOOKS_FILE))
+}
+
+/// Where probes of other versions are pinned.
+pub(crate) fn others() -> Result<Vec<PathBuf>, KernelError> {
     let own = Path::new(PINS);
     let parent = own.parent().unwrap_or(own);
-    let mut retired = Vec::new();
-    for entry in fs::read_dir(parent).map_err(KernelError::file(parent))? {
-        let path = entry.map_err(KernelError::file(parent))?.path();
-        if path != own {
-            remove_pins(&path)?;
-            retired.extend(path.file_name().map(|name| name.display().to_string()));
-        }
+    let entries = fs::read_dir(parent).map_err(KernelError::file(parent))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(KernelError::file(parent)));
+    paths.filter(|path| !path.as_ref().is_ok_and(|path| path == own)).collect()
+}
+
+/// Takes the probes of other versions out of the kernel: when the policy is in force in ours. Returns where they were.
+pub(crate) fn retire_others() -> Result<Vec<PathBuf>, KernelError> {
+    let _lock = Lock::rules()?;
+    let others = others()?;
+    for path in &others {
+        remove_pins(path)?;
     }
-    Ok(retired)
+    Ok(others)
 }
 
 /// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
@@ -249,7 +260,8 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     getrandom::fill(key.as_mut_bytes()).map_err(|error| refused("random", &error))?;
     let can = |ability, able: bool| if able { ability } else { 0 };
     let abilities = can(abi::CAN_HASH, hashes) | can(abi::CAN_WALK, walks);
-    Writer::open_in(pins)?.stamp(boottime(), reason, key, abilities);
+    let home = Home::look().map_err(KernelError::file("/proc/self/ns/mnt"))?;
+    Writer::open_in(pins)?.stamp(boottime(), reason, key, abilities, &home);
     Ok(hooks)
 }
 
@@ -263,7 +275,11 @@ fn load_hook(
     lsm: bool,
 ) -> Result<HookStatus, KernelError> {
     let mut reasons: Vec<String> = Vec::new();
-    for program in hook.programs.iter().filter(|program| holds(btf, program.condition)) {
+    for program in hook.programs {
+        if let Some(reason) = unmet(btf, program.condition) {
+            reasons.push(format!("{}: {reason}", program.name));
+            continue;
+        }
         if program.attach.denies() && !lsm {
             let reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
             if !reasons.contains(&reason) {
@@ -275,22 +291,23 @@ fn load_hook(
             Ok(link) => {
                 pin_link(link, &pins.join(link_name(program)))?;
                 pin_program(probes, program, &pins.join(program_name(program)))?;
-                return Ok(HookStatus { hook, program: Some(program), reason: reasons.join("; ") });
+                // Where it is the one for this kernel, that others are for others is no reason for anything.
+                let whole = program.condition != Condition::Always;
+                let reason = if whole { String::new() } else { reasons.join("; ") };
+                return Ok(HookStatus { hook, program: Some(program), reason });
             }
             Err(error) => reasons.push(error.to_string()),
         }
     }
-    if reasons.is_empty() {
-        reasons.push("no program for this kernel".to_owned());
-    }
     Ok(HookStatus { hook, program: None, reason: reasons.join("; ") })
 }
 
-fn holds(btf: &Btf, condition: Condition) -> bool {
+/// Why a program is not for this kernel; `None` when it is.
+fn unmet(btf: &Btf, condition: Condition) -> Option<String> {
     match condition {
-        Condition::Always => true,
-        Condition::With(name) => has_function(btf, name),
-        Condition::Without(name) => !has_function(btf, name),
+        Condition::With(name) if !has_function(btf, name) => Some(format!("this kernel has no `{name}`")),
+        Condition::Without(name) if has_function(btf, name) => Some(format!("this kernel has `{name}`")),
+        _ => None,
     }
 }
 

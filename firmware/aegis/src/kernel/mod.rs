@@ -32,7 +32,7 @@ pub(crate) use apply::{Offer, apply};
 pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
 pub(crate) use glass::{break_glass, mend_glass};
-pub(crate) use load::{hooks_report, load, retire_others};
+pub(crate) use load::{hooks_report, load, others, retire_others};
 pub(crate) use note::send_note;
 pub(crate) use state::{KernelState, PolicyInForce, guard_agent};
 pub(crate) use sys::lift_memlock;

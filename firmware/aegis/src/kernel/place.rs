@@ -1,16 +1,19 @@
 //! Where a path leads: the object it names now, and what it is called below the root of its file system, so that what is put
 //! there later is known too.
 
-use std::ffi::OsStr;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use aegis_probes::abi;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
 
 use super::mounts::{Mounts, kernel_device};
+use crate::limits;
 
 /// `include/uapi/linux/magic.h`: on these, `stat` shows another device than the kernel's own number.
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
@@ -42,8 +45,10 @@ pub(super) struct Place {
     pub(super) object: Option<Object>,
     /// A device node: its kind ([`abi::DEVICE_BLOCK`] or [`abi::DEVICE_CHARACTER`]) and number.
     pub(super) node: Option<(u32, u64)>,
-    /// What it is called.
+    /// What it is called: where it leads first.
     pub(super) names: Vec<Name>,
+    /// A link is on the way, and what the path says from there has no name here.
+    pub(super) unnamed_link: bool,
     /// Directories on the way, the file system's root excepted.
     pub(super) above: Vec<Object>,
     /// The path without links, as far as it is there.
@@ -53,37 +58,18 @@ pub(super) struct Place {
 }
 
 /// Looks a path up. An error says for a person why no rule can hold on to it.
+///
+/// What the path leads to now is one of its names; what its own words say is another, at every link on the way: whoever takes a
+/// link away and puts a directory in its place makes what the path meant.
 pub(super) fn look(path: &Path, mounts: &Mounts) -> Result<Place, String> {
-    let mut missing: Vec<&OsStr> = Vec::new();
-    let mut there = path;
-    // At most as many steps as a path has components.
-    let found = loop {
-        match Found::open(there) {
-            Ok(found) => break found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (Some(parent), Some(name)) = (there.parent(), there.file_name()) else {
-                    return Err(error.to_string());
-                };
-                missing.push(name);
-                there = parent;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    };
-    match found.magic {
-        OVERLAYFS_SUPER_MAGIC => return Err("on overlayfs: name the file in its lower layer".to_owned()),
-        BTRFS_SUPER_MAGIC => return Err("on btrfs: its inodes can't be told apart here".to_owned()),
-        magic if MADE_UP.contains(&magic) => {
-            return Err(
-                "on a file system whose inode numbers are made up (vfat, exfat, FUSE, NFS, 9p)".to_owned()
-            );
-        }
-        _ => {}
+    let way = Way::walk(path).map_err(|error| error.to_string())?;
+    let (found, missing) = (&way.found, way.missing.as_slice());
+    if let Some(why) = found.why_unknowable() {
+        return Err(why.to_owned());
     }
-    missing.reverse();
     let mut place = Place { device: found.object.0, real: found.real.clone(), ..Place::default() };
-    place.real.extend(&missing);
-    place.names.extend(found.name(mounts, &missing));
+    place.real.extend(missing);
+    place.names.extend(found.name(mounts, missing));
     if missing.is_empty() {
         place.there = true;
         place.object = Some(found.object).filter(|_| found.magic != PROC_SUPER_MAGIC);
@@ -92,16 +78,112 @@ pub(super) fn look(path: &Path, mounts: &Mounts) -> Result<Place, String> {
         place.above.push(found.object);
     }
     place.above.extend(found.above(mounts));
-    // A link is a name of its own: what takes its place is meant too.
-    if missing.is_empty()
-        && let (Some(parent), Some(name)) = (path.parent(), path.file_name())
-        && let Ok(parent) = Found::open(parent)
-        && let Some(own) = parent.name(mounts, &[name])
-        && !place.names.contains(&own)
-    {
-        place.names.push(own);
+    for (directory, rest) in &way.links {
+        let own = directory.name(mounts, rest).filter(|_| directory.why_unknowable().is_none());
+        place.unnamed_link |= own.is_none();
+        place.names.extend(own.filter(|own| !place.names.contains(own)));
+        if directory.name(mounts, &[]).is_some_and(|name| !name.components.is_empty()) {
+            place.above.push(directory.object);
+        }
+        place.above.extend(directory.above(mounts));
     }
     Ok(place)
+}
+
+/// How a path is gone.
+struct Way {
+    /// The last that is there.
+    found: Found,
+    /// What is to come below it.
+    missing: Vec<OsString>,
+    /// The directories of the links on the way, and what the path says from there.
+    links: Vec<(Found, Vec<OsString>)>,
+}
+
+impl Way {
+    fn walk(path: &Path) -> io::Result<Self> {
+        match Self::straight(path)? {
+            Some(way) => Ok(way),
+            None => Self::by_links(path),
+        }
+    }
+
+    /// Without links, as most are: a system call for what is there. `None`: there are some, or a file is on the way.
+    fn straight(path: &Path) -> io::Result<Option<Self>> {
+        let mut missing: Vec<OsString> = Vec::new();
+        let mut there = path;
+        // At most as many steps as a path has components.
+        loop {
+            let opened = rustix::fs::openat2(CWD, there, FLAGS, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+            match opened {
+                // A link that is named itself is opened all the same.
+                Ok(file) if is_link(&file)? => return Ok(None),
+                Ok(file) => {
+                    missing.reverse();
+                    return Ok(Some(Self { found: Found::of(&file)?, missing, links: Vec::new() }));
+                }
+                Err(Errno::NOENT) => {
+                    let (Some(parent), Some(name)) = (there.parent(), there.file_name()) else {
+                        return Err(Errno::NOENT.into());
+                    };
+                    missing.push(name.to_owned());
+                    there = parent;
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// One component after the other.
+    fn by_links(path: &Path) -> io::Result<Self> {
+        let root = || rustix::fs::open("/", FLAGS, Mode::empty());
+        let mut here = root()?;
+        let mut words: VecDeque<OsString> = VecDeque::new();
+        let push = |words: &mut VecDeque<OsString>, path: &Path| {
+            for part in path.components().rev() {
+                match part {
+                    Component::Normal(name) => words.push_front(name.to_owned()),
+                    Component::ParentDir => words.push_front("..".into()),
+                    Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+                }
+            }
+        };
+        push(&mut words, path);
+        let mut links = Vec::new();
+        while let Some(word) = words.pop_front() {
+            let rest = |words: &VecDeque<OsString>| [&word].into_iter().chain(words).cloned().collect();
+            match rustix::fs::openat(&here, &word, FLAGS | OFlags::NOFOLLOW, Mode::empty()) {
+                // Not there; or below a file, which may be taken away.
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    return Ok(Self { found: Found::of(&here)?, missing: rest(&words), links });
+                }
+                Err(error) => return Err(error.into()),
+                Ok(next) if is_link(&next)? => {
+                    let own: Vec<OsString> = rest(&words);
+                    if links.len() == limits::LINKS {
+                        // Around in a circle: nothing is there, until somebody takes a link of it away.
+                        return Ok(Self { found: Found::of(&here)?, missing: own, links });
+                    }
+                    links.push((Found::of(&here)?, own));
+                    let target = rustix::fs::readlinkat(&next, "", Vec::new())?;
+                    let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+                    if target.is_absolute() {
+                        here = root()?;
+                    }
+                    push(&mut words, target);
+                }
+                Ok(next) => here = next,
+            }
+        }
+        Ok(Self { found: Found::of(&here)?, missing: Vec::new(), links })
+    }
+}
+
+/// `O_PATH`: nothing is read, no device or pipe is touched.
+const FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+fn is_link(file: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Symlink)
 }
 
 /// What the path leads to now, symbolic links followed: device and inode.
@@ -120,9 +202,11 @@ struct Found {
 
 impl Found {
     fn open(path: &Path) -> io::Result<Self> {
-        // O_PATH: nothing is read, no device or pipe is touched.
-        let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let (found, system) = (rustix::fs::fstat(&file)?, rustix::fs::fstatfs(&file)?);
+        Self::of(&rustix::fs::open(path, FLAGS, Mode::empty())?)
+    }
+
+    fn of(file: &OwnedFd) -> io::Result<Self> {
+        let (found, system) = (rustix::fs::fstat(file)?, rustix::fs::fstatfs(file)?);
         // STATX_MNT_ID, since 5.8.
         let mount =
             rustix::fs::statx(file.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::from_bits_retain(0x1000))?;
@@ -140,8 +224,20 @@ impl Found {
         })
     }
 
-    /// What `missing` below it is called in its file system.
-    fn name(&self, mounts: &Mounts, missing: &[&OsStr]) -> Option<Name> {
+    /// Why files on its file system can't be told apart; `None` where they can.
+    fn why_unknowable(&self) -> Option<&'static str> {
+        match self.magic {
+            OVERLAYFS_SUPER_MAGIC => Some("on overlayfs: name the file in its lower layer"),
+            BTRFS_SUPER_MAGIC => Some("on btrfs: its inodes can't be told apart here"),
+            magic if MADE_UP.contains(&magic) => {
+                Some("on a file system whose inode numbers are made up (vfat, exfat, FUSE, NFS, 9p)")
+            }
+            _ => None,
+        }
+    }
+
+    /// What `missing` below it is called in its file system; `None`: it is too deep, leads up again, or its root is mounted nowhere.
+    fn name(&self, mounts: &Mounts, missing: &[OsString]) -> Option<Name> {
         let mount = mounts.of(self.mount)?;
         let root = mounts.root_inode(mount.device)?;
         let below = self.real.strip_prefix(&mount.point).ok()?;
@@ -149,10 +245,12 @@ impl Found {
         let components: Vec<Vec<u8>> = inside
             .iter()
             .filter(|part| *part != OsStr::new("/"))
-            .chain(missing.iter().copied())
+            .chain(missing.iter().map(OsString::as_os_str))
             .map(|part| part.as_bytes().to_vec())
             .collect();
-        (components.len() <= abi::NAME_DEPTH_MAX).then_some(Name { root: (mount.device, root), components })
+        let leads_up = missing.iter().any(|part| part == "..");
+        (components.len() <= abi::NAME_DEPTH_MAX && !leads_up)
+            .then_some(Name { root: (mount.device, root), components })
     }
 
     /// The directories above it in its mount, its root excepted.
@@ -215,6 +313,55 @@ mod tests {
             null.node,
             Some((abi::DEVICE_CHARACTER, u64::from(kernel_device(rustix::fs::makedev(1, 3)))))
         );
-        assert!(look(&base.join("d/file/below"), &mounts).is_err(), "not a directory");
+    }
+
+    #[test]
+    fn what_is_planted_on_the_way_takes_no_name_from_a_path() {
+        // A file system that rules can hold on to, whatever this machine's others are.
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let base = directory.path();
+        for folder in ["decoy", "parent"] {
+            fs::create_dir(base.join(folder)).unwrap();
+        }
+        fs::write(base.join("decoy/secret"), b"").unwrap();
+        fs::write(base.join("plain"), b"").unwrap();
+        for (target, link) in [
+            ("decoy", "dir"),
+            ("loop", "loop"),
+            ("nowhere", "dangling"),
+            ("../parent", "parent/up"),
+            ("dir", "chain"),
+        ] {
+            symlink(target, base.join(link)).unwrap();
+        }
+        let mounts = Mounts::read().unwrap();
+        for (path, expected) in [
+            ("decoy/secret", &["decoy/secret"][..]),
+            ("dir/secret", &["decoy/secret", "dir/secret"]),
+            ("chain/secret", &["decoy/secret", "chain/secret", "dir/secret"]),
+            ("loop/secret", &["loop/secret"]),
+            ("loop", &["loop"]),
+            ("plain/secret", &["plain/secret"]),
+            ("dangling", &["nowhere", "dangling"]),
+            ("dangling/secret", &["nowhere/secret", "dangling/secret"]),
+            ("parent/up/x", &["parent/x", "parent/up/x"]),
+        ] {
+            let place = look(&base.join(path), &mounts).unwrap();
+            // Below the temporary folder, which is below the root of its file system.
+            let names: Vec<String> = place
+                .names
+                .iter()
+                .map(|name| {
+                    name.components[1..]
+                        .iter()
+                        .map(|part| String::from_utf8_lossy(part))
+                        .collect::<Vec<_>>()
+                        .join("/")
+                })
+                .collect();
+            assert_eq!(names, expected, "{path}");
+            let there = ["decoy/secret", "dir/secret", "chain/secret"].contains(&path);
+            assert_eq!((place.there, place.unnamed_link), (there, false), "{path}");
+        }
     }
 }

@@ -44,9 +44,10 @@ pub(super) struct RuleSet {
 }
 
 impl RuleSet {
-    pub(super) fn of(policy: &Policy<'_>, key: NameKey) -> Result<Self, KernelError> {
+    /// `walks`: names and subtrees are decided by this kernel.
+    pub(super) fn of(policy: &Policy<'_>, key: NameKey, walks: bool) -> Result<Self, KernelError> {
         let mounts = Mounts::read().map_err(KernelError::file("/proc/self/mountinfo"))?;
-        let mut build = Build::new(policy, key);
+        let mut build = Build::new(policy, key, walks);
         for rule in policy.rules() {
             match rule.target() {
                 Target::Files { paths, trees } => {
@@ -73,6 +74,7 @@ impl RuleSet {
 struct Build<'p> {
     policy: &'p Policy<'p>,
     key: NameKey,
+    walks: bool,
     places: HashMap<String, Result<Place, String>>,
     /// Where subtree rules are, by rule set: file system and place.
     trees: BTreeMap<u32, BTreeSet<(u32, std::path::PathBuf)>>,
@@ -100,7 +102,7 @@ fn put(entry: &mut Entry, seat: Seat, rule: u32, effect: u8) {
 }
 
 impl<'p> Build<'p> {
-    fn new(policy: &'p Policy<'p>, key: NameKey) -> Self {
+    fn new(policy: &'p Policy<'p>, key: NameKey, walks: bool) -> Self {
         let mut rulesets = vec![Ruleset::default(); abi::RULESETS_MAX];
         for workload in policy.workloads() {
             let ruleset = &mut rulesets[usize::from(workload.index)];
@@ -110,6 +112,9 @@ impl<'p> Build<'p> {
                 ruleset.deadman_window = u64::from(deadman.seconds) * 1_000_000_000;
             }
         }
+        if policy.has_hashes() {
+            rulesets[abi::RULESET_SELFTEST as usize].features |= abi::HAS_HASHES;
+        }
         let set = RuleSet {
             objects: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -118,7 +123,7 @@ impl<'p> Build<'p> {
             hashes: BTreeMap::new(),
             unresolved: Vec::new(),
         };
-        Self { policy, key, places: HashMap::new(), trees: BTreeMap::new(), set }
+        Self { policy, key, walks, places: HashMap::new(), trees: BTreeMap::new(), set }
     }
 
     fn effect(&self, rule: &Rule<'_>) -> Effect {
@@ -140,6 +145,13 @@ impl<'p> Build<'p> {
             let there = if place.there { "known by object only" } else { "not there, nor known by name" };
             let why = "more than 8 directories deep, or the root of its file system is mounted nowhere here";
             self.set.unresolved.push(say(format!("{there}: {why}")));
+        } else if !self.walks && (tree || !place.there) {
+            let what = if tree { "what is below it" } else { "what is not there yet" };
+            let why = "is not decided before Linux 5.17 (apply the policy again when it is there)";
+            self.set.unresolved.push(say(format!("{what} {why}")));
+        } else if place.unnamed_link {
+            let why = "what comes in place of a link on the way is not known: it leads up again, or more than 8 deep";
+            self.set.unresolved.push(say(why.to_owned()));
         } else if !place.there {
             self.set.unresolved.push(say(String::new()));
         }
@@ -224,14 +236,20 @@ impl<'p> Build<'p> {
             if place.object.is_some() {
                 *features |= abi::HAS_TREES;
             }
-            self.trees.entry(ruleset).or_default().insert((place.device, place.real.clone()));
+            let trees = self.trees.entry(ruleset).or_default();
+            trees.insert((place.device, place.real.clone()));
+            trees.extend(place.names.iter().map(|name| (name.root.0, place.real.clone())));
         }
     }
 
     fn hashes(&mut self, rule: &Rule<'_>, hashes: &Hashes<'_>) {
         let (number, effect) = (rule.index + 1, self.effect(rule).number());
         for workload in rule.workloads() {
-            let more = if self.effect(rule) == Effect::Override { abi::HAS_HASH_OVERRIDES } else { 0 };
+            let more = match self.effect(rule) {
+                Effect::Override => abi::HAS_HASH_OVERRIDES,
+                Effect::Deny => abi::HAS_HASH_DENIALS,
+                _ => 0,
+            };
             self.set.rulesets[usize::from(workload)].features |= abi::HAS_HASHES | more;
             for digest in hashes.clone() {
                 let key = HashKey { digest, ruleset: workload.into(), reserved: 0 };

@@ -1,5 +1,8 @@
 //! The self-test: a real denied open and a real denied exec, or nobody says `enforcing`.
 //!
+//! A program that is known by its content is denied too, where the policy has such rules: whether a kernel can measure one is
+//! seen by that alone.
+//!
 //! This process moves into a cgroup of its own (slot 0, rule set entry 0), where the policy in force denies three
 //! things to it, tries them, and moves back. What it tries inside shows in the evidence as workload `aegis-selftest`.
 //!
@@ -14,10 +17,10 @@ use std::process::{Command, Stdio};
 
 use aegis_event::{Mode, ModeReason};
 use aegis_policy::Policy;
-use aegis_probes::abi::{self, Cgroup, Entry, ObjectKey};
+use aegis_probes::abi::{self, Cgroup, Entry, Hash, HashKey, ObjectKey};
 
 use super::KernelError;
-use super::fill::{SetMaps, open_rules};
+use super::fill::{SetMaps, open_hashes, open_rules};
 use super::load::pinned_hooks;
 use super::lock::Lock;
 use super::place::inode_of;
@@ -32,6 +35,9 @@ const SLOT: u32 = 0;
 const RULESET: u32 = abi::RULESET_SELFTEST;
 /// Run when nothing denies it. Its interpreter need not exist: the denial comes before it is looked for.
 const SCRIPT: &[u8] = b"#!/bin/true\n";
+/// Denied for what is in it.
+const MEASURED: &str = "measured-program";
+const MEASURED_SCRIPT: &[u8] = b"#!/bin/true\n# known by its content\n";
 
 /// What the self-test found, and what therefore is in force.
 #[derive(Clone, Debug)]
@@ -77,7 +83,7 @@ pub(crate) fn prove(policy: &Policy<'_>) -> Result<Proof, KernelError> {
         let detail = "subtrees and names are not decided before Linux 5.17".to_owned();
         proof(Mode::AuditOnly, ModeReason::HookMissing, detail)
     } else {
-        match (observe()?, policy.mode()) {
+        match (observe(policy.has_hashes())?, policy.mode()) {
             (Some(failed), _) => proof(Mode::AuditOnly, ModeReason::SelfTestFailed, failed),
             (None, aegis_policy::Mode::Audit) => {
                 proof(Mode::AuditOnly, ModeReason::PolicyAudit, String::new())
@@ -97,15 +103,17 @@ struct Files {
     control: PathBuf,
     denied_program: PathBuf,
     control_program: PathBuf,
+    /// Denied by its content, where the policy has such rules.
+    measured_program: Option<PathBuf>,
 }
 
 impl Files {
-    fn make() -> Result<Self, KernelError> {
+    fn make(hashes: bool) -> Result<Self, KernelError> {
         let directory = Path::new(RUN).join("selftest");
         atomic::make_private_directory(&directory).map_err(KernelError::file(&directory))?;
         let make = |name: &str, mode: u32| {
             let path = directory.join(name);
-            fs::write(&path, SCRIPT)
+            fs::write(&path, if name == MEASURED { MEASURED_SCRIPT } else { SCRIPT })
                 .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
                 .map(|()| path.clone())
                 .map_err(KernelError::file(path))
@@ -115,6 +123,7 @@ impl Files {
             control: make("control", 0o600)?,
             denied_program: make("denied-program", 0o700)?,
             control_program: make("control-program", 0o700)?,
+            measured_program: hashes.then(|| make(MEASURED, 0o700)).transpose()?,
         })
     }
 
@@ -144,6 +153,13 @@ impl Files {
                 let (device, inode) = inode_of(path).map_err(KernelError::file(path))?;
                 rules.set(&ObjectKey { inode, device, ruleset: RULESET }, entry).map_err(fail)?;
             }
+            if self.measured_program.is_some() {
+                let key =
+                    HashKey { digest: aegis_bundle::hash(MEASURED_SCRIPT), ruleset: RULESET, reserved: 0 };
+                let denied =
+                    Hash { rule: abi::RULE_SELFTEST + 1, effect: abi::EFFECT_DENY, ..Hash::default() };
+                open_hashes(set)?.set(&key, &denied).map_err(fail)?;
+            }
         }
         fs::create_dir_all(CGROUP).map_err(KernelError::file(CGROUP))?;
         WorkloadNames::open()?.set(SLOT as usize, NAME);
@@ -156,8 +172,8 @@ impl Files {
 type Outcome = Result<(), i32>;
 
 /// Makes the test. `None`: every attempt came out as it must; else what did not.
-fn observe() -> Result<Option<String>, KernelError> {
-    let files = Files::make()?;
+fn observe(hashes: bool) -> Result<Option<String>, KernelError> {
+    let files = Files::make(hashes)?;
     files.register()?;
     let state = KernelState::open()?;
     if is_noexec(&files.denied_program) {
@@ -220,13 +236,17 @@ impl Expect {
 type Attempt = (&'static str, Outcome, Expect);
 
 fn attempts(files: &Files) -> Vec<Attempt> {
-    vec![
+    let mut tried = vec![
         ("denied open for reading", open(&files.denied), Expect::Denied),
         ("denied open for writing", open_to_write(&files.denied), Expect::Denied),
         ("open of another file", open(&files.control), Expect::Passes),
         ("denied exec", execute(&files.denied_program), Expect::Denied),
         ("exec of another program", execute(&files.control_program), Expect::NotDenied),
-    ]
+    ];
+    if let Some(program) = &files.measured_program {
+        tried.push(("denied exec of a program known by its content", execute(program), Expect::Denied));
+    }
+    tried
 }
 
 fn number(error: &io::Error) -> i32 {

@@ -2,15 +2,21 @@
 //!
 //! Mapped while privileged; reading them needs no capability and no system call afterwards.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use aegis_event::{Mode, ModeReason};
 use aegis_probes::abi::{self, Control, Counters};
 
-use super::sys::Shared;
+use super::place::{Object, inode_of};
+use super::sys::{self, Shared};
 use super::{KernelError, Offer, PINS};
+use crate::limits;
 use crate::storage::device::boottime;
 
 /// A workload's name out of a shared page, on the stack.
@@ -51,10 +57,7 @@ impl KernelState {
         let found = control[0].abi_version.load(Relaxed);
         if found != abi::ABI_VERSION {
             let message = format!("the loaded probes speak ABI {found}, not {}", abi::ABI_VERSION);
-            return Err(KernelError::NotLoaded(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                message,
-            )));
+            return Err(KernelError::NotLoaded(io::Error::new(io::ErrorKind::InvalidData, message)));
         }
         Ok(Self {
             control,
@@ -181,6 +184,23 @@ fn read_name(page: &[AtomicU8; abi::WORKLOAD_NAME_MAX]) -> Name {
     page.iter().map(|byte| byte.load(Relaxed)).take_while(|byte| *byte != 0).collect()
 }
 
+/// Where Aegis lives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    /// Its mount namespace.
+    namespace: u64,
+    /// What is `/` there.
+    root: Object,
+}
+
+impl Home {
+    /// This process's.
+    pub(super) fn look() -> io::Result<Self> {
+        let namespace = std::fs::metadata("/proc/self/ns/mnt")?.ino();
+        Ok(Self { namespace, root: inode_of(Path::new("/"))? })
+    }
+}
+
 /// The same pages, to write. Only under the lock.
 pub(super) struct Writer {
     control: Shared<Control>,
@@ -220,8 +240,18 @@ impl Writer {
     }
 
     /// Marks freshly loaded probes as ours.
-    pub(super) fn stamp(&self, loaded_at: u64, reason: ModeReason, name_key: [u64; 2], abilities: u32) {
+    pub(super) fn stamp(
+        &self,
+        loaded_at: u64,
+        reason: ModeReason,
+        name_key: [u64; 2],
+        abilities: u32,
+        home: &Home,
+    ) {
         let control = &self.control[0];
+        control.namespace.store(home.namespace, Relaxed);
+        control.root_inode.store(home.root.1, Relaxed);
+        control.root_device.store(home.root.0, Relaxed);
         for (to, word) in control.name_key.iter().zip(name_key) {
             to.store(word, Relaxed);
         }
@@ -229,6 +259,30 @@ impl Writer {
         control.loaded_at.store(loaded_at, Relaxed);
         self.set_mode(Mode::AuditOnly, reason);
         control.abi_version.store(abi::ABI_VERSION, Release);
+    }
+
+    /// Returns when no program is left that began before: what it read may be changed then.
+    ///
+    /// Those that may sleep count themselves while they decide, in either half; twice, since one may have read which half it
+    /// is and not have entered it yet. While they decide they do not sleep: it takes as long as they are kept off the
+    /// processor.
+    pub(super) fn wait_for_programs(&self) -> io::Result<()> {
+        sys::wait_for_programs()?;
+        let control = &self.control[0];
+        for _ in 0..2 {
+            let left = control.half.fetch_xor(1, SeqCst) as usize & 1;
+            let begun = Instant::now();
+            while control.deciding[left].load(SeqCst) != 0 {
+                if begun.elapsed() > limits::PROGRAMS_WAIT {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "a program still decides by it; try again",
+                    ));
+                }
+                sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn broken_until(&self) -> u64 {

@@ -12,9 +12,10 @@ use std::process::Command;
 
 use aegis_policy::{Policy, names};
 use aegis_probes::abi::{Cgroup, RULESET_OTHERS, WORKLOADS_MAX};
+use rustix::fs::{Mode, OFlags};
 
 use super::lock::Lock;
-use super::state::{WorkloadNames, pin};
+use super::state::{WorkloadNames, Writer, pin};
 use super::{KernelError, sys};
 use crate::storage::{RUN, atomic};
 
@@ -46,14 +47,21 @@ pub(crate) fn register(name: &str) -> Result<u32, KernelError> {
 pub(super) fn register_all() -> Result<(), KernelError> {
     register_directory(CATCH_ALL, Path::new(WORKLOADS))?;
     let entries = fs::read_dir(WORKLOADS).map_err(KernelError::file(WORKLOADS))?;
-    for entry in entries.flatten().take(WORKLOADS_MAX) {
+    let is_workload = |entry: &fs::DirEntry| {
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| names::is_workload_name(name.as_bytes())) else {
-            continue;
-        };
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            register_directory(name, &entry.path())?;
+        names::is_workload_name(name.as_encoded_bytes()) && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    };
+    let mut left = entries.flatten().filter(is_workload);
+    for entry in left.by_ref().take(WORKLOADS_MAX) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match register_directory(&name, &entry.path()) {
+            // There is room for so many; the rest is covered by what covers all.
+            Err(KernelError::NoSlot) => log::error!("workload {name}: {}", KernelError::NoSlot),
+            done => drop(done?),
         }
+    }
+    if left.next().is_some() {
+        log::error!("more than {WORKLOADS_MAX} workloads in {WORKLOADS}: {}", KernelError::NoSlot);
     }
     Ok(())
 }
@@ -71,7 +79,7 @@ fn register_directory(name: &str, directory: &Path) -> Result<u32, KernelError> 
     if cgroups.get(&id).map_err(fail)?.as_ref() != Some(&entry) {
         cgroups.set(&id, &entry).map_err(fail)?;
         // As in `apply`: a replaced element's memory is used again by the next update.
-        sys::wait_for_programs().map_err(fail)?;
+        Writer::open()?.wait_for_programs().map_err(fail)?;
     }
     Ok(slot)
 }
@@ -180,12 +188,17 @@ pub(super) fn own_cgroup() -> Result<String, KernelError> {
 /// Becomes `command` inside the workload's cgroup. Returns only when it could not: the command never runs outside.
 pub(crate) fn enter_and_exec(name: &str, command: &[OsString]) -> Result<Infallible, KernelError> {
     register(name)?;
-    // Asked of the kernel, not remembered: the registration is ours. (Inside, bpf(2) is closed to us as to any workload.)
-    let id = cgroup_id(&Path::new(WORKLOADS).join(name))?;
+    // Asked of the kernel, not remembered: the registration is ours. (Inside, bpf(2) is closed to us as to any workload.) By
+    // one descriptor: another directory of this name would be another cgroup.
+    let path = Path::new(WORKLOADS).join(name);
+    let directory = fs::File::open(&path).map_err(KernelError::file(&path))?;
+    let id = directory.metadata().map_err(KernelError::file(&path))?.ino();
     if cgroups()?.get(&id).map_err(KernelError::object("cgroups"))?.is_none() {
         return Err(KernelError::NotConfined { cgroup: own_cgroup()? });
     }
-    enter(&Path::new(WORKLOADS).join(name))?;
+    rustix::fs::openat(&directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|procs| rustix::io::write(&procs, b"0").map(drop))
+        .map_err(|error| KernelError::file(&path)(error.into()))?;
     let cgroup = own_cgroup()?;
     if cgroup != format!("/workloads/{name}") {
         return Err(KernelError::NotConfined { cgroup });

@@ -19,8 +19,9 @@ pub(super) struct Slots {
 
 impl Slots {
     /// The bundle of this SHA-256, from whichever slot holds it.
+    /// `None` also when a slot can't be read: what is asked for may be there, and is of no use.
     pub(super) fn find(&self, disk: &impl Disk, hash: &[u8; 32]) -> Option<Vec<u8>> {
-        self.holding(disk, hash).map(|(_, bundle)| bundle)
+        self.holding(disk, hash).unwrap_or_default().map(|(_, bundle)| bundle)
     }
 
     /// Keeps a bundle in a slot that holds none of `others`; returns what was read back from it.
@@ -30,7 +31,11 @@ impl Slots {
         bundle: &[u8],
         others: [&[u8; 32]; 2],
     ) -> io::Result<Vec<u8>> {
-        let taken = others.map(|hash| self.holding(disk, hash).map(|(slot, _)| slot));
+        let mut taken = [None; 2];
+        for (taken, hash) in taken.iter_mut().zip(others) {
+            // A slot that can't be read now may hold what is in force: nothing is put in its place.
+            *taken = self.holding(disk, hash)?.map(|(slot, _)| slot);
+        }
         let free = (0..SLOTS.len()).find(|slot| !taken.contains(&Some(*slot))).unwrap_or_default();
         let path = path(SLOTS[free]);
         self.hashes[free].set(None);
@@ -38,18 +43,32 @@ impl Slots {
         disk.read(&path, limits::BUNDLE_BYTES)
     }
 
-    fn holding(&self, disk: &impl Disk, hash: &[u8; 32]) -> Option<(usize, Vec<u8>)> {
+    fn holding(&self, disk: &impl Disk, hash: &[u8; 32]) -> io::Result<Option<(usize, Vec<u8>)>> {
         if *hash == [0; 32] {
-            return None;
+            return Ok(None);
         }
-        SLOTS.iter().zip(&self.hashes).enumerate().find_map(|(slot, (name, known))| {
+        let mut unread = None;
+        for (slot, (name, known)) in SLOTS.iter().zip(&self.hashes).enumerate() {
             if known.get().is_some_and(|known| known != *hash) {
-                return None;
+                continue;
             }
-            let bytes = disk.read(&path(name), limits::BUNDLE_BYTES).ok()?;
-            known.set(Some(aegis_bundle::hash(&bytes)));
-            (known.get() == Some(*hash)).then_some((slot, bytes))
-        })
+            match disk.read(&path(name), limits::BUNDLE_BYTES) {
+                Ok(bytes) => {
+                    known.set(Some(aegis_bundle::hash(&bytes)));
+                    if known.get() == Some(*hash) {
+                        return Ok(Some((slot, bytes)));
+                    }
+                }
+                // Nothing of ours.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput
+                    ) => {}
+                Err(error) => unread = Some(error),
+            }
+        }
+        unread.map_or(Ok(None), Err)
     }
 }
 

@@ -54,7 +54,7 @@ fn rules_of_one_file_add_up_and_missing_paths_are_known_by_name() {
             ],
         );
         let policy = Policy::decode(&bytes).unwrap();
-        let set = RuleSet::of(&policy, KEY).unwrap();
+        let set = RuleSet::of(&policy, KEY, true).unwrap();
         if set.objects.is_empty() {
             // This machine's temporary files are where rules can't hold on to them, and it says so.
             assert!(set.unresolved[0].reason.starts_with("on "), "{:?}", set.unresolved);
@@ -95,7 +95,7 @@ fn a_device_node_is_its_number_too() {
         false,
         vec![rule("no-null", Effect::Deny, Operations::OPEN, &[1], SourceTarget::paths(&["/dev/null"]))],
     );
-    let set = RuleSet::of(&Policy::decode(&bytes).unwrap(), KEY).unwrap();
+    let set = RuleSet::of(&Policy::decode(&bytes).unwrap(), KEY, true).unwrap();
     let key = ObjectKey { inode: 1 << 20 | 3, device: abi::DEVICE_CHARACTER, ruleset: 1 };
     assert_eq!(set.objects[&key].rule[abi::OP_OPEN_READ], 1);
 }
@@ -127,7 +127,7 @@ fn a_prefix_has_every_rule_that_speaks_of_all_of_it() {
         ],
     );
     let policy = Policy::decode(&bytes).unwrap();
-    let set = RuleSet::of(&policy, KEY).unwrap();
+    let set = RuleSet::of(&policy, KEY, true).unwrap();
     let of = |family: Family, address: [u8; 4], bits: u32| {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&address);
@@ -155,7 +155,7 @@ fn a_prefix_has_every_rule_that_speaks_of_all_of_it() {
 #[test]
 fn protection_covers_workloads_that_no_pattern_does_and_plain_file_systems_are_left_alone() {
     let bytes = compiled(Mode::Enforce, true, vec![]);
-    let set = RuleSet::of(&Policy::decode(&bytes).unwrap(), KEY).unwrap();
+    let set = RuleSet::of(&Policy::decode(&bytes).unwrap(), KEY, true).unwrap();
     for ruleset in [1, 2, abi::RULESET_OTHERS as usize] {
         assert_eq!(set.rulesets[ruleset].features & abi::SELF_DENY, abi::SELF_DENY);
     }
