@@ -44,10 +44,11 @@ ln -s free link
 /// # Panics
 /// When it can't be written.
 pub fn policy(bench: &Bench, letter: char, files: usize) -> PathBuf {
-    // The tight readers' events are not what is asked for here: few of them, so that the agent keeps up.
+    // Of the tight readers' events, and of what flips files beside them, few: the agent keeps up, and the ring holds all.
     let mut text = format!(
         "schema = 1\nname = \"swap-{letter}\"\nmode = \"enforce\"\nself-protection = false\n\n\
-         [[workload]]\nname = \"demo\"\nrate = 20\n"
+         [[workload]]\nname = \"demo\"\nrate = 20\n\n\
+         [[workload]]\nname = \"*\"\nrate = 20\n"
     );
     let rule = |name: &str, paths: &str| {
         format!(

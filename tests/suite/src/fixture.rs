@@ -76,6 +76,10 @@ const FILES: &[(&str, What)] = &[
     ("link-tree", Link("tree")),
 ];
 
+/// Planted where the policy says that a directory with a secret is: a link around in a circle, and one to another directory.
+/// What a scenario puts there stays.
+const PLANTED: [(&str, &str); 2] = [("planted", "planted"), ("mid", "nest")];
+
 /// Names that no rule lets come into being, and that a run without rules leaves behind.
 const NOT_THERE: &[&str] = &[
     "pending",
@@ -220,6 +224,12 @@ pub fn make_all() -> Done {
         for (name, what) in FILES {
             if !is_whole(side, name, what) {
                 make(side, name, what)?;
+            }
+        }
+        for (name, target) in PLANTED {
+            let place = side.at(name);
+            if fs::symlink_metadata(&place).is_err() {
+                symlink(target, &place).step(&place)?;
             }
         }
     }

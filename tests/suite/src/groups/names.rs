@@ -25,6 +25,9 @@ pub(super) const ALL: &[Scenario] = &[
         let disk = Side { place: crate::Place::Disk, ..side };
         through_own_link(Side { place: crate::Place::Memory, ..side }, &disk.at("secret"))
     }),
+    // At the next boot the links are there before the policy is taken; what is put in their place stays.
+    denied("symlink", "sym-planted", READ, |side| in_place_of(side, "planted")).by_object(),
+    denied("symlink", "sym-mid", READ, |side| in_place_of(side, "mid")).by_object(),
     denied("symlink", "sym-swap", READ, |side| {
         // What the link led to when it was looked at is not what it leads to when it is opened.
         let link = side.free("folder/swap");
@@ -197,6 +200,14 @@ pub(super) const ALL: &[Scenario] = &[
         read(&side.at("swapped"))
     }),
 ];
+
+/// A directory in the place of the link that is there, and the secret in it.
+fn in_place_of(side: Side, name: &str) -> Done {
+    let place = side.at(name);
+    fs::remove_file(&place).step("remove the link")?;
+    fs::create_dir(&place).step("mkdir")?;
+    open(&format!("{place}/secret"), libc::O_CREAT | libc::O_RDWR)
+}
 
 fn through_own_link(side: Side, target: &str) -> Done {
     let link = side.free("folder/own-link");

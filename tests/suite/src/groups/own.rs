@@ -15,6 +15,14 @@ const TRACE: super::Expected = ("aegis-self", "ptrace", "ptrace_access_check");
 const BPF: super::Expected = ("aegis-self", "bpf", "bpf");
 const PINS: &str = "/sys/fs/bpf/aegis";
 
+/// What the kernel itself refuses, and only after it has asked: where nothing is guarded that is as good as done.
+fn but_for(side: Side, done: Done) -> Done {
+    match done {
+        Err(Stop::Errno(libc::EINVAL)) if side.absent => Ok(()),
+        other => other,
+    }
+}
+
 /// What has no twin that anybody may touch: shown where nothing is guarded.
 const fn guarded(id: &'static str, expected: super::Expected, act: fn(Side) -> Done) -> Scenario {
     denied("self-protection", id, expected, act).control(Control::Absent)
@@ -130,6 +138,26 @@ pub(super) const ALL: &[Scenario] = &[
             &[tmpfs.as_ptr() as usize, place.as_ptr() as usize, tmpfs.as_ptr() as usize, 0, 0],
         )?;
         Ok(())
+    }),
+    // Where Aegis lives; each fails by itself, after it was asked whether it may.
+    guarded("self-mount-move", ("aegis-self", "mount", "sb_mount"), |side| {
+        but_for(side, sys::mount("/scratch/p", "/scratch/o", "", libc::MS_MOVE, ""))
+    }),
+    guarded("self-root-end", ("aegis-self", "mount", "sb_mount"), |side| {
+        but_for(side, sys::path_call(libc::SYS_umount2, "/", &[n(libc::MNT_EXPIRE | libc::MNT_DETACH)]))
+    }),
+    guarded("self-pivot", ("aegis-self", "mount", "sb_mount"), |side| {
+        // No place where anything is mounted.
+        let old = sys::c("/scratch/p/nest");
+        but_for(side, sys::path_call(libc::SYS_pivot_root, "/scratch/p", &[old.as_ptr() as usize]))
+    }),
+    guarded("self-cg-make", ("aegis-self", "create", "inode_create"), |_| {
+        let path = "/sys/fs/cgroup/workloads/suite-made";
+        sys::mkdir(path)?;
+        fs::remove_dir(path).step("remove")
+    }),
+    guarded("self-cg-end", ("aegis-self", "unlink", "inode_unlink"), |_| {
+        sys::path_call(libc::SYS_rmdir, "/sys/fs/cgroup/aegis-selftest", &[])
     }),
     guarded("self-socket", ("aegis-self", "unix-connect", "unix_stream_connect"), |_| {
         UnixStream::connect("/run/aegis/control.sock").map(drop).map_err(Stop::from)
