@@ -1,22 +1,45 @@
-//! `make swaps`: the long run. Environment: `SWAPS` (1,000). Writes `docs/evidence/swaps.md`.
+//! `make swaps`: the long run. Environment: `SWAPS` (1,000); `SWAPS_ONLY` (`race`, `rollbacks`): that part, and no page.
+//! Each part is kept in `target/swaps` under the commit's name: the next run of the same commit takes it as it is. Writes
+//! `docs/evidence/swaps.md`.
 
+use std::fs;
 use std::process::ExitCode;
 
-use aegis_tests::swaps::{self, report};
+use aegis_tests::swaps::{self, Said, report};
 use aegis_tests::{Bench, root};
+
+/// What the guest of this part said, from the run before or from one now.
+fn part(name: &str, count: usize, run: impl Fn(&Bench) -> Said) -> Result<Said, String> {
+    let folder = root().join("target/swaps");
+    let path = folder.join(format!("{name}-{count}-{}", swaps::commit()));
+    if let Ok(text) = fs::read_to_string(&path) {
+        println!("{name}: as it was in {}", path.display());
+        return Ok(Said::read(&text));
+    }
+    let said = run(&Bench::new());
+    println!("{}", report::lines(&said).join("\n"));
+    let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, &said.text));
+    kept.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(said)
+}
 
 fn run() -> Result<(), String> {
     let count: usize = std::env::var("SWAPS").map_or(Ok(1_000), |text| {
         text.parse().map_err(|_| format!("SWAPS={text}: is no number; mend: a number, or leave it out"))
     })?;
-    let bench = Bench::new();
-    let race = swaps::race(&bench, count.div_ceil(3));
-    println!("{}", report::lines(&race).join("\n"));
-    let bench = Bench::new();
-    let rollbacks = swaps::rollbacks(&bench, count);
-    println!("{}", report::lines(&rollbacks).join("\n"));
+    let race = || part("race", count, |bench| swaps::race(bench, count.div_ceil(3)));
+    let rollbacks = || part("rollbacks", count, |bench| swaps::rollbacks(bench, count));
+    match std::env::var("SWAPS_ONLY").as_deref() {
+        Ok("race") => return race().map(drop),
+        Ok("rollbacks") => return rollbacks().map(drop),
+        Ok(other) => {
+            return Err(format!("SWAPS_ONLY={other}: race or rollbacks; mend: one of them, or leave it out"));
+        }
+        Err(_) => {}
+    }
+    let (race, rollbacks) = (race()?, rollbacks()?);
     let page = root().join("docs/evidence/swaps.md");
-    std::fs::write(&page, report::page(&race, &rollbacks)).map_err(|error| error.to_string())?;
+    fs::write(&page, report::page(&race, &rollbacks)).map_err(|error| error.to_string())?;
     let p99 = swaps::quantile(rollbacks.of("rollback").iter().map(|swap| swap.command), 99);
     if p99 > swaps::GATE_MS {
         return Err(format!(

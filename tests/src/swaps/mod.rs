@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use aegis_qemu::Machine;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, root};
 use crate::evidence::Evidence;
 use crate::suite;
 
@@ -112,6 +113,8 @@ pub struct Said {
     pub flips: u64,
     /// By kind (`fill`, `rollback`, `apply`), in order.
     pub swaps: BTreeMap<String, Vec<Swap>>,
+    /// The words themselves.
+    pub text: String,
 }
 
 impl Said {
@@ -120,7 +123,7 @@ impl Said {
     /// # Panics
     /// When a line is none of its own.
     pub fn read(text: &str) -> Self {
-        let mut said = Self::default();
+        let mut said = Self { text: text.to_owned(), ..Self::default() };
         for line in text.lines() {
             let mut words = line.split_whitespace();
             let name = words.next().unwrap_or_default();
@@ -187,6 +190,17 @@ impl Said {
         assert!(free.read >= least, "free: {self:?}");
         assert!(self.flips >= 200, "flips: {self:?}");
     }
+}
+
+/// The commit of this checkout, `-changed` when it is not all of it.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(root()).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let changed =
+        if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { "-changed" };
+    format!("{}{changed}", git(&["rev-parse", "--short=12", "HEAD"]))
 }
 
 /// The value that so many of a hundred do not exceed.
