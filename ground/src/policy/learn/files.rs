@@ -173,7 +173,8 @@ impl Files {
             return None;
         }
         let name = path.rsplit('/').next().unwrap_or_default();
-        if is_library(name) {
+        // What it wrote itself is no library that it begins with.
+        if is_library(name) && !needs.contains(Operation::OpenWrite) {
             Some("perhaps mapped as code")
         } else if self.scripts.len() >= limits::SCRIPTS || self.scripts.contains(name.as_bytes()) {
             Some("perhaps run as a script")
@@ -201,7 +202,8 @@ pub(super) fn operations(counts: &Counts) -> Operations {
 /// `x.so`, `libx.so.1.2`; not `ld.so.cache`.
 fn is_library(name: &str) -> bool {
     let version = |version: &str| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    name.ends_with(".so") || name.rsplit_once(".so.").is_some_and(|(_, behind)| version(behind))
+    let bare = name.strip_suffix(".so").is_some();
+    bare || name.rsplit_once(".so.").is_some_and(|(_, behind)| version(behind))
 }
 
 #[cfg(test)]

@@ -246,12 +246,12 @@ impl Learned {
         let _ = self.write(&mut text, workload, extent, &plan, &warnings);
         let compiled = compiled(&text)?;
         let codes: BTreeSet<_> = lint::lint(&compiled).iter().map(|finding| finding.code.name()).collect();
-        let allowed: String = MEANT
-            .iter()
-            .filter(|(code, _)| codes.contains(code))
-            .map(|(code, why)| format!("# lint: allow {code}: {why}\n"))
-            .collect();
-        Ok(Draft { text: format!("{allowed}{text}"), named: plan.named(), warnings })
+        let mut all = String::new();
+        for (code, why) in MEANT.iter().filter(|(code, _)| codes.contains(code)) {
+            let _ = writeln!(all, "# lint: allow {code}: {why}");
+        }
+        all.push_str(&text);
+        Ok(Draft { text: all, named: plan.named(), warnings })
     }
 
     fn warnings(&self, plan: &Plan, extent: &Extent) -> Vec<String> {

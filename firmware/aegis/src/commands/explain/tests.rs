@@ -220,7 +220,7 @@ fn damage_is_passed_over_and_said() {
     let directory = tempfile::tempdir().unwrap();
     let event = seen(b"agent-7", Body::Unlink { file: FILE, decision: denied(Match::Tree, 41) });
     // More than two segments of the ring.
-    let ring = ring(directory.path(), &[event; 4_000]);
+    let ring = ring(directory.path(), &vec![event; 4_000]);
     let whole = explained(&ring, Some(3_999)).unwrap();
     assert!(!whole.0.contains("\nring ") && whole.1["damaged_places_passed_over"] == 0, "{}", whole.0);
     // Somewhere in the first segment, behind its header and first events.
