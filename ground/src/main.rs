@@ -9,6 +9,7 @@ mod files;
 mod hex;
 mod identity;
 mod keys;
+mod manual;
 mod outcome;
 mod output;
 mod passphrase;
@@ -22,7 +23,7 @@ mod time;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use outcome::Failure;
 
@@ -44,6 +45,8 @@ Examples:
   aegisctl stick prepare --to /media/stick --root root.cbor --bundle site.aegis
   aegisctl stick collect /media/stick --into evidence
   aegisctl export verify export.cbor
+  aegisctl completions bash > /etc/bash_completion.d/aegisctl
+  aegisctl man /usr/local/share/man/man1
 
 Exit codes: 0 good, 1 refused or unhealthy, 2 wrong use or a file that can't be read or written.";
 
@@ -72,6 +75,12 @@ enum Command {
     /// Ed25519 itself, by the code that the device runs
     #[command(subcommand)]
     Ed25519(ed25519::Command),
+    /// Print completions for a shell
+    #[command(after_help = manual::COMPLETIONS)]
+    Completions(manual::CompletionsArgs),
+    /// Write man pages: one of aegisctl, one of each of its commands
+    #[command(after_help = manual::MAN)]
+    Man(manual::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +102,8 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Receipt(command) => receipt::run(command),
         Command::Ed25519(command) => ed25519::run(command),
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
+        Command::Man(args) => manual::man(&args, Cli::command()),
     })
 }
 

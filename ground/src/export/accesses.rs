@@ -9,7 +9,7 @@ use aegis_export::Id;
 use aegis_policy::{Family, Operation, Operations};
 use clap::Args;
 
-use super::check::{Checked, verify};
+use super::check::{Checked, Report, verify};
 use super::evidence::{Evidence, Record, Sink};
 use super::report::SELF_TEST;
 use super::{KeyArgs, bounded};
@@ -142,24 +142,41 @@ pub(crate) struct Extent {
     pub(crate) incomplete: bool,
 }
 
+/// Verified exports, to be read as often as is needed.
+pub(crate) struct Exports(Report);
+
+impl EventArgs {
+    /// Verifies them.
+    pub(crate) fn verify(&self) -> Result<Exports, Failure> {
+        bounded(&self.files)?;
+        Ok(Exports(verify(&self.files, &self.keys.read()?)?))
+    }
+}
+
+impl Exports {
+    /// Hands every access to `take`, ring by ring in order.
+    pub(crate) fn read(&self, what: &'static str, take: impl FnMut(&Access<'_>)) -> Result<Extent, Failure> {
+        let report = &self.0;
+        let evidence = Evidence::of(report)?;
+        let mut accesses = Accesses { take, checked: BTreeMap::new(), events: 0 };
+        evidence.read(what, &mut accesses)?;
+        accesses.flush();
+        Ok(Extent {
+            events: accesses.events,
+            devices: report.files.iter().map(|file| file.device).collect::<BTreeSet<_>>().len(),
+            lost: report.books.losses().iter().fold(0, |sum, lost| sum.saturating_add(*lost)),
+            incomplete: !report.whole(),
+        })
+    }
+}
+
 /// Hands every access of verified exports to `take`, ring by ring in order.
 pub(crate) fn read(
     args: &EventArgs,
     what: &'static str,
     take: impl FnMut(&Access<'_>),
 ) -> Result<Extent, Failure> {
-    bounded(&args.files)?;
-    let report = verify(&args.files, &args.keys.read()?)?;
-    let evidence = Evidence::of(&report)?;
-    let mut accesses = Accesses { take, checked: BTreeMap::new(), events: 0 };
-    evidence.read(what, &mut accesses)?;
-    accesses.flush();
-    Ok(Extent {
-        events: accesses.events,
-        devices: report.files.iter().map(|file| file.device).collect::<BTreeSet<_>>().len(),
-        lost: report.books.losses().iter().fold(0, |sum, lost| sum.saturating_add(*lost)),
-        incomplete: !report.whole(),
-    })
+    args.verify()?.read(what, take)
 }
 
 /// A program that a rule reported on, and that has not started yet.

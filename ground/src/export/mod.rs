@@ -27,7 +27,7 @@ use aegis_age::Identity;
 use aegis_cose::public_key;
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(crate) use accesses::{Access, EventArgs, Extent, What, read as read_accesses};
+pub(crate) use accesses::{Access, EventArgs, Exports, Extent, What, read as read_accesses};
 pub(crate) use examine::{Examined, examine};
 
 use crate::identity::IdentityArgs;

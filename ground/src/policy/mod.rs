@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use aegis_policy::{Policy, limits as bounds};
 use clap::Subcommand;
+use serde_json::json;
 
 pub(crate) use resolve::PolicySource;
 
@@ -59,6 +60,9 @@ Examples:
         /// Where to write its one source, includes and templates resolved, as a bundle carries it; replaced if it exists
         #[arg(long, value_name = "FILE")]
         source: Option<PathBuf>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Say what a policy decides on one access, and by which rule
     #[command(after_help = explain::EXAMPLES)]
@@ -82,7 +86,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::New(args) => new::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Fmt(args) => format::run(&args),
-        Command::Compile { file, out, source } => run_compile(&file, &out, source.as_deref()),
+        Command::Compile { file, out, source, json } => run_compile(&file, &out, source.as_deref(), json),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Test(args) => cases::run(&args),
@@ -180,7 +184,7 @@ fn compiled_form(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(compile(file, bytes, false).map_err(Trouble::tell)?.bytes)
 }
 
-fn run_compile(file: &Path, out: &Path, source: Option<&Path>) -> Outcome {
+fn run_compile(file: &Path, out: &Path, source: Option<&Path>, json: bool) -> Outcome {
     let compiled = compile_file(file)?;
     files::keep_inputs(out, compiled.files().chain([file]))?;
     if let Some(source) = source {
@@ -188,7 +192,22 @@ fn run_compile(file: &Path, out: &Path, source: Option<&Path>) -> Outcome {
         files::write(source, compiled.text.as_bytes(), 0o644, true)?;
     }
     files::write(out, &compiled.bytes, 0o644, true)?;
-    output::text(&format!("{}: {} bytes\n", out.display(), compiled.bytes.len()))?;
+    if json {
+        let policy = decoded(out, &compiled.bytes)?;
+        output::json(&json!({
+            "file": file.display().to_string(),
+            "out": out.display().to_string(),
+            "source": source.map(|source| source.display().to_string()),
+            "name": policy.name(),
+            "mode": policy.mode().name(),
+            "workloads": policy.workloads().count(),
+            "rules": policy.rule_count(),
+            "entries": policy.entries(),
+            "bytes": compiled.bytes.len(),
+        }))?;
+    } else {
+        output::text(&format!("{}: {} bytes\n", out.display(), compiled.bytes.len()))?;
+    }
     Ok(Status::Good)
 }
 

@@ -43,7 +43,7 @@ pub(super) enum Start {
     Baseline,
     /// Every workload, denied credentials, keys, kernel paths, container sockets
     Hardened,
-    /// AI agents: a workspace, no shells, no compilers, and what hardened denies
+    /// AI agents: what hardened denies, the usual shells and compilers, all writes but to a list, exec where they write
     AiAgent,
 }
 

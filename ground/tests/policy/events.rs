@@ -48,8 +48,17 @@ fn decided(verdict: Verdict, rule: &[u8]) -> Decision<'_> {
     Decision { verdict, rule, ..Decision::allowed(4) }
 }
 
-/// A day: agent-7 reads a key, reads and writes data, runs a tool and is denied a file; web does what no policy covers.
+/// A day, and another with a path that was recorded in part.
 fn day(desk: &Desk) {
+    let mut day = whole_day();
+    day.export(desk, "whole.cbor");
+    let cut = File { truncated: true, ..file(b"end-of-a-long-name", 12) };
+    day.did(b"agent-7", Body::Open { file: cut, flags: 0, decision: Decision::allowed(4) });
+    day.export(desk, "day.cbor");
+}
+
+/// agent-7 reads a key, reads and writes data, runs a tool and is denied a file; web does what no policy covers.
+fn whole_day() -> Recorder {
     let mut day = Recorder::new();
     day.open(b"agent-7", b"/root/.ssh/id_rsa", 1, 0); // sequence 2
     day.open(b"agent-7", b"/root/.ssh/id_rsa", 1, 0);
@@ -83,11 +92,9 @@ fn day(desk: &Desk) {
     // Nothing that a rule could name.
     day.open(b"agent-7", b"/proc/77/status", 10, 0);
     day.open(b"agent-7", b"/srv/\xff", 11, 0);
-    let cut = File { truncated: true, ..file(b"end-of-a-long-name", 12) };
-    day.did(b"agent-7", Body::Open { file: cut, flags: 0, decision: Decision::allowed(4) });
     day.open(b"agent-7", b"/dev/sda", 13, 3); // for ioctl: neither reads nor writes
     day.exec(b"web", b"/usr/bin/tool", 6);
-    day.export(desk, "day.cbor");
+    day
 }
 
 const NEXT: &str = "\
@@ -215,19 +222,20 @@ fn only_what_a_device_signed_is_simulated_and_learned() {
 fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
     let desk = Desk::new();
     day(&desk);
-    let draft = desk.good("policy learn --events day.cbor --workload agent-7");
+    let draft = desk.good("policy learn --events whole.cbor --workload agent-7");
     desk.write("learned.toml", &draft);
-    desk.good("policy lint learned.toml");
+    desk.good("policy lint --strict learned.toml");
     for line in [
+        "name = \"no-files\"\nworkloads = [\"agent-7\"]\naction = \"deny\"\noperations = [\"open-read\", \"open-write\", \"exec\", \"connect\"]\ntrees = [\"/\"]\n",
         "    \"/root/.ssh/id_rsa\", # read 2; sequence 2 to 3\n",
-        "    \"/srv/data/a\", # read 1, written 1; sequence 4 to 4\n",
-        "    \"/srv/log\", # read 1, more under another name; sequence 7 to 7\n",
-        "    \"/srv/own/script\", # read 1, perhaps run as a script; sequence 14 to 14\n",
-        "    \"/etc/shadow\", # denied 1; sequence 13 to 13\n",
-        "#   1 x a process's own file in /proc\n",
-        "#   1 x a path that is not UTF-8 text\n",
-        "#   1 x a path that was recorded in part\n",
+        "    \"/srv/data/a\", # read 1, written 1; seen once: sequence 4\n",
+        "    \"/srv/log\", # read 1, more under another name; seen once: sequence 7\n",
+        "    \"/srv/own/script\", # read 1, perhaps run as a script; seen once: sequence 14\n",
+        "    \"/proc\", # folded: a process's own file: read 1; seen once: sequence 17\n",
+        "    \"/srv\", # folded: a path that is not UTF-8 text: read 1; seen once: sequence 18\n",
+        "#   /etc/shadow  read 1; seen once: sequence 13\n",
         "#   1 x an access that only broken glass or a fallen deadman let pass\n",
+        "    \"/lib/ld-musl-x86_64.so.1\",\n",
         "mode = \"audit\"\n",
     ] {
         assert!(draft.contains(line), "{line}{draft}");
@@ -235,8 +243,8 @@ fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
     assert!(!draft.contains("/dev/sda") && !draft.contains("gshadow") && !draft.contains("web"), "{draft}");
     // Enforced on the same day, it denies nothing that was permitted, and what was denied stays so.
     desk.write("learned.toml", draft.replace("mode = \"audit\"", "mode = \"enforce\""));
-    let (exit, said) = desk.json("policy simulate --policy learned.toml --events day.cbor");
-    assert_eq!((exit, said["newly_denied"].as_u64()), (0, Some(0)), "{said}");
+    let (exit, said) = desk.json("policy simulate --policy learned.toml --events whole.cbor");
+    assert_eq!((exit, said["newly_denied"].as_u64()), (1, Some(1)), "the glass is whole: {said}");
     assert!(
         said["changes"].as_array().expect("a list").iter().all(|one| one["old"]["verdict"] != "denied"),
         "{said}"
@@ -245,16 +253,22 @@ fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
         ("/root/.ssh/id_rsa", "open-read", "allowed"),
         ("/root/.ssh/id_rsa", "open-write", "denied"),
         ("/root/.ssh/id_rsa", "exec", "denied"),
-        ("/srv/data/b", "open-read", "denied"),
+        ("/srv/data/b", "open-write", "allowed"),
+        ("/srv/data/b", "exec", "denied"),
         ("/srv/log", "open-write", "allowed"),
         ("/srv/log-link", "open-read", "allowed"),
         ("/usr/bin/tool", "exec", "allowed"),
         ("/usr/bin/tool", "open-write", "denied"),
         ("/usr/bin/nc", "exec", "denied"),
         ("/etc/shadow", "open-read", "denied"),
+        ("/etc/gshadow", "open-read", "denied"),
         ("/srv/own/script", "exec", "allowed"),
         ("/srv/own/script", "open-write", "denied"),
-        ("/never/seen", "exec", "allowed"),
+        ("/never/seen", "open-read", "denied"),
+        ("/never/seen", "open-write", "denied"),
+        ("/never/seen", "exec", "denied"),
+        ("/never/seen", "change", "denied"),
+        ("/never/seen", "connect", "denied"),
     ] {
         let line =
             format!("policy explain learned.toml --workload agent-7 --path {path} --operation {operation}");
@@ -264,23 +278,53 @@ fn what_is_learned_permits_what_was_seen_and_denies_the_rest() {
 }
 
 #[test]
+fn what_can_not_be_named_is_not_denied_and_said() {
+    let desk = Desk::new();
+    day(&desk);
+    let (exit, said) = desk.json("policy learn --events day.cbor --workload agent-7");
+    assert_eq!((exit, said["accesses"].as_u64(), said["out"].as_str()), (0, Some(16), None), "{said}");
+    let warning = "open-read of files in general can't be denied: 1 time a file was used";
+    let warned = said["warnings"].as_array().expect("a list").iter();
+    assert!(warned.filter_map(|one| one.as_str()).any(|one| one.starts_with(warning)), "{said}");
+    let draft = said["draft"].as_str().expect("text");
+    assert!(draft.contains("# WARNING: open-read of files in general can't be denied"), "{draft}");
+    desk.write("learned.toml", draft.replace("mode = \"audit\"", "mode = \"enforce\""));
+    for (operation, verdict) in [("open-read", "allowed"), ("open-write", "denied"), ("exec", "denied")] {
+        let line = format!(
+            "policy explain learned.toml --workload agent-7 --path /never/seen --operation {operation}"
+        );
+        assert_eq!(desk.json(&line).1["verdict"], verdict, "{line}");
+    }
+    let (exit, said) = desk.json("policy learn --events day.cbor --workload agent-7 --out named.toml");
+    assert_eq!(
+        (exit, said["out"].as_str(), said.get("draft")),
+        (0, Some("named.toml"), Some(&serde_json::Value::Null))
+    );
+    desk.good("policy lint named.toml");
+}
+
+#[test]
 fn directories_are_folded_only_when_asked_for() {
     let desk = Desk::new();
     day(&desk);
-    let draft = desk.good("policy learn --events day.cbor --workload agent-* --depth 2");
+    let draft = desk.good("policy learn --events whole.cbor --workload agent-* --depth 2");
     assert!(
-        draft.contains("trees = [\n    \"/srv/data\", # 2 files: read 1, written 2; sequence 4 to 5\n"),
+        draft.contains(
+            "trees = [\n    \"/srv/data\", # folded: 2 files: read 1, written 2; sequence 4 to 5\n"
+        ),
         "{draft}"
     );
     assert!(!draft.contains("/srv/data/a") && draft.contains("\"/srv/log\""), "{draft}");
+    // One program there was denied: so its directory is not open for programs.
     assert!(
-        draft.contains("name = \"agent-*\"") && draft.contains("name = \"below-not-executed\""),
+        draft.contains("    \"/usr/bin/tool\", # executed 1;") && !draft.contains("\"/usr/bin\""),
         "{draft}"
     );
-    desk.good("policy learn --events day.cbor --workload agent-7 --out draft.toml");
+    assert!(draft.contains("name = \"agent-*\""), "{draft}");
+    desk.good("policy learn --events whole.cbor --workload agent-7 --out draft.toml");
     desk.good("policy lint draft.toml");
     assert_eq!(
-        desk.run("policy learn --events day.cbor --workload agent-7 --out draft.toml").0,
+        desk.run("policy learn --events whole.cbor --workload agent-7 --out draft.toml").0,
         2,
         "not overwritten"
     );
@@ -389,8 +433,9 @@ fn what_is_learned_of_every_kind_permits_what_was_seen() {
         "name = \"may-bind-1\"\nworkloads = [\"agent-7\"]\naction = \"allow\"\noverride = true\noperations = [\"bind\"]\nports = [8080]\n",
         "operations = [\"module-load\", \"bpf\", \"mount\"]",
         "name = \"may-change\"",
+        "name = \"may-write-change\"",
         "    \"/srv/new\", # written 1, changed 2; sequence 12 to 14\n",
-        "    \"/run/x.sock\", # connected 1; sequence 15 to 15\n",
+        "    \"/run/x.sock\", # connected 1; seen once: sequence 15\n",
     ] {
         assert!(draft.contains(piece), "{piece}\n{draft}");
     }
@@ -407,6 +452,8 @@ fn what_is_learned_of_every_kind_permits_what_was_seen() {
         ("--address 0.0.0.0 --port 8081 --operation bind", "denied"),
         ("--operation mount", "denied"),
         ("--operation ptrace", "allowed"),
+        ("--path /run/x.sock --operation connect", "allowed"),
+        ("--path /run/y.sock --operation connect", "denied"),
         ("--path /srv/new --operation exec", "denied"),
         ("--path /srv/new --operation change", "allowed"),
     ] {

@@ -159,7 +159,18 @@ fn formatting_is_checked_or_done() {
 fn decisions_that_change_are_shown_and_text_is_not() {
     let desk = Desk::with_site();
     // Written anew: another order, other rules, one file. Every access ends as before.
-    desk.good("policy compile site.toml --out old.policy --source new.toml");
+    let (exit, said) = desk.json("policy compile site.toml --out old.policy --source new.toml");
+    let size = fs::metadata(desk.path("old.policy")).expect("made").len();
+    assert_eq!(
+        (
+            exit,
+            said["bytes"].as_u64(),
+            said["source"].as_str(),
+            said["rules"].as_u64(),
+            said["mode"].as_str()
+        ),
+        (0, Some(size), Some("new.toml"), Some(2), Some("enforce"))
+    );
     assert_eq!(desk.good("policy diff site.toml new.toml"), "no decision changes\n");
     assert_eq!(desk.good("policy diff old.policy site.toml"), "no decision changes\n");
     desk.write(

@@ -7,7 +7,7 @@ mod tests;
 use core::fmt::Write;
 use std::path::PathBuf;
 
-use aegis_event::{Basis, Body, Decision, Event, File, Match, Printable, Subject, Verdict};
+use aegis_event::{Basis, Body, Decision, Endpoint, Event, File, Match, Place, Printable, Subject, Verdict};
 use aegis_ring::{Error, Reader};
 use serde_json::{Value, json};
 
@@ -39,6 +39,8 @@ struct Explained {
     sequence: u64,
     bytes: Vec<u8>,
     bundle: Option<Bundle>,
+    /// Damaged places of the ring that were passed over: what is behind each, to the end of its segment, was not looked at.
+    passed_over: u32,
 }
 
 /// What the ring says of a bundle.
@@ -56,42 +58,28 @@ impl Explained {
         let device = RingDevice::open(options.ring.as_deref(), false)
             .map_err(|error| Failure::error(format!("ring: {error}")))?;
         let mut ring = Reader::open(device, &mut scratch).map_err(|error| unreadable(&error))?;
-        let mut found = None;
-        if let Some(sequence) = options.event {
-            match ring.seek(sequence) {
-                Ok(()) => {
-                    if let Some(frame) = ring.next().map_err(|error| unreadable(&error))? {
-                        found = Some((frame.sequence, frame.payload.to_vec()));
-                    }
-                }
-                Err(Error::Overwritten { first_sequence }) => {
-                    return Err(Failure::refused(format!(
-                        "explain: event {sequence} is not in the ring any more, which begins at {first_sequence} (look in \
-                         the exports)"
-                    )));
-                }
-                Err(Error::Beyond { .. }) => {}
-                Err(error) => return Err(unreadable(&error)),
-            }
-        } else {
-            scan(&mut ring, &mut |sequence, event, bytes| {
-                let own = event.subject.is_some_and(|subject| subject.workload == selftest::NAME);
-                if event.verdict() == Some(Verdict::Denied) && !own {
-                    found = Some((sequence, bytes.to_vec()));
-                }
-            })?;
-        }
+        let (found, mut passed_over) = match options.event {
+            Some(sequence) => one(&mut ring, sequence)?,
+            None => last_denial(&mut ring)?,
+        };
         let (sequence, bytes) = found.ok_or_else(|| {
+            let place = if passed_over == 0 { "" } else { ", as far as it can be read: it is damaged" };
             Failure::refused(match options.event {
+                Some(sequence) if passed_over > 0 => format!(
+                    "explain: event {sequence} can't be read: the ring is damaged there (look in the exports)"
+                ),
                 Some(sequence) => format!("explain: there is no event {sequence} in the ring yet"),
-                None => "explain: nothing in the ring was denied, the self-test's own tries excepted".into(),
+                None => format!(
+                    "explain: nothing in the ring was denied, the self-test's own tries excepted{place}"
+                ),
             })
         })?;
-        let bundle = match Event::decode(&bytes).ok().and_then(|event| event.body.decision().copied()) {
-            Some(Decision { policy, basis: Some(basis), .. }) => bundle(&mut ring, policy, &basis)?,
-            _ => None,
-        };
-        Ok(Self { sequence, bytes, bundle })
+        let mut bundle = None;
+        let decision = Event::decode(&bytes).ok().and_then(|event| event.body.decision().copied());
+        if let Some(Decision { policy, basis: Some(basis), .. }) = decision {
+            (bundle, passed_over) = bundle_of(&mut ring, policy, &basis)?;
+        }
+        Ok(Self { sequence, bytes, bundle, passed_over })
     }
 
     fn explain(&self) -> Result<Explanation<'_>, Failure> {
@@ -104,14 +92,67 @@ impl Explained {
                 event.kind()
             )));
         };
-        Ok(Explanation { sequence, event, decision, bundle: self.bundle.as_ref() })
+        Ok(Explanation {
+            sequence,
+            event,
+            decision,
+            bundle: self.bundle.as_ref(),
+            passed_over: self.passed_over,
+        })
     }
 }
 
-/// The event of the ring that tells of the bundle a policy came in; the last one, when it was offered more than once.
-fn bundle(ring: &mut Reader<'_, RingDevice>, policy: u64, basis: &Basis) -> Result<Option<Bundle>, Failure> {
+/// An event that was found, and its sequence.
+type Found = Option<(u64, Vec<u8>)>;
+
+/// The event with this sequence, and how many damaged places were passed over to find it.
+fn one(ring: &mut Reader<'_, RingDevice>, sequence: u64) -> Result<(Found, u32), Failure> {
+    let sought = match ring.seek(sequence) {
+        Ok(()) => ring.next().map(|frame| frame.map(|frame| (frame.sequence, frame.payload.to_vec()))),
+        Err(error) => Err(error),
+    };
+    match sought {
+        Ok(found) => return Ok((found, 0)),
+        Err(Error::Beyond { .. }) => return Ok((None, 0)),
+        Err(Error::Overwritten { first_sequence }) if sequence < first_sequence => {
+            return Err(Failure::refused(format!(
+                "explain: event {sequence} is not in the ring any more, which begins at {first_sequence} (look in the \
+                 exports)"
+            )));
+        }
+        // There is damage before it: it may stand behind.
+        Err(Error::Overwritten { .. } | Error::Corrupted { .. }) => {}
+        Err(error) => return Err(unreadable(&error)),
+    }
     let mut found = None;
-    scan(ring, &mut |at, event, _| {
+    let passed_over = scan(ring, &mut |at, _, bytes| {
+        if at == sequence {
+            found = Some((at, bytes.to_vec()));
+        }
+    })?;
+    Ok((found, passed_over))
+}
+
+/// The last denial, the self-test's own excepted; and the same.
+fn last_denial(ring: &mut Reader<'_, RingDevice>) -> Result<(Found, u32), Failure> {
+    let mut found = None;
+    let passed_over = scan(ring, &mut |sequence, event, bytes| {
+        let own = event.subject.is_some_and(|subject| subject.workload == selftest::NAME);
+        if event.verdict() == Some(Verdict::Denied) && !own {
+            found = Some((sequence, bytes.to_vec()));
+        }
+    })?;
+    Ok((found, passed_over))
+}
+
+/// The event of the ring that tells of the bundle a policy came in; the last one, when it was offered more than once.
+fn bundle_of(
+    ring: &mut Reader<'_, RingDevice>,
+    policy: u64,
+    basis: &Basis,
+) -> Result<(Option<Bundle>, u32), Failure> {
+    let mut found = None;
+    let passed_over = scan(ring, &mut |at, event, _| {
         if let Body::Policy { code, sequence, hash, detail, .. } = event.body
             && sequence == policy
             && hash[..8] == basis.policy_hash
@@ -119,35 +160,31 @@ fn bundle(ring: &mut Reader<'_, RingDevice>, policy: u64, basis: &Basis) -> Resu
             found = Some(Bundle { sequence: at, hash: *hash, code: code.into(), detail: detail.into() });
         }
     })?;
-    Ok(found)
+    Ok((found, passed_over))
 }
 
 type Each<'f> = dyn FnMut(u64, &Event<'_>, &[u8]) + 'f;
 
-/// Every event of the ring that can be read, from the first on. Damaged places are passed over, and said.
-fn scan(ring: &mut Reader<'_, RingDevice>, each: &mut Each<'_>) -> Result<(), Failure> {
+/// Every event of the ring that can be read, from the first on. Damaged places are passed over; how many.
+fn scan(ring: &mut Reader<'_, RingDevice>, each: &mut Each<'_>) -> Result<u32, Failure> {
     ring.rewind().map_err(|error| unreadable(&error))?;
+    let mut passed_over = 0;
     loop {
         match ring.next() {
             Ok(Some(frame)) => {
                 if let Ok(event) = Event::decode(frame.payload) {
                     each(frame.sequence, &event, frame.payload);
                 }
+                continue;
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(passed_over),
             // The ring came round over where the reader stood: it goes on where the ring begins by now.
-            Err(Error::Overwritten { .. }) => {
-                if ring.skip().map_err(|error| unreadable(&error))?.is_none() {
-                    return Ok(());
-                }
-            }
-            Err(Error::Corrupted { offset }) => {
-                log::error!("ring: damaged at byte {offset}");
-                if ring.skip().map_err(|error| unreadable(&error))?.is_none() {
-                    return Ok(());
-                }
-            }
+            Err(Error::Overwritten { .. }) => {}
+            Err(Error::Corrupted { .. }) => passed_over += 1,
             Err(error) => return Err(unreadable(&error)),
+        }
+        if ring.skip().map_err(|error| unreadable(&error))?.is_none() {
+            return Ok(passed_over);
         }
     }
 }
@@ -162,6 +199,7 @@ struct Explanation<'a> {
     event: Event<'a>,
     decision: Decision<'a>,
     bundle: Option<&'a Bundle>,
+    passed_over: u32,
 }
 
 impl Explanation<'_> {
@@ -188,6 +226,19 @@ impl Explanation<'_> {
         if let Some(File { device, inode, path, .. }) = self.event.body.file() {
             write!(out, "\nwhat     {}, {}", Printable(path), Object { device: *device, inode: *inode })?;
         }
+        if let Some((to, truncated)) = self.new_name() {
+            write!(out, "\nto       {}{}", Printable(to), if truncated { "…" } else { "" })?;
+        }
+        if let Some(endpoint) = self.endpoint() {
+            write!(out, "\nwhat     {endpoint}")?;
+        }
+        if self.passed_over > 0 {
+            write!(
+                out,
+                "\nring     damaged places passed over: {}; there may be more to find in the exports",
+                self.passed_over
+            )?;
+        }
         write!(out, "\ndecided  {verdict}")?;
         if rule.is_empty() {
             return write!(out, ": no rule of policy {policy} speaks of it");
@@ -205,13 +256,36 @@ impl Explanation<'_> {
                 "\npolicy   sequence {policy}; the agent of then did not record how a rule matched"
             );
         };
-        write!(out, "\nmatched  {}\npolicy   sequence {policy}, bundle SHA-256 ", matched(&basis))?;
+        write!(out, "\nmatched  {}\npolicy   sequence {policy}, bundle SHA-256 ", self.matched(&basis))?;
         match self.bundle {
             Some(Bundle { sequence, hash, code, detail }) => {
                 let detail = Printable(detail.as_bytes());
                 write!(out, "{}, {code} in event {sequence} ({detail})", hex(hash))
             }
             None => write!(out, "{}…; no event of this ring has all of it", hex(&basis.policy_hash)),
+        }
+    }
+
+    /// The second name of what was renamed or linked, and whether it was cut.
+    const fn new_name(&self) -> Option<(&[u8], bool)> {
+        match self.event.body {
+            Body::Rename { to, to_truncated, .. } | Body::Link { to, to_truncated, .. } => {
+                Some((to, to_truncated))
+            }
+            _ => None,
+        }
+    }
+
+    /// Which address was asked for, if one was.
+    fn endpoint(&self) -> Option<Asked<'_>> {
+        self.event.body.endpoint().filter(|endpoint| !endpoint.address.is_empty()).map(Asked)
+    }
+
+    /// By what the rule matched, in words. The kernel records what was asked, not which prefix or digest of the rule that met.
+    fn matched(&self, basis: &Basis) -> String {
+        match self.endpoint() {
+            Some(endpoint) if basis.matched == Match::Net => format!("{}: {endpoint}", matched(basis)),
+            _ => matched(basis),
         }
     }
 
@@ -247,6 +321,16 @@ impl Explanation<'_> {
         if let Some(File { device, inode, path, .. }) = self.event.body.file() {
             fields.extend([("path", text(path)), ("device", (*device).into()), ("inode", (*inode).into())]);
         }
+        if let Some((to, truncated)) = self.new_name() {
+            fields.extend([("to", text(to)), ("to_truncated", truncated.into())]);
+        }
+        if let Some(Asked(endpoint)) = self.endpoint() {
+            fields.extend([
+                ("address", Asked(endpoint).address().into()),
+                ("port", endpoint.port.into()),
+                ("protocol", endpoint.protocol.into()),
+            ]);
+        }
         if let Some(basis) = &basis {
             fields.extend([
                 ("operation", basis.operation.name().into()),
@@ -254,14 +338,14 @@ impl Explanation<'_> {
                 ("match", basis.matched.name().into()),
                 ("match_device", basis.device.into()),
                 ("match_inode", basis.inode.into()),
-                ("matched", matched(basis).into()),
+                ("matched", self.matched(basis).into()),
                 ("policy_hash", hex(&basis.policy_hash).into()),
             ]);
         }
         let bundle = self.bundle.map(|Bundle { sequence, hash, code, detail }| {
             json!({ "event": sequence, "sha256": hex(hash), "code": code, "detail": detail })
         });
-        fields.push(("bundle", bundle.into()));
+        fields.extend([("bundle", bundle.into()), ("damaged_places_passed_over", self.passed_over.into())]);
         Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
@@ -277,13 +361,31 @@ fn matched(basis: &Basis) -> String {
             let number = basis.inode as u32;
             format!("the number of the device node: {}:{}", number >> MINOR_BITS, number & MINOR_MASK)
         }
-        Match::Hash => "the SHA-256 of its content".into(),
+        Match::Hash => "the SHA-256 of its content, which is not recorded: the rule has it".into(),
         Match::Net => "its address, port and protocol".into(),
         Match::Surface => "the kernel's surface: such a rule names no target".into(),
         Match::Cgroup => format!("cgroup {}, which is not the workload's own", basis.inode),
         Match::Limit => {
             "it lies deeper than is looked at, and a rule of this workload denies a subtree".into()
         }
+    }
+}
+
+/// An address that was asked for: `192.0.2.1 port 443 protocol 6`.
+struct Asked<'a>(Endpoint<'a>);
+
+impl Asked<'_> {
+    /// Without the port.
+    fn address(&self) -> String {
+        let place = Place { port: 0, address: self.0.address }.to_string();
+        place.split(' ').next().unwrap_or_default().into()
+    }
+}
+
+impl core::fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Endpoint { port, protocol, address, .. } = self.0;
+        write!(f, "{} protocol {protocol}", Place { port, address })
     }
 }
 

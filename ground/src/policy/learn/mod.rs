@@ -1,25 +1,33 @@
 //! `aegisctl policy learn`: a draft of the least that a workload needs, from what it was seen to do.
 //!
-//! The language denies what is named, and allows the rest. So the draft names every file that was seen, or the directory of
-//! many, and denies what was not seen to be done to it; of addresses it denies all but those that were seen. Denials that
-//! were recorded stay denials.
+//! The draft denies every file, address and call of the kernel's own surface, and takes back by allow rules with override
+//! what was seen. Denials that were recorded stay denials. Before it is handed over it is held, enforced, against the very
+//! events that it was learned from.
 
 mod files;
+mod held;
 mod nets;
+mod place;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use aegis_event::Verdict;
-use aegis_policy::{Operation, Operations, limits as bounds, names};
+use aegis_policy::{Mode, Operation, Operations, Policy, limits as bounds, names};
+use serde_json::json;
 
-use super::counted;
+use super::decisions::Decisions;
 use super::render::quoted;
-use super::resolve::PolicySource;
-use crate::export::{Access, EventArgs, Extent, What, read_accesses};
+use super::{Compiled, Trouble, compile, counted, lint};
+use crate::export::{Access, EventArgs, Exports, Extent, What};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::{files as disk, output};
+use held::Held;
+use plan::Plan;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +35,8 @@ Examples:
   aegisctl policy learn --events *.cbor --workload 'agent-*' --depth 3 --out agents.toml
   aegisctl policy simulate --policy agents.toml --events *.cbor
 
-The draft is in mode audit: read it, simulate it, run it in audit, and only then let it enforce.
+The draft denies what was not seen, and is in mode audit: read it, simulate it on other days, run it
+in audit, and only then let it enforce. One that would deny what it was learned from is refused.
 Exit codes: 0 written, 1 the workload did nothing that is in the exports, 2 wrong use, or an export
 that is refused.";
 
@@ -44,6 +53,9 @@ pub(crate) struct Args {
     /// Where to write the draft; refused if it exists. Default: stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// One JSON object about the draft; without --out the draft is in it
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,9 +65,18 @@ struct Learned {
     /// What was done to the kernel's own surface, and not denied.
     surface: BTreeSet<Operation>,
     rings: BTreeSet<[u8; 16]>,
-    /// Accesses left out, by why.
+    /// Accesses in no rule, by why.
     left: BTreeMap<&'static str, u64>,
     accesses: u64,
+}
+
+/// The text of a policy, and what is to be said of it.
+#[derive(Debug)]
+struct Draft {
+    text: String,
+    /// Paths and directories in its rules.
+    named: usize,
+    warnings: Vec<String>,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -65,35 +86,115 @@ pub(super) fn run(args: &Args) -> Outcome {
             args.workload
         )));
     }
+    let exports = args.events.verify().map_err(Failure::into_usage)?;
     let mut learned = Learned::default();
     let take = |access: &Access<'_>| {
         if names::pattern_matches(&args.workload, access.workload) {
             learned.take(access, args.depth);
         }
     };
-    let extent = read_accesses(&args.events, "learning", take).map_err(Failure::into_usage)?;
+    let extent = exports.read("learning", take).map_err(Failure::into_usage)?;
     if learned.accesses == 0 {
         return Err(Failure::refused(format!(
             "{} did nothing in these exports that a rule could decide",
             args.workload
         )));
     }
-    let draft = learned.draft(&args.workload, &extent);
-    // What is handed over compiles.
-    let (_, read) = super::resolve::load(Path::new("draft"), draft.clone().into_bytes(), false)?;
-    read.map_err(|error| error.message)
-        .and_then(|policy: PolicySource| policy.compile().map_err(|error| error.to_string()))
-        .map_err(|why| Failure::usage(format!("the draft does not compile: {why}; use --depth")))?;
-    match &args.out {
-        Some(out) => {
-            disk::write(out, draft.as_bytes(), 0o644, false)?;
-            output::text(&format!(
-                "{}: {}, mode audit: read it before it enforces\n",
-                out.display(),
-                counted(learned.files.named(), "file")
-            ))?;
+    let mut draft = learned.draft(&args.workload, &extent, args.depth)?;
+    let held = hold(&draft.text, &exports, &args.workload)?;
+    if held.named > 0 || learned.files.beyond > 0 {
+        return Err(refusal(&held, learned.files.beyond));
+    }
+    if held.unnamed > 0 {
+        draft.warnings.push(format!(
+            "{} something was permitted that the draft denies",
+            counted(held.unnamed as usize, "time")
+        ));
+    }
+    say(args, &draft, &learned, &extent)
+}
+
+fn refusal(held: &Held, beyond: u64) -> Failure {
+    let what = match &held.first {
+        Some(first) => format!("{} ({first})", counted(held.named as usize, "time")),
+        None => format!("{} to files beyond those that a policy holds", counted(beyond as usize, "time")),
+    };
+    Failure::usage(format!("the draft would deny what was permitted: {what}; use --depth, or a lower one"))
+}
+
+/// Holds a draft, enforced, against what it was learned from.
+fn hold(text: &str, exports: &Exports, workload: &str) -> Result<Held, Failure> {
+    let bytes = enforced(text)?;
+    let policy = Policy::decode(&bytes).map_err(|error| Failure::usage(format!("the draft: {error}")))?;
+    let decisions = Decisions::of(policy);
+    let mut held = Held::default();
+    let take = |access: &Access<'_>| {
+        if names::pattern_matches(workload, access.workload) {
+            held.take(&decisions, access);
         }
-        None => output::text(&draft)?,
+    };
+    exports.read("holding the draft against it", take).map_err(Failure::into_usage)?;
+    Ok(held)
+}
+
+/// What a draft compiles to, were its mode enforce.
+fn enforced(text: &str) -> Result<Vec<u8>, Failure> {
+    let mut compiled = compiled(text)?;
+    compiled.source.mode = Mode::Enforce;
+    compiled.source.compile().map_err(does_not_compile)
+}
+
+fn compiled(text: &str) -> Result<Compiled, Failure> {
+    if text.len() > bounds::SOURCE_BYTES {
+        let most = bounds::SOURCE_BYTES;
+        return Err(Failure::usage(format!(
+            "the draft is longer than {most} bytes; use --depth, or a lower one"
+        )));
+    }
+    match compile(Path::new("draft"), text.as_bytes().to_vec(), false) {
+        Ok(compiled) => Ok(compiled),
+        Err(Trouble::Failure(failure)) => Err(failure.into_usage()),
+        Err(Trouble::Source(_, error)) => Err(does_not_compile(error.message)),
+    }
+}
+
+fn does_not_compile(why: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("the draft does not compile: {why}; use --depth, or a lower one"))
+}
+
+fn say(args: &Args, draft: &Draft, learned: &Learned, extent: &Extent) -> Outcome {
+    if let Some(out) = &args.out {
+        disk::write(out, draft.text.as_bytes(), 0o644, false)?;
+    }
+    if args.json {
+        output::json(&json!({
+            "workload": args.workload,
+            "name": policy_name(&args.workload),
+            "mode": "audit",
+            "out": args.out.as_ref().map(|out| out.display().to_string()),
+            "draft": args.out.is_none().then_some(&draft.text),
+            "named": draft.named,
+            "devices": extent.devices,
+            "events": extent.events,
+            "lost": extent.lost,
+            "incomplete": extent.incomplete,
+            "accesses": learned.accesses,
+            "left_out": learned.left,
+            "warnings": draft.warnings,
+        }))?;
+    } else if let Some(out) = &args.out {
+        let mut text = format!(
+            "{}: {}, mode audit: read it before it enforces\n",
+            out.display(),
+            counted(draft.named, "file")
+        );
+        for warning in &draft.warnings {
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "warning: {warning}");
+        }
+        output::text(&text)?;
+    } else {
+        output::text(&draft.text)?;
     }
     Ok(Status::Good)
 }
@@ -136,14 +237,62 @@ impl Learned {
         *self.left.entry(why).or_default() += 1;
     }
 
-    fn draft(&self, workload: &str, extent: &Extent) -> String {
-        let mut out = String::new();
+    /// The draft, with comments that allow what lint warns of and is meant.
+    fn draft(&self, workload: &str, extent: &Extent, depth: Option<u16>) -> Result<Draft, Failure> {
+        let plan = Plan::of(&self.files, depth, self.rings.len() > 1);
+        let warnings = self.warnings(&plan, extent);
+        let mut text = String::new();
         // Writing to a String can't fail.
-        let _ = self.write(&mut out, workload, extent);
-        out
+        let _ = self.write(&mut text, workload, extent, &plan, &warnings);
+        let compiled = compiled(&text)?;
+        let codes: BTreeSet<_> = lint::lint(&compiled).iter().map(|finding| finding.code.name()).collect();
+        let mut all = String::new();
+        for (code, why) in MEANT.iter().filter(|(code, _)| codes.contains(code)) {
+            let _ = writeln!(all, "# lint: allow {code}: {why}");
+        }
+        all.push_str(&text);
+        Ok(Draft { text: all, named: plan.named(), warnings })
     }
 
-    fn write(&self, out: &mut String, workload: &str, extent: &Extent) -> std::fmt::Result {
+    fn warnings(&self, plan: &Plan, extent: &Extent) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if extent.lost > 0 || extent.incomplete {
+            warnings.push(format!(
+                "not all was seen: {} were lost on the devices, or exports are missing",
+                counted(extent.lost as usize, "event")
+            ));
+        }
+        if !plan.open.is_empty() {
+            let open: Vec<&str> = plan.open.iter().map(Operation::name).collect();
+            warnings.push(format!(
+                "{} of files in general can't be denied: {} a file was used of which no whole path was recorded (before \
+                 Linux 5.17 none is)",
+                open.join(", "),
+                counted(self.files.unknown_accesses as usize, "time"),
+            ));
+        }
+        if !plan.executes && !plan.open.contains(Operation::Exec) {
+            warnings.push("no start of a program is in these exports, so none is permitted".to_owned());
+        }
+        for wide in &plan.wide {
+            warnings.push(format!("{wide}: review it"));
+        }
+        for barred in &plan.barred {
+            warnings.push(format!(
+                "denied though it was done: {barred}, and can't be told apart from what was denied there"
+            ));
+        }
+        warnings
+    }
+
+    fn write(
+        &self,
+        out: &mut String,
+        workload: &str,
+        extent: &Extent,
+        plan: &Plan,
+        warnings: &[String],
+    ) -> std::fmt::Result {
         let name = policy_name(workload);
         writeln!(
             out,
@@ -156,25 +305,24 @@ impl Learned {
             counted(extent.devices, "device"),
             self.accesses
         )?;
-        if extent.lost > 0 || extent.incomplete {
-            writeln!(
-                out,
-                "# NOT ALL WAS SEEN: {} were lost on the devices, or exports are missing.",
-                counted(extent.lost as usize, "event")
-            )?;
+        for warning in warnings {
+            writeln!(out, "# WARNING: {warning}.")?;
         }
         out.push_str(HEAD);
+        if !self.files.changes {
+            out.push_str(NO_CHANGES);
+        }
         writeln!(
             out,
             "schema = 1\nname = {}\nmode = \"audit\"\n\n[[workload]]\nname = {}",
             quoted(&name),
             quoted(workload)
         )?;
-        self.files.write(out, workload, self.rings.len() > 1)?;
+        plan.write(out, workload)?;
         self.nets.write(out, workload)?;
         self.write_surface(out, workload)?;
         if !self.left.is_empty() {
-            writeln!(out, "\n# Left out, in no rule:")?;
+            writeln!(out, "\n# Left out, in no rule of their own:")?;
         }
         for (why, count) in &self.left {
             writeln!(out, "#   {count} x {why}")?;
@@ -200,11 +348,26 @@ impl Learned {
     }
 }
 
+/// What lint warns of in a draft, and why it is meant.
+const MEANT: &[(&str, &str)] = &[
+    ("audit-mode", "it is a draft; take this line out when it enforces"),
+    ("directory-path", "the directory itself was listed, or changed"),
+    ("over-broad", "what was not seen is denied, or could not be named"),
+    ("self-locking", "what the workload was seen to start with is permitted below"),
+    ("volatile-path", "it is what was recorded"),
+];
+
 const HEAD: &str = "\
-# What was not seen is not denied, but for addresses and the kernel's own surface: the language denies what is named. A rule
-# is on the file that a path leads to and on its name. A denial of anything keeps a file from being changed, too (renamed,
-# removed, its permissions set). Of a script, only its interpreter is recorded as executed: what was read and bears the name
-# of an argument stays executable. Run it in audit first: what is reported then was needed, too.
+# What was not seen is denied; allow rules with override say what was. A rule is on the file that a path leads to and on its
+# name, to eight parts below its file system's root: what lies deeper and is made anew is denied, so fold it (--depth). A
+# folded directory is open with all that is or comes below it. Of a script only its interpreter is recorded as executed, of a
+# library nothing: what was read and bears such a name stays executable. Run it in audit first: what is reported then was
+# needed, too.
+";
+
+const NO_CHANGES: &str = "\
+# No change of a file is in these exports. If their agent is older than ABI 4, it recorded none: then what is renamed, removed
+# or made here is not known, and denied; so is what is connected to by a path.
 ";
 
 /// A policy's name from a workload's.
@@ -217,18 +380,4 @@ fn policy_name(workload: &str) -> String {
     let name = name.trim_matches('-');
     let name = if name.is_empty() { "learned" } else { name };
     name.chars().take(bounds::NAME_BYTES).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::policy_name;
-
-    #[test]
-    fn workloads_name_policies() {
-        for (workload, expected) in
-            [("Agent_7", "agent-7"), ("agent-*", "agent"), ("*", "learned"), ("..x", "x")]
-        {
-            assert_eq!(policy_name(workload), expected);
-        }
-    }
 }

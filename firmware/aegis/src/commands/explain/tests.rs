@@ -106,7 +106,7 @@ fn every_match_has_its_words() {
         (Match::Tree, 41, "a directory above it: device 8:1 inode 41"),
         (Match::Name, 0, "its path in its file system, whatever file is there"),
         (Match::Node, 1 << 20 | 3, "the number of the device node: 1:3"),
-        (Match::Hash, 0, "the SHA-256 of its content"),
+        (Match::Hash, 0, "the SHA-256 of its content, which is not recorded: the rule has it"),
         (Match::Net, 0, "its address, port and protocol"),
         (Match::Surface, 0, "the kernel's surface: such a rule names no target"),
         (Match::Cgroup, 9, "cgroup 9, which is not the workload's own"),
@@ -165,4 +165,73 @@ fn what_can_not_be_explained_is_refused() {
         assert!(failure.contains(words), "{event:?}: {failure}");
         assert_eq!(failure.lines().count(), 1);
     }
+}
+
+#[test]
+fn an_address_and_a_second_name_are_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let net = denied(Match::Net, 0);
+    let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+    let endpoint = Endpoint { family: 10, socket_type: 2, protocol: 17, port: 53, address: &v6 };
+    let events = [
+        seen(
+            b"agent-7",
+            Body::Connect { family: 2, protocol: 6, port: 443, address: &[192, 0, 2, 7], decision: net },
+        ),
+        seen(b"agent-7", Body::Bind { endpoint, decision: net }),
+        // A new socket has no address.
+        seen(
+            b"agent-7",
+            Body::Socket { endpoint: Endpoint { port: 0, address: &[], ..endpoint }, decision: net },
+        ),
+        seen(
+            b"agent-7",
+            Body::Rename {
+                file: FILE,
+                to: b"/srv/new",
+                to_truncated: true,
+                decision: denied(Match::Tree, 41),
+            },
+        ),
+    ];
+    let ring = ring(directory.path(), &events);
+    let (text, json) = explained(&ring, Some(1)).unwrap();
+    assert!(text.contains("\nwhat     192.0.2.7 port 443 protocol 6\n"), "{text}");
+    let matched = "its address, port and protocol: 192.0.2.7 port 443 protocol 6";
+    assert!(text.contains(&format!("\nmatched  {matched}\n")), "{text}");
+    assert_eq!(
+        (&json["address"], &json["port"], &json["protocol"], &json["matched"]),
+        (&"192.0.2.7".into(), &443.into(), &6.into(), &matched.into())
+    );
+    let (text, json) = explained(&ring, Some(2)).unwrap();
+    assert!(text.contains("\nwhat     2001:db8::7 port 53 protocol 17\n"), "{text}");
+    assert_eq!((&json["address"], &json["port"]), (&"2001:db8::7".into(), &53.into()));
+    let (text, json) = explained(&ring, Some(3)).unwrap();
+    assert!(!text.contains("\nwhat ") && json.get("address").is_none(), "{text}");
+    let (text, json) = explained(&ring, Some(4)).unwrap();
+    assert!(text.contains("\nwhat     /srv/keep/a, device 8:1 inode 42\nto       /srv/new…\n"), "{text}");
+    assert_eq!((&json["to"], &json["to_truncated"]), (&"/srv/new".into(), &true.into()));
+}
+
+#[test]
+fn damage_is_passed_over_and_said() {
+    use std::os::unix::fs::FileExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let event = seen(b"agent-7", Body::Unlink { file: FILE, decision: denied(Match::Tree, 41) });
+    // More than two segments of the ring.
+    let ring = ring(directory.path(), &vec![event; 4_000]);
+    let whole = explained(&ring, Some(3_999)).unwrap();
+    assert!(!whole.0.contains("\nring ") && whole.1["damaged_places_passed_over"] == 0, "{}", whole.0);
+    // Somewhere in the first segment, behind its header and first events.
+    let file = std::fs::OpenOptions::new().write(true).open(&ring).unwrap();
+    file.write_all_at(&[0xff; 64], 20 << 10).unwrap();
+    let said = "\nring     damaged places passed over: 1; there may be more to find in the exports\n";
+    for event in [None, Some(3_999), Some(1)] {
+        let (text, json) = explained(&ring, event).unwrap();
+        assert!(text.contains(said) && json["damaged_places_passed_over"] == 1, "{event:?}: {text}");
+    }
+    // Behind the damage in its own segment.
+    let lost = (2..4_000).step_by(100).find_map(|event| explained(&ring, Some(event)).err()).unwrap();
+    assert!(lost.contains("can't be read: the ring is damaged there (look in the exports)"), "{lost}");
 }
