@@ -47,6 +47,12 @@ pub(crate) struct Answer<'a> {
 
 impl Answer<'_> {
     pub(crate) const ALLOWED: Self = Self { verdict: Verdict::Allowed, rule: None };
+
+    /// The stricter one of two, and of equals the first that has a rule.
+    pub(crate) fn or_stricter(self, other: Self) -> Self {
+        let says = other.verdict == self.verdict && self.rule.is_none();
+        if other.verdict > self.verdict || says { other } else { self }
+    }
 }
 
 impl std::fmt::Display for Answer<'_> {
@@ -97,13 +103,23 @@ impl<'a> Decisions<'a> {
         operations: Operations,
     ) -> Answer<'a> {
         let each = things.flat_map(|thing| operations.iter().map(move |operation| (thing, operation)));
-        each.map(|(thing, operation)| self.one(workload, thing, operation)).fold(
-            Answer::ALLOWED,
-            |best, answer| {
-                let says = answer.verdict == best.verdict && best.rule.is_none();
-                if answer.verdict > best.verdict || says { answer } else { best }
-            },
-        )
+        each.map(|(thing, operation)| self.one(workload, thing, operation))
+            .fold(Answer::ALLOWED, Answer::or_stricter)
+    }
+
+    /// One operation on a file of whatever name: none when that depends on the name.
+    pub(crate) fn whatever(&self, workload: Option<u16>, operation: Operation) -> Option<Answer<'a>> {
+        let Some(folded) = workload.and_then(|workload| self.folded(workload)) else {
+            return Some(Answer::ALLOWED);
+        };
+        // What the root's own tree says is said of every file; a slot of greater effect may turn it.
+        let everywhere = self.one(workload, &Thing::Below(b"/"), operation);
+        let least = folded.trees.get(&b"/"[..]).and_then(|slot| slot.winner(operation));
+        let slots = folded.paths.values().chain(folded.trees.values());
+        let turned = slots.filter_map(|slot| slot.winner(operation)).any(|(effect, _)| {
+            least.is_none_or(|least| effect > least.0) && effect.verdict() != everywhere.verdict
+        });
+        (!turned).then_some(everywhere)
     }
 
     /// By what an operation is decided, if by anything.

@@ -14,6 +14,7 @@ mod place;
 mod render;
 mod resolve;
 mod room;
+mod settings;
 mod simulate;
 mod source;
 mod target;
@@ -63,7 +64,7 @@ Examples:
     /// Say what a policy decides on one access, and by which rule
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
-    /// Show the decisions that change when one policy follows another
+    /// Show the decisions and settings that change when one policy follows another
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::Args),
     /// Run the tests of policies

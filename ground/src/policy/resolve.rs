@@ -26,6 +26,8 @@ pub(crate) struct PolicySource {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) self_protection: bool,
+    /// Where it says that; none: it does not say so.
+    pub(crate) self_protection_at: Option<At>,
     pub(crate) deadman: Option<Deadman>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
@@ -292,6 +294,7 @@ impl Reading {
             name,
             mode,
             self_protection: root.self_protection.as_ref().is_none_or(|truth| truth.value),
+            self_protection_at: root.self_protection.as_ref().map(|truth| truth.at),
             deadman: root.deadman.as_ref().map(|deadman| deadman.value),
             rules: self.rules(rules, &workloads)?,
             workloads,

@@ -260,6 +260,55 @@ hashes = [\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"]
 ";
 
 #[test]
+fn settings_that_change_are_shown_as_decisions_are() {
+    let desk = Desk::new();
+    desk.write("old.toml", TWICE);
+    for (from, to, line, name, old, new) in [
+        (
+            "mode =",
+            "self-protection = false\nmode =",
+            "self-protection: on -> off",
+            "self-protection",
+            "true",
+            "false",
+        ),
+        (
+            "[[workload]]",
+            "[deadman]\ndenials = 9\nseconds = 60\n[[workload]]",
+            "deadman: none -> 9 denials in 60 s",
+            "deadman",
+            "null",
+            r#"{"denials":9,"seconds":60}"#,
+        ),
+        (
+            "name = \"w\"",
+            "name = \"w\"\nrate = 7",
+            "rate of w: none -> 7 events a second",
+            "rate",
+            "null",
+            "7",
+        ),
+    ] {
+        desk.write("new.toml", TWICE.replacen(from, to, 1));
+        let (exit, out, err) = desk.run("policy diff old.toml new.toml");
+        let expected = format!("{line}\nno decision changes; 1 setting changed\n");
+        assert_eq!((exit, out, err.as_str()), (1, expected, ""), "{name}");
+        let (exit, said) = desk.json("policy diff old.toml new.toml");
+        let setting = &said["settings"][0];
+        assert_eq!((exit, said["same"].as_bool(), setting["name"].as_str()), (1, Some(false), Some(name)));
+        assert_eq!(
+            (setting["old"].to_string(), setting["new"].to_string()),
+            (old.to_owned(), new.to_owned())
+        );
+    }
+    let (exit, said) = desk.json("policy diff old.toml old.toml");
+    assert_eq!(
+        (exit, said["same"].as_bool(), said["settings"].to_string()),
+        (0, Some(true), "[]".to_owned())
+    );
+}
+
+#[test]
 fn one_access_of_any_kind_is_explained() {
     let desk = Desk::new();
     desk.write("p.toml", KINDS);

@@ -28,6 +28,10 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         let message = format!("rule \"{}\" denies nothing: the policy's mode is audit", rule.name());
         findings.push(Finding::new(Code::AuditMode, rule.raw.name.at, message));
     }
+    if let Some(at) = policy.self_protection_at.filter(|_| !policy.self_protection) {
+        let message = "self-protection is off: workloads may stop the agent and change what it keeps; leave the line out";
+        findings.push(Finding::new(Code::SelfProtection, at, message.to_owned()));
+    }
     for template in &policy.unused_templates {
         let message = format!("nothing uses template \"{}\"", template.value);
         findings.push(Finding::new(Code::UnusedTemplate, template.at, message));

@@ -37,6 +37,7 @@ fn each_code_warns() {
         ),
         ("/etc/gshadow", "/", "over-broad", 18),
         ("/etc/gshadow", "/workload/run", "self-locking", 18),
+        ("mode =", "self-protection = false\nmode =", "self-protection", 3),
         (
             "[\"/etc/passwd\"]",
             "[\"/etc/passwd\"]\n[[rule]]\nname = \"more\"\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\", \"/x\"]\nworkloads = [\"demo\"]",
@@ -90,7 +91,7 @@ fn each_code_warns() {
         assert!(found.iter().any(|warning| (warning.0, warning.1) == (line, code)), "{code}: {found:?}");
     }
     // Each code is above, but for the one that needs a tree.
-    assert_eq!(Code::ALL.len(), 22);
+    assert_eq!(Code::ALL.len(), 23);
 }
 
 #[test]
@@ -108,6 +109,17 @@ fn what_is_allowed_is_not_warned_of() {
         assert_eq!(warned, !silent, "{to}: {found:?}");
         assert_eq!(found.iter().any(|warning| warning.1 == "unused-allow"), !silent, "{to}: {found:?}");
     }
+}
+
+#[test]
+fn self_protection_that_is_off_is_warned_of_unless_it_is_meant() {
+    let warned = |line: &str| {
+        let found = warnings(&DEMO.replacen("mode =", &format!("{line}\nmode ="), 1));
+        found.into_iter().map(|warning| warning.1).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("self-protection = false"), ["self-protection"]);
+    assert!(warned("self-protection = true").is_empty());
+    assert!(warned("self-protection = false # lint: allow self-protection: a test bench").is_empty());
 }
 
 #[test]
