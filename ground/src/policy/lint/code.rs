@@ -40,7 +40,7 @@ codes! {
     DuplicatePath = "duplicate-path", "yes", "a path or tree stands twice in a rule";
     DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
     DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
-    HashSupport = "hash-support", "no", "a rule is on the hash of programs: only kernels with IMA decide it, 5.18 or newer, and our own";
+    HashSupport = "hash-support", "no", "a rule is on the hash of programs: a device whose kernel is older than 5.18 or has no IMA refuses the whole policy (`hash-unsupported`); our own kernel measures";
     ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
     MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for it to appear";
     OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";

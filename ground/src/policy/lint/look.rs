@@ -340,8 +340,8 @@ fn paths(rule: &RuleSource, findings: &mut Vec<Finding>) {
 fn hashes(rule: &RuleSource, findings: &mut Vec<Finding>) {
     if let Some(first) = rule.raw.hashes.first() {
         let message = format!(
-            "rule \"{}\" is decided only where the kernel measures programs (IMA with SHA-256, Linux 5.18 or newer; our own \
-             kernel does): a device whose kernel does not says so, and decides nothing by it",
+            "rule \"{}\" needs a kernel that measures programs (IMA with SHA-256, Linux 5.18 or newer; our own kernel does): any \
+             other device refuses the whole policy (hash-unsupported); --kernel and --no-ima make that an error",
             rule.name()
         );
         findings.push(Finding::new(Code::HashSupport, first.at, message));
