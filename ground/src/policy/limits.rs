@@ -27,6 +27,8 @@ pub(crate) const FIX_ROUNDS: usize = 64;
 pub(crate) const FIX_ALONE: usize = 256;
 /// Most warnings of a file that are shown; how many more there are is said.
 pub(crate) const FINDINGS: usize = 1_000;
+/// Most questions, who decides, that lint asks for workloads that a rule leaves out.
+pub(crate) const QUESTIONS: usize = 1 << 22;
 /// Longest line that is shown whole, bytes; of a longer one as much is shown around the place.
 pub(crate) const SHOWN: usize = 1_024;
 /// Most words in a rule's list of operations: there are fewer.

@@ -8,6 +8,7 @@ mod device;
 mod diff;
 mod explain;
 mod format;
+mod image;
 mod learn;
 mod limits;
 mod lint;

@@ -16,7 +16,7 @@ use super::place::{At, Placed, SourceError, SourceFile, Sources};
 use super::room::Room;
 use super::source::{Item, RawRule, RawWorkload, Read, Template, Text, Unit, Use, read, suggest};
 use super::target::On;
-use super::template::fill;
+use super::template::{fill, plain};
 use crate::files;
 use crate::outcome::Failure;
 
@@ -262,7 +262,7 @@ impl Reading {
         let (mut used, mut filled) = (BTreeSet::new(), 0);
         for item in units().flat_map(|unit| &unit.items) {
             match item {
-                Item::Rule(rule) => rules.push((RawRule::clone(rule), None)),
+                Item::Rule(rule) => rules.push((plain(rule)?, None)),
                 Item::Use(r#use) => {
                     used.insert(template(&templates, r#use)?.name.value.as_str());
                     for rule in fill(template(&templates, r#use)?, r#use)? {

@@ -359,3 +359,44 @@ fn one_access_of_any_kind_is_explained() {
     }
     assert_eq!(desk.run("policy explain p.toml --workload w --path /x --address ::1 --operation exec").0, 2);
 }
+
+/// A device decides by where a path leads, and so do those who tell what it will decide.
+#[test]
+fn paths_through_links_of_the_image_are_decided_by_where_they_lead() {
+    let desk = Desk::new();
+    let policy = |path: &str| TWICE.replace("[\"/a\", \"/b\", \"/a\"]", &format!("[\"{path}\"]"));
+    desk.write("led.toml", policy("/usr/bin/sh"));
+    desk.write("link.toml", policy("/bin/sh"));
+    for file in ["led.toml", "link.toml"] {
+        let line = format!("policy explain {file} --workload w --operation open-read --path");
+        let out = desk.good(&format!("{line} /bin/sh"));
+        assert!(
+            out.starts_with("denied: w open-read /bin/sh (leads to /usr/bin/sh): by rule first (deny)"),
+            "{out}"
+        );
+        let out = desk.good(&format!("{line} /usr/bin/sh"));
+        assert!(out.starts_with("denied: w open-read /usr/bin/sh: by rule first"), "{out}");
+        let (_, said) = desk.json(&format!("{line} /usr/sbin/sh"));
+        assert_eq!(
+            (said["verdict"].as_str(), said["leads_to"].as_str()),
+            (Some("denied"), Some("/usr/bin/sh"))
+        );
+    }
+    assert_eq!(desk.good("policy diff led.toml link.toml"), "no decision changes\n");
+    desk.write("none.toml", policy("/c"));
+    let (exit, out, _) = desk.run("policy diff none.toml link.toml");
+    assert!(
+        exit == 1 && out.contains("  + /bin/sh (leads to /usr/bin/sh) open-read open-write change: "),
+        "{out}"
+    );
+    let case = "policy = \"led.toml\"\n[[case]]\nname = \"n\"\nworkloads = [\"w\"]\noperations = [\"open\"]\npaths = [\"/bin/sh\"]\n";
+    desk.write("led.test.toml", format!("{case}verdict = \"denied\"\nrule = \"first\"\n"));
+    desk.good("policy test led.toml");
+    desk.write("led.test.toml", format!("{case}verdict = \"allowed\"\n"));
+    let (exit, out, _) = desk.run("policy test led.toml");
+    assert!(
+        exit == 1
+            && out.contains("w open-read /bin/sh (leads to /usr/bin/sh): denied by first; expected allowed"),
+        "{out}"
+    );
+}

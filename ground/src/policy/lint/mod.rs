@@ -2,6 +2,7 @@
 
 mod allow;
 mod code;
+mod denial;
 mod fix;
 mod known;
 mod layout;
