@@ -123,16 +123,14 @@ pub(super) fn run(args: &Args) -> Outcome {
     let pattern =
         index.and_then(|index| policy.workloads().nth(usize::from(index) - 1)).map(|found| found.pattern);
     let decisions = Decisions::of(policy);
-    let winner = index.and_then(|index| match &access {
-        // By where the path leads on a device.
-        Access::File { .. } => {
+    let winner = index.and_then(|index| {
+        if let Access::File { .. } = access {
+            // By where the path leads on a device.
             let path = args.path.as_deref().map(str::as_bytes);
-            decisions.file_winner(index, path, digest.as_ref(), operation)
+            return decisions.file_winner(index, path, digest.as_ref(), operation);
         }
-        _ => {
-            let decision = decisions.policy.decide(index, &access);
-            Some((decision.effect?, decision.rule?.index))
-        }
+        let decision = decisions.policy.decide(index, &access);
+        Some((decision.effect?, decision.rule?.index))
     });
     let effect = winner.map(|(effect, _)| effect);
     let verdict = effect.map_or(Verdict::Allowed, Effect::verdict);

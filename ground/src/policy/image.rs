@@ -48,7 +48,7 @@ mod tests {
         // `ln -s TARGET "$tree/LINK"`; one to a file is no directory's.
         let made = image.lines().filter_map(|line| line.strip_prefix("ln -s ")?.split_once(" \"$tree"));
         let made: BTreeSet<(String, String)> = made
-            // `/var/tmp` is left out: what ships names it as the place of its own that it is elsewhere.
+            // `/var/tmp` is left out: the policies that ship name it beside `/tmp`, as systems do where it is a directory.
             .filter(|(to, link)| !to.starts_with("/proc") && *link != "/var/tmp\"")
             .map(|(to, link)| {
                 let link = link.trim_end_matches('"');

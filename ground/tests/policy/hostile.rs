@@ -24,7 +24,7 @@ fn soon<T>(what: &str, of: impl FnOnce() -> T) -> T {
 #[test]
 fn long_lists_are_looked_at_soon() {
     let desk = Desk::new();
-    desk.write("paths.toml", policy("\"open\"", &["\"/a\""; 60_000].join(", ")));
+    desk.write("paths.toml", policy("\"open\"", &"\"/a\", ".repeat(60_000)));
     let out = soon("paths", || desk.good("policy lint paths.toml"));
     assert_eq!(out.matches("warning[duplicate-path]").count(), 1_000);
     assert!(
@@ -36,14 +36,14 @@ fn long_lists_are_looked_at_soon() {
     let shown = said["warnings"].as_array().expect("a list").len();
     assert_eq!((shown, said["warnings_beyond"].as_u64()), (1_000, Some(58_999)));
     soon("mending", || desk.good("policy lint --fix --strict paths.toml"));
-    assert_eq!(desk.read("paths.toml"), policy("\"open\"", "\"/a\""));
+    assert_eq!(desk.read("paths.toml"), policy("\"open\"", "\"/a\", "));
 
-    desk.write("words.toml", policy(&["\"open\""; 100_000].join(","), "\"/a\""));
+    desk.write("words.toml", policy(&"\"open\",".repeat(100_000), "\"/a\""));
     let (exit, _, err) = soon("operations", || desk.run("policy lint words.toml"));
     assert_eq!(exit, 1);
     assert!(err.ends_with("words.toml:10: more than 64 operations; each is needed once\n"), "{err}");
 
-    let codes = format!("# lint: allow {}\n", ["a"; 650_000].join(","));
+    let codes = format!("# lint: allow {}\n", "a,".repeat(650_000));
     desk.write("codes.toml", codes + &policy("\"open\"", "\"/a\""));
     let out = soon("codes", || desk.good("policy lint codes.toml"));
     assert!(out.contains("\nand 649000 more\n"));

@@ -183,7 +183,9 @@ pub(crate) fn mend(file: &Path, bytes: Vec<u8>) -> Result<(String, usize), Troub
         compiled = next;
     }
     let mut left: BTreeMap<Code, usize> = BTreeMap::new();
-    lint(&compiled).iter().for_each(|finding| *left.entry(finding.code).or_default() += 1);
+    for finding in lint(&compiled) {
+        *left.entry(finding.code).or_default() += 1;
+    }
     // By code: a mend may leave an `allow` behind that is of no use any more.
     let gone = |finding: &&Finding| match left.get_mut(&finding.code).filter(|count| **count > 0) {
         Some(count) => {
