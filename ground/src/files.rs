@@ -61,6 +61,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8], permissions: u32, replace: bool) 
     draft.publish(replace)
 }
 
+/// Writes a file that is there anew, with the permissions that it has.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fail = |error: std::io::Error| unwritten(path, &error);
+    let permissions = path.metadata().map_err(fail)?.permissions();
+    // Nobody else's until it has them.
+    let mut draft = Draft::begin(path, 0o600)?;
+    draft.write(bytes)?;
+    draft.file.set_permissions(permissions).map_err(fail)?;
+    draft.publish(true)
+}
+
 /// A file that is being written under another name, and gets its own when it is whole.
 pub(crate) struct Draft {
     file: File,

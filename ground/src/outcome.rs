@@ -8,12 +8,14 @@ use std::process::ExitCode;
 pub(crate) type Outcome = Result<Status, Failure>;
 
 /// How a command that ran to its end answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     /// Exit 0.
     Good,
     /// Exit 1: what was asked about is refused or unhealthy, and the command's own output says why.
     Refused,
+    /// Exit 2: some of what was asked about could not be read, and that was told.
+    Unread,
 }
 
 /// Why a command did not run to its end.
@@ -44,6 +46,15 @@ impl Failure {
         self.exit == 1
     }
 
+    /// Prints it on stderr.
+    pub(crate) fn tell(&self) {
+        // One line whatever a library put into its message, and nothing that drives a terminal.
+        let line: Vec<&str> = self.message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
+        let line: String = line.join("; ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        // Not `eprintln!`, which panics when stderr is full or gone; the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "aegisctl: {line}");
+    }
+
     /// The line for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -55,14 +66,9 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Status::Good) => ExitCode::SUCCESS,
         Ok(Status::Refused) => ExitCode::from(1),
+        Ok(Status::Unread) => ExitCode::from(2),
         Err(failure) => {
-            // One line whatever a library put into its message, and nothing that drives a terminal.
-            let line: Vec<&str> =
-                failure.message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
-            let line: String =
-                line.join("; ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-            // Not `eprintln!`, which panics when stderr is full or gone; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "aegisctl: {line}");
+            failure.tell();
             ExitCode::from(failure.exit)
         }
     }

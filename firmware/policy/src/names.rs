@@ -42,11 +42,11 @@ pub fn pattern_matches(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
-/// A path: absolute, no empty, `.` or `..` part, no control characters, at most [`limits::PATH_BYTES`] bytes.
+/// A path: absolute, no empty, `.` or `..` part, no control characters (C0, DEL, C1), at most [`limits::PATH_BYTES`] bytes.
 pub fn is_path(path: &str) -> bool {
     let Some(parts) = path.strip_prefix('/') else { return false };
     path.len() <= limits::PATH_BYTES
-        && !path.bytes().any(|byte| byte.is_ascii_control())
+        && !path.chars().any(char::is_control)
         && (parts.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 

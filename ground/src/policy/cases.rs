@@ -40,7 +40,8 @@ A file of tests:
 Instead of paths a case has addresses and ports (protocols = [\"tcp\"] if not said otherwise), or
 hashes, or, for ptrace, module-load, bpf and mount, nothing.
 
-Exit codes: 0 all pass, 1 one fails or is refused, 2 wrong use, or no tests there.";
+Exit codes: 0 all pass, 1 one fails or is refused, 2 wrong use, no tests there, or a file that can't be
+read. Of several files the worst counts.";
 
 const SUFFIX: &str = ".test.toml";
 const FILE_KEYS: &[&str] = &["policy", "case"];
@@ -108,7 +109,9 @@ impl Owned {
 struct Ran {
     cases: usize,
     accesses: usize,
+    /// The first [`limits::FINDINGS`].
     failures: Vec<(At, String)>,
+    failed: usize,
     /// Rules that decide in no case.
     untested: Vec<String>,
 }
@@ -118,30 +121,49 @@ pub(super) fn run(args: &Args) -> Outcome {
     for place in &args.places {
         find(place, &mut found)?;
     }
-    let (mut status, mut all) = (Status::Good, Vec::new());
+    let (mut worst, mut all) = (Status::Good, Vec::new());
     for file in &found {
-        let text = text(file)?;
         let name = file.display().to_string();
-        let sources = Sources(vec![SourceFile::new(name.clone(), name.clone(), None, text)]);
-        let result = match one(file, &sources) {
-            Err(Trouble::Source(_, error)) => {
-                return Err(Trouble::Source(sources, error).tell());
+        // One that is broken is told of, and the others are run all the same.
+        let status = match read_and_run(file, &name) {
+            Ok((sources, result)) => {
+                if args.json {
+                    all.push(result.json(&name, &sources));
+                } else {
+                    output::text(&result.person(&name, &sources))?;
+                }
+                let bad = result.failed > 0 || (args.strict && !result.untested.is_empty());
+                if bad { Status::Refused } else { Status::Good }
             }
-            other => other.map_err(Trouble::tell)?,
+            Err(trouble) => {
+                let mut fields = trouble.json();
+                fields.insert("file".to_owned(), name.into());
+                all.push(Value::Object(fields));
+                trouble.status(args.json)
+            }
         };
-        if !result.failures.is_empty() || (args.strict && !result.untested.is_empty()) {
-            status = Status::Refused;
-        }
-        if args.json {
-            all.push(result.json(&name, &sources));
-        } else {
-            output::text(&result.person(&name, &sources))?;
-        }
+        worst = worst.max(status);
     }
     if args.json {
-        output::json(&json!({ "good": status == Status::Good, "files": all }))?;
+        output::json(&json!({ "good": worst == Status::Good, "files": all }))?;
     }
-    Ok(status)
+    Ok(worst)
+}
+
+fn read_and_run(file: &Path, name: &str) -> Result<(Sources, Ran), Trouble> {
+    let text = text(file).map_err(Trouble::Failure)?;
+    let sources = Sources(vec![SourceFile::new(name.to_owned(), name.to_owned(), None, text)]);
+    match one(file, &sources) {
+        Ok(result) => Ok((sources, result)),
+        Err(TestTrouble::Tests(error)) => Err(Trouble::Source(sources, error)),
+        Err(TestTrouble::Policy(trouble)) => Err(trouble),
+    }
+}
+
+/// What is wrong: in the tests, or with their policy.
+enum TestTrouble {
+    Tests(SourceError),
+    Policy(Trouble),
 }
 
 /// Finds the files of tests of a place.
@@ -184,7 +206,7 @@ fn below(directory: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) -> Resul
     Ok(())
 }
 
-fn is_test(path: &Path) -> bool {
+pub(super) fn is_test(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()))
 }
 
@@ -193,31 +215,30 @@ fn text(file: &Path) -> Result<String, Failure> {
         .map_err(|_| Failure::refused(format!("{}: not UTF-8 text; policy tests are TOML", file.display())))
 }
 
-fn one(file: &Path, sources: &Sources) -> Result<Ran, Trouble> {
-    let here = |error| Trouble::Source(Sources::default(), error);
+fn one(file: &Path, sources: &Sources) -> Result<Ran, TestTrouble> {
+    let here = TestTrouble::Tests;
+    let of_policy = |failure| TestTrouble::Policy(Trouble::Failure(failure));
     let (policy, cases) = read(&sources.0[0].text).map_err(here)?;
     let path = file.parent().unwrap_or(Path::new("")).join(&policy.value);
     if !path.is_file() {
         let message = format!("there is no policy {}", path.display());
         return Err(here(SourceError::new(policy.at, message)));
     }
-    let bytes = files::read(&path, aegis_policy::limits::SOURCE_BYTES).map_err(Trouble::Failure)?;
+    let bytes = files::read(&path, aegis_policy::limits::SOURCE_BYTES).map_err(of_policy)?;
     // What is wrong in the policy is shown there, not as a mistake of its tests.
-    let compiled = match compile(&path, bytes, false) {
-        Ok(compiled) => compiled,
-        Err(trouble) => return Err(Trouble::Failure(trouble.tell())),
-    };
-    let policy = decoded(&path, &compiled.bytes).map_err(Trouble::Failure)?;
+    let compiled = compile(&path, bytes, false).map_err(TestTrouble::Policy)?;
+    let policy = decoded(&path, &compiled.bytes).map_err(of_policy)?;
     check(&cases, policy).map_err(here)
 }
 
 fn check(cases: &[Case], policy: Policy<'_>) -> Read<Ran> {
     let decisions = Decisions::of(policy);
     let known: Vec<&str> = decisions.rules().iter().map(|rule| rule.name).collect();
+    let names: BTreeSet<&str> = known.iter().copied().collect();
     let mut result = Ran { cases: cases.len(), ..Ran::default() };
     let mut tested = BTreeSet::new();
     for case in cases {
-        if let Some(rule) = case.rule.as_ref().filter(|rule| !known.contains(&rule.value.as_str())) {
+        if let Some(rule) = case.rule.as_ref().filter(|rule| !names.contains(rule.value.as_str())) {
             let message =
                 format!("the policy has no rule \"{}\"{}", rule.value, suggest(&rule.value, &known));
             return Err(SourceError::new(rule.at, message));
@@ -238,7 +259,7 @@ fn check(cases: &[Case], policy: Policy<'_>) -> Read<Ran> {
                             "\"{name}\": {} {operation} {thing}: {answer}; expected {expected}",
                             workload.value
                         );
-                        result.failures.push((*at, message));
+                        result.fail(*at, message);
                     }
                 }
             }
@@ -264,8 +285,24 @@ fn read(text: &str) -> Read<(Text, Vec<Case>)> {
     if cases.is_empty() {
         return Err(SourceError::new(At::default(), "no case: add [[case]]"));
     }
-    let cases = cases.iter().map(|entry| read_case(&reader, entry)).collect::<Read<_>>()?;
-    Ok((policy, cases))
+    let (mut read, mut asked) = (Vec::new(), 0);
+    for entry in &cases {
+        let case = read_case(&reader, entry)?;
+        asked += case.workloads.len() * case.operations.len() * case.things.len();
+        if asked > limits::TEST_ACCESSES {
+            return Err(too_many(case.name.at));
+        }
+        read.push(case);
+    }
+    Ok((policy, read))
+}
+
+fn too_many(at: At) -> SourceError {
+    let most = limits::TEST_ACCESSES;
+    let message = format!(
+        "with this the tests ask of more than {most} accesses; name fewer of each, or split the file"
+    );
+    SourceError::new(at, message)
 }
 
 fn read_case(reader: &Reader, table: &Fields<'_>) -> Read<Case> {
@@ -320,6 +357,10 @@ fn read_things(reader: &Reader, table: &Fields<'_>) -> Read<(Kind, Vec<(At, Owne
         let tcp = [Placed { at: first.at, value: "tcp".to_owned() }];
         let protocols = if protocols.is_empty() { &tcp[..] } else { &protocols };
         let (ports, protocols) = (each(&ports, port)?, each(protocols, target::protocol)?);
+        if addresses.len().saturating_mul(ports.len()).saturating_mul(protocols.len()) > limits::TEST_ACCESSES
+        {
+            return Err(too_many(first.at));
+        }
         let mut things = Vec::new();
         for (at, prefix) in each(&addresses, address)? {
             for (_, port) in &ports {
@@ -368,6 +409,13 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 impl Ran {
+    fn fail(&mut self, at: At, message: String) {
+        self.failed += 1;
+        if self.failures.len() < limits::FINDINGS {
+            self.failures.push((at, message));
+        }
+    }
+
     fn person(&self, name: &str, sources: &Sources) -> String {
         let mut out = String::new();
         for (at, message) in &self.failures {
@@ -378,7 +426,10 @@ impl Ran {
             let _ = writeln!(out, "{name}: rule \"{rule}\" decides in no case");
         }
         let (cases, accesses) = (counted(self.cases, "case"), self.accesses);
-        let _ = match self.failures.len() {
+        if let more @ 1.. = self.failed - self.failures.len() {
+            let _ = writeln!(out, "{name}: and {more} more");
+        }
+        let _ = match self.failed {
             0 => writeln!(out, "{name}: good: {cases}, {accesses} accesses"),
             failed => writeln!(out, "{name}: {failed} of {accesses} accesses FAILED"),
         };
@@ -393,7 +444,7 @@ impl Ran {
             .collect();
         json!({
             "file": name, "cases": self.cases, "accesses": self.accesses,
-            "failures": failures, "untested_rules": self.untested,
+            "failures": failures, "failures_beyond": self.failed - self.failures.len(), "untested_rules": self.untested,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aegis_policy::{Action, Effect, Kind, Mode, Operation, Operations, limits, names};
 
+use super::limits as bounds;
 use super::place::{At, SourceError};
 use super::resolve::RuleSource;
 use super::source::{RawRule, Read, Text, suggest};
@@ -55,6 +56,10 @@ pub(super) fn rule(raw: RawRule, used: Option<At>, indexes: &BTreeMap<&str, u16>
         None => (1..=indexes.len() as u16).collect(),
     };
     let effect = effect(&raw)?;
+    if let Some(more) = raw.operations.get(bounds::OPERATIONS) {
+        let message = format!("more than {} operations; each is needed once", bounds::OPERATIONS);
+        return Err(SourceError::new(more.at, message));
+    }
     for word in &raw.operations {
         one_of(word, "operation", OPERATIONS)?;
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aegis_event::Verdict;
 use aegis_policy::{Effect, Operation, Operations, Policy, Prefix, Rule, Slot, Target, names};
 
+use super::image::{elsewhere, leads};
 use super::things::{Thing, upwards};
 
 /// A policy whose rules are folded by workload and what they are on.
@@ -20,8 +21,12 @@ pub(crate) struct Decisions<'a> {
 /// The rules of one workload.
 #[derive(Clone, Default)]
 struct Folded<'a> {
+    /// As they are named.
     paths: HashMap<&'a [u8], Slot>,
     trees: HashMap<&'a [u8], Slot>,
+    /// Those that are named through a link of the image, by where they lead.
+    linked_paths: HashMap<Vec<u8>, Slot>,
+    linked_trees: HashMap<Vec<u8>, Slot>,
     hashes: HashMap<[u8; 32], Slot>,
     /// Indexes of the rules with exactly this prefix.
     nets: BTreeMap<Prefix, Vec<u32>>,
@@ -47,6 +52,12 @@ pub(crate) struct Answer<'a> {
 
 impl Answer<'_> {
     pub(crate) const ALLOWED: Self = Self { verdict: Verdict::Allowed, rule: None };
+
+    /// The stricter one of two, and of equals the first that has a rule.
+    pub(crate) fn or_stricter(self, other: Self) -> Self {
+        let says = other.verdict == self.verdict && self.rule.is_none();
+        if other.verdict > self.verdict || says { other } else { self }
+    }
 }
 
 impl std::fmt::Display for Answer<'_> {
@@ -97,13 +108,23 @@ impl<'a> Decisions<'a> {
         operations: Operations,
     ) -> Answer<'a> {
         let each = things.flat_map(|thing| operations.iter().map(move |operation| (thing, operation)));
-        each.map(|(thing, operation)| self.one(workload, thing, operation)).fold(
-            Answer::ALLOWED,
-            |best, answer| {
-                let says = answer.verdict == best.verdict && best.rule.is_none();
-                if answer.verdict > best.verdict || says { answer } else { best }
-            },
-        )
+        each.map(|(thing, operation)| self.one(workload, thing, operation))
+            .fold(Answer::ALLOWED, Answer::or_stricter)
+    }
+
+    /// One operation on a file of whatever name: none when that depends on the name.
+    pub(crate) fn whatever(&self, workload: Option<u16>, operation: Operation) -> Option<Answer<'a>> {
+        let Some(folded) = workload.and_then(|workload| self.folded(workload)) else {
+            return Some(Answer::ALLOWED);
+        };
+        // What the root's own tree says is said of every file; a slot of greater effect may turn it.
+        let everywhere = self.one(workload, &Thing::Below(b"/"), operation);
+        let least = folded.trees.get(&b"/"[..]).and_then(|slot| slot.winner(operation));
+        let slots = folded.paths.values().chain(folded.trees.values());
+        let turned = slots.filter_map(|slot| slot.winner(operation)).any(|(effect, _)| {
+            least.is_none_or(|least| effect > least.0) && effect.verdict() != everywhere.verdict
+        });
+        (!turned).then_some(everywhere)
     }
 
     /// By what an operation is decided, if by anything.
@@ -119,6 +140,25 @@ impl<'a> Decisions<'a> {
             Thing::Below(tree) => folded.trees.get(tree)?.winner(operation),
             other => self.winner(workload, other, operation),
         }
+    }
+
+    /// By what an operation on a file is decided that has this name, this content, or both.
+    pub(crate) fn file_winner(
+        &self,
+        workload: u16,
+        path: Option<&[u8]>,
+        digest: Option<&[u8; 32]>,
+        operation: Operation,
+    ) -> Winner {
+        let folded = self.folded(workload)?;
+        let mut slot = Slot::EMPTY;
+        if let Some(path) = path {
+            folded.file(path, &mut slot);
+        }
+        if let Some(other) = digest.and_then(|digest| folded.hashes.get(digest)) {
+            slot.merge(other);
+        }
+        slot.winner(operation)
     }
 
     fn folded(&self, workload: u16) -> Option<&Folded<'a>> {
@@ -191,11 +231,17 @@ impl<'a> Folded<'a> {
     fn add(&mut self, rule: &Rule<'a>, mode: aegis_policy::Mode) {
         match rule.target() {
             Target::Files { paths, trees } => {
-                for path in paths {
-                    self.paths.entry(path.as_bytes()).or_default().add(rule, mode);
+                for path in paths.map(str::as_bytes) {
+                    self.paths.entry(path).or_default().add(rule, mode);
+                    if let Some(to) = elsewhere(path) {
+                        self.linked_paths.entry(to).or_default().add(rule, mode);
+                    }
                 }
-                for tree in trees {
-                    self.trees.entry(tree.as_bytes()).or_default().add(rule, mode);
+                for tree in trees.map(str::as_bytes) {
+                    self.trees.entry(tree).or_default().add(rule, mode);
+                    if let Some(to) = elsewhere(tree) {
+                        self.linked_trees.entry(to).or_default().add(rule, mode);
+                    }
                 }
             }
             Target::Addresses { prefixes, .. } => {
@@ -213,23 +259,22 @@ impl<'a> Folded<'a> {
         }
     }
 
-    /// What is said of the file of this name.
+    /// What is said of the file of this name, by where it leads.
     fn file(&self, path: &[u8], slot: &mut Slot) {
-        if let Some(own) = self.paths.get(path) {
-            slot.merge(own);
-        }
+        let path = &*leads(path);
+        let own = [self.paths.get(path), self.linked_paths.get(path)];
+        own.into_iter().flatten().for_each(|own| slot.merge(own));
         self.above(path, slot);
     }
 
-    /// What trees say of this directory and what lies below it.
+    /// What trees say of this directory and what lies below it, by where it leads.
     fn above(&self, path: &[u8], slot: &mut Slot) {
         if self.trees.is_empty() {
             return;
         }
-        for tree in upwards(path) {
-            if let Some(of) = self.trees.get(tree) {
-                slot.merge(of);
-            }
+        for tree in upwards(&leads(path)) {
+            let of = [self.trees.get(tree), self.linked_trees.get(tree)];
+            of.into_iter().flatten().for_each(|of| slot.merge(of));
         }
     }
 

@@ -1,5 +1,6 @@
 //! `aegisctl policy diff`: the decisions that change when one policy follows another. Not the text: rules may be written
-//! anew, split or moved, and nothing is shown as long as every access ends as before.
+//! anew, split or moved, and nothing is shown as long as every access ends as before. What a policy says beside its rules is
+//! compared, too: by it, too, a device does otherwise.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::decisions::{Answer, Decisions, classes, things};
 use super::things::Thing;
-use super::{compiled_form, counted, decoded, limits};
+use super::{compiled_form, counted, decoded, limits, settings};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::output;
 
@@ -21,7 +22,8 @@ Examples:
   aegisctl policy diff --json old.policy new.toml
 
 A workload stands for all names that its pattern owns, /srv/* for all below /srv that no rule names.
-Exit codes: 0 no decision changes, 1 some do, 2 wrong use, or a policy that is refused.";
+Settings are compared, too: mode, self-protection, the deadman, the rate of a workload.
+Exit codes: 0 nothing changes, 1 a decision or a setting does, 2 wrong use, or a policy that is refused.";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -68,6 +70,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     let a = Decisions::of(decoded(&args.old, &old).map_err(Failure::into_usage)?);
     let b = Decisions::of(decoded(&args.new, &new).map_err(Failure::into_usage)?);
     let changes = changes(&a, &b);
+    let settings = settings::changed(&a.policy, &b.policy, &classes(&a.policy, &b.policy));
+    let same = changes.is_empty() && settings.is_empty();
     let count = |meaning| {
         changes
             .iter()
@@ -94,28 +98,29 @@ pub(super) fn run(args: &Args) -> Outcome {
             .collect();
         let mode = [a.policy.mode().name(), b.policy.mode().name()];
         output::json(&json!({
-            "same": changes.is_empty(), "denied": denied, "permitted": permitted, "reported_otherwise": other,
+            "same": same, "denied": denied, "permitted": permitted, "reported_otherwise": other,
             "mode": { "old": mode[0], "new": mode[1] }, "changes": changes,
+            "settings": settings.iter().map(settings::Setting::json).collect::<Vec<_>>(),
         }))?;
     } else {
         let most = if args.all { usize::MAX } else { limits::CHANGES };
         let mut out = person(&changes, most);
-        if a.policy.mode() != b.policy.mode() {
-            let _ = writeln!(out, "mode: {} -> {}", a.policy.mode().name(), b.policy.mode().name());
+        for setting in &settings {
+            let _ = writeln!(out, "{setting}");
         }
-        let _ = if changes.is_empty() {
-            writeln!(out, "no decision changes")
+        let decisions = if changes.is_empty() {
+            "no decision changes".to_owned()
         } else {
-            writeln!(
-                out,
-                "{} newly denied, {} no longer denied, {other} only reported otherwise",
-                counted(denied, "decision"),
-                counted(permitted, "decision"),
-            )
+            let (denied, permitted) = (counted(denied, "decision"), counted(permitted, "decision"));
+            format!("{denied} newly denied, {permitted} no longer denied, {other} only reported otherwise")
+        };
+        let _ = match settings.len() {
+            0 => writeln!(out, "{decisions}"),
+            count => writeln!(out, "{decisions}; {} changed", counted(count, "setting")),
         };
         output::text(&out)?;
     }
-    Ok(if changes.is_empty() { Status::Good } else { Status::Refused })
+    Ok(if same { Status::Good } else { Status::Refused })
 }
 
 /// Every decision that changes, by workload and thing; operations that change alike are one change. A program's path and its

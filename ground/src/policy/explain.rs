@@ -4,12 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use aegis_event::{Printable, Verdict};
-use aegis_policy::{Access, Family, Kind, Operation, names};
+use aegis_policy::{Access, Effect, Family, Kind, Operation, names};
 use serde_json::json;
 
 use super::check::{OPERATIONS, meant};
+use super::decisions::Decisions;
+use super::image::elsewhere;
 use super::source::suggest;
 use super::target::{hash, protocol, protocol_name};
+use super::things::Thing;
 use super::{compiled_form, decoded};
 use crate::hex;
 use crate::outcome::{Failure, Outcome, Status};
@@ -119,21 +122,33 @@ pub(super) fn run(args: &Args) -> Outcome {
     let index = policy.match_workload(workload.as_bytes());
     let pattern =
         index.and_then(|index| policy.workloads().nth(usize::from(index) - 1)).map(|found| found.pattern);
-    let decision = index.map(|index| policy.decide(index, &access));
-    let verdict = decision.as_ref().map_or(Verdict::Allowed, |decision| decision.verdict);
-    let effect = decision.as_ref().and_then(|decision| decision.effect);
-    let rule = decision.and_then(|decision| decision.rule);
+    let decisions = Decisions::of(policy);
+    let winner = index.and_then(|index| {
+        if let Access::File { .. } = access {
+            // By where the path leads on a device.
+            let path = args.path.as_deref().map(str::as_bytes);
+            return decisions.file_winner(index, path, digest.as_ref(), operation);
+        }
+        let decision = decisions.policy.decide(index, &access);
+        Some((decision.effect?, decision.rule?.index))
+    });
+    let effect = winner.map(|(effect, _)| effect);
+    let verdict = effect.map_or(Verdict::Allowed, Effect::verdict);
+    let rule = winner.and_then(|(_, index)| decisions.rules().get(index as usize));
+    let policy = &decisions.policy;
+    let leads_to = args.path.as_deref().and_then(|path| elsewhere(path.as_bytes()));
     if args.json {
         let of_address = args.address.map(|_| (args.port, protocol_name(args.protocol)));
         output::json(&json!({
             "verdict": verdict.name(),
             "rule": rule.as_ref().map(|rule| rule.name),
             "action": rule.as_ref().map(|rule| rule.action.name()),
-            "effect": effect.map(aegis_policy::Effect::name),
+            "effect": effect.map(Effect::name),
             "tags": rule.as_ref().map(|rule| rule.tags().collect::<Vec<_>>()),
             "workload": workload,
             "pattern": pattern,
             "path": args.path,
+            "leads_to": leads_to.as_deref().map(|to| Printable(to).to_string()),
             "hash": digest.map(|digest| hex::encode(&digest)),
             "address": args.address.map(|address| address.to_string()),
             "port": of_address.as_ref().map(|(port, _)| port),
@@ -160,7 +175,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     };
     let what = match (&args.path, &args.address) {
         (_, Some(address)) => format!(" {address} port {} {}", args.port, protocol_name(args.protocol)),
-        (Some(path), _) => format!(" {}", Printable(path.as_bytes())),
+        (Some(path), _) => format!(" {}", Thing::Path(path.as_bytes())),
         _ => args.hash.as_ref().map_or(String::new(), |hash| format!(" {hash}")),
     };
     output::text(&format!("{verdict}: {workload} {}{what}: {why}\n", operation.name()))?;

@@ -1,6 +1,6 @@
 //! `aegisctl policy fmt`: the one form of a policy source. What it says and its comments stay.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aegis_policy::limits as bounds;
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             continue;
         }
         if !args.check {
-            files::write(file, formatted.as_bytes(), permissions(file), true)?;
+            files::replace(file, formatted.as_bytes())?;
         }
         changed.push(file.display().to_string());
     }
@@ -61,12 +61,6 @@ pub(super) fn run(args: &Args) -> Outcome {
         }
     }
     Ok(if args.check && !changed.is_empty() { Status::Refused } else { Status::Good })
-}
-
-/// Those that the file has.
-fn permissions(file: &Path) -> u32 {
-    use std::os::unix::fs::PermissionsExt;
-    file.metadata().map_or(0o644, |metadata| metadata.permissions().mode() & 0o777)
 }
 
 /// The one form of a source.

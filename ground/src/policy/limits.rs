@@ -23,6 +23,18 @@ pub(crate) const TEST_FILES: usize = 1_024;
 pub(crate) const TEST_DEPTH: usize = 4;
 /// Most rounds of `lint --fix`: each one mends all that does not touch each other.
 pub(crate) const FIX_ROUNDS: usize = 64;
+/// Most mends of a file that are tried one by one, when all at once can't be made.
+pub(crate) const FIX_ALONE: usize = 256;
+/// Most warnings of a file that are shown; how many more there are is said.
+pub(crate) const FINDINGS: usize = 1_000;
+/// Most questions, who decides, that lint asks for workloads that a rule leaves out.
+pub(crate) const QUESTIONS: usize = 1 << 22;
+/// Longest line that is shown whole, bytes; of a longer one as much is shown around the place.
+pub(crate) const SHOWN: usize = 1_024;
+/// Most words in a rule's list of operations: there are fewer.
+pub(crate) const OPERATIONS: usize = 64;
+/// Most accesses that a file of policy tests asks of: workloads x operations x things, summed over its cases.
+pub(crate) const TEST_ACCESSES: usize = 1_000_000;
 /// Changes shown to a person, unless all are asked for.
 pub(crate) const CHANGES: usize = 200;
 /// Most groups (workload, operation, from, to, rule) that `simulate` counts apart; more are counted together.

@@ -2,10 +2,13 @@
 
 mod cases;
 mod check;
+mod compile;
 mod decisions;
+mod device;
 mod diff;
 mod explain;
 mod format;
+mod image;
 mod learn;
 mod limits;
 mod lint;
@@ -14,6 +17,7 @@ mod place;
 mod render;
 mod resolve;
 mod room;
+mod settings;
 mod simulate;
 mod source;
 mod target;
@@ -23,16 +27,15 @@ mod tests;
 mod things;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aegis_policy::{Policy, limits as bounds};
 use clap::Subcommand;
-use serde_json::json;
 
 pub(crate) use resolve::PolicySource;
 
+use crate::files;
 use crate::outcome::{Failure, Outcome, Status};
-use crate::{files, output};
 use place::{At, SourceError, Sources};
 
 #[derive(Subcommand)]
@@ -47,27 +50,12 @@ pub(crate) enum Command {
     #[command(after_help = format::EXAMPLES)]
     Fmt(format::Args),
     /// Compile a policy source to the form that a device reads
-    #[command(after_help = "\
-Examples:
-  aegisctl policy compile policy-bundles/demo.toml --out demo.policy
-  aegisctl policy compile site.toml --out site.policy --source site.resolved.toml")]
-    Compile {
-        /// Policy source (TOML)
-        file: PathBuf,
-        /// Where to write the compiled policy; replaced if it exists
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Where to write its one source, includes and templates resolved, as a bundle carries it; replaced if it exists
-        #[arg(long, value_name = "FILE")]
-        source: Option<PathBuf>,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(after_help = compile::EXAMPLES)]
+    Compile(compile::Args),
     /// Say what a policy decides on one access, and by which rule
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
-    /// Show the decisions that change when one policy follows another
+    /// Show the decisions and settings that change when one policy follows another
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::Args),
     /// Run the tests of policies
@@ -86,7 +74,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::New(args) => new::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Fmt(args) => format::run(&args),
-        Command::Compile { file, out, source, json } => run_compile(&file, &out, source.as_deref(), json),
+        Command::Compile(args) => compile::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Test(args) => cases::run(&args),
@@ -121,6 +109,40 @@ enum Trouble {
 }
 
 impl Trouble {
+    /// It is about what is in a file; else the file can't be read, or can't be taken so.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Failure(failure) => failure.is_refusal(),
+            Self::Source(..) => true,
+        }
+    }
+
+    /// In fields of a JSON object.
+    fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut fields = serde_json::Map::new();
+        match self {
+            Self::Failure(failure) => {
+                fields.insert("error".to_owned(), failure.message().into());
+            }
+            Self::Source(sources, error) => {
+                let message = format!("{}: {}", sources.name(error.at), error.message);
+                fields.insert("error".to_owned(), message.into());
+                fields.insert("line".to_owned(), sources.line(error.at).into());
+                fields.insert("column".to_owned(), sources.column(error.at).into());
+            }
+        }
+        fields
+    }
+
+    /// Tells of it, or leaves that to JSON, and says how bad it is.
+    fn status(self, json: bool) -> Status {
+        let status = if self.is_refusal() { Status::Refused } else { Status::Unread };
+        if !json {
+            self.tell().tell();
+        }
+        status
+    }
+
     /// Shows the place to the person at stderr, and makes the failure.
     fn tell(self) -> Failure {
         match self {
@@ -182,33 +204,6 @@ fn compiled_form(file: &Path) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(compile(file, bytes, false).map_err(Trouble::tell)?.bytes)
-}
-
-fn run_compile(file: &Path, out: &Path, source: Option<&Path>, json: bool) -> Outcome {
-    let compiled = compile_file(file)?;
-    files::keep_inputs(out, compiled.files().chain([file]))?;
-    if let Some(source) = source {
-        files::keep_inputs(source, compiled.files().chain([file]))?;
-        files::write(source, compiled.text.as_bytes(), 0o644, true)?;
-    }
-    files::write(out, &compiled.bytes, 0o644, true)?;
-    if json {
-        let policy = decoded(out, &compiled.bytes)?;
-        output::json(&json!({
-            "file": file.display().to_string(),
-            "out": out.display().to_string(),
-            "source": source.map(|source| source.display().to_string()),
-            "name": policy.name(),
-            "mode": policy.mode().name(),
-            "workloads": policy.workloads().count(),
-            "rules": policy.rule_count(),
-            "entries": policy.entries(),
-            "bytes": compiled.bytes.len(),
-        }))?;
-    } else {
-        output::text(&format!("{}: {} bytes\n", out.display(), compiled.bytes.len()))?;
-    }
-    Ok(Status::Good)
 }
 
 fn decoded<'a>(file: &Path, bytes: &'a [u8]) -> Result<Policy<'a>, Failure> {

@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::limits;
 
 /// A range of bytes of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,14 +121,14 @@ impl Sources {
 
     /// The line with a caret under the place, for the person who is told on stderr what is wrong there.
     pub(crate) fn point(&self, error: &SourceError) -> String {
-        let group = Group::with_level(Level::ERROR).element(self.snippet(error.at, None));
+        let group = self.show(Group::with_level(Level::ERROR), error.at, None);
         let group = match error.also {
             Some((at, what)) if at.file != error.at.file || self.line(at) != self.line(error.at) => {
-                group.element(self.snippet(at, Some(what)))
+                self.show(group, at, Some(what))
             }
             _ => group,
         };
-        renderer(std::io::stderr().is_terminal()).render(&[group]) + "\n"
+        render(group, std::io::stderr().is_terminal())
     }
 
     /// A warning, its code and its line, for a person on stdout.
@@ -137,33 +139,70 @@ impl Sources {
         message: &str,
         help: Option<&'static str>,
     ) -> String {
-        let title = Level::WARNING.primary_title(message).id(code);
-        let mut group = title.element(self.snippet(at, None));
+        let title = Level::WARNING.primary_title(plain(message)).id(code);
+        let mut group = self.show(Group::with_title(title), at, None);
         if let Some(help) = help {
             group = group.element(Level::HELP.message(help));
         }
-        renderer(std::io::stdout().is_terminal()).render(&[group]) + "\n"
+        render(group, std::io::stdout().is_terminal())
     }
 
-    /// Only the lines of the place: the library would go through all of a long file each time.
-    fn snippet(&self, at: At, label: Option<&'static str>) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+    /// Only the lines of the place, and of a long one what is around it: the library would go through all of it each time.
+    fn show<'g>(&'g self, group: Group<'g>, at: At, label: Option<&'static str>) -> Group<'g> {
         let file = self.file(at);
         let first = file.line(at.start as usize);
-        let lines = file.line_range(first);
+        let line = file.line_range(first);
         // A table's place may be many lines; its first says which.
-        let start = (at.start as usize).clamp(lines.start, lines.end);
-        let end = (at.end as usize).clamp(start, lines.end);
+        let start = (at.start as usize).clamp(line.start, line.end);
+        let end = (at.end as usize).clamp(start, line.end);
+        let long = line.len() > limits::SHOWN;
+        let (from, end, to) = if long {
+            let at = |byte| file.text.floor_char_boundary(byte);
+            let end = end.min(at(start + limits::SHOWN / 2));
+            (
+                at(line.start.max(start.saturating_sub(limits::SHOWN / 4))),
+                end,
+                at(line.end.min(end + limits::SHOWN / 4)),
+            )
+        } else {
+            (line.start, end, line.end)
+        };
+        let mut text = plain(&file.text[from..start]);
+        let begin = text.len();
+        text.push_str(&plain(&file.text[start..end]));
+        let span = begin..text.len();
+        text.push_str(&plain(&file.text[end..to]));
         let kind = if label.is_some() { AnnotationKind::Context } else { AnnotationKind::Primary };
-        let span = start - lines.start..end - lines.start;
-        Snippet::source(&file.text[lines])
-            .line_start(first)
-            .path(file.name.as_str())
-            .annotation(kind.span(span).label(label))
+        let snippet = Snippet::source(text).line_start(first).annotation(kind.span(span).label(label));
+        if long {
+            // The column in what is shown is not that in the line.
+            let origin = Origin::path(plain(&file.name)).line(first).char_column(self.column(at));
+            group.element(origin).element(snippet)
+        } else {
+            group.element(snippet.path(plain(&file.name)))
+        }
     }
 }
 
-fn renderer(terminal: bool) -> Renderer {
+/// Text without what may drive a terminal and the library lets through: the control characters C1.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn render(group: Group<'_>, terminal: bool) -> String {
     // https://no-color.org
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if colours { Renderer::styled() } else { Renderer::plain() }
+    let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+    // Between a place that is given by itself and its line the library has room for another place, left empty.
+    let text = renderer.render(&[group]);
+    text.lines()
+        .filter(|line| uncoloured(line).trim() != ":::")
+        .fold(String::new(), |out, line| out + line + "\n")
+}
+
+/// A line without what colours it.
+fn uncoloured(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + part.split_once('m').map_or("", |(_, rest)| rest))
 }

@@ -71,7 +71,7 @@ fn list(items: &[Text]) -> String {
     }
 }
 
-/// Text as TOML has it.
+/// Text as a policy in TOML has it: what would be read as a gap is written as none.
 pub(super) fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    toml_edit::Value::from(text.replace("${", "$${")).to_string()
 }

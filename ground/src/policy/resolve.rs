@@ -16,7 +16,7 @@ use super::place::{At, Placed, SourceError, SourceFile, Sources};
 use super::room::Room;
 use super::source::{Item, RawRule, RawWorkload, Read, Template, Text, Unit, Use, read, suggest};
 use super::target::On;
-use super::template::fill;
+use super::template::{fill, plain};
 use crate::files;
 use crate::outcome::Failure;
 
@@ -26,6 +26,8 @@ pub(crate) struct PolicySource {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) self_protection: bool,
+    /// Where it says that; none: it does not say so.
+    pub(crate) self_protection_at: Option<At>,
     pub(crate) deadman: Option<Deadman>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
@@ -260,7 +262,7 @@ impl Reading {
         let (mut used, mut filled) = (BTreeSet::new(), 0);
         for item in units().flat_map(|unit| &unit.items) {
             match item {
-                Item::Rule(rule) => rules.push((RawRule::clone(rule), None)),
+                Item::Rule(rule) => rules.push((plain(rule)?, None)),
                 Item::Use(r#use) => {
                     used.insert(template(&templates, r#use)?.name.value.as_str());
                     for rule in fill(template(&templates, r#use)?, r#use)? {
@@ -292,6 +294,7 @@ impl Reading {
             name,
             mode,
             self_protection: root.self_protection.as_ref().is_none_or(|truth| truth.value),
+            self_protection_at: root.self_protection.as_ref().map(|truth| truth.at),
             deadman: root.deadman.as_ref().map(|deadman| deadman.value),
             rules: self.rules(rules, &workloads)?,
             workloads,

@@ -1,10 +1,10 @@
 //! `aegisctl policy simulate`: what a policy would have decided on what workloads were recorded to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use aegis_event::{Printable, Verdict};
+use aegis_event::{File, Printable, Verdict};
 use aegis_policy::{Operation, Operations, Prefix};
 use serde_json::{Value, json};
 
@@ -22,8 +22,9 @@ Examples:
 
 The exports are verified first. Without --against, the policy is compared with what was decided then.
 
-Exit codes: 0 nothing that was permitted would be denied, 1 something would be, 2 wrong use, or a
-policy or an export that is refused.";
+Exit codes: 0 all was decided, and nothing that was permitted would be denied; 1 something would be, or
+not all could be decided (--allow-partial takes that for good); 2 wrong use, or a policy or an export
+that is refused.";
 
 /// What a comparison can't know, said wherever one is shown.
 const HOW: &str = "Paths are compared as they were recorded. A device decides by the file that a path leads to when the policy \
@@ -39,10 +40,17 @@ pub(crate) struct Args {
     against: Option<PathBuf>,
     #[command(flatten)]
     events: EventArgs,
+    /// Exit 0 also when not all could be decided: paths recorded in part, events lost, exports not all there is
+    #[arg(long)]
+    allow_partial: bool,
     /// One JSON object
     #[arg(long)]
     json: bool,
 }
+
+/// The rules of the agent itself: what guards it, and what can't be told from how deep it lies.
+const SELF: &[u8] = b"aegis-self";
+const DEPTH: &[u8] = b"aegis-depth";
 
 /// What happened, by whichever rule: kept beyond the event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +93,12 @@ struct Tally<'p> {
     /// Changes beyond the groups that are counted apart.
     others: u64,
     accesses: u64,
-    /// Accesses whose path was recorded in part.
+    /// Accesses whose path was recorded in part, and which the part does not decide.
     partial: u64,
+    /// Accesses that the agent's own rules decided, and decide still.
+    of_agent: u64,
+    /// What a policy, by whether it is the new one, says of a file of whatever name.
+    whatever: HashMap<(bool, Option<u16>, Operation), Option<Answer<'p>>>,
     changed: u64,
     denied: u64,
 }
@@ -113,6 +125,8 @@ fn simulate(args: &Args) -> Outcome {
         others: 0,
         accesses: 0,
         partial: 0,
+        of_agent: 0,
+        whatever: HashMap::new(),
         changed: 0,
         denied: 0,
     };
@@ -120,9 +134,10 @@ fn simulate(args: &Args) -> Outcome {
     if args.json {
         output::json(&tally.json(&extent))?;
     } else {
-        output::text(&tally.person(&extent))?;
+        output::text(&tally.person(&extent, args.allow_partial))?;
     }
-    Ok(if tally.denied > 0 { Status::Refused } else { Status::Good })
+    let partial = tally.undecided(&extent).is_some() && !args.allow_partial;
+    Ok(if tally.denied > 0 || partial { Status::Refused } else { Status::Good })
 }
 
 impl Was {
@@ -141,33 +156,50 @@ impl std::fmt::Display for Was {
     }
 }
 
-impl Tally<'_> {
+/// Something that was accessed, and whether its name is whole.
+#[derive(Clone, Copy)]
+struct Part<'t> {
+    thing: Thing<'t>,
+    whole: bool,
+}
+
+impl<'t> Part<'t> {
+    const fn of(file: File<'t>) -> Self {
+        Self { thing: Thing::Path(file.path), whole: !file.truncated }
+    }
+}
+
+impl<'p> Tally<'p> {
     fn take(&mut self, access: &Access<'_>) {
-        let (things, operations) = match access.what {
-            What::File { file, to, .. } if file.truncated || to.is_some_and(|to| to.truncated) => {
-                self.partial += 1;
-                return;
-            }
-            What::File { file, to, operations } => {
-                ([Some(Thing::Path(file.path)), to.map(|to| Thing::Path(to.path))], operations)
-            }
+        if self.is_of_agent(access.rule) {
+            self.of_agent += 1;
+            return;
+        }
+        let whole = |thing| Part { thing, whole: true };
+        let (parts, operations) = match access.what {
+            What::File { file, to, operations } => ([Some(Part::of(file)), to.map(Part::of)], operations),
             What::Address { family, address, port, protocol, operation } => {
                 let Some(prefix) = Prefix::of(family, address) else { return };
                 let net = Thing::Net { prefix, ports: (port, port), protocol: Some(protocol) };
-                ([Some(net), None], Operations::only(operation))
+                ([Some(whole(net)), None], Operations::only(operation))
             }
-            What::Surface(operation) => ([Some(Thing::Surface), None], Operations::only(operation)),
+            What::Surface(operation) => ([Some(whole(Thing::Surface)), None], Operations::only(operation)),
         };
-        let things = || things.iter().flatten();
-        self.accesses += 1;
+        let parts = || parts.iter().flatten();
         let index = self.new.policy.match_workload(access.workload);
-        let new = self.new.strictest(index, things(), operations);
+        let new = self.strictest(true, index, parts(), operations);
         let old = match self.old {
             Some(old) => {
-                Was::of(old.strictest(old.policy.match_workload(access.workload), things(), operations))
+                let index = old.policy.match_workload(access.workload);
+                self.strictest(false, index, parts(), operations).map(Was::of)
             }
-            None => Was { verdict: access.verdict, rule: Printable(access.rule).to_string() },
+            None => Some(Was { verdict: access.verdict, rule: Printable(access.rule).to_string() }),
         };
+        let (Some(new), Some(old)) = (new, old) else {
+            self.partial += 1;
+            return;
+        };
+        self.accesses += 1;
         if let Some(counts) = new.rule.and_then(|rule| self.rules.get_mut(rule)) {
             counts[usize::from(new.verdict.number())] += 1;
         }
@@ -182,10 +214,69 @@ impl Tally<'_> {
             workload.changed += u64::from(changed);
         }
         if changed {
-            let names: Vec<String> = things().map(ToString::to_string).collect();
+            let name = |part: &Part<'_>| format!("{}{}", if part.whole { "" } else { "…" }, part.thing);
+            let names: Vec<String> = parts().map(name).collect();
             let group = Group { workload: access.workload.to_vec(), operations, old, new: Was::of(new) };
             self.change(&names.join(" -> "), access.sequence, group);
         }
+    }
+
+    /// Whether the agent's own rule decided, and goes on deciding whatever rules say.
+    fn is_of_agent(&self, rule: &[u8]) -> bool {
+        let guarded = |of: &Decisions<'_>| of.policy.self_protection();
+        rule == DEPTH || (rule == SELF && guarded(self.new) && self.old.is_none_or(guarded))
+    }
+
+    /// What a policy, the new one or the old, says of all that one access did; none when that depends on a name that is not
+    /// known.
+    fn strictest<'t>(
+        &mut self,
+        is_new: bool,
+        workload: Option<u16>,
+        parts: impl Iterator<Item = &'t Part<'t>> + Clone,
+        operations: Operations,
+    ) -> Option<Answer<'p>> {
+        let of = if is_new { self.new } else { self.old? };
+        if parts.clone().all(|part| part.whole) {
+            return Some(of.strictest(workload, parts.map(|part| &part.thing), operations));
+        }
+        let mut best = Some(Answer::ALLOWED);
+        for part in parts {
+            for operation in operations.iter() {
+                let answer = if part.whole {
+                    Some(of.one(workload, &part.thing, operation))
+                } else {
+                    let key = (is_new, workload, operation);
+                    *self.whatever.entry(key).or_insert_with(|| of.whatever(workload, operation))
+                };
+                best = match (best, answer) {
+                    // What is denied by one of them is denied, whatever the others say.
+                    (Some(best), _) if best.verdict == Verdict::Denied => Some(best),
+                    (_, Some(answer)) if answer.verdict == Verdict::Denied => Some(answer),
+                    (Some(best), Some(answer)) => Some(best.or_stricter(answer)),
+                    _ => None,
+                };
+            }
+        }
+        best
+    }
+
+    /// What could not be looked at, in words; none when all was.
+    fn undecided(&self, extent: &Extent) -> Option<String> {
+        let mut what = Vec::new();
+        if self.partial > 0 {
+            what.push(format!("{} with a path recorded in part", self.partial));
+        }
+        if extent.lost > 0 {
+            what.push(format!("{} lost on the devices", counted(extent.lost as usize, "event")));
+        }
+        if extent.incomplete {
+            what.push(
+                "exports that are not all there is (`aegisctl export verify` says what is missing)"
+                    .to_owned(),
+            );
+        }
+        (!what.is_empty()).then(|| what.join(", "))
     }
 
     fn workload(&mut self, name: &[u8]) -> Option<&mut OfWorkload> {
@@ -259,6 +350,8 @@ impl Tally<'_> {
             "incomplete": extent.incomplete,
             "accesses": self.accesses,
             "partial_paths": self.partial,
+            "decided_by_agent": self.of_agent,
+            "complete": self.undecided(extent).is_none(),
             "changed": self.changed,
             "newly_denied": self.denied,
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
@@ -268,14 +361,14 @@ impl Tally<'_> {
         })
     }
 
-    fn person(&self, extent: &Extent) -> String {
+    fn person(&self, extent: &Extent, allow_partial: bool) -> String {
         let mut out = String::new();
         // Writing to a String can't fail.
-        let _ = self.write(&mut out, extent);
+        let _ = self.write(&mut out, extent, allow_partial);
         out
     }
 
-    fn write(&self, out: &mut String, extent: &Extent) -> std::fmt::Result {
+    fn write(&self, out: &mut String, extent: &Extent, allow_partial: bool) -> std::fmt::Result {
         let policy = &self.new.policy;
         let base = self
             .old
@@ -283,12 +376,15 @@ impl Tally<'_> {
         writeln!(out, "policy {}, mode {}, against {base}", policy.name(), policy.mode().name())?;
         writeln!(
             out,
-            "{} of {}, of which {} are accesses that rules can decide, by {}",
+            "{} of {}, of which {} are accesses that could be decided, by {}",
             counted(extent.events as usize, "event"),
             counted(extent.devices, "device"),
             self.accesses,
             counted(self.workloads.len(), "workload"),
         )?;
+        if let Some(what) = self.undecided(extent) {
+            writeln!(out, "NOT DECIDED: {what}")?;
+        }
         writeln!(out, "\nrules")?;
         for (name, counts) in &self.rules {
             let (audited, denied) = (counts[1], counts[2]);
@@ -332,18 +428,18 @@ impl Tally<'_> {
             "\n{} of {} would end otherwise, {} newly denied",
             self.changed, self.accesses, self.denied
         )?;
-        if self.partial > 0 {
-            writeln!(out, "left out: {} with a path that was recorded in part", self.partial)?;
-        }
-        if extent.lost > 0 {
+        if self.of_agent > 0 {
             writeln!(
                 out,
-                "lost on the devices, so not looked at: {}",
-                counted(extent.lost as usize, "event")
+                "as decided then: {} by the agent's own rules (aegis-self, aegis-depth), which no policy's rules turn",
+                self.of_agent
             )?;
         }
-        if extent.incomplete {
-            writeln!(out, "the exports are not all there is: `aegisctl export verify` says what is missing")?;
+        if let Some(what) = self.undecided(extent).filter(|_| !allow_partial) {
+            writeln!(
+                out,
+                "exit 1: not all could be decided: {what}; look at those by themselves, or give --allow-partial"
+            )?;
         }
         writeln!(out, "{HOW}")
     }

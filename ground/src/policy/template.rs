@@ -47,6 +47,26 @@ pub(super) fn check(template: &Template) -> Read<()> {
     Ok(())
 }
 
+/// A rule that no template made: it has no gaps, and `$${` in it is a plain `${`, too.
+pub(super) fn plain(rule: &RawRule) -> Read<RawRule> {
+    if !texts(rule).any(|text| text.value.contains("${")) {
+        return Ok(rule.clone());
+    }
+    for text in texts(rule) {
+        for piece in pieces(text)? {
+            if let Piece::Gap(name) = piece {
+                let name = if name.len() > limits::SUGGESTED { "…" } else { name };
+                let message = format!(
+                    "${{{name}}} is a gap, and only a template's rules have gaps: write what it stands for, make it a \
+                     [[template.rule]] with a [[use]], or write $${{ for a plain ${{"
+                );
+                return Err(SourceError::new(text.at, message));
+            }
+        }
+    }
+    Filling { arguments: BTreeMap::new(), single: Vec::new() }.rule(rule)
+}
+
 /// Parameters that no rule has a gap for.
 pub(super) fn unused_parameters(template: &Template) -> impl Iterator<Item = &Text> {
     template.parameters.iter().filter(|name| {

@@ -10,6 +10,7 @@ use aegis_event::Printable;
 use aegis_policy::{Kind, Operations, Prefix};
 use serde_json::{Map, Value, json};
 
+use super::image::elsewhere;
 use super::target::protocol_name;
 use crate::hex;
 
@@ -50,9 +51,15 @@ impl Thing<'_> {
         match self {
             Self::Path(path) => {
                 put("path", Printable(path).to_string().into());
+                if let Some(to) = elsewhere(path) {
+                    put("leads_to", Printable(&to).to_string().into());
+                }
             }
             Self::Below(tree) => {
                 put("below", Printable(tree).to_string().into());
+                if let Some(to) = elsewhere(tree) {
+                    put("leads_to", Printable(&to).to_string().into());
+                }
             }
             Self::Net { prefix, ports: (first, last), protocol } => {
                 put("address", prefix.to_string().into());
@@ -71,9 +78,15 @@ impl Thing<'_> {
 impl fmt::Display for Thing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => Printable(path).fmt(f),
+            Self::Path(path) => {
+                Printable(path).fmt(f)?;
+                leading(f, path)
+            }
             Self::Below(b"/") => f.write_str("/*"),
-            Self::Below(tree) => write!(f, "{}/*", Printable(tree)),
+            Self::Below(tree) => {
+                write!(f, "{}/*", Printable(tree))?;
+                leading(f, tree)
+            }
             Self::Net { prefix, ports: (first, last), protocol } => {
                 write!(f, "{prefix}")?;
                 match (*first, *last) {
@@ -90,6 +103,11 @@ impl fmt::Display for Thing<'_> {
             Self::Surface => f.write_str("the kernel"),
         }
     }
+}
+
+/// Where a path leads, if that is elsewhere.
+fn leading(f: &mut fmt::Formatter<'_>, path: &[u8]) -> fmt::Result {
+    elsewhere(path).map_or(Ok(()), |to| write!(f, " (leads to {})", Printable(&to)))
 }
 
 /// A directory and all above it, from the root down; the path itself is the last.

@@ -191,14 +191,88 @@ fn a_policy_is_tried_on_a_recorded_day() {
 
     // Against a policy that denies the same, nothing changes.
     desk.write("old.toml", NEXT.replace("\"next\"", "\"old\"").replace("no-keys", "keys"));
-    let (exit, said) = desk.json("policy simulate --policy next.toml --against old.toml --events day.cbor");
+    let partly = "--events day.cbor --allow-partial";
+    let (exit, said) = desk.json(&format!("policy simulate --policy next.toml --against old.toml {partly}"));
     assert_eq!((exit, said["changed"].as_u64(), said["against"].as_str()), (0, Some(0), Some("old")));
     desk.write("old.toml", NEXT.replace("/srv/data/a", "/srv/data/c"));
     let (exit, said) = desk.json("policy simulate --policy next.toml --against old.toml --events day.cbor");
     assert_eq!((exit, said["changed"].as_u64()), (1, Some(1)));
     // The other way round nothing is newly denied.
-    let (exit, said) = desk.json("policy simulate --policy old.toml --against next.toml --events day.cbor");
+    let (exit, said) = desk.json(&format!("policy simulate --policy old.toml --against next.toml {partly}"));
     assert_eq!((exit, said["changed"].as_u64()), (0, Some(1)));
+}
+
+/// One workload that a rule denies something on, and that reads a file whose name was recorded in part.
+fn partly(desk: &Desk) {
+    let mut day = Recorder::new();
+    day.open(b"agent-7", b"/etc/passwd", 4, 0);
+    let cut = File { truncated: true, ..file(b"id_rsa", 12) };
+    day.did(b"agent-7", Body::Open { file: cut, flags: 0, decision: Decision::allowed(4) });
+    day.export(desk, "partly.cbor");
+}
+
+#[test]
+fn what_could_not_be_decided_is_not_good() {
+    let desk = Desk::new();
+    partly(&desk);
+    desk.write("next.toml", NEXT.replace("/usr/bin/tool", "/x"));
+    let line = "policy simulate --policy next.toml --events partly.cbor";
+    let (exit, out, _) = desk.run(line);
+    assert_eq!(exit, 1, "{out}");
+    let headline: Vec<&str> = out.lines().take(3).collect();
+    assert_eq!(headline[2], "NOT DECIDED: 1 with a path recorded in part", "{out}");
+    assert!(
+        out.contains("exit 1: not all could be decided: ") && out.contains("or give --allow-partial\n"),
+        "{out}"
+    );
+    let (exit, said) = desk.json(&format!("{line} --allow-partial"));
+    let left = (said["partial_paths"].as_u64(), said["complete"].as_bool());
+    assert_eq!((exit, left), (0, (Some(1), Some(false))), "{said}");
+    // What the name can't turn is decided: nothing is said of executing, everything of reading.
+    let everything = NEXT.replace("paths = [\"/root/.ssh/id_rsa\"]", "trees = [\"/\"]");
+    desk.write("next.toml", &everything);
+    let (exit, said) = desk.json(line);
+    let counts = (said["partial_paths"].as_u64(), said["newly_denied"].as_u64(), said["complete"].as_bool());
+    assert_eq!((exit, counts), (1, (Some(0), Some(2), Some(true))), "{said}");
+    // Not when an exception may be what it was.
+    let but = "\n[[rule]]\nname = \"but\"\naction = \"allow\"\noverride = true\noperations = [\"open-read\"]\npaths = [\"/y\"]\n";
+    desk.write("next.toml", format!("{everything}{but}"));
+    assert_eq!(desk.json(line).1["partial_paths"], 1);
+    // And one that no rule of its workload speaks of is allowed whatever it is.
+    desk.write("next.toml", NEXT.replace("\"open-read\"", "\"connect\""));
+    let (exit, said) = desk.json(line);
+    assert_eq!(
+        (exit, said["accesses"].as_u64(), said["complete"].as_bool()),
+        (0, Some(2), Some(true)),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_the_agents_own_rules_decided_stays_so() {
+    let desk = Desk::new();
+    let mut day = Recorder::new();
+    let mut denied = |rule: &[u8], path: &[u8], truncated| {
+        let decision = decided(Verdict::Denied, rule);
+        let file = File { truncated, ..file(path, 3) };
+        day.did(b"agent-7", Body::Open { file, flags: 1, decision });
+    };
+    denied(b"aegis-self", b"/data/aegis/device.key", false);
+    denied(b"aegis-depth", b"deep", true);
+    day.export(&desk, "own.cbor");
+    desk.write("next.toml", NEXT);
+    let line = "policy simulate --policy next.toml --events own.cbor";
+    let (exit, said) = desk.json(line);
+    let count = |said: &serde_json::Value, field: &str| said[field].as_u64().expect("a number");
+    let counts =
+        ["changed", "accesses", "decided_by_agent", "partial_paths"].map(|field| count(&said, field));
+    assert_eq!((exit, counts), (0, [0, 0, 2, 0]), "{said}");
+    assert!(desk.good(line).contains("as decided then: 2 by the agent's own rules"));
+    // Without self-protection its own rule is gone.
+    desk.write("next.toml", NEXT.replace("mode =", "self-protection = false\nmode ="));
+    let (_, said) = desk.json(line);
+    let counts = ["changed", "accesses", "decided_by_agent"].map(|field| count(&said, field));
+    assert_eq!(counts, [1, 1, 1], "{said}");
 }
 
 #[test]

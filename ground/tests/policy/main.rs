@@ -3,6 +3,8 @@
 mod desk;
 mod events;
 mod files;
+mod hostile;
+mod mends;
 #[path = "../evidence/sample.rs"]
 #[allow(dead_code, reason = "it is the evidence tests' own; a few events are enough here")]
 mod sample;

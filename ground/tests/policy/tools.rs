@@ -271,6 +271,55 @@ hashes = [\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"]
 ";
 
 #[test]
+fn settings_that_change_are_shown_as_decisions_are() {
+    let desk = Desk::new();
+    desk.write("old.toml", TWICE);
+    for (from, to, line, name, old, new) in [
+        (
+            "mode =",
+            "self-protection = false\nmode =",
+            "self-protection: on -> off",
+            "self-protection",
+            "true",
+            "false",
+        ),
+        (
+            "[[workload]]",
+            "[deadman]\ndenials = 9\nseconds = 60\n[[workload]]",
+            "deadman: none -> 9 denials in 60 s",
+            "deadman",
+            "null",
+            r#"{"denials":9,"seconds":60}"#,
+        ),
+        (
+            "name = \"w\"",
+            "name = \"w\"\nrate = 7",
+            "rate of w: none -> 7 events a second",
+            "rate",
+            "null",
+            "7",
+        ),
+    ] {
+        desk.write("new.toml", TWICE.replacen(from, to, 1));
+        let (exit, out, err) = desk.run("policy diff old.toml new.toml");
+        let expected = format!("{line}\nno decision changes; 1 setting changed\n");
+        assert_eq!((exit, out, err.as_str()), (1, expected, ""), "{name}");
+        let (exit, said) = desk.json("policy diff old.toml new.toml");
+        let setting = &said["settings"][0];
+        assert_eq!((exit, said["same"].as_bool(), setting["name"].as_str()), (1, Some(false), Some(name)));
+        assert_eq!(
+            (setting["old"].to_string(), setting["new"].to_string()),
+            (old.to_owned(), new.to_owned())
+        );
+    }
+    let (exit, said) = desk.json("policy diff old.toml old.toml");
+    assert_eq!(
+        (exit, said["same"].as_bool(), said["settings"].to_string()),
+        (0, Some(true), "[]".to_owned())
+    );
+}
+
+#[test]
 fn one_access_of_any_kind_is_explained() {
     let desk = Desk::new();
     desk.write("p.toml", KINDS);
@@ -320,4 +369,45 @@ fn one_access_of_any_kind_is_explained() {
         assert!(exit == 2 && err.contains(message), "{access}: {err}");
     }
     assert_eq!(desk.run("policy explain p.toml --workload w --path /x --address ::1 --operation exec").0, 2);
+}
+
+/// A device decides by where a path leads, and so do those who tell what it will decide.
+#[test]
+fn paths_through_links_of_the_image_are_decided_by_where_they_lead() {
+    let desk = Desk::new();
+    let policy = |path: &str| TWICE.replace("[\"/a\", \"/b\", \"/a\"]", &format!("[\"{path}\"]"));
+    desk.write("led.toml", policy("/usr/bin/sh"));
+    desk.write("link.toml", policy("/bin/sh"));
+    for file in ["led.toml", "link.toml"] {
+        let line = format!("policy explain {file} --workload w --operation open-read --path");
+        let out = desk.good(&format!("{line} /bin/sh"));
+        assert!(
+            out.starts_with("denied: w open-read /bin/sh (leads to /usr/bin/sh): by rule first (deny)"),
+            "{out}"
+        );
+        let out = desk.good(&format!("{line} /usr/bin/sh"));
+        assert!(out.starts_with("denied: w open-read /usr/bin/sh: by rule first"), "{out}");
+        let (_, said) = desk.json(&format!("{line} /usr/sbin/sh"));
+        assert_eq!(
+            (said["verdict"].as_str(), said["leads_to"].as_str()),
+            (Some("denied"), Some("/usr/bin/sh"))
+        );
+    }
+    assert_eq!(desk.good("policy diff led.toml link.toml"), "no decision changes\n");
+    desk.write("none.toml", policy("/c"));
+    let (exit, out, _) = desk.run("policy diff none.toml link.toml");
+    assert!(
+        exit == 1 && out.contains("  + /bin/sh (leads to /usr/bin/sh) open-read open-write change: "),
+        "{out}"
+    );
+    let case = "policy = \"led.toml\"\n[[case]]\nname = \"n\"\nworkloads = [\"w\"]\noperations = [\"open\"]\npaths = [\"/bin/sh\"]\n";
+    desk.write("led.test.toml", format!("{case}verdict = \"denied\"\nrule = \"first\"\n"));
+    desk.good("policy test led.toml");
+    desk.write("led.test.toml", format!("{case}verdict = \"allowed\"\n"));
+    let (exit, out, _) = desk.run("policy test led.toml");
+    assert!(
+        exit == 1
+            && out.contains("w open-read /bin/sh (leads to /usr/bin/sh): denied by first; expected allowed"),
+        "{out}"
+    );
 }

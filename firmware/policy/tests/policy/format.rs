@@ -249,6 +249,8 @@ fn paths_are_absolute_and_normalised() {
         ("/x/..", false),
         ("/x\n", false),
         ("/x\0", false),
+        ("/x\u{7f}", false),
+        ("/x\u{9b}", false),
         (&long, false),
         (&long[..limits::PATH_BYTES], true),
     ] {

@@ -1,94 +1,108 @@
 //! `# lint: allow CODE`: a warning that the author has looked at and means.
 
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::layout::Layout;
 use super::{Code, Finding};
-use crate::policy::Compiled;
-use crate::policy::place::{At, SourceFile, Sources};
+use crate::policy::limits;
+use crate::policy::place::{At, Sources};
+use crate::policy::source::suggest;
 
-/// One code that a comment allows, in a range of lines.
+/// A code in one table of one file; none: in all of the file.
+type Place<'c> = (u16, Option<usize>, &'c str);
+
+/// Every code that comments of a policy's files allow.
+pub(super) struct Allows {
+    /// Of the files that have such comments, by index.
+    layouts: BTreeMap<u16, Layout>,
+    all: Vec<Allowed>,
+}
+
+/// One code that a comment allows, in a table or in all of its file.
 struct Allowed {
     at: At,
     code: String,
-    lines: RangeInclusive<usize>,
+    table: Option<usize>,
 }
 
-/// Takes away what comments allow.
-pub(super) fn filter(sources: &Sources, findings: &mut Vec<Finding>) {
-    let allowed = allowed(sources);
-    findings.retain(|finding| !allowed.iter().any(|allowed| allowed.covers(sources, finding)));
-}
-
-/// Comments that allow nothing. Not of included files: there they may speak for another policy.
-pub(super) fn unused(compiled: &Compiled) -> Vec<Finding> {
-    let mut all = super::look::over(compiled);
-    all.extend(super::reach::findings(compiled));
-    let sources = &compiled.sources;
-    allowed(sources)
-        .into_iter()
-        .filter(|allowed| allowed.at.file == 0 && allowed.code != Code::MissingPath.name())
-        .filter(|allowed| !all.iter().any(|finding| allowed.covers(sources, finding)))
-        .map(|allowed| (Code::ALL.iter().any(|code| code.name() == allowed.code), allowed))
-        // What a file to include warns of is seen where it is included.
-        .filter(|(known, _)| !known || !compiled.source.fragment)
-        .map(|(known, allowed)| {
-            let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
-            let message = if known {
-                format!("nothing here warns of {}", allowed.code)
-            } else {
-                format!(
-                    "\"{}\" is no code{}",
-                    allowed.code,
-                    crate::policy::source::suggest(&allowed.code, &names)
-                )
-            };
-            Finding::new(Code::UnusedAllow, allowed.at, message)
-        })
-        .collect()
-}
-
-impl Allowed {
-    fn covers(&self, sources: &Sources, finding: &Finding) -> bool {
-        self.code == finding.code.name()
-            && self.at.file == finding.at.file
-            && self.lines.contains(&sources.line(finding.at))
-    }
-}
-
-fn allowed(sources: &Sources) -> Vec<Allowed> {
-    let mut all = Vec::new();
-    for (index, file) in sources.0.iter().enumerate() {
-        if !file.text.contains("lint: allow") {
-            continue;
-        }
-        let tables = tables(file);
-        for line in 1..=file.lines() {
-            let range = file.line_range(line);
-            let Some((start, codes)) = codes(&file.text[range.clone()]) else { continue };
-            let lines = match tables.iter().find(|table| table.contains(&line)) {
-                Some(table) => table.clone(),
-                // Above all tables: of the whole file.
-                None => 1..=file.lines(),
-            };
-            let mut at = range.start + start;
-            for code in codes.split(',') {
-                let word = code.trim();
-                let begin = at + (code.len() - code.trim_start().len());
-                at += code.len() + 1;
-                if !word.is_empty() {
-                    let at = At::new(index, &(begin..begin + word.len()));
-                    all.push(Allowed { at, code: word.to_owned(), lines: lines.clone() });
+impl Allows {
+    pub(super) fn of(sources: &Sources) -> Self {
+        let (mut layouts, mut all) = (BTreeMap::new(), Vec::new());
+        for (index, file) in (0..).zip(&sources.0) {
+            if !file.text.contains("lint: allow") {
+                continue;
+            }
+            let layout = Layout::of(file);
+            for comment in &layout.comments {
+                let Some((start, codes)) = codes(&file.text[comment.clone()]) else { continue };
+                let table = layout.table_on(file.line(comment.start));
+                let mut at = comment.start + start;
+                for code in codes.split(',') {
+                    let word = code.trim();
+                    let begin = at + (code.len() - code.trim_start().len());
+                    at += code.len() + 1;
+                    if !word.is_empty() {
+                        let at = At::new(usize::from(index), &(begin..begin + word.len()));
+                        all.push(Allowed { at, code: word.to_owned(), table });
+                    }
                 }
             }
+            layouts.insert(index, layout);
         }
+        Self { layouts, all }
     }
-    all
+
+    /// Where a finding stands.
+    fn place(&self, sources: &Sources, finding: &Finding) -> Place<'static> {
+        let at = finding.at;
+        let table = self.layouts.get(&at.file).and_then(|layout| layout.table_on(sources.line(at)));
+        (at.file, table, finding.code.name())
+    }
+
+    /// Takes away what comments allow.
+    pub(super) fn filter(&self, sources: &Sources, findings: &mut Vec<Finding>) {
+        let allowed: BTreeSet<Place<'_>> =
+            self.all.iter().map(|of| (of.at.file, of.table, of.code.as_str())).collect();
+        findings.retain(|finding| {
+            let (file, table, code) = self.place(sources, finding);
+            !allowed.contains(&(file, table, code)) && !allowed.contains(&(file, None, code))
+        });
+    }
+
+    /// Comments that allow none of these. Not of included files: there they may speak for another policy; nor, in a file to
+    /// include, of a code that is known: it may be seen where that is included.
+    pub(super) fn unused(&self, sources: &Sources, fragment: bool, findings: &[Finding]) -> Vec<Finding> {
+        let mut seen = BTreeSet::new();
+        for finding in findings {
+            let (file, table, code) = self.place(sources, finding);
+            seen.extend([(file, table, code), (file, None, code)]);
+        }
+        let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        let unused = self.all.iter().filter(|allowed| {
+            let known = names.contains(&allowed.code.as_str());
+            allowed.at.file == 0
+                && allowed.code != Code::MissingPath.name()
+                && !(known && fragment)
+                && !seen.contains(&(0, allowed.table, allowed.code.as_str()))
+        });
+        let finding = |(index, allowed): (usize, &Allowed)| {
+            let code = allowed.code.as_str();
+            let message = if names.contains(&code) {
+                format!("nothing here warns of {code}")
+            } else {
+                // What is not shown needs no near word: looking for it takes its time.
+                let near = if index < limits::FINDINGS { suggest(code, &names) } else { String::new() };
+                format!("\"{code}\" is no code{near}")
+            };
+            Finding::new(Code::UnusedAllow, allowed.at, message)
+        };
+        unused.enumerate().map(finding).collect()
+    }
 }
 
-/// Where the list of codes begins in a line that has one, and the list: what may be in one, and no more.
+/// Where the list of codes begins in a comment that has one, and the list: what may be in one, and no more.
 fn codes(line: &str) -> Option<(usize, &str)> {
-    let comment = line.find('#')?;
-    let start = comment + line[comment..].find("lint: allow ")? + "lint: allow ".len();
+    let start = line.find("lint: allow ")? + "lint: allow ".len();
     let end = line[start..]
         .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | ',' | ' ')))
         .map_or(line.len(), |end| start + end);
@@ -110,28 +124,6 @@ fn codes(line: &str) -> Option<(usize, &str)> {
     Some((start, &list[..stop]))
 }
 
-/// The lines of each table, with the comments right above its header.
-pub(super) fn tables(file: &SourceFile) -> Vec<RangeInclusive<usize>> {
-    let line = |number: usize| file.text[file.line_range(number)].trim();
-    let mut starts = Vec::new();
-    for number in 1..=file.lines() {
-        // A list of the language holds no lists, so a line that begins with `[` is a header. `[use.with]` belongs to the
-        // table above it.
-        if line(number).starts_with('[')
-            && !line(number).starts_with("[use.")
-            && !line(number).starts_with("[[template.")
-        {
-            let mut first = number;
-            while first > 1 && line(first - 1).starts_with('#') {
-                first -= 1;
-            }
-            starts.push(first);
-        }
-    }
-    let ends = starts.iter().skip(1).map(|next| next - 1).chain([file.lines()]);
-    starts.iter().zip(ends).map(|(start, end)| *start..=end).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::codes;
@@ -140,10 +132,9 @@ mod tests {
     fn codes_end_where_the_reason_begins() {
         for (line, expected) in [
             ("# lint: allow over-broad", Some("over-broad")),
-            ("x = 1 # lint: allow a-b, c: because", Some("a-b, c")),
+            ("# odd # lint: allow a-b, c: because", Some("a-b, c")),
             ("# lint: allow self-locking it is meant", Some("self-locking ")),
             ("# lint: allow self-locking (meant)", Some("self-locking ")),
-            ("lint: allow x", None),
             ("# allow x", None),
         ] {
             assert_eq!(codes(line).map(|found| found.1), expected, "{line}");

@@ -40,11 +40,14 @@ codes! {
     DuplicatePath = "duplicate-path", "yes", "a path or tree stands twice in a rule";
     DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
     DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
-    HashSupport = "hash-support", "no", "a rule is on the hash of programs: only kernels with IMA decide it, 5.18 or newer, and our own";
+    HashSupport = "hash-support", "no", "a rule is on the hash of programs: a device whose kernel is older than 5.18 or has no IMA refuses the whole policy (`hash-unsupported`); our own kernel measures";
     ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
+    LeftOutWorkload = "left-out-workload", "no", "a deny rule is for a pattern and not for a workload of that pattern that is declared apart: rules for the wider one are not for the narrower";
+    LiteralPath = "literal-path", "no", "a path has `*`, `?`, `[`, `{` or `$` in it, or a blank at its end: it is taken as it is written, and stands for no other";
     MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for it to appear";
-    OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";
+    OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override for what is needed there, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";
     SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the shell, the export or the console, were they run in a workload's cgroup, or any workload from starting";
+    SelfProtection = "self-protection", "no", "the policy switches self-protection off: workloads may stop and change the agent";
     ShadowedRule = "shadowed-rule", "if on the same", "a rule never decides on one of its paths, trees, addresses or hashes: other rules do";
     UnknownTag = "unknown-tag", "case only", "a tag is neither a MITRE id (T1003.008, TA0006, AML.T0051) nor a name and an id (`nist:AC-3`)";
     UnreachableRule = "unreachable-rule", "if on the same", "a rule never decides anything: other rules do";

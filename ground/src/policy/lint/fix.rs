@@ -1,10 +1,10 @@
 //! Mending: small edits of the text, so that all else in it stays as its author wrote it.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use aegis_policy::Policy;
 
-use super::allow::tables;
+use super::layout::Layout;
 use crate::policy::decisions::{Decisions, classes, things};
 use crate::policy::place::{At, SourceFile};
 use crate::policy::things::Thing;
@@ -22,11 +22,21 @@ pub(super) enum Fix {
     Behind(At, String),
 }
 
+impl Fix {
+    /// Whether it can be done where it stands: a table that is written out in a line has no lines to take out or to add to.
+    pub(super) fn is_possible(&self, file: &SourceFile, layout: &Layout) -> bool {
+        match self {
+            Self::Item(_) | Self::Replace(..) => true,
+            Self::Table(at) | Self::Behind(at, _) => layout.has_lines(file, at.start as usize),
+        }
+    }
+}
+
 /// Applies what does not touch each other, in the text's order; none when there is nothing to do.
 pub(super) fn apply(text: &str, fixes: impl Iterator<Item = Fix>) -> Option<String> {
     let file = SourceFile::new(String::new(), String::new(), None, text.to_owned());
-    let tables = tables(&file);
-    let mut edits: Vec<(Range<usize>, String)> = fixes.filter_map(|fix| edit(&file, &tables, fix)).collect();
+    let layout = Layout::of(&file);
+    let mut edits: Vec<(Range<usize>, String)> = fixes.filter_map(|fix| edit(&file, &layout, fix)).collect();
     edits.sort_by_key(|(range, _)| (range.start, range.end));
     let (mut out, mut done) = (String::with_capacity(text.len()), 0);
     let mut any = false;
@@ -44,40 +54,30 @@ pub(super) fn apply(text: &str, fixes: impl Iterator<Item = Fix>) -> Option<Stri
     any.then_some(out)
 }
 
-fn edit(file: &SourceFile, tables: &[RangeInclusive<usize>], fix: Fix) -> Option<(Range<usize>, String)> {
-    let text = &file.text;
+fn edit(file: &SourceFile, layout: &Layout, fix: Fix) -> Option<(Range<usize>, String)> {
     match fix {
-        Fix::Item(at) => Some((item(text, at.range()), String::new())),
+        Fix::Item(at) => Some((item(file, at.range()), String::new())),
         Fix::Replace(at, with) => Some((at.range(), with)),
         Fix::Behind(at, line) => {
             let end = file.line_range(file.line(at.start as usize)).end;
+            // As the lines of the file end.
+            let carriage = if file.text[..end].ends_with('\r') { "\r" } else { "" };
             // Only behind a value that ends on its line: a text of several lines has its end elsewhere.
-            (at.end as usize <= end).then(|| (end..end, format!("\n{line}")))
+            (at.end as usize <= end).then(|| (end..end, format!("\n{line}{carriage}")))
         }
-        Fix::Table(at) => {
-            let line = file.line(at.start as usize);
-            // In the order of the text: the last one that begins at or before the line.
-            let before = tables.partition_point(|lines| *lines.start() <= line);
-            let lines = tables.get(before.checked_sub(1)?)?;
-            let mut start = file.line_range(*lines.start()).start;
-            let end = (file.line_range(*lines.end()).end + 1).min(text.len());
-            if end == text.len() {
-                // The last one takes the blank lines before it along.
-                start = text[..start].trim_end().len();
-                start += text[start..].find('\n').map_or(0, |at| at + 1);
-            }
-            Some((start..end, String::new()))
-        }
+        Fix::Table(at) => Some((layout.range(file, at.start as usize)?, String::new())),
     }
 }
 
 /// An item of a list with its comma; its whole line when nothing else is on it but a comment, which is its own.
-fn item(text: &str, range: Range<usize>) -> Range<usize> {
+fn item(file: &SourceFile, range: Range<usize>) -> Range<usize> {
+    let text = file.text.as_str();
     let blank = |c: char| matches!(c, ' ' | '\t');
     let comma = comma_behind(text, range.end);
     let end = comma.map_or(range.end, |comma| comma + 1);
-    let line_start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
-    let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
+    // Not searched for in the text: a list may be one long line.
+    let line_start = file.line_range(file.line(range.start)).start;
+    let line_end = file.line_range(file.line(end)).end;
     let rest = text[end..line_end].trim();
     let first = text[line_start..range.start].trim().is_empty();
     if first && (rest.is_empty() || rest.starts_with('#')) {
@@ -106,6 +106,14 @@ fn comma_behind(text: &str, from: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// What no compiled policy shows is as it was: templates and where they are used, what is included.
+pub(super) fn keeps_the_rest(old: &str, new: &str) -> bool {
+    let (Ok(old), Ok(new)) = (toml::from_str::<toml::Table>(old), toml::from_str::<toml::Table>(new)) else {
+        return false;
+    };
+    ["schema", "name", "include", "template", "use"].iter().all(|key| old.get(*key) == new.get(*key))
 }
 
 /// Two compiled policies answer every question alike: by a rule of the same name and weight.

@@ -2,22 +2,37 @@
 //!
 //! A test holds the appliance's paths against `image/`.
 
+use aegis_policy::names::is_within;
 use aegis_policy::{Operation, Operations};
 
-/// Who does not start, or does not go on, when a path can't be opened for reading or executed.
+/// Who does not start, or does not go on, when this can't be done to a path.
 pub(super) struct Needed {
     pub(super) path: &'static str,
     pub(super) by: &'static str,
-    /// It is executed; else it is read.
-    pub(super) exec: bool,
+    pub(super) operation: Operation,
+    /// Of what lies below it: the directory itself is not meant.
+    pub(super) below: bool,
 }
 
 const fn run(path: &'static str, by: &'static str) -> Needed {
-    Needed { path, by, exec: true }
+    Needed { path, by, operation: Operation::Exec, below: false }
 }
 
 const fn read(path: &'static str, by: &'static str) -> Needed {
-    Needed { path, by, exec: false }
+    Needed { path, by, operation: Operation::OpenRead, below: false }
+}
+
+const fn write(path: &'static str, by: &'static str) -> Needed {
+    Needed { path, by, operation: Operation::OpenWrite, below: false }
+}
+
+const fn write_below(path: &'static str, by: &'static str) -> Needed {
+    Needed { below: true, ..write(path, by) }
+}
+
+/// Files are made and replaced there.
+const fn change_below(path: &'static str, by: &'static str) -> Needed {
+    Needed { operation: Operation::Change, ..write_below(path, by) }
 }
 
 /// What the appliance itself runs and reads (`image/root`, `image/overlay`).
@@ -43,6 +58,14 @@ pub(super) const NEEDED: &[Needed] = &[
     read("/etc/aegis/built", "the agent"),
     read("/data/aegis/device.key", "the agent and the export"),
     read("/dev/console", "the console"),
+    write("/dev/console", "the console"),
+    write_below("/data/aegis", "the agent and the export"),
+    change_below("/data/aegis", "the agent and the export"),
+    write_below("/run/aegis", "the agent"),
+    change_below("/run/aegis", "the agent"),
+    read("/media/stick", "the export"),
+    write_below("/media/stick", "the export"),
+    change_below("/media/stick", "the export"),
 ];
 
 /// What every workload begins with.
@@ -126,13 +149,40 @@ pub(super) const DIRECTORIES: &[&str] = &[
     "/workload",
 ];
 
-/// What can't be denied to everything below a directory without much that is needed; for the directories that a system needs.
+/// Directories that much is needed of; by where they lie, not by links.
+pub(super) const BROAD: &[&str] = &["/", "/dev", "/etc", "/lib64", "/proc", "/usr", "/usr/bin", "/usr/lib"];
+
+/// What can't be denied to everything below one of [`BROAD`] without much that is needed.
 pub(super) fn breadth(tree: &str) -> Operations {
     let use_of = Operations::only(Operation::OpenRead).with(Operation::Exec);
     match tree {
         "/" | "/dev" | "/proc" => use_of.with(Operation::OpenWrite),
-        "/usr" | "/usr/bin" | "/usr/lib" | "/bin" | "/lib" | "/lib64" | "/etc" => use_of,
-        _ => Operations::NONE,
+        _ => use_of,
+    }
+}
+
+/// Whether an exception for this is one from what is denied of one of [`BROAD`]: of `/usr`, where programs and libraries lie.
+pub(super) fn counts_in(tree: &str, item: &str) -> bool {
+    let within = |tree: &str| is_within(tree.as_bytes(), item.as_bytes());
+    match tree {
+        "/usr" => item == tree || ["/usr/bin", "/usr/lib", "/usr/local"].into_iter().any(within),
+        _ => within(tree),
+    }
+}
+
+/// What an exception from the denial of one of [`BROAD`] must take out: how every workload starts, and where what nobody
+/// wants to see goes.
+pub(super) fn needed_below(tree: &str) -> &'static [(&'static str, Operation)] {
+    const ALL: &[(&str, Operation)] = &[
+        ("/dev/null", Operation::OpenRead),
+        ("/dev/null", Operation::OpenWrite),
+        ("/workload/run", Operation::Exec),
+        ("/workload/run", Operation::OpenRead),
+    ];
+    match tree {
+        "/" => ALL,
+        "/dev" => ALL.get(..2).unwrap_or_default(),
+        _ => &[],
     }
 }
 
@@ -228,6 +278,11 @@ mod tests {
         // The agent's own storage is on no image.
         let device =
             std::fs::read_to_string(image.join("../firmware/aegis/src/storage/device.rs")).expect("read");
+        let places: String = ["storage/mod.rs", "stick/mount.rs"]
+            .map(|file| {
+                std::fs::read_to_string(image.join("../firmware/aegis/src").join(file)).expect("read")
+            })
+            .concat();
         let key = "/data/aegis/device.key";
         assert!(device.contains("\"device.key\""));
         for needed in NEEDED {
@@ -238,7 +293,12 @@ mod tests {
                 .iter()
                 .any(|name| path == format!("/usr/bin/{name}"));
             let made = root.contains(&format!("$tree{path}\""));
-            assert!(in_overlay || made || applet || path == "/dev/console" || path == key, "{path}");
+            // Where the agent keeps things, and the stick is put: as its code has it.
+            let placed = places.contains(&format!("\"{path}\";"));
+            assert!(
+                in_overlay || made || applet || placed || path == "/dev/console" || path == key,
+                "{path}"
+            );
         }
         for script in std::fs::read_dir(image.join("overlay/etc/init.d")).expect("scripts") {
             let name = script.expect("readable").file_name().into_string().expect("plain");

@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use aegis_policy::{Action, Effect, Mode, Operation, Operations, Policy, Prefix, names};
+use aegis_policy::{Effect, Mode, Operation, Policy, Prefix};
 
+use super::denial::Denials;
 use super::known::{self, Form};
 use super::{Code, Finding, Fix};
 use crate::policy::Compiled;
 use crate::policy::check::meant;
 use crate::policy::decisions::Decisions;
-use crate::policy::place::At;
 use crate::policy::render::quoted;
 use crate::policy::resolve::{PolicySource, RuleSource};
 use crate::policy::source::Text;
 use crate::policy::target::{self, On};
-use crate::policy::things::Thing;
 
 pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
     let policy = &compiled.source;
@@ -28,6 +27,10 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         let message = format!("rule \"{}\" denies nothing: the policy's mode is audit", rule.name());
         findings.push(Finding::new(Code::AuditMode, rule.raw.name.at, message));
     }
+    if let Some(at) = policy.self_protection_at.filter(|_| !policy.self_protection) {
+        let message = "self-protection is off: workloads may stop the agent and change what it keeps; leave the line out";
+        findings.push(Finding::new(Code::SelfProtection, at, message.to_owned()));
+    }
     for template in &policy.unused_templates {
         let message = format!("nothing uses template \"{}\"", template.value);
         findings.push(Finding::new(Code::UnusedTemplate, template.at, message));
@@ -37,14 +40,16 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         findings.push(Finding::new(Code::UnusedParameter, parameter.at, message));
     }
     unused_workloads(policy, &mut findings);
+    let denials = Denials::of(policy, &decisions);
     for rule in &policy.rules {
         duplicates(rule, &mut findings);
         contained(rule, &mut findings);
         duplicate_operations(rule, &mut findings);
         tags(rule, &mut findings);
-        breadth(policy, &decisions, rule, &mut findings);
+        denials.look(rule, &mut findings);
         overrides(rule, &mut findings);
         paths(rule, &mut findings);
+        literal_paths(rule, &mut findings);
         hashes(rule, &mut findings);
     }
     findings
@@ -175,117 +180,6 @@ fn tags(rule: &RuleSource, findings: &mut Vec<Finding>) {
     }
 }
 
-/// For whom, and on what, a deny rule is.
-fn breadth(policy: &PolicySource, decisions: &Decisions<'_>, rule: &RuleSource, findings: &mut Vec<Finding>) {
-    if rule.effect.action() != Action::Deny {
-        return;
-    }
-    let name = rule.name();
-    let everybody =
-        rule.workloads.iter().any(|index| policy.workloads[usize::from(*index) - 1].name.value == "*");
-    if everybody && rule.raw.workloads.is_none() && !policy.fragment {
-        let named: Vec<String> =
-            policy.workloads.iter().map(|workload| quoted(&workload.name.value)).collect();
-        let message = format!("rule \"{name}\" denies every workload without saying so: add workloads = […]");
-        let fix = Fix::Behind(rule.raw.name.at, format!("workloads = [{}]", named.join(", ")));
-        findings
-            .push(Finding::new(Code::ImplicitWorkloads, rule.raw.name.at, message).with(mendable(rule), fix));
-    }
-    let denial = Denial { policy, decisions, rule, everybody };
-    for path in &rule.raw.paths {
-        if path.value == "/" {
-            let message = format!(
-                "rule \"{name}\" denies the root directory itself, and nothing in it: name files, or `trees`"
-            );
-            findings.push(Finding::new(Code::OverBroad, path.at, message));
-        }
-        denial.of_everybody(path.at, |of| of == path.value, findings);
-        denial.of_the_appliance(path.at, |of| of == path.value, findings);
-    }
-    for tree in &rule.raw.trees {
-        let covers = |of: &str| names::is_within(tree.value.as_bytes(), of.as_bytes());
-        let broad = known::breadth(&tree.value);
-        if !broad.is_empty()
-            && rule.operations.iter().any(|operation| broad.contains(operation))
-            && !denial.has_exceptions(&tree.value)
-        {
-            let message = format!(
-                "rule \"{name}\" is on all below {}, and no allow rule with override makes an exception",
-                tree.value
-            );
-            findings.push(Finding::new(Code::OverBroad, tree.at, message));
-        } else {
-            denial.of_everybody(tree.at, covers, findings);
-        }
-        denial.of_the_appliance(tree.at, covers, findings);
-    }
-}
-
-/// A deny rule, among the others.
-struct Denial<'l> {
-    policy: &'l PolicySource,
-    decisions: &'l Decisions<'l>,
-    rule: &'l RuleSource,
-    /// It is for the workload `*`.
-    everybody: bool,
-}
-
-impl Denial<'_> {
-    /// Whether the rule's denial of one of these operations is left standing, for anybody or for everybody.
-    fn stands(&self, path: &str, operations: Operations, everybody: bool) -> bool {
-        let thing = Thing::Path(path.as_bytes());
-        self.rule.workloads.iter().any(|workload| {
-            let counts = !everybody || self.policy.workloads[usize::from(*workload) - 1].name.value == "*";
-            counts
-                && operations.iter().filter(|operation| self.rule.operations.contains(*operation)).any(
-                    |operation| {
-                        let winner = self.decisions.winner(*workload, &thing, operation);
-                        winner.is_some_and(|(effect, _)| effect < Effect::Override)
-                    },
-                )
-        })
-    }
-
-    /// Whether an allow rule with override is on something in a tree of this one, for one of its workloads.
-    fn has_exceptions(&self, tree: &str) -> bool {
-        self.policy.rules.iter().any(|other| {
-            let mut items = other.raw.paths.iter().chain(&other.raw.trees);
-            other.effect == Effect::Override
-                && other.workloads.iter().any(|workload| self.rule.workloads.contains(workload))
-                && other.operations.iter().any(|operation| self.rule.operations.contains(operation))
-                && items.any(|item| names::is_within(tree.as_bytes(), item.value.as_bytes()))
-        })
-    }
-
-    fn of_everybody(&self, at: At, covers: impl Fn(&str) -> bool, findings: &mut Vec<Finding>) {
-        if !self.everybody {
-            return;
-        }
-        let operations = Operations::only(Operation::OpenRead).with(Operation::Exec);
-        let denied = |path: &&&str| covers(path) && self.stands(path, operations, true);
-        let Some(path) = known::EVERYBODY.iter().find(denied) else { return };
-        let name = self.rule.name();
-        let message =
-            format!("rule \"{name}\" denies every workload {path}, which hardly any program can do without");
-        findings.push(Finding::new(Code::OverBroad, at, message));
-    }
-
-    fn of_the_appliance(&self, at: At, covers: impl Fn(&str) -> bool, findings: &mut Vec<Finding>) {
-        let denied = |needed: &&known::Needed, everybody: bool| {
-            let operation = if needed.exec { Operation::Exec } else { Operation::OpenRead };
-            covers(needed.path) && self.stands(needed.path, Operations::only(operation), everybody)
-        };
-        // A workload of a name of its own is not the appliance; how every workload starts is not its name's matter.
-        let system = known::NEEDED.iter().find(|needed| self.everybody && denied(needed, true));
-        let found = system.or_else(|| known::START.iter().find(|needed| denied(needed, false)));
-        let Some(needed) = found else { return };
-        let who = if self.everybody { "every workload" } else { "a workload" };
-        let (name, path, by) = (self.rule.name(), needed.path, needed.by);
-        let message = format!("rule \"{name}\" denies {who} {path}, which {by} can't do without");
-        findings.push(Finding::new(Code::SelfLocking, at, message));
-    }
-}
-
 /// An allow rule that takes back all denials of a kind.
 fn overrides(rule: &RuleSource, findings: &mut Vec<Finding>) {
     if rule.effect != Effect::Override {
@@ -333,11 +227,28 @@ fn paths(rule: &RuleSource, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Paths that look as if they stood for others: none does.
+fn literal_paths(rule: &RuleSource, findings: &mut Vec<Finding>) {
+    for path in rule.raw.paths.iter().chain(&rule.raw.trees) {
+        let text = path.value.as_str();
+        let blank = text.ends_with(char::is_whitespace);
+        let what = match text.chars().find(|c| matches!(c, '*' | '?' | '[' | '{' | '$')) {
+            Some(c) => {
+                format!("\"{c}\" is a character of a name: name each file, or the directory with `trees`")
+            }
+            None if blank => "the blank at its end is a character of a name: leave it out".to_owned(),
+            None => continue,
+        };
+        let message = format!("\"{text}\": a path is taken as it is written, and {what}");
+        findings.push(Finding::new(Code::LiteralPath, path.at, message));
+    }
+}
+
 fn hashes(rule: &RuleSource, findings: &mut Vec<Finding>) {
     if let Some(first) = rule.raw.hashes.first() {
         let message = format!(
-            "rule \"{}\" is decided only where the kernel measures programs (IMA with SHA-256, Linux 5.18 or newer; our own \
-             kernel does): a device whose kernel does not says so, and decides nothing by it",
+            "rule \"{}\" needs a kernel that measures programs (IMA with SHA-256, Linux 5.18 or newer; our own kernel does): any \
+             other device refuses the whole policy (hash-unsupported); --kernel and --no-ima make that an error",
             rule.name()
         );
         findings.push(Finding::new(Code::HashSupport, first.at, message));

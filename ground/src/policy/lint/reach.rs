@@ -94,6 +94,8 @@ impl<'r> Reached<'r> {
 /// An item of a rule, and what stands for it.
 struct Part<'r> {
     at: At,
+    /// The list in which it stands.
+    key: &'static str,
     name: &'r str,
     things: Vec<Thing<'r>>,
     decides: bool,
@@ -120,15 +122,12 @@ impl<'r> Look<'r> {
             ];
         }
         let mut findings = Vec::new();
+        let left: HashSet<&str> = parts.iter().filter(|part| part.decides).map(|part| part.key).collect();
         for part in parts.iter().filter(|part| !part.decides) {
             let by = self.instead(index, part.things.iter(), rule.operations);
             let message = format!("rule \"{name}\" never decides on {}: {}", part.name, self.does(index, by));
             // A list that would be left empty is for a person to take out.
-            let lists = rule.raw.targets();
-            let list = lists.iter().find(|(_, list)| list.iter().any(|text| text.at == part.at));
-            let some_left = list.is_some_and(|(_, list)| {
-                list.iter().any(|text| parts.iter().any(|part| part.decides && part.at == text.at))
-            });
+            let some_left = left.contains(part.key);
             let same = self.by_the_same(index, part.things.iter(), rule.operations);
             findings.push(
                 Finding::new(Code::ShadowedRule, part.at, message)
@@ -217,7 +216,7 @@ fn parts<'r>(reached: &Reached<'r>) -> Vec<Part<'r>> {
     let mut parts = Vec::new();
     let mut put = |text: &'r Text, key: &'static str, things: Vec<Thing<'r>>, decides: bool| {
         if seen.insert((key, text.value.as_str())) {
-            parts.push(Part { at: text.at, name: &text.value, things, decides });
+            parts.push(Part { at: text.at, key, name: &text.value, things, decides });
         }
     };
     for text in &raw.paths {
@@ -248,7 +247,7 @@ fn parts<'r>(reached: &Reached<'r>) -> Vec<Part<'r>> {
                 // What there is of it has no item to point at.
                 let decides = !reached.decided_prefixes.is_empty();
                 let things = prefixes.iter().map(net).collect();
-                parts.push(Part { at: raw.name.at, name: &raw.name.value, things, decides });
+                parts.push(Part { at: raw.name.at, key: "name", name: &raw.name.value, things, decides });
                 parts.retain(|part| part.decides || reached.operations.is_empty());
             }
         }
@@ -263,6 +262,7 @@ fn parts<'r>(reached: &Reached<'r>) -> Vec<Part<'r>> {
             let decides = !reached.operations.is_empty();
             parts.push(Part {
                 at: raw.name.at,
+                key: "name",
                 name: &raw.name.value,
                 things: vec![Thing::Surface],
                 decides,

@@ -281,12 +281,21 @@ fn the_kinds_are_linted() {
     let exec = |trees: &str| format!("operations = [\"exec\"]\ntrees = [{trees}]");
     let write = |trees: &str| format!("operations = [\"open-write\"]\ntrees = [{trees}]");
     let net = |on: &str| format!("operations = [\"connect\"]\n{on}");
+    let left_out =
+        ("left-out-workload", "deny rule \"t\" is for \"*\" and not for \"w\", which is declared apart");
     for (rules, expected) in [
         (deny("t", &exec("\"/srv\"")), vec![]),
         (deny("t", &exec("\"/usr\"")), vec![("over-broad", "rule \"t\" is on all below /usr, and no allow")]),
         (deny("t", &write("\"/usr\"")), vec![]),
         (deny("t", &write("\"/\"")), vec![("over-broad", "rule \"t\" is on all below /, and no allow")]),
-        (deny("t", &write("\"/\"")) + &over("o", &write("\"/tmp\"")), vec![]),
+        (deny("t", &write("\"/\"")) + &over("o", &write("\"/tmp\", \"/dev\"")), vec![]),
+        (
+            deny("t", &write("\"/\"")) + &over("o", &write("\"/tmp\"")),
+            vec![(
+                "over-broad",
+                "rule \"t\" is on all below /, and no exception by override takes out open-write of /dev/null",
+            )],
+        ),
         (
             over("o", &write("\"/\"")),
             vec![("over-broad", "rule \"o\" takes back whatever is denied of open-write")],
@@ -298,7 +307,7 @@ fn the_kinds_are_linted() {
             deny("t", &exec("\"/workload\"")),
             vec![(
                 "self-locking",
-                "rule \"t\" denies a workload /workload/run, which every workload can't do without",
+                "rule \"t\" denies a workload exec of /workload/run, which every workload can't do without",
             )],
         ),
         (
@@ -308,11 +317,17 @@ fn the_kinds_are_linted() {
         ),
         (
             all("t", "operations = [\"open-read\"]\ntrees = [\"/etc/aegis\"]"),
-            vec![("self-locking", "rule \"t\" denies every workload /etc/aegis/root.cbor, which the agent")],
+            vec![
+                left_out,
+                ("self-locking", "rule \"t\" denies every workload open-read of /etc/aegis/root.cbor, which"),
+            ],
         ),
         (
             all("t", "operations = [\"open-read\"]\ntrees = [\"/etc/init.d\", \"/lib/x86_64-linux-gnu\"]"),
-            vec![("over-broad", "rule \"t\" denies every workload /lib/x86_64-linux-gnu/libc.so.6")],
+            vec![
+                left_out,
+                ("over-broad", "rule \"t\" denies every workload /lib/x86_64-linux-gnu/libc.so.6"),
+            ],
         ),
         (
             deny("p", "operations = [\"open\"]\npaths = [\"/etc\"]"),
@@ -385,7 +400,7 @@ fn the_kinds_are_linted() {
             vec![
                 (
                     "hash-support",
-                    "rule \"h\" is decided only where the kernel measures programs (IMA with SHA-256, Linux 5.18",
+                    "rule \"h\" needs a kernel that measures programs (IMA with SHA-256, Linux 5.18",
                 ),
                 ("duplicate-hash", "rule \"h\" lists aaaaaaaa"),
             ],

@@ -37,6 +37,14 @@ fn each_code_warns() {
         ),
         ("/etc/gshadow", "/", "over-broad", 18),
         ("/etc/gshadow", "/workload/run", "self-locking", 18),
+        ("mode =", "self-protection = false\nmode =", "self-protection", 3),
+        (
+            "\"agent-*\"",
+            "\"dem*\"\n[[rule]]\nname = \"wide\"\nworkloads = [\"dem*\"]\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/y\"]",
+            "left-out-workload",
+            12,
+        ),
+        ("/etc/gshadow", "/srv/**", "literal-path", 18),
         (
             "[\"/etc/passwd\"]",
             "[\"/etc/passwd\"]\n[[rule]]\nname = \"more\"\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\", \"/x\"]\nworkloads = [\"demo\"]",
@@ -90,7 +98,7 @@ fn each_code_warns() {
         assert!(found.iter().any(|warning| (warning.0, warning.1) == (line, code)), "{code}: {found:?}");
     }
     // Each code is above, but for the one that needs a tree.
-    assert_eq!(Code::ALL.len(), 22);
+    assert_eq!(Code::ALL.len(), 25);
 }
 
 #[test]
@@ -107,6 +115,131 @@ fn what_is_allowed_is_not_warned_of() {
         let warned = found.iter().any(|warning| warning.1 == "over-broad");
         assert_eq!(warned, !silent, "{to}: {found:?}");
         assert_eq!(found.iter().any(|warning| warning.1 == "unused-allow"), !silent, "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn self_protection_that_is_off_is_warned_of_unless_it_is_meant() {
+    let warned = |line: &str| {
+        let found = warnings(&DEMO.replacen("mode =", &format!("{line}\nmode ="), 1));
+        found.into_iter().map(|warning| warning.1).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("self-protection = false"), ["self-protection"]);
+    assert!(warned("self-protection = true").is_empty());
+    assert!(warned("self-protection = false # lint: allow self-protection: a test bench").is_empty());
+}
+
+/// The codes of a policy of one workload and one rule.
+fn codes(workload: &str, operations: &str, on: &str, rest: &str) -> Vec<&'static str> {
+    let text = format!(
+        "schema = 1\nname = \"p\"\nmode = \"enforce\"\n[[workload]]\nname = \"{workload}\"\n[[rule]]\nname = \"r\"\nworkloads = \
+         [\"{workload}\"]\naction = \"deny\"\noperations = [{operations}]\n{on}\n{rest}"
+    );
+    warnings(&text).into_iter().map(|warning| warning.1).collect()
+}
+
+#[test]
+fn paths_that_look_like_patterns_are_warned_of() {
+    for (path, warned) in [
+        ("/home/*/.ssh", true),
+        ("/srv/**", true),
+        ("/srv/?", true),
+        ("/srv/[ab]", true),
+        ("/srv/{a,b}", true),
+        ("/home/$USER", true),
+        ("/srv/shadow ", true),
+        ("/srv/a b", false),
+        ("/srv/a-b_c.d", false),
+    ] {
+        let found = codes("w", "\"open\"", &format!("paths = [\"{path}\"]"), "");
+        assert_eq!(found, if warned { &["literal-path"][..] } else { &[] }, "{path}");
+        assert_eq!(codes("w", "\"open\"", &format!("trees = [\"{path}\"]"), ""), found, "{path}");
+    }
+}
+
+/// What is denied for a pattern is not for a workload of it that is declared apart; unless something is said of it there.
+#[test]
+fn workloads_that_a_rule_leaves_out_are_named() {
+    let text = |first: &str, rest: &str| {
+        format!(
+            "schema = 1\nname = \"p\"\nmode = \"enforce\"\n[[workload]]\nname = \"*\"\n[[workload]]\nname = \"agent-7\"\n\
+             [[rule]]\nname = \"no-keys\"\nworkloads = [{first}]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/k\"]\n\
+             [[rule]]\nname = \"own\"\nworkloads = [\"agent-7\"]\n{rest}\n"
+        )
+    };
+    let other = "action = \"deny\"\noperations = [\"exec\"]\npaths = [\"/x\"]";
+    let expected = (
+        10,
+        "left-out-workload",
+        "deny rule \"no-keys\" is for \"*\" and not for \"agent-7\", which is declared apart: add \"agent-7\" to its workloads, or \
+         a rule of its own"
+            .to_owned(),
+    );
+    assert_eq!(warnings(&text("\"*\"", other)), [expected]);
+    assert_eq!(warnings(&text("\"*\", \"agent-7\"", other)), []);
+    let but = "action = \"allow\"\noverride = true\noperations = [\"open\", \"change\"]\npaths = [\"/k\"]";
+    assert_eq!(warnings(&text("\"*\"", but)), [], "it was thought of");
+    assert_eq!(
+        warnings(
+            &text("\"*\"", other)
+                .replace("name = \"no-keys\"", "name = \"no-keys\" # lint: allow left-out-workload: it may")
+        ),
+        []
+    );
+}
+
+#[test]
+fn what_the_appliance_needs_is_known_by_where_links_lead() {
+    for (operations, on, warned) in [
+        ("\"exec\"", "paths = [\"/bin/sh\"]", true),
+        ("\"exec\"", "paths = [\"/usr/sbin/init\"]", true),
+        ("\"exec\"", "paths = [\"/sbin/init\"]", true),
+        ("\"exec\"", "trees = [\"/bin\"]", true),
+        ("\"open-read\"", "trees = [\"/lib/aegis\"]", true),
+        ("\"open-write\"", "trees = [\"/media\"]", true),
+        ("\"open-write\"", "trees = [\"/data\"]", true),
+        ("\"open-write\"", "trees = [\"/run\"]", true),
+        ("\"open-write\"", "trees = [\"/var/run/aegis\"]", true),
+        ("\"change\"", "trees = [\"/run\"]", true),
+        ("\"open-write\"", "paths = [\"/dev/console\"]", true),
+        ("\"open-read\"", "paths = [\"/media/stick\"]", true),
+        ("\"open-read\"", "trees = [\"/media/stick\"]", true),
+        ("\"open-write\"", "trees = [\"/data/workspace\"]", false),
+        ("\"open-write\"", "paths = [\"/run/x\"]", false),
+        ("\"exec\"", "paths = [\"/usr/bin/nc\"]", false),
+    ] {
+        let found = codes("*", operations, on, "").contains(&"self-locking");
+        assert_eq!(found, warned, "{operations} {on}");
+        // A workload of its own is not the appliance.
+        assert!(!codes("w", operations, on, "").contains(&"self-locking"), "{operations} {on}");
+    }
+}
+
+#[test]
+fn an_exception_must_cover_what_is_needed() {
+    let but = |operations: &str, trees: &str| {
+        format!(
+            "[[rule]]\nname = \"but\"\nworkloads = [\"w\"]\naction = \"allow\"\noverride = true\noperations = [{operations}]\n\
+             trees = [{trees}]\n"
+        )
+    };
+    for (denied, tree, allowed, but_trees, warned) in [
+        ("\"open-read\"", "/", "\"open-read\"", "\"/srv\"", true),
+        ("\"open-read\"", "/", "\"open-read\"", "\"/srv\", \"/dev\", \"/workload\"", false),
+        ("\"open\"", "/", "\"open-read\"", "\"/srv\", \"/dev\", \"/workload\"", true),
+        ("\"exec\"", "/", "\"exec\"", "\"/workload\"", false),
+        ("\"exec\"", "/", "\"exec\"", "\"/usr/share\"", true),
+        ("\"exec\"", "/usr", "\"exec\"", "\"/usr/share/doc\"", true),
+        ("\"exec\"", "/usr", "\"exec\"", "\"/bin/tool\"", false),
+        ("\"exec\"", "/bin", "\"exec\"", "\"/srv\"", true),
+        ("\"exec\"", "/sbin", "\"exec\"", "\"/usr/bin/tool\"", false),
+    ] {
+        let found = codes("w", denied, &format!("trees = [\"{tree}\"]"), &but(allowed, but_trees));
+        assert_eq!(
+            found.contains(&"over-broad"),
+            warned,
+            "{denied} {tree} but {allowed} {but_trees}: {found:?}"
+        );
     }
 }
 

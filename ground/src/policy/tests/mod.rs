@@ -139,6 +139,13 @@ fn each_mistake_is_named_with_its_line() {
             18,
             "bad path \"/etc/\": leave out the / at the end; `trees` is for a directory and all below it",
         ),
+        (
+            "/etc/gshadow",
+            "/home/${user}/x",
+            18,
+            "${user} is a gap, and only a template's rules have gaps: write what it stands for, make it a [[template.rule]] with a \
+             [[use]], or write $${ for a plain ${",
+        ),
         ("/etc/gshadow", "/etc/../x", 18, "bad path \"/etc/../x\": write it without empty, . and .. parts"),
         (
             "paths = [\"/etc/passwd\"]\n",
@@ -155,6 +162,19 @@ fn each_mistake_is_named_with_its_line() {
         let error = read.expect_err(message);
         assert_eq!((sources.line(error.at), error.message.as_str()), (line, message), "{from} -> {to}");
     }
+}
+
+/// `$${` is a plain `${` in any rule, and stays one in the source that a bundle carries.
+#[test]
+fn a_plain_gap_is_written_twice() {
+    let plain = compile(&DEMO.replace("/etc/gshadow", "/etc/$${x}"));
+    let paths: Vec<&str> = plain.source.rules[0].raw.paths.iter().map(|path| path.value.as_str()).collect();
+    assert_eq!(paths, ["/etc/shadow", "/etc/${x}"]);
+    let used = "[[template]]\nname = \"t\"\n[[template.rule]]\nname = \"r\"\naction = \"deny\"\noperations = [\"exec\"]\n\
+        paths = [\"/a$${b}\"]\n[[use]]\ntemplate = \"t\"\nwith = {}\n";
+    let composed = compile(&format!("{DEMO}{used}"));
+    assert!(composed.text.contains("\"/a$${b}\""), "{}", composed.text);
+    assert_eq!(compile(&composed.text).bytes, composed.bytes);
 }
 
 #[test]
