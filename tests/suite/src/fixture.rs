@@ -76,6 +76,14 @@ const FILES: &[(&str, What)] = &[
     ("link-tree", Link("tree")),
 ];
 
+/// There in the boot in which all this is made, when the policy was there before.
+const FRESH: &str = "/scratch/fresh";
+
+/// What the policy found when it was taken is not made yet.
+pub(crate) fn is_fresh() -> bool {
+    fs::metadata(FRESH).is_ok()
+}
+
 /// Planted where the policy says that a directory with a secret is: a link around in a circle, and one to another directory.
 /// What a scenario puts there stays.
 const PLANTED: [(&str, &str); 2] = [("planted", "planted"), ("mid", "nest")];
@@ -220,6 +228,9 @@ pub fn sides() -> [Side; 4] {
 
 /// Makes what is missing or not as it was. What is there stays: at the next boot of the same device rules are on it.
 pub fn make_all() -> Done {
+    if fs::metadata("/data/suite/p").is_err() {
+        fs::write(FRESH, b"").step(FRESH)?;
+    }
     for side in sides() {
         for (name, what) in FILES {
             if !is_whole(side, name, what) {

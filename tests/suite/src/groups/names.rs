@@ -203,6 +203,9 @@ pub(super) const ALL: &[Scenario] = &[
 
 /// A directory in the place of the link that is there, and the secret in it.
 fn in_place_of(side: Side, name: &str) -> Done {
+    if crate::fixture::is_fresh() && !side.absent {
+        return Err(Stop::Skip("the links are there before the policy at the next boot only".to_owned()));
+    }
     let place = side.at(name);
     fs::remove_file(&place).step("remove the link")?;
     fs::create_dir(&place).step("mkdir")?;
