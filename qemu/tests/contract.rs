@@ -25,6 +25,7 @@ impl Bench {
         fs::create_dir_all(bench.at("tmp")).expect("made");
         fs::write(bench.at("image/vmlinuz"), stub_kernel(words, then)).expect("written");
         fs::write(bench.at("image/system.img"), vec![0; 4096]).expect("written");
+        fs::write(bench.at("image/system.cmdline"), "ro\n").expect("written");
         bench.workload("demo");
         bench
     }

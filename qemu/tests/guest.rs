@@ -21,6 +21,7 @@ impl Bench {
         fs::create_dir(bench.at("image")).expect("made");
         fs::write(bench.at("image/vmlinuz"), stub_kernel("AEGIS-READY 1\n", then)).expect("written");
         fs::write(bench.at("image/system.img"), vec![0; 4096]).expect("written");
+        fs::write(bench.at("image/system.cmdline"), "ro\n").expect("written");
         fs::write(bench.at("file"), "content").expect("written");
         bench
     }
