@@ -22,49 +22,44 @@ static __noinline int take_hash(const struct subject *subject, struct decision *
 	return DONE;
 }
 
-/* Either set's rules for the current task speak of content: which is in force is asked when its digest is there. */
-static __noinline bool minds_content(void)
+/* What the other set says of the subject's workload. */
+static __always_inline __u32 other_features(const struct subject *subject)
 {
-	struct subject subject = {};
-	struct aegis_ruleset *other;
-	struct aegis_cgroup *cgroup;
+	struct aegis_cgroup *cgroup = bpf_map_lookup_elem(&cgroups, &subject->cgroup);
+	struct aegis_ruleset *rules;
 	__u32 ruleset;
 
-	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
-		return false;
-	if (subject.features & AEGIS_HAS_HASHES)
-		return true;
-	cgroup = bpf_map_lookup_elem(&cgroups, &subject.cgroup);
 	if (!cgroup)
-		return false;
-	ruleset = subject.set ? cgroup->ruleset[0] : cgroup->ruleset[1];
-	other = subject.set ? bpf_map_lookup_elem(&rulesets_0, &ruleset) : bpf_map_lookup_elem(&rulesets_1, &ruleset);
-	return other && other->features & AEGIS_HAS_HASHES;
+		return 0;
+	ruleset = subject->set ? cgroup->ruleset[0] : cgroup->ruleset[1];
+	rules = subject->set ? bpf_map_lookup_elem(&rulesets_0, &ruleset) : bpf_map_lookup_elem(&rulesets_1, &ruleset);
+	return rules ? rules->features : 0;
 }
 
-/* `key`: where programs are measured; `measured`: it has the digest. */
-static __always_inline int try_bprm_check(struct linux_binprm *bprm, bool enforce, struct aegis_hash_key *key,
-					  bool measured)
+/* `key`: where programs are measured; `measured`: all ones, if it has the digest, else 0. No branch depends on that: the verifier
+ * of 6.1 looks at one of the ways only and takes the other for dead. `subject` is a place for one. */
+static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subject *subject, bool enforce,
+					  struct aegis_hash_key *key, __u64 measured)
 {
-	struct subject subject = {};
 	struct decision decision = { .operation = AEGIS_OP_EXEC };
 	struct aegis_access *record;
 	struct file *file = bprm->file;
 
-	if (!subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
+	__builtin_memset(subject, 0, sizeof(*subject));
+	if (!subject_of_current(subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	RUN(decide_file(&subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
-	if (key && measured)
-		RUN(take_hash(&subject, &decision, key));
+	RUN(decide_file(subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
+	if (key && subject->features & AEGIS_HAS_HASHES)
+		RUN(take_hash(subject, &decision, key));
 	/* It could not be read; or a policy that speaks of content came in the very moment before it was looked at. */
-	if (key && !measured && subject.features & AEGIS_HAS_HASH_DENIALS)
-		take(&decision, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
-	judge(&subject, &decision);
+	if (key && subject->features & AEGIS_HAS_HASH_DENIALS)
+		take(&decision, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY & ~measured, AEGIS_MATCH_LIMIT, 0, 0);
+	judge(subject, &decision);
 	if (!rule_of(&decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
-	RUN(temper(&subject, &decision, enforce));
-	count_decision(&subject, &decision);
-	record = begin_access(&subject, &decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
+	RUN(temper(subject, &decision, enforce));
+	count_decision(subject, &decision);
+	record = begin_access(subject, &decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
 	if (record) {
 		if (enforce)
 			fill_file_path(&record->head, &record->file, file);
@@ -82,22 +77,23 @@ SEC("lsm.s/bprm_check_security")
 int BPF_PROG(bprm_check_hash, struct linux_binprm *bprm)
 {
 	struct aegis_control *page = control_page();
+	struct subject subject = {};
 	struct aegis_hash_key key = {};
-	bool measured = false;
-	__u64 others;
+	__u64 algorithm = 0, others;
 	__u32 half;
 	int answered;
 
-	if (!page)
+	if (!page || !subject_of_current(&subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	/* Long, if the file is, and as long as who serves its file system likes: nothing is decided yet. */
-	if (minds_content())
-		measured = bpf_ima_file_hash(bprm->file, key.digest, sizeof(key.digest)) == HASH_ALGO_SHA256;
+	/* Long, if the file is, and as long as who serves its file system likes: nothing is decided yet, and which set is in force
+	 * is asked when it is done. */
+	if ((subject.features | other_features(&subject)) & AEGIS_HAS_HASHES)
+		algorithm = bpf_ima_file_hash(bprm->file, key.digest, sizeof(key.digest));
 	half = *(volatile __u32 *)&page->half & 1;
 	/* With its old value, it is a full barrier on every architecture. */
 	others = __sync_fetch_and_add(&page->deciding[half], 1);
 	asm volatile("" : : "r"(others));
-	answered = try_bprm_check(bprm, true, &key, measured);
+	answered = try_bprm_check(bprm, &subject, true, &key, same(algorithm, HASH_ALGO_SHA256));
 	others = __sync_fetch_and_add(&page->deciding[half], -1);
 	asm volatile("" : : "r"(others));
 	return answered;
@@ -106,13 +102,17 @@ int BPF_PROG(bprm_check_hash, struct linux_binprm *bprm)
 SEC("lsm/bprm_check_security")
 int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 {
-	return try_bprm_check(bprm, true, NULL, false);
+	struct subject subject;
+
+	return try_bprm_check(bprm, &subject, true, NULL, 0);
 }
 
 SEC("fentry/security_bprm_check")
 int BPF_PROG(bprm_check_watch, struct linux_binprm *bprm)
 {
-	try_bprm_check(bprm, false, NULL, false);
+	struct subject subject;
+
+	try_bprm_check(bprm, &subject, false, NULL, 0);
 	return 0;
 }
 
