@@ -42,6 +42,12 @@ pub fn root() -> &'static Path {
     })
 }
 
+/// What a program says, run in the project's folder; empty when it does not run.
+pub fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(root()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
 /// The agent of the ABI after this one, built for the guest once per test program.
 ///
 /// # Panics

@@ -1,16 +1,11 @@
 //! `make kernels`: the edge-case suite on every kernel, one guest at a time; writes `docs/evidence/kernels.md`.
 //! `KERNELS="own debian-5.10"`: only these, and nothing is written.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use aegis_qemu::{Kernel, build_image};
 use aegis_tests::suite::{Boot, Suite, Table, write_table};
-use aegis_tests::{Bench, root};
-
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(root()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
-}
+use aegis_tests::{Bench, root, said};
 
 /// Package and version of one of Debian's kernels, the version of our own.
 fn release(kernel: &Kernel) -> String {

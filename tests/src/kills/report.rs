@@ -1,11 +1,10 @@
 //! What a long run found, as a page for `docs/evidence/`.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use super::oracle::{Kill, Oracle};
 use super::{Moment, Settings};
-use crate::bench::root;
+use crate::bench::said;
 
 /// What a column has, and of which kills.
 type Column = (&'static str, fn(&Kill) -> bool);
@@ -75,18 +74,14 @@ fn quantile(kills: &[&Kill], percent: usize) -> u64 {
 
 /// Date, commit and machine.
 pub fn made() -> String {
-    let said = |program: &str, arguments: &[&str]| -> String {
-        let output = Command::new(program).args(arguments).current_dir(root()).output();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "?".into())
-    };
-    let changed = if said("git", &["status", "--porcelain"]) == "?" { "" } else { " with changes" };
+    let known = |text: String| if text.is_empty() { "?".to_owned() } else { text };
+    let changed = if said("git", &["status", "--porcelain"]).is_empty() { "" } else { " with changes" };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     format!(
         "{} at commit {}{changed}, {} cores of {}, {}",
-        said("date", &["-u", "+%Y-%m-%d"]),
-        said("git", &["rev-parse", "--short", "HEAD"]),
+        known(said("date", &["-u", "+%Y-%m-%d"])),
+        known(said("git", &["rev-parse", "--short", "HEAD"])),
         std::thread::available_parallelism().map_or(0, usize::from),
         cpu.map_or("?", |(_, name)| name),
         said("qemu-system-x86_64", &["--version"]).lines().next().unwrap_or("?"),

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use aegis_qemu::Machine;
 
-use crate::bench::{Bench, root};
+use crate::bench::{Bench, said};
 use crate::evidence::Evidence;
 use crate::suite;
 
@@ -194,10 +193,7 @@ impl Said {
 
 /// The commit of this checkout, `-changed` when it is not all of it.
 pub fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).current_dir(root()).output();
-        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
-    };
+    let git = |arguments: &[&str]| said("git", arguments);
     let changed =
         if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { "-changed" };
     format!("{}{changed}", git(&["rev-parse", "--short=12", "HEAD"]))
