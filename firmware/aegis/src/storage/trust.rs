@@ -8,12 +8,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::{Accepted, Bundle, Reason, Refusal, Root, RootError, TrustState, limits as bounds};
+use aegis_bundle::{
+    Accepted, Bundle, ImageState, Reason, Refusal, Root, RootError, TrustState, limits as bounds,
+};
 
 use super::copies::{Commit, Copies};
 use super::disk::{Data, Disk};
 use super::facts::Facts;
-use super::roots::Chain;
+use super::roots::{self, Chain};
 use super::slots::Slots;
 use super::{DATA, IMAGE, atomic, disk, lock, slots};
 use crate::limits;
@@ -381,11 +383,27 @@ impl<D: Disk> Trust<D> {
         Err(io::Error::new(io::ErrorKind::InvalidData, self.chain.end().unwrap_or("not kept").to_owned()))
     }
 
-    /// Removes what a power cut left half written, and root metadata that the image has overtaken.
-    pub(crate) fn sweep(&self) {
+    /// What is remembered of images of the system becomes this, durably. `time`: a signature vouched for it being that late.
+    pub(crate) fn remember_image(&mut self, image: ImageState, time: u64) -> io::Result<()> {
+        let before = *self.state();
+        let state = TrustState { image, time: before.time.max(time), ..before };
+        if state == before {
+            return Ok(());
+        }
+        let commit = self.prepare(state)?;
+        self.commit(commit)
+    }
+
+    /// Removes what a power cut left half written, and root metadata that the image has overtaken. `two_images`: there is
+    /// another image beside this one, which may need that metadata still, when it comes to run again.
+    pub(crate) fn sweep(&self, two_images: bool) {
         disk::sweep(&self.disk, "");
         slots::sweep(&self.disk);
-        self.chain.sweep(&self.disk);
+        if two_images {
+            disk::sweep(&self.disk, roots::DIRECTORY);
+        } else {
+            self.chain.sweep(&self.disk);
+        }
     }
 }
 
