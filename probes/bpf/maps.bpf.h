@@ -142,7 +142,7 @@ struct {
 	__type(value, struct volume);
 } volumes SEC(".maps");
 
-/* Bytes of sockets that do not count them themselves (UDP), by the kernel's pointer to them; internal. */
+/* Bytes of sockets that do not count them themselves (all but TCP), by the kernel's pointer to them; internal. */
 struct traffic {
 	__u64 received;
 	__u64 sent;

@@ -26,6 +26,11 @@ impl Machine {
                 "--policy and --bundle: give one of them, a bundle is a policy already signed",
             ));
         }
+        if self.kernel == Kernel::Uefi && (self.workload.is_some() || !self.append.is_empty()) {
+            return Err(Error::usage(
+                "--kernel uefi: takes no --workload and no --append: what is booted is the image's, and signed",
+            ));
+        }
         self.check_stick()?;
         if let Kernel::Path(path) = &self.kernel {
             let meta = file_or_other(path)
