@@ -20,3 +20,4 @@ mod sticks;
 mod suite;
 mod swap;
 mod trust;
+mod update;

@@ -49,7 +49,7 @@ fn expressions_find_what_they_say() {
         ("boot ~ 0202* and kind=start", "sequence", "[\"62\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
         ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"62\"]"),
-        ("sequence>=68", "kind", "[\"stop\"]"),
+        ("sequence>=69", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
         let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);

@@ -18,9 +18,6 @@ use crate::run::control;
 use crate::stick::mount;
 use crate::storage::{RUN, lock};
 
-/// In `/run/aegis`: the image that runs is on trial, and is not healthy. The boot scripts start the machine again then.
-const UNHEALTHY: &str = "image.trial";
-
 /// What there is to say of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::commands) struct Said {
@@ -31,7 +28,8 @@ pub(in crate::commands) struct Said {
     detail: String,
 }
 
-/// Exit 0 when this boot is healthy, or no loader started it; 1 when it is not.
+/// Exit 0 when this boot is healthy, or no loader started it; 1 when it is not. Whether the machine starts again then is for
+/// the boot scripts: by what the loader says, so that an agent that does not even run is seen, too.
 pub(crate) fn run(wait: Duration) -> Outcome {
     let running = Running::now();
     let Some(slot) = running.slot else {
@@ -42,15 +40,8 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     let _one = lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
     let medium = Device::open().map_err(|error| Failure::error(format!("the ESP: {error}")))?;
-    let on_trial = is_on_trial(&Own.state()?, running);
     let said = settle(&mut Own, &medium, slot, running, &healthy);
     drop(medium);
-    if let (true, Err(_)) = (on_trial, &healthy) {
-        let marker = Path::new(RUN).join(UNHEALTHY);
-        if let Err(error) = std::fs::write(&marker, b"") {
-            log::error!("{}: {error}", marker.display());
-        }
-    }
     for said in said? {
         let (epoch, sequence) = said.image;
         log::info!("image: {}: epoch {epoch} sequence {sequence}: {}", said.code, said.detail);
