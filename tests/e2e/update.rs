@@ -61,16 +61,8 @@ fn broken(bench: &Bench, sequence: u64) -> PathBuf {
     bench.script("agent", "exit 1");
     fs::copy(bench.at("agent"), &agent).expect("copied");
     let mut pack = Command::new("mksquashfs");
-    pack.arg(&tree).arg(&made).args([
-        "-noappend",
-        "-quiet",
-        "-no-progress",
-        "-all-root",
-        "-b",
-        "256K",
-        "-comp",
-        "zstd",
-    ]);
+    pack.arg(&tree).arg(&made).args(["-noappend", "-quiet", "-no-progress", "-all-root"]);
+    pack.args(["-b", "256K", "-comp", "zstd", "-Xcompression-level", "3"]);
     Bench::good(pack);
     release(bench, &made, sequence)
 }
