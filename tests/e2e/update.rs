@@ -156,7 +156,7 @@ fn an_image_that_never_becomes_healthy_falls_back_by_itself_and_is_held_back() {
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-3.efi"]);
 }
 
-/// What pseudo-random numbers are made from: SplitMix64.
+/// What pseudo-random numbers are made from: `SplitMix64`.
 struct Chance(u64);
 
 impl Chance {
@@ -216,7 +216,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         vm.plug(&stick(&image)).expect("plugged");
         // From the first write of the update on, to some time after its last.
         let writes = 1 + chance.below(90);
-        let run = vm.cut_power_in_write(writes, Duration::from_secs(60)).expect("cut");
+        let run = vm.cut_power_in_write(writes, Duration::from_mins(1)).expect("cut");
         for cut in &run.cut {
             tally.lost.kept += cut.kept;
             tally.lost.torn += cut.torn;
@@ -240,11 +240,11 @@ impl Tally {
         let ran =
             said.split("firmware: UEFI").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
         if *before == ran {
-            self.stayed += 1
+            self.stayed += 1;
         } else {
-            self.moved += 1
+            self.moved += 1;
         }
-        *before = ran.to_owned();
+        ran.clone_into(before);
         self.told_cut_short += u64::from(said.contains("image: cut-short"));
         assert!(!said.contains("fell-back"), "an image that is whole does not fall back: {said}");
     }

@@ -25,7 +25,7 @@ use super::in_force;
 use super::taken::Taken;
 use crate::image::device::Device;
 use crate::image::medium::Medium;
-use crate::image::slot::Running;
+use crate::image::slot::{Running, Slot};
 use crate::image::write::{self, Contents};
 use crate::outcome::{Failure, Outcome, say};
 use crate::stick::mount;
@@ -231,7 +231,7 @@ fn put<M: Medium>(
     memory: &mut impl Memory,
     medium: impl FnOnce() -> io::Result<M>,
 ) -> Result<([u8; 32], String), (&'static str, String)> {
-    let Some(slot) = running.slot.map(|slot| slot.other()) else {
+    let Some(slot) = running.slot.map(Slot::other) else {
         return Err(("no-slots", "no loader started this kernel: there is no idle slot to write to".into()));
     };
     // The other slot is what there is to fall back to.

@@ -45,7 +45,7 @@ impl Facts {
         &'a self,
         root: &'a Root,
         groups: &'a [&'a str],
-        state: TrustState,
+        state: &TrustState,
         insist: bool,
     ) -> Context<'a> {
         Context {
@@ -55,7 +55,7 @@ impl Facts {
             agent: Some(version()),
             groups: Some(groups),
             kernel: Some(self.kernel),
-            state,
+            state: *state,
             insist,
         }
     }

@@ -171,7 +171,7 @@ impl<D: Disk> Trust<D> {
         insist: bool,
     ) -> Result<Accepted<'a>, Refusal> {
         let groups: Vec<&str> = facts.groups.iter().map(String::as_str).collect();
-        aegis_bundle::open(bytes, &facts.context(self.root(), &groups, *self.state(), insist))
+        aegis_bundle::open(bytes, &facts.context(self.root(), &groups, self.state(), insist))
     }
 
     /// Opens a bundle that is kept, or the baseline's.
@@ -300,7 +300,7 @@ impl<D: Disk> Trust<D> {
             unseated.push(fault);
         }
         if state != before {
-            let commit = self.prepare(state)?;
+            let commit = self.prepare(&state)?;
             self.commit(commit)?;
         }
         Ok(unseated)
@@ -320,14 +320,14 @@ impl<D: Disk> Trust<D> {
     pub(crate) fn begin_trial(&mut self, bundle: &Bundle<'_>) -> io::Result<u8> {
         let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
         let state = self.state().trying(bundle.manifest_hash, epoch, sequence);
-        let commit = self.prepare(state)?;
+        let commit = self.prepare(&state)?;
         self.commit(commit)?;
         Ok(state.tries)
     }
 
     /// Writes the next trust state, durably, not yet in place: all that can run out of space is done here. Its generation
     /// is set here.
-    pub(crate) fn prepare(&self, state: TrustState) -> io::Result<Commit> {
+    pub(crate) fn prepare(&self, state: &TrustState) -> io::Result<Commit> {
         self.copies.prepare(&self.disk, state)
     }
 
@@ -349,7 +349,7 @@ impl<D: Disk> Trust<D> {
         if sequence <= self.state().token_sequence {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the token was taken before"));
         }
-        let commit = self.prepare(TrustState { token_sequence: sequence, ..*self.state() })?;
+        let commit = self.prepare(&TrustState { token_sequence: sequence, ..*self.state() })?;
         self.commit(commit)
     }
 
@@ -390,7 +390,7 @@ impl<D: Disk> Trust<D> {
         if state == before {
             return Ok(());
         }
-        let commit = self.prepare(state)?;
+        let commit = self.prepare(&state)?;
         self.commit(commit)
     }
 

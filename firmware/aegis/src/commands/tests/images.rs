@@ -159,6 +159,7 @@ impl Contents for Stick<'_> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it reads as a stick does, which may fail")]
 fn read(from: &[u8], at: u64, bytes: &mut [u8]) -> io::Result<()> {
     bytes.copy_from_slice(&from[at as usize..at as usize + bytes.len()]);
     Ok(())
