@@ -240,7 +240,8 @@ fn selectors_select() {
 
 #[test]
 fn what_can_not_be_is_not_written_and_not_read() {
-    let changes: [(&str, fn(&mut ImageManifest<'_>)); 13] = [
+    type Change = fn(&mut ImageManifest<'_>);
+    let changes: [(&str, Change); 13] = [
         ("epoch", |manifest| manifest.epoch = 0),
         ("sequence", |manifest| manifest.sequence = 0),
         ("created", |manifest| manifest.created = u64::MAX),
