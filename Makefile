@@ -17,7 +17,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
-	@image/deps
+	@image/deps $(ARCH)
 
 agent: deps ## the agent, one static binary
 	@echo "aegis: building the agent ($(TARGET))" >&2
@@ -38,7 +38,7 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@mkdir -p $(@D)
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
-image: agent policy ## the appliance image (KERNEL=own|debian|debian-RELEASE)
+image: agent policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
 vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
@@ -48,7 +48,7 @@ check-buildroot: ## the external tree against BUILDROOT=DIR, without building (d
 	@buildroot/check $(BUILDROOT)
 
 run: image ## boot the demo in QEMU, then verify its evidence
-	@qemu/play --kernel $(KERNEL)
+	@qemu/play --arch $(ARCH) --kernel $(KERNEL)
 
 test: deps ## everything that is tested, boots included
 	@tests/run

@@ -17,7 +17,7 @@ impl Machine {
     /// # Errors
     /// [`Error::Usage`], naming the thing and its mend.
     pub fn check(&self) -> Result<(), Error> {
-        accelerator()?;
+        accelerator(self.arch)?;
         if let Some(folder) = &self.workload {
             workload_name(folder)?;
         }

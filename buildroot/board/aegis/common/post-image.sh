@@ -8,13 +8,16 @@ image=$(cd -- "$(dirname -- "$0")/../../../../image" && pwd -P)
 . "$image/lib.sh"
 
 images=$1
-# x86_64 leaves bzImage, aarch64 Image.
-for kernel in bzImage Image; do
-    [[ ! -f $images/$kernel ]] || ln -sfnT "$kernel" "$images/vmlinuz"
-done
-[[ -f $images/vmlinuz ]] || die "$images: no kernel (BR2_LINUX_KERNEL)"
+if [[ -f $images/bzImage ]]; then
+    arch=x86_64 kernel=bzImage
+elif [[ -f $images/Image ]]; then
+    arch=aarch64 kernel=Image
+else
+    die "$images: no kernel (BR2_LINUX_KERNEL)"
+fi
+ln -sfnT "$kernel" "$images/vmlinuz"
 
-"$image/disk" "$images/rootfs.squashfs" "$images/system.img.new" "$images/system.cmdline.new"
+"$image/disk" "$arch" "$images/rootfs.squashfs" "$images/system.img.new" "$images/system.cmdline.new"
 mv -f "$images/system.cmdline.new" "$images/system.cmdline"
 mv -f "$images/system.img.new" "$images/system.img"
 say "$images/system.img: $(stat -c %s "$images/system.img") bytes"
