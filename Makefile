@@ -53,8 +53,8 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
-suite: image ## the edge-case suite on KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
-	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
+suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
+	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
 
 kernels: deps ## the edge-case suite on our kernel and five of Debian's; writes docs/evidence/kernels.md. KERNELS="own debian-5.10": only these
 	@cargo run --quiet --package aegis-tests --bin kernels

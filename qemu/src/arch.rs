@@ -28,6 +28,12 @@ impl Arch {
         }
     }
 
+    /// Rust's target for what runs on the device.
+    #[must_use]
+    pub fn target(self) -> String {
+        format!("{}-unknown-linux-musl", self.name())
+    }
+
     /// Which QEMU emulates it.
     pub(crate) const fn qemu(self) -> &'static str {
         match self {

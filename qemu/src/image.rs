@@ -139,7 +139,10 @@ pub fn build_image(root: &Path, arch: Arch, kernel: &Kernel) -> Result<(), Error
     let lock = File::create(&path).map_err(|error| Error::io("create", &path, &error))?;
     lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
     let mut make = Command::new("make");
-    make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image").arg(format!("ARCH={}", arch.name()));
+    make.args(["--no-print-directory", "--silent", "-C"])
+        .arg(root)
+        .arg("image")
+        .arg(format!("ARCH={}", arch.name()));
     if matches!(kernel, Kernel::Debian | Kernel::DebianRelease(_)) {
         make.arg(format!("KERNEL={kernel}"));
     }
