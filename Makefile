@@ -27,10 +27,12 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@echo "aegis: building the tools" >&2
 	@cargo build --package aegisctl --package aegis-qemu
 
-keys: target/keys/root.cbor ## development keys under target/keys (never committed)
+keys: target/keys/root.cbor target/keys/secure-boot/db.auth ## development keys under target/keys (never committed)
 # Made anew only when they are not there, or of a format of before; then what they sign is, too.
 target/keys/root.cbor: always | tools
 	@$(TOOLS)/aegisctl keys check $@ >/dev/null 2>&1 || { rm -rf $(@D); $(TOOLS)/aegisctl keys init --plain --out $(@D) >&2; }
+target/keys/secure-boot/db.auth: | target/keys/root.cbor
+	@image/secure-boot-keys $(@D)
 always:
 
 policy: target/policy/baseline.aegis ## the baseline policy, signed with the development key
@@ -38,8 +40,13 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@mkdir -p $(@D)
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
-image: agent policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
+image: agent keys policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
+
+firmware: target/image/x86_64/firmware.fd ## a virtual UEFI firmware's variables, with the development Secure Boot keys in them
+target/image/x86_64/firmware.fd: target/keys/secure-boot/db.auth qemu/enroll
+	@mkdir -p $(@D)
+	@qemu/enroll $(<D) $@
 
 vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
 	@buildroot/vendor
@@ -89,4 +96,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image vendor check-buildroot run test suite kernels cuts kills swaps flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test suite kernels cuts kills swaps flaky bench-ring fuzz convert-big lint fmt clean

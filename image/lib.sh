@@ -15,6 +15,8 @@ PATH=$PATH:/usr/sbin:/sbin
 BUSYBOX=/bin/busybox
 # shellcheck disable=SC2034
 SHELL_STATIC=/bin/lksh
+# What a firmware starts: systemd's stub and loader.
+EFI_DIR=/usr/lib/systemd/boot/efi
 # Tools a read-only appliance has no use for: servers, logins, modules, package managers.
 # shellcheck disable=SC2034
 LEFT_OUT='busybox|sh|ash|linuxrc|crond|crontab|depmod|dpkg|dpkg-deb|rpm|rpm2cpio|dumpleases|ftpd|getty|httpd|insmod|login|lsmod|mkpasswd|modinfo|modprobe|passwd|rmmod|su|sulogin|telnetd|tftpd|udhcpc|udhcpc6|udhcpd|vlock'
@@ -34,6 +36,37 @@ need() {
 # input FILE WHAT MEND: a readable, non-empty regular file.
 input() {
     [[ -f $1 && -r $1 && -s $1 ]] || die "$1: no $2 here ($3)"
+}
+
+# efi_arch ARCH: what UEFI calls the architecture (2.10, 3.5.1.1), and where its stub, loader and tools are.
+# shellcheck disable=SC2034
+efi_arch() {
+    case $1 in
+        x86_64) EFI_NAME=x64 EFI_TOOLS= ;;
+        aarch64) EFI_NAME=aa64 EFI_TOOLS=aarch64-linux-gnu- ;;
+        *) die "$1: no such architecture (x86_64, aarch64)" ;;
+    esac
+    local folder=${AEGIS_EFI:-$EFI_DIR}
+    EFI_STUB=$folder/linux$EFI_NAME.efi.stub
+    EFI_LOADER=$folder/systemd-boot$EFI_NAME.efi
+    EFI_OBJCOPY=${EFI_TOOLS}objcopy
+    EFI_OBJDUMP=${EFI_TOOLS}objdump
+}
+
+# source_time: the time of the sources, Unix seconds, the same for the same sources: SOURCE_DATE_EPOCH, else the time of the last commit,
+# else of the newest source.
+source_time() {
+    if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
+        [[ $SOURCE_DATE_EPOCH =~ ^[0-9]{1,19}$ ]] || die "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH: not seconds since 1970"
+        printf '%s\n' "$SOURCE_DATE_EPOCH"
+    elif ! git -C "$TOP" log -1 --format=%ct 2>/dev/null; then
+        find "$IMAGE_DIR" "$TOP"/{firmware,policy-bundles,probes} -type f -printf '%T@\n' | sort -n | tail -n 1 | cut -d. -f1
+    fi
+}
+
+# at_time COMMAND...: with the time of the sources for the time, where a tool writes it into what it makes: the same gives the same.
+at_time() {
+    TZ=UTC faketime -f "$(date --utc --date="@${SOURCE_DATE_EPOCH:-0}" '+%Y-%m-%d %H:%M:%S')" "$@"
 }
 
 # tree_hash PATH...: SHA-256 over relative name, executable bit and content of every file below the paths.

@@ -313,10 +313,7 @@ int BPF_PROG(socket_accept, struct sock *sk, struct socket *parent)
 	return 0;
 }
 
-/* int sock_recvmsg(struct socket *sock, struct msghdr *msg, int flags), net/socket.c; what it returns comes last. Of what
- * recvmmsg(2) takes at once this sees the first message only. */
-SEC("fexit/sock_recvmsg")
-int BPF_PROG(socket_received, struct socket *sock, struct msghdr *msg, int flags, int received)
+static __always_inline int try_received(struct socket *sock, int flags, int received)
 {
 	struct subject subject = {};
 
@@ -324,6 +321,21 @@ int BPF_PROG(socket_received, struct socket *sock, struct msghdr *msg, int flags
 	if (received > 0 && !(flags & MSG_PEEK) && subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		count_traffic(BPF_CORE_READ(sock, sk), received, 0);
 	return 0;
+}
+
+/* int inet_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags), net/ipv4/af_inet.c: TCP, UDP and raw
+ * sockets, each message of recvmmsg(2); what it returns comes last. */
+SEC("fexit/inet_recvmsg")
+int BPF_PROG(inet_received, struct socket *sock, struct msghdr *msg, unsigned long size, int flags, int received)
+{
+	return try_received(sock, flags, received);
+}
+
+/* int inet6_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags), net/ipv6/af_inet6.c, since 4.20. */
+SEC("fexit/inet6_recvmsg")
+int BPF_PROG(inet6_received, struct socket *sock, struct msghdr *msg, unsigned long size, int flags, int received)
+{
+	return try_received(sock, flags, received);
 }
 
 /* int udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len), net/ipv4/udp.c, for IPv4; net/ipv6/udp.c has its own, and

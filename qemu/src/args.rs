@@ -28,7 +28,9 @@ usage: aegis-qemu run --workload DIR --out DIR [options]
   --stick-image FILE a raw image as the stick, as it is; the guest writes to it
   --no-stick         no stick
   --clock SECONDS    the guest's hardware clock at its start, Unix seconds
-  --kernel WHICH     own (default), debian, debian-5.10, -6.1, -6.12, -6.18, -newest, or a kernel's file
+  --kernel WHICH     own (default), debian, debian-5.10, -6.1, -6.12, -6.18, -newest, or a kernel's file; or uefi: as
+                     hardware does, by a firmware with Secure Boot from the system disk (with --no-workload, and until
+                     --timeout: nobody tells it to end)
   --arch ARCH        x86_64 (default) or aarch64
   --timeout SECONDS  the guest's time, 300 when not said
   --memory MIB       the guest's memory, 512 when not said

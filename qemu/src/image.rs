@@ -12,12 +12,19 @@ use crate::error::{Error, one_line};
 use crate::limits::ROOT_LINE_BYTES;
 use crate::tool;
 
+/// Debian's OVMF, the build that keeps its variables from the guest (system management mode).
+const FIRMWARE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+
 /// Which kernel a guest boots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Kernel {
     /// Ours, built from our fragments.
     #[default]
     Own,
+    /// The one on the system disk, as on hardware: a UEFI firmware with Secure Boot finds the loader there, and the disk is the
+    /// device's own and written to. Nobody tells the kernel anything: there is no workload, and the guest stays up. When it
+    /// starts again, that is its end; the next boot is the next machine of the same state.
+    Uefi,
     /// Debian's generic kernel, with its modules in an initramfs.
     Debian,
     /// As [`Kernel::Debian`], of this release: one of [`Kernel::RELEASES`].
@@ -38,6 +45,7 @@ impl Kernel {
         };
         match argument.to_str() {
             Some("own") => Self::Own,
+            Some("uefi") => Self::Uefi,
             Some("debian") => Self::Debian,
             text => match text.and_then(release) {
                 Some(release) => Self::DebianRelease(release),
@@ -51,6 +59,7 @@ impl std::fmt::Display for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Own => f.write_str("own"),
+            Self::Uefi => f.write_str("uefi"),
             Self::Debian => f.write_str("debian"),
             Self::DebianRelease(release) => write!(f, "debian-{release}"),
             Self::Path(path) => write!(f, "{}", path.display()),
@@ -77,7 +86,7 @@ impl Image {
     /// The image in `folder`, as `make image` leaves it.
     pub(crate) fn open(folder: &Path, kernel: &Kernel) -> Result<Self, Error> {
         let (kernel, initramfs) = match kernel {
-            Kernel::Own => (folder.join("vmlinuz"), None),
+            Kernel::Own | Kernel::Uefi => (folder.join("vmlinuz"), None),
             Kernel::Debian | Kernel::DebianRelease(_) => {
                 let debian = folder.join(kernel.to_string());
                 (debian.join("vmlinuz"), Some(debian.join("initramfs.img")))
@@ -101,6 +110,44 @@ impl Image {
             }
         }
         Ok(image)
+    }
+}
+
+/// A virtual UEFI firmware, and the disk that it starts from.
+#[derive(Clone, Debug)]
+pub(crate) struct Firmware {
+    pub(crate) code: PathBuf,
+    /// Its memory: Secure Boot keys, boot order. Written to.
+    pub(crate) variables: PathBuf,
+    /// The device's own. Written to.
+    pub(crate) system: PathBuf,
+}
+
+impl Firmware {
+    /// That of the device whose disks are in `state`: a new one gets what `make image firmware` left in `folder`.
+    pub(crate) fn open(folder: &Path, image: &Image, state: &Path) -> Result<Self, Error> {
+        let own = |from: &Path, name: &str| {
+            let path = state.join(name);
+            if !path.exists() {
+                let temporary = state.join(format!("{name}.new"));
+                let words = ["--sparse=always", "--reflink=auto", "--"].map(OsString::from);
+                let paths = [from.to_owned().into(), temporary.clone().into()];
+                tool::run("cp", words.into_iter().chain(paths), "").map_err(|error| {
+                    Error::Host(format!("{}: {error}; mend: make image firmware", from.display()))
+                })?;
+                fs::rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, &error))?;
+            }
+            Ok(path)
+        };
+        let code = PathBuf::from(FIRMWARE_CODE);
+        if let Err(error) = File::open(&code) {
+            return Err(Error::Host(format!("{FIRMWARE_CODE}: {error}; mend: make deps")));
+        }
+        Ok(Self {
+            code,
+            variables: own(&folder.join("firmware.fd"), "firmware.fd")?,
+            system: own(&image.system, "system.img")?,
+        })
     }
 }
 
@@ -128,7 +175,7 @@ pub fn project_root() -> Option<PathBuf> {
     here.ancestors().find(|folder| is_root(folder)).map(Path::to_path_buf)
 }
 
-/// Runs `make image`, its words on our stderr. One at a time on this machine, in whichever process.
+/// Runs `make image`, and `make firmware` if it is to boot by one, their words on our stderr. One at a time on this machine, in whichever process.
 ///
 /// # Errors
 /// [`Error::Host`]; what `make` said is on stderr.
@@ -139,12 +186,12 @@ pub fn build_image(root: &Path, arch: Arch, kernel: &Kernel) -> Result<(), Error
     let lock = File::create(&path).map_err(|error| Error::io("create", &path, &error))?;
     lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
     let mut make = Command::new("make");
-    make.args(["--no-print-directory", "--silent", "-C"])
-        .arg(root)
-        .arg("image")
-        .arg(format!("ARCH={}", arch.name()));
-    if matches!(kernel, Kernel::Debian | Kernel::DebianRelease(_)) {
-        make.arg(format!("KERNEL={kernel}"));
+    make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image");
+    make.arg(format!("ARCH={}", arch.name()));
+    match kernel {
+        Kernel::Debian | Kernel::DebianRelease(_) => drop(make.arg(format!("KERNEL={kernel}"))),
+        Kernel::Uefi => drop(make.arg("firmware")),
+        Kernel::Own | Kernel::Path(_) => {}
     }
     // A `make run` above us must not hand its own flags and job tokens down.
     for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNEL"] {
@@ -226,7 +273,8 @@ mod tests {
 
     #[test]
     fn a_kernel_is_called_what_it_was_asked_by() {
-        for name in ["own", "debian", "debian-5.10", "debian-6.12", "debian-newest", "/boot/vmlinuz"] {
+        for name in ["own", "uefi", "debian", "debian-5.10", "debian-6.12", "debian-newest", "/boot/vmlinuz"]
+        {
             let kernel = Kernel::from_argument(name.into());
             assert_eq!(kernel.to_string(), name);
             assert_eq!(matches!(kernel, Kernel::Path(_)), name.starts_with('/'), "{name}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::arch::Arch;
 use crate::check::{bundle_name, workload_name};
 use crate::error::Error;
-use crate::image::{self, Image, Kernel, Signing};
+use crate::image::{self, Firmware, Image, Kernel, Signing};
 use crate::limits;
 use crate::platter::{Cache, Power};
 use crate::run::Run;
@@ -75,11 +75,19 @@ pub struct Machine {
     pub(crate) watcher: Watcher,
 }
 
+/// What the guest's processor finds first.
+pub(crate) enum Start {
+    /// A kernel and its command line.
+    Kernel(String),
+    /// A firmware: its code, its variables, the device's own system disk.
+    Firmware(Firmware),
+}
+
 /// Everything a guest needs, made and on disk.
 pub(crate) struct Prepared {
     pub(crate) image: Image,
     pub(crate) name: Option<String>,
-    pub(crate) command_line: String,
+    pub(crate) start: Start,
     pub(crate) ring: PathBuf,
     pub(crate) data: PathBuf,
     /// Of ring and data disk, when a cut is to lose what they had not flushed.
@@ -93,7 +101,12 @@ impl Prepared {
     /// Where the disks that can lose their cache are served, in the order of their power; none when they can't.
     pub(crate) fn sockets(&self) -> Vec<(&'static str, PathBuf)> {
         let at = |name| (name, self.folder.path().join(format!("{name}.sock")));
-        if self.power.is_some() { ["ring", "data"].map(at).into() } else { Vec::new() }
+        let names: &[&str] = match (&self.power, &self.start) {
+            (None, _) => &[],
+            (Some(_), Start::Kernel(_)) => &["ring", "data"],
+            (Some(_), Start::Firmware { .. }) => &["ring", "data", "system"],
+        };
+        names.iter().copied().map(at).collect()
     }
 }
 
@@ -408,7 +421,14 @@ impl Machine {
         if let Some(file) = &self.config {
             disks::config(&data, file, temporary.path())?;
         }
-        let power = self.power(&[&ring, &data])?;
+        let firmware = if self.kernel == Kernel::Uefi {
+            Some(Firmware::open(&absolute(&folder)?, &image, &disks_in)?)
+        } else {
+            None
+        };
+        let disks: Vec<&PathBuf> =
+            [&ring, &data].into_iter().chain(firmware.iter().map(|firmware| &firmware.system)).collect();
+        let power = self.power(&disks)?;
         let stick = match self.stick.take() {
             None => None,
             Some(mut stick) => {
@@ -428,8 +448,11 @@ impl Machine {
             (name, workload) = (Some(workload_name(folder)?), Some(at("workload.img")));
         }
         self.not_interrupted()?;
-        let command_line = self.command_line(&image.root, name.as_deref(), stick.is_some());
-        Ok(Prepared { image, name, command_line, ring, data, power, stick, workload, folder: temporary })
+        let start = match firmware {
+            Some(firmware) => Start::Firmware(firmware),
+            None => Start::Kernel(self.command_line(&image.root, name.as_deref(), stick.is_some())),
+        };
+        Ok(Prepared { image, name, start, ring, data, power, stick, workload, folder: temporary })
     }
 
     /// The power of these disks, if it matters.

@@ -15,7 +15,7 @@ use std::thread;
 use crate::arch::Arch;
 use crate::console;
 use crate::error::Error;
-use crate::machine::{Machine, Prepared};
+use crate::machine::{Machine, Prepared, Start};
 use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
@@ -49,14 +49,10 @@ fn escaped(prefix: &str, path: &Path, suffix: &str) -> OsString {
 fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Error> {
     let mut all: Vec<OsString> = Vec::new();
     all.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from));
-    all.extend(["-machine", machine.arch.machine(), "-smp", "2"].map(OsString::from));
+    all.extend(["-smp", "2"].map(OsString::from));
     all.extend(accelerator(machine.arch)?.map(OsString::from));
     all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
-    all.extend(["-kernel".into(), prepared.image.kernel.clone().into_os_string()]);
-    if let Some(initramfs) = &prepared.image.initramfs {
-        all.extend(["-initrd".into(), initramfs.clone().into_os_string()]);
-    }
-    all.extend(["-append".into(), prepared.command_line.clone().into()]);
+    all.extend(start_arguments(machine, prepared));
     if let Some(seconds) = machine.clock {
         // By the guest's own time: of the host's clock QEMU 7.2 holds the offset in 32 bits.
         all.extend(["-rtc".into(), format!("base={},clock=vm", civil(seconds)).into()]);
@@ -70,8 +66,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 
     // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
     // where a power cut is to lose it: then the disk is ours.
+    let system = match &prepared.start {
+        Start::Kernel(_) => (&prepared.image.system, "on"),
+        Start::Firmware(firmware) => (&firmware.system, "off"),
+    };
     let disks = [
-        ("system", Some(&prepared.image.system), "on"),
+        ("system", Some(system.0), system.1),
         ("ring", Some(&prepared.ring), "off"),
         ("data", Some(&prepared.data), "off"),
         ("workload", prepared.workload.as_ref(), "on"),
@@ -86,7 +86,9 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
                 all.extend(["-drive".into(), escaped("file.server.path=", &socket, &options)]);
             }
         }
-        all.extend(["-device".into(), format!("virtio-blk-pci,drive={name},serial=aegis-{name}").into()]);
+        let first = if name == "system" { ",bootindex=0" } else { "" };
+        let device = format!("virtio-blk-pci,drive={name},serial=aegis-{name}{first}");
+        all.extend(["-device".into(), device.into()]);
     }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
     if let Some(stick) = &prepared.stick {
@@ -112,6 +114,31 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         all.extend(["-device".into(), format!("virtserialport,chardev={name},name=aegis.{name}").into()]);
     }
     Ok(all)
+}
+
+/// What runs first: a kernel, or a firmware that finds one.
+fn start_arguments(machine: &Machine, prepared: &Prepared) -> Vec<OsString> {
+    let mut all = Vec::new();
+    match &prepared.start {
+        Start::Kernel(command_line) => {
+            all.extend(["-machine", machine.arch.machine(), "-kernel"].map(OsString::from));
+            all.push(prepared.image.kernel.clone().into());
+            if let Some(initramfs) = &prepared.image.initramfs {
+                all.extend(["-initrd".into(), initramfs.clone().into()]);
+            }
+            all.extend(["-append".into(), command_line.into()]);
+        }
+        Start::Firmware(firmware) => {
+            all.extend(["-machine", "q35,smm=on"].map(OsString::from));
+            all.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(OsString::from));
+            let parts = [(&firmware.code, "on"), (&firmware.variables, "off")];
+            for (unit, (path, read_only)) in parts.into_iter().enumerate() {
+                let options = format!(",if=pflash,format=raw,unit={unit},readonly={read_only}");
+                all.extend(["-drive".into(), escaped("file=", path, &options)]);
+            }
+        }
+    }
+    all
 }
 
 /// A time as QEMU's `-rtc` wants it, UTC. Days to date: H. Hinnant, "chrono-compatible low-level date algorithms".

@@ -74,8 +74,9 @@ pub struct Run {
     pub receipts: Vec<PathBuf>,
     /// Why a stick's outputs are not among these, a line for each such stick.
     pub unread: Vec<String>,
-    /// Of a power cut, what became of what ring and data disk had not flushed; none where it was all kept.
-    pub cut: Option<[Cut; 2]>,
+    /// Of a power cut, what became of what ring and data disk (and by a firmware, the system disk) had not flushed, in this
+    /// order; none where it was all kept.
+    pub cut: Vec<Cut>,
     /// The temporary folder, if it was to be kept.
     pub kept: Option<PathBuf>,
     /// The last lines of the console.
@@ -138,7 +139,7 @@ impl Run {
             exports,
             receipts,
             unread,
-            cut: None,
+            cut: Vec::new(),
             kept: None,
             tail: Vec::new(),
         })

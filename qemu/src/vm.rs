@@ -242,7 +242,7 @@ impl Vm {
         self.drain();
         let cut = cut.map_err(|error| Error::Host(format!("the disks: {error}")))?;
         let mut run = self.collect(End::PowerCut)?;
-        run.cut = cut.and_then(|cut| cut.try_into().ok());
+        run.cut = cut.unwrap_or_default();
         Ok(run)
     }
 

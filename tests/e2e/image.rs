@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use aegis_qemu::{End, image_folder};
 use aegis_tests::{Bench, arch, root};
 
-/// Where the root begins on the system disk.
-const ROOT_AT: u64 = 1024 * 1024;
+/// Where slot A begins on the system disk (`image/disk`).
+const ROOT_AT: u64 = 65 << 20;
 const BLOCK: u64 = 4096;
 
 /// Our own image, with one bit of its system disk flipped.

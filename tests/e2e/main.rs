@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod enforcement;
 mod export;
+mod firmware;
 mod glass;
 mod harness;
 mod image;

@@ -94,7 +94,10 @@ impl Boot {
     pub(super) fn read(plan: Plan, run: &Run) -> Result<Self, String> {
         let stdout = run.stdout().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&stdout);
-        let unflushed = run.cut.unwrap_or_default().map(|Cut { kept, torn, dropped }| [kept, torn, dropped]);
+        let disk = |at: usize| {
+            run.cut.get(at).map_or([0; 3], |Cut { kept, torn, dropped }| [*kept, *torn, *dropped])
+        };
+        let unflushed = [0, 1].map(disk);
         let mut boot = Self { plan, id: None, said: Vec::new(), acked: 0, unflushed };
         // The last line may be half a line.
         for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).lines() {

@@ -8,16 +8,29 @@ image=$(cd -- "$(dirname -- "$0")/../../../../image" && pwd -P)
 . "$image/lib.sh"
 
 images=$1
-if [[ -f $images/bzImage ]]; then
-    arch=x86_64 kernel=bzImage
-elif [[ -f $images/Image ]]; then
-    arch=aarch64 kernel=Image
-else
-    die "$images: no kernel (BR2_LINUX_KERNEL)"
-fi
-ln -sfnT "$kernel" "$images/vmlinuz"
+# x86_64 leaves bzImage, aarch64 Image.
+for kernel in bzImage Image; do
+    [[ ! -f $images/$kernel ]] || ln -sfnT "$kernel" "$images/vmlinuz"
+done
+[[ -f $images/vmlinuz ]] || die "$images: no kernel (BR2_LINUX_KERNEL)"
 
-"$image/disk" "$arch" "$images/rootfs.squashfs" "$images/system.img.new" "$images/system.cmdline.new"
-mv -f "$images/system.cmdline.new" "$images/system.cmdline"
-mv -f "$images/system.img.new" "$images/system.img"
-say "$images/system.img: $(stat -c %s "$images/system.img") bytes"
+# option NAME: what the configuration says, without its quotes.
+option() { sed -n "s/^$1=\"\(.*\)\"$/\1/p" "$BR2_CONFIG"; }
+arch=x86_64
+grep -qx BR2_aarch64=y "$BR2_CONFIG" && arch=aarch64
+keys=$(option BR2_PACKAGE_AEGIS_SECURE_BOOT)
+boot=()
+if [[ -n $keys ]]; then
+    boot=("$images/vmlinuz" "$keys" "$(option BR2_PACKAGE_AEGIS_VERSION)")
+else
+    say "no Secure Boot keys (BR2_PACKAGE_AEGIS_SECURE_BOOT): the disk's ESP is empty"
+fi
+
+rm -rf "$images/.disk"
+mkdir "$images/.disk"
+"$image/disk" "$arch" "$images/rootfs.squashfs" "$images/.disk" "${boot[@]}"
+for made in "$images/.disk"/*; do
+    mv -f "$made" "$images/"
+done
+rmdir "$images/.disk"
+say "$images/system.img: $(du --block-size=1 "$images/system.img" | cut -f1) bytes on disk"

@@ -1,0 +1,182 @@
+//! The way of a start on hardware: firmware, loader, kernel, root. What is signed is started, and counted; what was tampered with
+//! is not, and the documented refusal is seen (`docs/boot.md`).
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aegis_qemu::{End, Kernel, Vm};
+use aegis_tests::{Bench, Slot, root};
+
+const MIB: u64 = 1 << 20;
+/// Where the partitions begin on the system disk (`image/disk`).
+const ESP_AT: u64 = MIB;
+const SLOTS_AT: [u64; 2] = [65 * MIB, 97 * MIB];
+/// The kernel of slot A, as a new disk has it.
+const KERNEL: &str = "EFI/Linux/aegis-a+9.efi";
+
+/// A device's disks between two boots.
+struct Device {
+    folder: PathBuf,
+}
+
+impl Device {
+    /// A new one, its disk as `make image` leaves it.
+    fn new(bench: &Bench) -> Self {
+        let device = Self { folder: bench.at("device") };
+        fs::create_dir(&device.folder).expect("made");
+        let image = root().join("target/image/x86_64/system.img");
+        let mut copy = Command::new("cp");
+        copy.arg("--sparse=always").args([&image, &device.disk()]);
+        Bench::good(copy);
+        device
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.folder.join("system.img")
+    }
+
+    /// mtools on its ESP.
+    fn esp(&self, tool: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(tool);
+        command.args(["-i", &format!("{}@@{ESP_AT}", self.disk().display())]).args(arguments);
+        String::from_utf8(Bench::good(command)).expect("mtools writes UTF-8")
+    }
+
+    /// The kernels on its ESP.
+    fn kernels(&self) -> Vec<String> {
+        let listed = self.esp("mdir", &["-b", "::EFI/Linux"]);
+        let names = listed.lines().filter_map(|line| line.strip_prefix("::/EFI/Linux/"));
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Changes a file on its ESP.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let (copy, on_esp) = (self.folder.join("copy"), format!("::{name}"));
+        let copy_text = copy.to_str().expect("UTF-8");
+        self.esp("mcopy", &["-n", &on_esp, copy_text]);
+        let mut bytes = fs::read(&copy).expect("copied");
+        change(&mut bytes);
+        fs::write(&copy, bytes).expect("written");
+        self.esp("mcopy", &["-o", copy_text, &on_esp]);
+        fs::remove_file(copy).expect("there");
+    }
+
+    /// Flips a bit of its disk.
+    fn flip(&self, at: u64) {
+        let disk = File::options().read(true).write(true).open(self.disk()).expect("there");
+        let mut byte = [0];
+        disk.read_exact_at(&mut byte, at).expect("it is in the disk");
+        disk.write_all_at(&[byte[0] ^ 0x10], at).expect("written");
+    }
+
+    /// Fills slot B with the same image.
+    fn fill_b(&self, kernel: &str) {
+        let image = root().join("target/image/x86_64");
+        let disk = File::options().write(true).open(self.disk()).expect("there");
+        let slot = fs::read(image.join("root.img")).expect("make image leaves it");
+        disk.write_all_at(&slot, SLOTS_AT[1]).expect("written");
+        let boot = image.join("boot-b.efi");
+        self.esp("mcopy", &[boot.to_str().expect("UTF-8"), &format!("::EFI/Linux/{kernel}")]);
+    }
+
+    fn start(&self, bench: &Bench) -> (Slot, Vm) {
+        Bench::start(bench.machine().kernel(Kernel::Uefi).no_stick().state(&self.folder))
+    }
+
+    /// Starts it and waits until the agent is ready; its console.
+    fn healthy(&self, bench: &Bench) -> String {
+        let (_slot, mut vm) = self.start(bench);
+        assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+        console(&vm.cut_power().expect("cut").console())
+    }
+
+    /// Starts it, waits for a line with this text, and sees that nothing of the image ran.
+    fn refused(&self, bench: &Bench, what: &str, text: &str) {
+        let (_slot, mut vm) = self.start(bench);
+        let line = vm.wait_line(text).expect("watched");
+        assert!(line.is_some(), "{what}: no `{text}`: {}", vm.console_end());
+        let said = console(&vm.cut_power().expect("cut").console());
+        assert!(!said.contains("mounting kernel file systems"), "{what}: {said}");
+    }
+}
+
+fn console(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).expect("there")).into_owned()
+}
+
+/// Flips a bit in the middle of the section of this name of a PE program (Microsoft PE/COFF, "Section Table").
+fn flip_section(program: &mut [u8], name: &[u8]) {
+    let at = program.windows(8).position(|field| field.strip_prefix(name) == Some(&[0; 8][name.len()..]));
+    let header = &program[at.expect("it has that section")..];
+    let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes")) as usize;
+    let (length, start) = (word(8), word(20));
+    program[start + length / 2] ^= 0x10;
+}
+
+#[test]
+fn the_firmware_starts_what_is_signed_and_the_loader_counts_the_boot() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    assert_eq!(device.kernels(), ["aegis-a+9.efi"]);
+    let said = device.healthy(&bench);
+    assert!(said.contains("firmware: UEFI, Secure Boot on; slot a, image 1."), "{said}");
+    assert!(said.contains("root verified, every block"), "{said}");
+    assert_eq!(device.kernels(), ["aegis-a+8-1.efi"]);
+}
+
+#[test]
+fn nothing_is_started_that_the_keys_do_not_vouch_for() {
+    type Change = fn(&mut Vec<u8>);
+    let bench = Bench::new();
+    let denied = "Access Denied";
+    let changes: [(&str, &str, Change, &str); 4] = [
+        ("the loader", "EFI/BOOT/BOOTX64.EFI", |bytes| flip_section(bytes, b".text"), denied),
+        ("the kernel", KERNEL, |bytes| flip_section(bytes, b".linux"), denied),
+        ("the command line", KERNEL, |bytes| flip_section(bytes, b".cmdline"), denied),
+        ("its signature", KERNEL, |bytes| *bytes.last_mut().expect("not empty") ^= 0x10, denied),
+    ];
+    for (what, file, change, text) in changes {
+        let bench = Bench::new();
+        let device = Device::new(&bench);
+        device.change(file, change);
+        device.refused(&bench, what, text);
+    }
+    let device = Device::new(&bench);
+    for at in [512, fs::metadata(device.disk()).expect("there").len() - 512] {
+        device.flip(at + 20);
+    }
+    device.refused(&bench, "both tables of partitions", "No bootable option");
+}
+
+#[test]
+fn a_table_of_partitions_has_a_second() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    device.flip(512 + 20);
+    device.healthy(&bench);
+}
+
+/// Each boot of a slot that is no good ends by starting again. When its tries are used up the loader takes the other one.
+#[test]
+fn a_slot_that_went_bad_gives_way_to_the_other() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    device.esp("mren", &[&format!("::{KERNEL}"), "aegis-a+2.efi"]);
+    device.fill_b("aegis-b+9.efi");
+    device.flip(SLOTS_AT[0] + 17);
+    for _ in 0..2 {
+        let (_slot, vm) = device.start(&bench);
+        let run = vm.finish().expect("watched");
+        let said = console(&run.console());
+        assert_ne!(run.end, End::Ran, "{said}");
+        assert!(said.contains("device-mapper: verity"), "{said}");
+        assert!(!said.contains("mounting kernel file systems"), "{said}");
+    }
+    assert_eq!(device.kernels(), ["aegis-a+0-2.efi", "aegis-b+9.efi"]);
+    let said = device.healthy(&bench);
+    assert!(said.contains("Secure Boot on; slot b"), "{said}");
+}
