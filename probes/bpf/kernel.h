@@ -51,6 +51,9 @@ enum {
 #define IPPROTO_UDP 17
 #define IPPROTO_MPTCP 262
 #define TCP_ESTABLISHED 1 /* include/net/tcp_states.h */
+#define TCPF_OPEN (1 << 1 | 1 << 8) /* established, close-wait: more can be sent */
+#define TCPF_FIN (1 << 4 | 1 << 9 | 1 << 11) /* fin-wait-1, last-ack, closing: our own FIN is the last */
+#define SOCK_DONE 1 /* enum sock_flags, include/net/sock.h */
 #define FMODE_READ 0x1  /* include/linux/fs.h */
 #define FMODE_WRITE 0x2
 #define FMODE_EXEC 0x20 /* in f_flags: opened by execve(2) or for it; VALID_OPEN_FLAGS keeps user space from it */
@@ -72,6 +75,7 @@ enum {
 #define PTRACE_MODE_ATTACH 0x2 /* include/linux/ptrace.h */
 #define MS_MOVE 8192 /* include/uapi/linux/mount.h */
 #define MSG_PEEK 2 /* include/linux/socket.h */
+#define MSG_ERRQUEUE 0x2000
 #define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
 #define CGROUP2_SUPER_MAGIC 0x63677270 /* include/uapi/linux/magic.h */
 #define PROC_SUPER_MAGIC 0x9fa0
@@ -241,6 +245,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	unsigned char skc_state;
+	unsigned long skc_flags;
 	struct in6_addr_kernel skc_v6_daddr;
 	struct in6_addr_kernel skc_v6_rcv_saddr;
 };
@@ -260,6 +265,8 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
+	__u32 write_seq;
+	__u32 snd_nxt;
 };
 
 struct unix_sock {

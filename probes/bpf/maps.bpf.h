@@ -142,14 +142,15 @@ struct {
 	__type(value, struct volume);
 } volumes SEC(".maps");
 
-/* Bytes of sockets that do not count them themselves (UDP), by the kernel's pointer to them; internal. */
+/* Bytes of sockets that do not count them themselves (all but TCP), by the kernel's pointer to them; internal. */
 struct traffic {
 	__u64 received;
 	__u64 sent;
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, AEGIS_FLOWS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct traffic);
 } traffics SEC(".maps");

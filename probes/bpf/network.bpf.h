@@ -166,21 +166,23 @@ int BPF_PROG(socket_bind_watch, struct socket *sock, struct sockaddr *address, i
 	return 0;
 }
 
-/* Bytes of a socket that does not count them itself. */
-static __always_inline void count_traffic(struct sock *sk, __u64 received, __u64 sent)
+/* Bytes of a socket that does not count them itself: all but TCP. Of MPTCP those that count are sockets of the kernel's own. */
+static __always_inline void count_traffic(const struct subject *subject, struct sock *sk, __u64 received, __u64 sent)
 {
 	struct traffic fresh = {}, *traffic;
 	__u64 key = (__u64)sk;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		return;
 	traffic = bpf_map_lookup_elem(&traffics, &key);
 	if (!traffic) {
 		bpf_map_update_elem(&traffics, &key, &fresh, BPF_NOEXIST);
 		traffic = bpf_map_lookup_elem(&traffics, &key);
 	}
-	if (!traffic)
+	if (!traffic) {
+		__sync_fetch_and_add(&subject->counters->flows_full, 1);
 		return;
+	}
 	/* Of an addition of 0 the compiler makes an atomic operation that kernels before 5.12 do not know. */
 	if (received)
 		__sync_fetch_and_add(&traffic->received, received);
@@ -317,9 +319,9 @@ static __always_inline int try_received(struct socket *sock, int flags, int rece
 {
 	struct subject subject = {};
 
-	/* What was only looked at comes once more. */
-	if (received > 0 && !(flags & MSG_PEEK) && subject_of_current(&subject, AEGIS_HOOK_FLOW))
-		count_traffic(BPF_CORE_READ(sock, sk), received, 0);
+	/* What was only looked at comes once more; what comes with an error is what was sent. */
+	if (received > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)) && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+		count_traffic(&subject, BPF_CORE_READ(sock, sk), received, 0);
 	return 0;
 }
 
@@ -338,27 +340,50 @@ int BPF_PROG(inet6_received, struct socket *sock, struct msghdr *msg, unsigned l
 	return try_received(sock, flags, received);
 }
 
-/* int udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len), net/ipv4/udp.c, for IPv4; net/ipv6/udp.c has its own, and
- * hands to this one what an IPv6 socket sends to an IPv4 address: counted there. */
-static __always_inline int try_sent(struct sock *sk, int sent, __u16 family)
+static __always_inline int try_sent(struct socket *sock, int sent)
 {
 	struct subject subject = {};
 
-	if (sent > 0 && BPF_CORE_READ(sk, __sk_common.skc_family) == family && subject_of_current(&subject, AEGIS_HOOK_FLOW))
-		count_traffic(sk, 0, sent);
+	if (sent > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
+		count_traffic(&subject, BPF_CORE_READ(sock, sk), 0, sent);
 	return 0;
 }
 
-SEC("fexit/udp_sendmsg")
-int BPF_PROG(udp_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
+/* int inet_sendmsg(struct socket *sock, struct msghdr *msg, size_t size), net/ipv4/af_inet.c: each message of sendmmsg(2). */
+SEC("fexit/inet_sendmsg")
+int BPF_PROG(inet_sent, struct socket *sock, struct msghdr *msg, unsigned long size, int sent)
 {
-	return try_sent(sk, sent, AF_INET);
+	return try_sent(sock, sent);
 }
 
-SEC("fexit/udpv6_sendmsg")
-int BPF_PROG(udp6_sent, struct sock *sk, struct msghdr *msg, unsigned long length, int sent)
+/* int inet6_sendmsg(struct socket *sock, struct msghdr *msg, size_t size), net/ipv6/af_inet6.c, since 4.20. */
+SEC("fexit/inet6_sendmsg")
+int BPF_PROG(inet6_sent, struct socket *sock, struct msghdr *msg, unsigned long size, int sent)
 {
-	return try_sent(sk, sent, AF_INET6);
+	return try_sent(sock, sent);
+}
+
+/* What TCP received. Its own count has the other's FIN in it (net/ipv4/tcp_input.c:tcp_rcv_nxt_update), which leaves a mark
+ * (tcp_fin). */
+static __always_inline __u64 tcp_received(struct tcp_sock *tcp, struct sock *sk)
+{
+	__u64 received = BPF_CORE_READ(tcp, bytes_received);
+
+	return received - (received && BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE));
+}
+
+/* What TCP took to be sent: what went out, each byte once, and what waits, which goes out after the close. A FIN of one's own
+ * (shutdown(2)) that waits is the last of it. */
+static __always_inline __u64 tcp_sent(struct tcp_sock *tcp, struct sock *sk)
+{
+	__u32 state = 1 << BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u32 waiting = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_nxt);
+
+	if (!(state & (TCPF_OPEN | TCPF_FIN)))
+		waiting = 0;
+	else if (waiting && state & TCPF_FIN)
+		waiting--;
+	return BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans) + waiting;
 }
 
 /* int inet_release(struct socket *sock), net/ipv4/af_inet.c: the last descriptor of a socket is closed; of IPv6 too. */
@@ -368,26 +393,29 @@ int BPF_PROG(flow_end, struct socket *sock)
 	struct sock *sk = BPF_CORE_READ(sock, sk);
 	struct endpoint own = {}, other = {};
 	struct subject subject = {};
+	struct traffic *traffic, counted = {};
 	__u64 received, sent, key = (__u64)sk;
 	struct aegis_flow *record;
 
-	if (!sk || !subject_of_current(&subject, AEGIS_HOOK_FLOW))
+	if (!sk)
+		return 0;
+	/* Whoever closes it: the next socket that the kernel has in its place begins at 0. */
+	traffic = bpf_map_lookup_elem(&traffics, &key);
+	if (traffic) {
+		counted = *traffic;
+		bpf_map_delete_elem(&traffics, &key);
+	}
+	if (!subject_of_current(&subject, AEGIS_HOOK_FLOW))
 		return 0;
 	RUN(own_end(&own, sk));
-	/* Of MPTCP, which is TCP to rules, the bytes are in sockets of its own. */
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
 		struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-		received = BPF_CORE_READ(tcp, bytes_received);
-		sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+		received = tcp_received(tcp, sk);
+		sent = tcp_sent(tcp, sk);
 	} else {
-		struct traffic *traffic = bpf_map_lookup_elem(&traffics, &key);
-
-		if (!traffic)
-			return 0;
-		received = traffic->received;
-		sent = traffic->sent;
-		bpf_map_delete_elem(&traffics, &key);
+		received = counted.received;
+		sent = counted.sent;
 	}
 	if (!received && !sent)
 		return 0;

@@ -279,8 +279,8 @@ pub const HOOKS: &[Hook] = &[
     watched!("security_file_free", "volume_end", Attach::Fentry, "security_file_free"),
     watched!("inet_recvmsg", "inet_received", Attach::Fexit, "inet_recvmsg"),
     watched!("inet6_recvmsg", "inet6_received", Attach::Fexit, "inet6_recvmsg"),
-    watched!("udp_sendmsg", "udp_sent", Attach::Fexit, "udp_sendmsg"),
-    watched!("udpv6_sendmsg", "udp6_sent", Attach::Fexit, "udpv6_sendmsg"),
+    watched!("inet_sendmsg", "inet_sent", Attach::Fexit, "inet_sendmsg"),
+    watched!("inet6_sendmsg", "inet6_sent", Attach::Fexit, "inet6_sendmsg"),
     watched!("inet_release", "flow_end", Attach::Fentry, "inet_release"),
 ];
 

@@ -66,12 +66,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 
     // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
     // where a power cut is to lose it: then the disk is ours.
-    let system = match &prepared.start {
-        Start::Kernel(_) => (&prepared.image.system, "on"),
-        Start::Firmware(firmware) => (&firmware.system, "off"),
+    let (system, read_only, first) = match &prepared.start {
+        Start::Kernel(_) => (&prepared.image.system, "on", ""),
+        Start::Firmware(firmware) => (&firmware.system, "off", ",bootindex=0"),
     };
     let disks = [
-        ("system", Some(system.0), system.1),
+        ("system", Some(system), read_only),
         ("ring", Some(&prepared.ring), "off"),
         ("data", Some(&prepared.data), "off"),
         ("workload", prepared.workload.as_ref(), "on"),
@@ -86,7 +86,7 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
                 all.extend(["-drive".into(), escaped("file.server.path=", &socket, &options)]);
             }
         }
-        let first = if name == "system" { ",bootindex=0" } else { "" };
+        let first = if name == "system" { first } else { "" };
         let device = format!("virtio-blk-pci,drive={name},serial=aegis-{name}{first}");
         all.extend(["-device".into(), device.into()]);
     }

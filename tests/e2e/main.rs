@@ -13,6 +13,7 @@ mod glass;
 mod harness;
 mod image;
 mod kills;
+mod observation;
 mod power;
 mod ring;
 mod sticks;

@@ -143,6 +143,39 @@ fn policy(bench: &Bench, whole: &str, workload: &str) -> PathBuf {
 }
 
 #[test]
+fn probes_that_prove_nothing_retire_nobody() {
+    let bench = Bench::new();
+    let policy = policy(&bench, "self-protection = false\n", "");
+    let folder = bench.workload(
+        "demo",
+        "
+look() {
+    { true </etc/shadow; } 2>/dev/null && opened=yes || opened=no
+    echo \"$1: pins $(ls /sys/fs/bpf/aegis | wc -l), opened $opened\"
+}
+look before
+# Where no file can be made, no denial can be seen.
+mount -t tmpfs -o ro none /run/aegis/selftest
+/workload/aegis-next load; echo \"load $?\"
+look after
+umount /run/aegis/selftest",
+    );
+    fs::copy(next_agent(), folder.join("aegis-next")).expect("it was built");
+    let run = Bench::run(bench.machine().policy(policy).workload(folder));
+    let out = run.out_text();
+    assert!(
+        out.contains("before: pins 1, opened no\nload 1\nafter: pins 2, opened no\n"),
+        "{out}{}",
+        run.err_text()
+    );
+    assert!(
+        run.err_text().contains("stay in force: ours do less than the policy asks for"),
+        "{}",
+        run.err_text()
+    );
+}
+
+#[test]
 fn the_deadman_falls_loudly_and_the_next_policy_raises_it() {
     let bench = Bench::new();
     let policy = policy(&bench, "[deadman]\ndenials = 20\nseconds = 60\n", "");

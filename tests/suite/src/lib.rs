@@ -8,6 +8,7 @@
 
 pub mod fixture;
 pub mod groups;
+pub mod observe;
 pub mod outside;
 pub mod runner;
 mod scenario;
