@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use crate::arch::Arch;
 use crate::error::{Error, one_line};
 use crate::limits::ROOT_LINE_BYTES;
 use crate::tool;
@@ -64,6 +65,11 @@ impl std::fmt::Display for Kernel {
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// Where `make image` leaves the image for `arch`.
+pub fn image_folder(root: &Path, arch: Arch) -> PathBuf {
+    root.join("target/image").join(arch.name())
 }
 
 /// The files of a bootable image.
@@ -173,7 +179,7 @@ pub fn project_root() -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`Error::Host`]; what `make` said is on stderr.
-pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
+pub fn build_image(root: &Path, arch: Arch, kernel: &Kernel) -> Result<(), Error> {
     let target = root.join("target");
     fs::create_dir_all(&target).map_err(|error| Error::io("create", &target, &error))?;
     let path = target.join(".image.lock");
@@ -181,6 +187,7 @@ pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
     lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
     let mut make = Command::new("make");
     make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image");
+    make.arg(format!("ARCH={}", arch.name()));
     match kernel {
         Kernel::Debian | Kernel::DebianRelease(_) => drop(make.arg(format!("KERNEL={kernel}"))),
         Kernel::Uefi => drop(make.arg("firmware")),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::arch::Arch;
 use crate::check::{bundle_name, workload_name};
 use crate::error::Error;
 use crate::image::{self, Firmware, Image, Kernel, Signing};
@@ -58,6 +59,7 @@ pub struct Machine {
     pub(crate) clock: Option<u64>,
     key: Option<PathBuf>,
     sequence: Option<u64>,
+    pub(crate) arch: Arch,
     pub(crate) kernel: Kernel,
     pub(crate) image: Option<PathBuf>,
     build: bool,
@@ -130,6 +132,7 @@ impl Machine {
             clock: None,
             key: None,
             sequence: None,
+            arch: Arch::default(),
             kernel: Kernel::Own,
             image: None,
             build: true,
@@ -221,6 +224,13 @@ impl Machine {
     #[must_use]
     pub fn sequence(mut self, sequence: u64) -> Self {
         self.sequence = Some(sequence);
+        self
+    }
+
+    /// The processor to run on, and so the image for it.
+    #[must_use]
+    pub fn arch(mut self, arch: Arch) -> Self {
+        self.arch = arch;
         self
     }
 
@@ -358,9 +368,9 @@ impl Machine {
             (None, Some(root)) => {
                 if self.build {
                     (self.watcher)(Progress::Image);
-                    image::build_image(root, &self.kernel)?;
+                    image::build_image(root, self.arch, &self.kernel)?;
                 }
-                root.join("target/image/x86_64")
+                image::image_folder(root, self.arch)
             }
             (None, None) => {
                 return Err(Error::usage(
@@ -470,8 +480,7 @@ impl Machine {
     }
 
     fn command_line(&self, root: &str, name: Option<&str>, stick: bool) -> String {
-        // no_timer_check: the boot's test of the timer interrupt is by loops counted, which a busy host makes fail.
-        let mut line = format!("console=ttyS0 {root} quiet panic=-1 no_timer_check");
+        let mut line = format!("{} {root} quiet panic=-1", self.arch.kernel_words());
         if stick {
             line.push_str(" aegis.stick=1");
         }
