@@ -75,12 +75,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 
     // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
     // where a power cut is to lose it: then the disk is ours.
-    let disks = [
-        ("system", Some(&prepared.image.system), "on"),
-        ("ring", Some(&prepared.ring), "off"),
-        ("data", Some(&prepared.data), "off"),
-        ("workload", prepared.workload.as_ref(), "on"),
-    ];
+    let written = |name| prepared.disks.iter().find(|(disk, _)| *disk == name).map(|(_, path)| path);
+    let disks = ["system", "ring", "data", "workload"].map(|name| match (name, written(name)) {
+        (_, Some(path)) => (name, Some(path), "off"),
+        ("system", None) => (name, Some(&prepared.image.system), "on"),
+        (_, None) => (name, prepared.workload.as_ref().filter(|_| name == "workload"), "on"),
+    });
     for (name, path, read_only) in disks {
         let Some(path) = path else { continue };
         let mut options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
