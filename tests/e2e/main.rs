@@ -15,6 +15,7 @@ mod kills;
 mod power;
 mod ring;
 mod sticks;
+mod storage;
 mod suite;
 mod swap;
 mod trust;
