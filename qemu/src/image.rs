@@ -113,41 +113,29 @@ impl Image {
     }
 }
 
-/// A virtual UEFI firmware, and the disk that it starts from.
+/// A virtual UEFI firmware.
 #[derive(Clone, Debug)]
 pub(crate) struct Firmware {
     pub(crate) code: PathBuf,
-    /// Its memory: Secure Boot keys, boot order. Written to.
+    /// Its memory: Secure Boot keys, boot order. The device's own, and written to.
     pub(crate) variables: PathBuf,
-    /// The device's own. Written to.
-    pub(crate) system: PathBuf,
 }
 
 impl Firmware {
-    /// That of the device whose disks are in `state`: a new one gets what `make image firmware` left in `folder`.
-    pub(crate) fn open(folder: &Path, image: &Image, state: &Path) -> Result<Self, Error> {
-        let own = |from: &Path, name: &str| {
-            let path = state.join(name);
-            if !path.exists() {
-                let temporary = state.join(format!("{name}.new"));
-                let words = ["--sparse=always", "--reflink=auto", "--"].map(OsString::from);
-                let paths = [from.to_owned().into(), temporary.clone().into()];
-                tool::run("cp", words.into_iter().chain(paths), "").map_err(|error| {
-                    Error::Host(format!("{}: {error}; mend: make image firmware", from.display()))
-                })?;
-                fs::rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, &error))?;
-            }
-            Ok(path)
-        };
+    /// That of the device whose disks are in `state`: a new one gets what `make firmware` left in `folder`.
+    pub(crate) fn open(folder: &Path, state: &Path) -> Result<Self, Error> {
         let code = PathBuf::from(FIRMWARE_CODE);
         if let Err(error) = File::open(&code) {
             return Err(Error::Host(format!("{FIRMWARE_CODE}: {error}; mend: make deps")));
         }
-        Ok(Self {
-            code,
-            variables: own(&folder.join("firmware.fd"), "firmware.fd")?,
-            system: own(&image.system, "system.img")?,
-        })
+        let (made, variables) = (folder.join("firmware.fd"), state.join("firmware.fd"));
+        if !variables.exists() {
+            let temporary = state.join("firmware.fd.new");
+            fs::copy(&made, &temporary)
+                .map_err(|error| Error::Host(format!("{}: {error}; mend: make firmware", made.display())))?;
+            fs::rename(&temporary, &variables).map_err(|error| Error::io("rename", &temporary, &error))?;
+        }
+        Ok(Self { code, variables })
     }
 }
 

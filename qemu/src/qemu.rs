@@ -66,16 +66,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 
     // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
     // where a power cut is to lose it: then the disk is ours.
-    let (system, read_only, first) = match &prepared.start {
-        Start::Kernel(_) => (&prepared.image.system, "on", ""),
-        Start::Firmware(firmware) => (&firmware.system, "off", ",bootindex=0"),
-    };
-    let disks = [
-        ("system", Some(system), read_only),
-        ("ring", Some(&prepared.ring), "off"),
-        ("data", Some(&prepared.data), "off"),
-        ("workload", prepared.workload.as_ref(), "on"),
-    ];
+    let written = |name| prepared.disks.iter().find(|(disk, _)| *disk == name).map(|(_, path)| path);
+    let disks = ["system", "ring", "data", "workload"].map(|name| match (name, written(name)) {
+        (_, Some(path)) => (name, Some(path), "off"),
+        ("system", None) => (name, Some(&prepared.image.system), "on"),
+        (_, None) => (name, prepared.workload.as_ref().filter(|_| name == "workload"), "on"),
+    });
     for (name, path, read_only) in disks {
         let Some(path) = path else { continue };
         let mut options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
@@ -86,7 +82,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
                 all.extend(["-drive".into(), escaped("file.server.path=", &socket, &options)]);
             }
         }
-        let first = if name == "system" { first } else { "" };
+        let is_first = name == "system" && matches!(prepared.start, Start::Firmware(_));
+        let first = if is_first { ",bootindex=0" } else { "" };
         let device = format!("virtio-blk-pci,drive={name},serial=aegis-{name}{first}");
         all.extend(["-device".into(), device.into()]);
     }
