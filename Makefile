@@ -17,7 +17,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
-	@image/deps
+	@image/deps $(ARCH)
 
 agent: deps ## the agent, one static binary
 	@echo "aegis: building the agent ($(TARGET))" >&2
@@ -40,7 +40,7 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@mkdir -p $(@D)
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
-image: agent keys policy ## the appliance image (KERNEL=own|debian|debian-RELEASE)
+image: agent keys policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
 firmware: target/image/x86_64/firmware.fd ## a virtual UEFI firmware's variables, with the development Secure Boot keys in them
@@ -55,13 +55,13 @@ check-buildroot: ## the external tree against BUILDROOT=DIR, without building (d
 	@buildroot/check $(BUILDROOT)
 
 run: image ## boot the demo in QEMU, then verify its evidence
-	@qemu/play --kernel $(KERNEL)
+	@qemu/play --arch $(ARCH) --kernel $(KERNEL)
 
 test: deps ## everything that is tested, boots included
 	@tests/run
 
-suite: image ## the edge-case suite on KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
-	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
+suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
+	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
 
 kernels: deps ## the edge-case suite on our kernel and five of Debian's; writes docs/evidence/kernels.md. KERNELS="own debian-5.10": only these
 	@cargo run --quiet --package aegis-tests --bin kernels

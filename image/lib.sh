@@ -10,11 +10,13 @@ umask 022
 # sfdisk, mke2fs and friends live in sbin, which a plain user's PATH lacks.
 PATH=$PATH:/usr/sbin:/sbin
 
-# The userland: static, from Debian. lksh is the mksh package's build for /bin/sh.
+# This machine's own userland: static, from Debian. lksh is the mksh package's build for /bin/sh.
 # shellcheck disable=SC2034  # used by the scripts that source this
 BUSYBOX=/bin/busybox
 # shellcheck disable=SC2034
 SHELL_STATIC=/bin/lksh
+# What a firmware starts: systemd's stub and loader.
+EFI_DIR=/usr/lib/systemd/boot/efi
 # Tools a read-only appliance has no use for: servers, logins, modules, package managers.
 # shellcheck disable=SC2034
 LEFT_OUT='busybox|sh|ash|linuxrc|crond|crontab|depmod|dpkg|dpkg-deb|rpm|rpm2cpio|dumpleases|ftpd|getty|httpd|insmod|login|lsmod|mkpasswd|modinfo|modprobe|passwd|rmmod|su|sulogin|telnetd|tftpd|udhcpc|udhcpc6|udhcpd|vlock'
@@ -44,7 +46,7 @@ efi_arch() {
         aarch64) EFI_NAME=aa64 EFI_TOOLS=aarch64-linux-gnu- ;;
         *) die "$1: no such architecture (x86_64, aarch64)" ;;
     esac
-    local folder=${AEGIS_EFI:-/usr/lib/systemd/boot/efi}
+    local folder=${AEGIS_EFI:-$EFI_DIR}
     EFI_STUB=$folder/linux$EFI_NAME.efi.stub
     EFI_LOADER=$folder/systemd-boot$EFI_NAME.efi
     EFI_OBJCOPY=${EFI_TOOLS}objcopy
@@ -114,12 +116,23 @@ hold() {
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# apt_suite LISTS PART...: from now on packages come from these parts of Debian's archive, whose lists are kept in LISTS.
+# debian_arch ARCH: what Debian calls it.
+debian_arch() {
+    case $1 in
+        x86_64) echo amd64 ;;
+        aarch64) echo arm64 ;;
+        *) die "no packages for $1 (x86_64, aarch64)" ;;
+    esac
+}
+
+# apt_suite ARCH LISTS PART...: from now on packages for ARCH come from these parts of Debian's archive, whose lists are
+# kept in LISTS.
 apt_suite() {
-    APT_DIR=$1
-    APT_PARTS=("${@:2}")
+    APT_DIR=$2
+    APT_PARTS=("${@:3}")
     APT_OPTIONS=(
         -q
+        -o "APT::Architecture=$(debian_arch "$1")" -o "APT::Architectures=$(debian_arch "$1")"
         -o "Dir::Etc::sourcelist=$APT_DIR/sources.list" -o Dir::Etc::sourceparts=-
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o APT::Default-Release=
         -o "Dir::State::lists=$APT_DIR/lists" -o "Dir::Cache=$APT_DIR/cache"
@@ -128,7 +141,7 @@ apt_suite() {
         -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false
     )
 }
-apt_suite "$CACHE/apt" bookworm bookworm-backports bookworm-security
+apt_suite x86_64 "$CACHE/apt" bookworm bookworm-backports bookworm-security
 
 # system_mirror RELEASE FALLBACK: the URI the system itself takes RELEASE from, so that a local mirror serves us too.
 system_mirror() {
@@ -157,7 +170,7 @@ apt_update() {
     [[ -r $KEYRING ]] || die "$KEYRING: missing (install debian-archive-keyring)"
     mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
     write_sources "$(system_mirror "${APT_PARTS[0]}" "$main")" "$(system_mirror "${APT_PARTS[0]}-security" "$security")"
-    say "asking Debian for its current kernel packages"
+    say "asking Debian for its current packages"
     apt-get "${APT_OPTIONS[@]}" update >"$APT_DIR/update.log" 2>&1 && return 0
     # A partial local mirror may lack backports or security.
     write_sources "$main" "$security"

@@ -9,9 +9,9 @@
 
 /* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
 #ifdef AEGIS_ABI_NEXT
-#define AEGIS_ABI_VERSION 5
+#define AEGIS_ABI_VERSION 6
 #else
-#define AEGIS_ABI_VERSION 4
+#define AEGIS_ABI_VERSION 5
 #endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
@@ -33,6 +33,7 @@
 #define AEGIS_NAME_DEPTH_MAX 8        /* components of a path that is known by name, below its file system's root */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
 #define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
+#define AEGIS_FLOWS_MAX 1024          /* sockets whose bytes are being summed: all but TCP */
 #define AEGIS_RING_BYTES (1024 * 1024) /* resident in the agent */
 
 #define AEGIS_RULESET_SELFTEST 0 /* the rules of the self-test's cgroup; a policy's workloads count from 1 */
@@ -464,7 +465,8 @@ struct aegis_counters {
 	__u64 denied;
 	__u64 passed;    /* decisions that would have been denials, had the glass been whole */
 	__u64 fallen;    /* decisions that would have been denials, had the deadman not fallen */
-	__u64 volumes_full; /* open files whose volumes are not summed: too many at once */
+	__u64 volumes_full; /* reads and writes that are not summed: of too many open files at once */
+	__u64 flows_full;   /* messages that are not summed: of too many sockets at once */
 	__u64 rate_begun[2]; /* the second that runs, by whether a rule matched: CLOCK_BOOTTIME ns */
 	__u64 rate_count[2]; /* events made in it */
 };

@@ -167,7 +167,7 @@ int BPF_PROG(socket_bind_watch, struct socket *sock, struct sockaddr *address, i
 }
 
 /* Bytes of a socket that does not count them itself: all but TCP. Of MPTCP those that count are sockets of the kernel's own. */
-static __always_inline void count_traffic(struct sock *sk, __u64 received, __u64 sent)
+static __always_inline void count_traffic(const struct subject *subject, struct sock *sk, __u64 received, __u64 sent)
 {
 	struct traffic fresh = {}, *traffic;
 	__u64 key = (__u64)sk;
@@ -179,8 +179,10 @@ static __always_inline void count_traffic(struct sock *sk, __u64 received, __u64
 		bpf_map_update_elem(&traffics, &key, &fresh, BPF_NOEXIST);
 		traffic = bpf_map_lookup_elem(&traffics, &key);
 	}
-	if (!traffic)
+	if (!traffic) {
+		__sync_fetch_and_add(&subject->counters->flows_full, 1);
 		return;
+	}
 	/* Of an addition of 0 the compiler makes an atomic operation that kernels before 5.12 do not know. */
 	if (received)
 		__sync_fetch_and_add(&traffic->received, received);
@@ -319,7 +321,7 @@ static __always_inline int try_received(struct socket *sock, int flags, int rece
 
 	/* What was only looked at comes once more; what comes with an error is what was sent. */
 	if (received > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)) && subject_of_current(&subject, AEGIS_HOOK_FLOW))
-		count_traffic(BPF_CORE_READ(sock, sk), received, 0);
+		count_traffic(&subject, BPF_CORE_READ(sock, sk), received, 0);
 	return 0;
 }
 
@@ -343,7 +345,7 @@ static __always_inline int try_sent(struct socket *sock, int sent)
 	struct subject subject = {};
 
 	if (sent > 0 && subject_of_current(&subject, AEGIS_HOOK_FLOW))
-		count_traffic(BPF_CORE_READ(sock, sk), 0, sent);
+		count_traffic(&subject, BPF_CORE_READ(sock, sk), 0, sent);
 	return 0;
 }
 

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 5 } else { 4 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 6 } else { 5 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -45,6 +45,8 @@ pub const NAME_DEPTH_MAX: usize = 8;
 pub const PLAIN_DEVICES_MAX: usize = 8;
 /// Open files whose volumes are being summed.
 pub const VOLUMES_MAX: usize = 8192;
+/// Sockets whose bytes are being summed: all but TCP.
+pub const FLOWS_MAX: usize = 1024;
 /// The kernel ring buffer, bytes. Resident in the agent, which maps it.
 pub const RING_BYTES: usize = 1024 * 1024;
 /// The rules of the self-test's cgroup; a policy's workloads count from 1.
@@ -779,8 +781,10 @@ pub struct Counters {
     pub passed: AtomicU64,
     /// Decisions that would have been denials, had the deadman not fallen.
     pub fallen: AtomicU64,
-    /// Open files whose volumes are not summed: too many at once.
+    /// Reads and writes that are not summed: of too many open files at once.
     pub volumes_full: AtomicU64,
+    /// Messages that are not summed: of too many sockets at once.
+    pub flows_full: AtomicU64,
     /// The second that runs, by whether a rule matched: `CLOCK_BOOTTIME`, nanoseconds.
     pub rate_begun: [AtomicU64; 2],
     /// Events made in it.

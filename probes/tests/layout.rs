@@ -77,7 +77,7 @@ fn layouts() -> Vec<Layout> {
             broken_until, name_key, agent, abilities, namespace, root_inode, root_device, half, deciding,
         }
         Counters = "aegis_counters" {
-            seen, ring_full, limited, denied, passed, fallen, volumes_full, rate_begun, rate_count,
+            seen, ring_full, limited, denied, passed, fallen, volumes_full, flows_full, rate_begun, rate_count,
         }
     }
 }
@@ -94,7 +94,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         NET_RULES_MAX = abi::NET_RULES_MAX, HASHES_MAX = abi::HASHES_MAX,
         CGROUP_DEPTH_MAX = abi::CGROUP_DEPTH_MAX, WALK_MAX = abi::WALK_MAX,
         NAME_DEPTH_MAX = abi::NAME_DEPTH_MAX, PLAIN_DEVICES_MAX = abi::PLAIN_DEVICES_MAX,
-        VOLUMES_MAX = abi::VOLUMES_MAX, RING_BYTES = abi::RING_BYTES,
+        VOLUMES_MAX = abi::VOLUMES_MAX, FLOWS_MAX = abi::FLOWS_MAX, RING_BYTES = abi::RING_BYTES,
         RULESET_SELFTEST = abi::RULESET_SELFTEST, RULESET_OTHERS = abi::RULESET_OTHERS,
         RULESETS_MAX = abi::RULESETS_MAX, FORK = abi::FORK, EXEC = abi::EXEC, EXIT = abi::EXIT,
         OPEN = abi::OPEN, EXEC_CHECK = abi::EXEC_CHECK, CONNECT = abi::CONNECT, CREATE = abi::CREATE,

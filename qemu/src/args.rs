@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aegis_qemu::{Error, Kernel, Machine, Stick, StickFs, limits};
+use aegis_qemu::{Arch, Error, Kernel, Machine, Stick, StickFs, limits};
 use lexopt::Arg;
 
 pub(crate) const HELP: &str = "\
@@ -31,7 +31,7 @@ usage: aegis-qemu run --workload DIR --out DIR [options]
   --kernel WHICH     own (default), debian, debian-5.10, -6.1, -6.12, -6.18, -newest, or a kernel's file; or uefi: as
                      hardware does, by a firmware with Secure Boot from the system disk (with --no-workload, and until
                      --timeout: nobody tells it to end)
-  --arch ARCH        x86_64
+  --arch ARCH        x86_64 (default) or aarch64
   --timeout SECONDS  the guest's time, 300 when not said
   --memory MIB       the guest's memory, 512 when not said
   --append ARGS      added to the kernel's command line
@@ -213,9 +213,6 @@ impl Given {
         [json, show, keep, no_build, no_workload, no_stick]: [bool; FLAGS.len()],
         stick_files: Vec<(String, OsString)>,
     ) -> Result<Request, Error> {
-        if let Some(arch) = self.arch.filter(|arch| arch != "x86_64") {
-            return Err(usage(format!("--arch {}: unknown architecture; mend: x86_64", arch.display())));
-        }
         let Some(out) = self.out else {
             return Err(usage("no --out DIR; mend: name the folder for the outputs (see --help)"));
         };
@@ -255,6 +252,13 @@ impl Given {
         }
         if let Some(seconds) = number("clock", self.clock.as_deref(), 0..=limits::CLOCK_MAX)? {
             machine = machine.clock(seconds);
+        }
+        if let Some(name) = self.arch {
+            let arch = name.to_str().and_then(Arch::from_name).ok_or_else(|| {
+                let known = Arch::ALL.map(Arch::name).join(", ");
+                usage(format!("--arch {}: unknown architecture; mend: {known}", name.display()))
+            })?;
+            machine = machine.arch(arch);
         }
         if let Some(which) = self.kernel {
             machine = machine.kernel(Kernel::from_argument(which));

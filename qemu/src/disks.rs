@@ -129,6 +129,28 @@ pub(crate) fn config(disk: &Path, file: &Path, scratch: &Path) -> Result<(), Err
     }
 }
 
+/// A disk of `bytes` with the image at its beginning. One that is there already is only made larger.
+pub(crate) fn whole(path: &Path, image: &Path, bytes: u64) -> Result<(), Error> {
+    let temporary = with_suffix(path, ".new");
+    let there = path.exists();
+    let now = if there { path } else { &temporary };
+    if !there {
+        let words = ["--sparse=always", "--"].map(OsString::from);
+        tool::run("cp", words.into_iter().chain([image.into(), temporary.clone().into()]), "")?;
+    }
+    let grow = |file: File| match file.metadata()?.len() {
+        length if length < bytes => file.set_len(bytes),
+        _ => Ok(()),
+    };
+    let grown = File::options().write(true).open(now).and_then(grow);
+    grown.map_err(|error| Error::io("size", now, &error))?;
+    if there {
+        Ok(())
+    } else {
+        fs::rename(&temporary, path).map_err(|error| Error::io("rename", path, &error))
+    }
+}
+
 const fn layout_kib(disk_bytes: u64) -> u64 {
     (disk_bytes - 2 * limits::PARTITION_START_BYTES) / 1024
 }

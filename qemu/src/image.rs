@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use crate::arch::Arch;
 use crate::error::{Error, one_line};
 use crate::limits::ROOT_LINE_BYTES;
 use crate::tool;
@@ -66,6 +67,11 @@ impl std::fmt::Display for Kernel {
     }
 }
 
+/// Where `make image` leaves the image for `arch`.
+pub fn image_folder(root: &Path, arch: Arch) -> PathBuf {
+    root.join("target/image").join(arch.name())
+}
+
 /// The files of a bootable image.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
@@ -107,41 +113,29 @@ impl Image {
     }
 }
 
-/// A virtual UEFI firmware, and the disk that it starts from.
+/// A virtual UEFI firmware.
 #[derive(Clone, Debug)]
 pub(crate) struct Firmware {
     pub(crate) code: PathBuf,
-    /// Its memory: Secure Boot keys, boot order. Written to.
+    /// Its memory: Secure Boot keys, boot order. The device's own, and written to.
     pub(crate) variables: PathBuf,
-    /// The device's own. Written to.
-    pub(crate) system: PathBuf,
 }
 
 impl Firmware {
-    /// That of the device whose disks are in `state`: a new one gets what `make image firmware` left in `folder`.
-    pub(crate) fn open(folder: &Path, image: &Image, state: &Path) -> Result<Self, Error> {
-        let own = |from: &Path, name: &str| {
-            let path = state.join(name);
-            if !path.exists() {
-                let temporary = state.join(format!("{name}.new"));
-                let words = ["--sparse=always", "--reflink=auto", "--"].map(OsString::from);
-                let paths = [from.to_owned().into(), temporary.clone().into()];
-                tool::run("cp", words.into_iter().chain(paths), "").map_err(|error| {
-                    Error::Host(format!("{}: {error}; mend: make image firmware", from.display()))
-                })?;
-                fs::rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, &error))?;
-            }
-            Ok(path)
-        };
+    /// That of the device whose disks are in `state`: a new one gets what `make firmware` left in `folder`.
+    pub(crate) fn open(folder: &Path, state: &Path) -> Result<Self, Error> {
         let code = PathBuf::from(FIRMWARE_CODE);
         if let Err(error) = File::open(&code) {
             return Err(Error::Host(format!("{FIRMWARE_CODE}: {error}; mend: make deps")));
         }
-        Ok(Self {
-            code,
-            variables: own(&folder.join("firmware.fd"), "firmware.fd")?,
-            system: own(&image.system, "system.img")?,
-        })
+        let (made, variables) = (folder.join("firmware.fd"), state.join("firmware.fd"));
+        if !variables.exists() {
+            let temporary = state.join("firmware.fd.new");
+            fs::copy(&made, &temporary)
+                .map_err(|error| Error::Host(format!("{}: {error}; mend: make firmware", made.display())))?;
+            fs::rename(&temporary, &variables).map_err(|error| Error::io("rename", &temporary, &error))?;
+        }
+        Ok(Self { code, variables })
     }
 }
 
@@ -173,7 +167,7 @@ pub fn project_root() -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`Error::Host`]; what `make` said is on stderr.
-pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
+pub fn build_image(root: &Path, arch: Arch, kernel: &Kernel) -> Result<(), Error> {
     let target = root.join("target");
     fs::create_dir_all(&target).map_err(|error| Error::io("create", &target, &error))?;
     let path = target.join(".image.lock");
@@ -181,6 +175,7 @@ pub fn build_image(root: &Path, kernel: &Kernel) -> Result<(), Error> {
     lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
     let mut make = Command::new("make");
     make.args(["--no-print-directory", "--silent", "-C"]).arg(root).arg("image");
+    make.arg(format!("ARCH={}", arch.name()));
     match kernel {
         Kernel::Debian | Kernel::DebianRelease(_) => drop(make.arg(format!("KERNEL={kernel}"))),
         Kernel::Uefi => drop(make.arg("firmware")),

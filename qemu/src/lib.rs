@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+mod arch;
 mod check;
 mod console;
 mod disks;
@@ -31,9 +32,10 @@ mod stick;
 mod tool;
 mod vm;
 
+pub use arch::Arch;
 pub use check::workload_name;
 pub use error::{Error, one_line};
-pub use image::{Kernel, aegisctl, build_image, project_root};
+pub use image::{Kernel, aegisctl, build_image, image_folder, project_root};
 pub use machine::{Machine, Progress, Watcher};
 pub use platter::{Cache, Cut, Random};
 pub use plug::{StickId, Traffic};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::arch::Arch;
 use crate::check::{bundle_name, workload_name};
 use crate::error::Error;
 use crate::image::{self, Firmware, Image, Kernel, Signing};
@@ -58,11 +59,13 @@ pub struct Machine {
     pub(crate) clock: Option<u64>,
     key: Option<PathBuf>,
     sequence: Option<u64>,
+    pub(crate) arch: Arch,
     pub(crate) kernel: Kernel,
     pub(crate) image: Option<PathBuf>,
     build: bool,
     state: Option<PathBuf>,
     pub(crate) ring_bytes: u64,
+    whole_disk: Option<u64>,
     cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
@@ -86,8 +89,8 @@ pub(crate) struct Prepared {
     pub(crate) image: Image,
     pub(crate) name: Option<String>,
     pub(crate) start: Start,
-    pub(crate) ring: PathBuf,
-    pub(crate) data: PathBuf,
+    /// The disks that are written to, by name.
+    pub(crate) disks: Vec<(&'static str, PathBuf)>,
     /// Of ring and data disk, when a cut is to lose what they had not flushed.
     pub(crate) power: Option<Power>,
     pub(crate) stick: Option<FirstStick>,
@@ -98,13 +101,8 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Where the disks that can lose their cache are served, in the order of their power; none when they can't.
     pub(crate) fn sockets(&self) -> Vec<(&'static str, PathBuf)> {
-        let at = |name| (name, self.folder.path().join(format!("{name}.sock")));
-        let names: &[&str] = match (&self.power, &self.start) {
-            (None, _) => &[],
-            (Some(_), Start::Kernel(_)) => &["ring", "data"],
-            (Some(_), Start::Firmware { .. }) => &["ring", "data", "system"],
-        };
-        names.iter().copied().map(at).collect()
+        let at = |(name, _): &(&'static str, _)| (*name, self.folder.path().join(format!("{name}.sock")));
+        if self.power.is_some() { self.disks.iter().map(at).collect() } else { Vec::new() }
     }
 }
 
@@ -130,11 +128,13 @@ impl Machine {
             clock: None,
             key: None,
             sequence: None,
+            arch: Arch::default(),
             kernel: Kernel::Own,
             image: None,
             build: true,
             state: None,
             ring_bytes: limits::RING_DISK_BYTES,
+            whole_disk: None,
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
@@ -224,6 +224,13 @@ impl Machine {
         self
     }
 
+    /// The processor to run on, and so the image for it.
+    #[must_use]
+    pub fn arch(mut self, arch: Arch) -> Self {
+        self.arch = arch;
+        self
+    }
+
     /// Which kernel to boot.
     #[must_use]
     pub fn kernel(mut self, kernel: Kernel) -> Self {
@@ -256,6 +263,14 @@ impl Machine {
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
         self.ring_bytes = bytes;
+        self
+    }
+
+    /// One disk of this size, as in the field: the image is written to it, as `dd` would, and the guest makes ring and data on
+    /// it. One that is kept (`state`, as `system.img`) is only made larger. `config` has no place on it.
+    #[must_use]
+    pub fn whole_disk(mut self, bytes: u64) -> Self {
+        self.whole_disk = Some(bytes);
         self
     }
 
@@ -358,9 +373,9 @@ impl Machine {
             (None, Some(root)) => {
                 if self.build {
                     (self.watcher)(Progress::Image);
-                    image::build_image(root, &self.kernel)?;
+                    image::build_image(root, self.arch, &self.kernel)?;
                 }
-                root.join("target/image/x86_64")
+                image::image_folder(root, self.arch)
             }
             (None, None) => {
                 return Err(Error::usage(
@@ -401,23 +416,7 @@ impl Machine {
                 absolute(state)?
             }
         };
-        let (ring, data) = (disks_in.join("ring.img"), disks_in.join("data.img"));
-        if !ring.exists() {
-            disks::ring(&ring, self.ring_bytes)?;
-        }
-        if !data.exists() {
-            disks::data(&data)?;
-        }
-        if let Some(file) = &self.config {
-            disks::config(&data, file, temporary.path())?;
-        }
-        let firmware = if self.kernel == Kernel::Uefi {
-            Some(Firmware::open(&absolute(&folder)?, &image, &disks_in)?)
-        } else {
-            None
-        };
-        let disks: Vec<&PathBuf> =
-            [&ring, &data].into_iter().chain(firmware.iter().map(|firmware| &firmware.system)).collect();
+        let disks = self.disks(&disks_in, &image, temporary.path())?;
         let power = self.power(&disks)?;
         let stick = match self.stick.take() {
             None => None,
@@ -438,19 +437,56 @@ impl Machine {
             (name, workload) = (Some(workload_name(folder)?), Some(at("workload.img")));
         }
         self.not_interrupted()?;
-        let start = match firmware {
-            Some(firmware) => Start::Firmware(firmware),
-            None => Start::Kernel(self.command_line(&image.root, name.as_deref(), stick.is_some())),
+        let start = if self.kernel == Kernel::Uefi {
+            Start::Firmware(Firmware::open(&absolute(&folder)?, &disks_in)?)
+        } else {
+            Start::Kernel(self.command_line(&image.root, name.as_deref(), stick.is_some()))
         };
-        Ok(Prepared { image, name, start, ring, data, power, stick, workload, folder: temporary })
+        Ok(Prepared { image, name, start, disks, power, stick, workload, folder: temporary })
+    }
+
+    /// Makes the disks that the guest writes to, unless they are there.
+    fn disks(
+        &self,
+        folder: &Path,
+        image: &Image,
+        scratch: &Path,
+    ) -> Result<Vec<(&'static str, PathBuf)>, Error> {
+        if let Some(bytes) = self.whole_disk {
+            if self.config.is_some() {
+                return Err(Error::usage(
+                    "a configuration has no place on a disk that the guest makes its own",
+                ));
+            }
+            let system = folder.join("system.img");
+            disks::whole(&system, &image.system, bytes)?;
+            return Ok(vec![("system", system)]);
+        }
+        let (ring, data) = (folder.join("ring.img"), folder.join("data.img"));
+        if !ring.exists() {
+            disks::ring(&ring, self.ring_bytes)?;
+        }
+        if !data.exists() {
+            disks::data(&data)?;
+        }
+        if let Some(file) = &self.config {
+            disks::config(&data, file, scratch)?;
+        }
+        let mut disks = vec![("ring", ring), ("data", data)];
+        if self.kernel == Kernel::Uefi {
+            let system = folder.join("system.img");
+            disks::whole(&system, &image.system, 0)?;
+            disks.push(("system", system));
+        }
+        Ok(disks)
     }
 
     /// The power of these disks, if it matters.
-    fn power(&self, disks: &[&PathBuf]) -> Result<Option<Power>, Error> {
+    fn power(&self, disks: &[(&str, PathBuf)]) -> Result<Option<Power>, Error> {
         if self.cache == Cache::Kept {
             return Ok(None);
         }
-        let open = |path: &&PathBuf| File::options().read(true).write(true).open(path);
+        let open = |(_, path): &(&str, PathBuf)| File::options().read(true).write(true).open(path);
         let files: io::Result<Vec<File>> = disks.iter().map(open).collect();
         let power = files.and_then(|files| Power::new(self.cache, files));
         power.map_err(|error| {
@@ -470,8 +506,7 @@ impl Machine {
     }
 
     fn command_line(&self, root: &str, name: Option<&str>, stick: bool) -> String {
-        // no_timer_check: the boot's test of the timer interrupt is by loops counted, which a busy host makes fail.
-        let mut line = format!("console=ttyS0 {root} quiet panic=-1 no_timer_check");
+        let mut line = format!("{} {root} quiet panic=-1", self.arch.kernel_words());
         if stick {
             line.push_str(" aegis.stick=1");
         }

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use crate::arch::Arch;
 use crate::console;
 use crate::error::Error;
 use crate::machine::{Machine, Prepared, Start};
@@ -19,16 +20,10 @@ use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
 
-const QEMU: &str = "qemu-system-x86_64";
-
-/// QEMU 7.2's emulated `cmpxchg16b` was seen to hand back flags that held half of RAX: a double fault in the guest's
-/// allocator. The kernel does without it.
-const EMULATED_CPU: &str = "max,-cx16";
-
 /// `ACCEL`: software emulation unless the user says otherwise; KVM may exist and hang.
-pub(crate) fn accelerator() -> Result<[&'static str; 4], Error> {
+pub(crate) fn accelerator(arch: Arch) -> Result<[&'static str; 4], Error> {
     match std::env::var("ACCEL").as_deref() {
-        Err(_) | Ok("" | "tcg") => Ok(["-accel", "tcg", "-cpu", EMULATED_CPU]),
+        Err(_) | Ok("" | "tcg") => Ok(["-accel", "tcg", "-cpu", arch.emulated_cpu()]),
         Ok("kvm") => Ok(["-accel", "kvm", "-cpu", "host"]),
         Ok(other) => {
             Err(Error::usage(format!("ACCEL={other}: unknown accelerator; mend: tcg (default) or kvm")))
@@ -55,9 +50,9 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
     let mut all: Vec<OsString> = Vec::new();
     all.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from));
     all.extend(["-smp", "2"].map(OsString::from));
-    all.extend(accelerator()?.map(OsString::from));
+    all.extend(accelerator(machine.arch)?.map(OsString::from));
     all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
-    all.extend(start_arguments(prepared));
+    all.extend(start_arguments(machine, prepared));
     if let Some(seconds) = machine.clock {
         // By the guest's own time: of the host's clock QEMU 7.2 holds the offset in 32 bits.
         all.extend(["-rtc".into(), format!("base={},clock=vm", civil(seconds)).into()]);
@@ -71,16 +66,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 
     // A flush of the guest is an fsync here. What QEMU got is with the host when QEMU is killed, flushed or not; it is not
     // where a power cut is to lose it: then the disk is ours.
-    let system = match &prepared.start {
-        Start::Kernel(_) => (&prepared.image.system, "on"),
-        Start::Firmware(firmware) => (&firmware.system, "off"),
-    };
-    let disks = [
-        ("system", Some(system.0), system.1),
-        ("ring", Some(&prepared.ring), "off"),
-        ("data", Some(&prepared.data), "off"),
-        ("workload", prepared.workload.as_ref(), "on"),
-    ];
+    let written = |name| prepared.disks.iter().find(|(disk, _)| *disk == name).map(|(_, path)| path);
+    let disks = ["system", "ring", "data", "workload"].map(|name| match (name, written(name)) {
+        (_, Some(path)) => (name, Some(path), "off"),
+        ("system", None) => (name, Some(&prepared.image.system), "on"),
+        (_, None) => (name, prepared.workload.as_ref().filter(|_| name == "workload"), "on"),
+    });
     for (name, path, read_only) in disks {
         let Some(path) = path else { continue };
         let mut options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
@@ -91,7 +82,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
                 all.extend(["-drive".into(), escaped("file.server.path=", &socket, &options)]);
             }
         }
-        let first = if name == "system" { ",bootindex=0" } else { "" };
+        let is_first = name == "system" && matches!(prepared.start, Start::Firmware(_));
+        let first = if is_first { ",bootindex=0" } else { "" };
         let device = format!("virtio-blk-pci,drive={name},serial=aegis-{name}{first}");
         all.extend(["-device".into(), device.into()]);
     }
@@ -122,11 +114,11 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
 }
 
 /// What runs first: a kernel, or a firmware that finds one.
-fn start_arguments(prepared: &Prepared) -> Vec<OsString> {
+fn start_arguments(machine: &Machine, prepared: &Prepared) -> Vec<OsString> {
     let mut all = Vec::new();
     match &prepared.start {
         Start::Kernel(command_line) => {
-            all.extend(["-machine", "q35", "-kernel"].map(OsString::from));
+            all.extend(["-machine", machine.arch.machine(), "-kernel"].map(OsString::from));
             all.push(prepared.image.kernel.clone().into());
             if let Some(initramfs) = &prepared.image.initramfs {
                 all.extend(["-initrd".into(), initramfs.clone().into()]);
@@ -185,14 +177,15 @@ pub(crate) fn start(machine: &Machine, prepared: &Prepared) -> Result<Started, E
                 .map_err(|error| Error::Host(format!("{name}: {}: {error}", socket.display())))?;
         }
     }
-    let found = tool::command(QEMU).arg("--version").stdout(Stdio::null()).status();
-    found.map_err(|error| tool::spawn_error(QEMU, &error))?;
+    let qemu = machine.arch.qemu();
+    let found = tool::command(qemu).arg("--version").stdout(Stdio::null()).status();
+    found.map_err(|error| tool::spawn_error(qemu, &error))?;
     let mut command = if Path::new("/usr/bin/setpriv").exists() {
         let mut command = tool::command("/usr/bin/setpriv");
-        command.args(["--pdeathsig", "KILL", QEMU]);
+        command.args(["--pdeathsig", "KILL", qemu]);
         command
     } else {
-        tool::command(QEMU)
+        tool::command(qemu)
     };
     command.args(arguments(machine, prepared)?);
     let pair = || UnixStream::pair().map_err(|error| Error::Host(format!("a socket pair: {error}")));
@@ -206,12 +199,13 @@ pub(crate) fn start(machine: &Machine, prepared: &Prepared) -> Result<Started, E
         .process_group(0);
 
     let (thread, over) = channel();
-    let (child, lines) = spawn(command, output, log, over)?;
+    let (child, lines) = spawn(qemu, command, output, log, over)?;
     Ok(Started { child, thread, lines, console, monitor })
 }
 
 /// `over` holds the thread until its other end is dropped.
 fn spawn(
+    qemu: &str,
     mut command: Command,
     output: impl Read + Send + 'static,
     log: File,
@@ -243,8 +237,8 @@ fn spawn(
         let _ = over.recv();
     });
     let child =
-        child_from.recv().map_err(|_| Error::Host(format!("{QEMU}: the thread that starts it ended")))?;
-    Ok((child.map_err(|error| tool::spawn_error(QEMU, &error))?, lines))
+        child_from.recv().map_err(|_| Error::Host(format!("{qemu}: the thread that starts it ended")))?;
+    Ok((child.map_err(|error| tool::spawn_error(qemu, &error))?, lines))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ fn package(tool: &str) -> &str {
         "mkfs.exfat" => "exfatprogs",
         "mksquashfs" => "squashfs-tools",
         "qemu-system-x86_64" => "qemu-system-x86",
+        "qemu-system-aarch64" => "qemu-system-arm",
         _ => tool,
     }
 }

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use aegis_qemu::End;
-use aegis_tests::{Bench, root};
+use aegis_qemu::{End, image_folder};
+use aegis_tests::{Bench, arch, root};
 
 /// Where slot A begins on the system disk (`image/disk`).
 const ROOT_AT: u64 = 65 << 20;
@@ -13,7 +13,7 @@ const BLOCK: u64 = 4096;
 
 /// Our own image, with one bit of its system disk flipped.
 fn flipped(bench: &Bench, at: u64) -> PathBuf {
-    let (from, to) = (root().join("target/image/x86_64"), bench.at("image"));
+    let (from, to) = (image_folder(root(), arch()), bench.at("image"));
     fs::create_dir_all(&to).expect("a folder for the image");
     for name in ["vmlinuz", "system.img", "system.cmdline"] {
         fs::copy(from.join(name), to.join(name)).expect("make image leaves it");
@@ -27,8 +27,8 @@ fn flipped(bench: &Bench, at: u64) -> PathBuf {
 
 /// Blocks of the root, and behind them those of the tree, by the line that the kernel is told.
 fn blocks() -> (u64, u64) {
-    let line =
-        fs::read_to_string(root().join("target/image/x86_64/system.cmdline")).expect("make image leaves it");
+    let line = fs::read_to_string(image_folder(root(), arch()).join("system.cmdline"))
+        .expect("make image leaves it");
     let words: Vec<&str> = line.split(' ').collect();
     let at = words.iter().position(|word| *word == "4096").expect("the size of a block");
     let blocks: u64 = words[at + 2].parse().expect("how many blocks");

@@ -17,6 +17,7 @@ mod observation;
 mod power;
 mod ring;
 mod sticks;
+mod storage;
 mod suite;
 mod swap;
 mod trust;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aegis_qemu::{End, Kernel, Machine, Run, Vm, aegisctl, build_image, project_root};
+use aegis_qemu::{Arch, End, Kernel, Machine, Run, Vm, aegisctl, build_image, project_root};
 
 use crate::evidence::Evidence;
 use crate::slots::Slot;
@@ -20,6 +20,16 @@ const PATIENCE: Duration = Duration::from_mins(15);
 pub struct Bench {
     folder: Option<tempfile::TempDir>,
     outs: AtomicU32,
+}
+
+/// The processor that the scenarios run on: `AEGIS_ARCH` (`x86_64`, `aarch64`), `x86_64` when it does not say.
+///
+/// # Panics
+/// When it says another.
+pub fn arch() -> Arch {
+    std::env::var("AEGIS_ARCH").map_or(Arch::default(), |name| {
+        Arch::from_name(&name).unwrap_or_else(|| panic!("AEGIS_ARCH={name}: unknown architecture"))
+    })
 }
 
 /// The kernel that the scenarios boot: `AEGIS_KERNEL` (own, debian, debian-RELEASE), ours when it does not say.
@@ -37,8 +47,9 @@ pub fn root() -> &'static Path {
         let root = project_root().expect("tests run inside the project");
         if std::env::var_os("AEGIS_NO_BUILD").is_none() {
             // Ours is started by a firmware, too.
-            let kernel = if kernel() == Kernel::Own { Kernel::Uefi } else { kernel() };
-            build_image(&root, &kernel).expect("the image builds");
+            let own = (arch(), kernel()) == (Arch::X86_64, Kernel::Own);
+            let kernel = if own { Kernel::Uefi } else { kernel() };
+            build_image(&root, arch(), &kernel).expect("the image builds");
         }
         root
     })
@@ -58,7 +69,7 @@ pub fn next_agent() -> &'static Path {
     static AGENT: OnceLock<PathBuf> = OnceLock::new();
     AGENT.get_or_init(|| {
         let target = root().join("target");
-        let triple = "x86_64-unknown-linux-musl";
+        let triple = &arch().target();
         let build = |features: &[&str]| {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut command = Command::new(cargo);
@@ -185,7 +196,8 @@ impl Bench {
     pub fn machine(&self) -> Machine {
         root();
         let number = self.outs.fetch_add(1, Ordering::Relaxed);
-        Machine::new(self.at(&format!("out{number}"))).build(false).kernel(kernel()).timeout(PATIENCE)
+        let machine = Machine::new(self.at(&format!("out{number}"))).build(false);
+        machine.arch(arch()).kernel(kernel()).timeout(PATIENCE)
     }
 
     /// A machine with a workload `demo` of this script.

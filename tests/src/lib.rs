@@ -8,6 +8,6 @@ mod slots;
 pub mod suite;
 pub mod swaps;
 
-pub use bench::{Bench, Rule, kernel, next_agent, root, said};
+pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
 pub use evidence::{Evidence, count_in, receipts};
 pub use slots::Slot;

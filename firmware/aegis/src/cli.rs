@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Status { json: bool, wait: Duration },
     StickTake(commands::stick::Options),
     StickWatch,
+    StoragePrepare,
+    StorageSettle,
+    StorageStatus { json: bool },
     BreakGlassApply { file: PathBuf },
     BreakGlassChallenge { json: bool },
     BreakGlassConsole,
@@ -69,6 +72,9 @@ Usage: aegis COMMAND
         [--no-export]         receipts, no evidence
         [--evidence]          take nothing: evidence to it, if there is any (what `watch` does every so often)
         [--final]             take nothing: the rest of the evidence and the last status to it
+  storage prepare             find, mend or make the ring's and the data partition, before anything is mounted
+  storage settle              once /data is mounted, or can't be: let it grow, tell what is not as it should be
+  storage status [--json]     where they are, and what was done to the disk in this boot
   policy status [--json]      what is in force, where it comes from, what is remembered
   policy history [--json]     the last decisions on bundles, root metadata and tokens
   policy verify FILE [--json] would it be taken from a stick? changes nothing
@@ -139,6 +145,7 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "health" => parse_health(words),
         "image" => parse_image(words),
         "stick" => parse_stick(words),
+        "storage" => parse_storage(words),
         "break-glass" => parse_break_glass(words),
         "policy" => parse_policy(words),
         "workload" => parse_workload(words),
@@ -292,6 +299,26 @@ fn parse_stick(mut words: lexopt::Parser) -> Result<Command, Failure> {
             Ok(Command::StickTake(options))
         }
         _ => Err(usage(format!("unknown command \"stick {}\"", action.display()))),
+    }
+}
+
+fn parse_storage(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`prepare`, `settle` or `status`")?;
+    match action.to_str() {
+        Some("prepare") => nothing_more(words, Command::StoragePrepare),
+        Some("settle") => nothing_more(words, Command::StorageSettle),
+        Some("status") => {
+            let mut json = false;
+            while let Some(word) = words.next()? {
+                match word {
+                    Long("json") => json = true,
+                    Long("help") | Short('h') => return Ok(Command::Help),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            Ok(Command::StorageStatus { json })
+        }
+        _ => Err(usage(format!("unknown command \"storage {}\"", action.display()))),
     }
 }
 
@@ -450,6 +477,9 @@ mod tests {
             parse(&["image", "settle", "--wait", "60"]),
             Ok(Command::ImageSettle { wait }) if wait.as_secs() == 60
         ));
+        assert!(matches!(parse(&["storage", "prepare"]), Ok(Command::StoragePrepare)));
+        assert!(matches!(parse(&["storage", "settle"]), Ok(Command::StorageSettle)));
+        assert!(matches!(parse(&["storage", "status", "--json"]), Ok(Command::StorageStatus { json: true })));
         assert!(matches!(parse(&["break-glass", "apply", "f"]), Ok(Command::BreakGlassApply { .. })));
         assert!(matches!(
             parse(&["break-glass", "status", "--json"]),
@@ -524,6 +554,10 @@ mod tests {
             &["image", "take", "f", "--json"],
             &["image", "status", "f"],
             &["image", "settle", "--wait"],
+            &["storage"],
+            &["storage", "nope"],
+            &["storage", "prepare", "--json"],
+            &["storage", "status", "x"],
             &["break-glass"],
             &["break-glass", "apply"],
             &["break-glass", "apply", "f", "--json"],

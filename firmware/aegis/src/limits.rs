@@ -96,6 +96,18 @@ pub(crate) const HEALTH_STILL_MILLIS: u64 = 1_000;
 pub(crate) const HEALTH_ERRORS_MILLIS: u64 = 6 * RETRY_MILLIS;
 /// How late a checkpoint may be before that is a fault: a disk that is busy, s.
 pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;
+/// What is told of the disk in one boot: entries, and bytes of all of them.
+pub(crate) const REPORT_ENTRIES: usize = 16;
+pub(crate) const REPORT_BYTES: u64 = 4096;
+/// Block devices that lie on one another below the root.
+pub(crate) const DEVICES_STACKED: usize = 4;
+/// Entries of a disk in sysfs that are looked at for its partitions.
+pub(crate) const SYSFS_ENTRIES: usize = 512;
+/// How much longer than its file system the data partition is before that is to grow, bytes.
+pub(crate) const GROW_BYTES: u64 = 1 << 20;
+/// How much it grows at once, bytes, and how long in one boot: the next one goes on.
+pub(crate) const GROW_STEP_BYTES: u64 = 16 << 30;
+pub(crate) const GROW_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 /// Links that a path may lead by: as many as the kernel follows (`include/linux/namei.h:MAXSYMLINKS`).
 pub(crate) const LINKS: usize = 40;
 /// Directory entries of the ESP's kernel images that are looked at.

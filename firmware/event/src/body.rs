@@ -362,6 +362,13 @@ pub enum Body<'a> {
         /// `CLOCK_BOOTTIME` ns of the first access that passed because of it.
         since: u64,
     },
+    /// Something was done to the disk's table, to the ring's or the data partition, or could not be.
+    Storage {
+        /// What (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// For a person: where, how large, or why not.
+        detail: &'a str,
+    },
 }
 
 impl<'a> Body<'a> {
@@ -410,6 +417,7 @@ impl<'a> Body<'a> {
             Self::Seal { .. } => Kind::Seal,
             Self::Config { .. } => Kind::Config,
             Self::Deadman { .. } => Kind::Deadman,
+            Self::Storage { .. } => Kind::Storage,
         }
     }
 

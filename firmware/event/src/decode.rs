@@ -403,6 +403,9 @@ impl<'a> Reader<'a> {
             Kind::Gap => Body::Gap(self.gap()?),
             Kind::Seal => Body::Seal { code: self.str_at(key::CODE)?, epoch: self.u64_at(key::EPOCH)? },
             Kind::Config => Body::Config { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? },
+            Kind::Storage => {
+                Body::Storage { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? }
+            }
             _ => return Err(DecodeError::Malformed),
         })
     }

@@ -164,7 +164,8 @@ impl Event<'_> {
                 | Body::BreakGlass { code, reason: detail, .. }
                 | Body::Root { code, detail, .. }
                 | Body::Stick { code, detail }
-                | Body::Config { code, detail } => {
+                | Body::Config { code, detail }
+                | Body::Storage { code, detail } => {
                     code.len() <= limits::DETAIL_BYTES && detail.len() <= limits::DETAIL_BYTES
                 }
                 Body::Seal { code, .. } => code.len() <= limits::DETAIL_BYTES,
@@ -229,7 +230,8 @@ impl Event<'_> {
             | Body::Stick { .. }
             | Body::RingLevel { .. }
             | Body::Seal { .. }
-            | Body::Config { .. } => 2,
+            | Body::Config { .. }
+            | Body::Storage { .. } => 2,
             Body::Exec { .. }
             | Body::Socket { .. }
             | Body::Ptrace { .. }
@@ -408,7 +410,7 @@ fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
             out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(detail)?;
             out.u8(key::ROOT_VERSION)?.u64(*version)?;
         }
-        Body::Stick { code, detail } | Body::Config { code, detail } => {
+        Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
             out.u8(key::CODE)?.str(code)?.u8(key::DETAIL)?.str(detail)?;
         }
         Body::PolicyStale { epoch, sequence, expires, now } => {

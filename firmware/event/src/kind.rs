@@ -130,6 +130,8 @@ numbered! {
         Config = 56, "config";
         /// A workload was denied too much in too short a time: by its policy's own word it is only audited from here on.
         Deadman = 57, "deadman";
+        /// The disk's table, ring or data partition were made, mended or lost, or could not be.
+        Storage = 58, "storage";
     }
 }
 

@@ -195,7 +195,7 @@ fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             let code = Printable(code.as_bytes());
             write!(f, "{code} version {version} epoch {epoch} ({})", Printable(detail.as_bytes()))
         }
-        Body::Stick { code, detail } | Body::Config { code, detail } => {
+        Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
             write!(f, "{} ({})", Printable(code.as_bytes()), Printable(detail.as_bytes()))
         }
         Body::PolicyStale { epoch, sequence, expires, now } => {

@@ -269,6 +269,8 @@ fn texts_over_their_limit_are_refused() {
         Body::Seal { code: text, epoch: 0 },
         Body::Config { code: "", detail: text },
         Body::Config { code: text, detail: "" },
+        Body::Storage { code: "", detail: text },
+        Body::Storage { code: text, detail: "" },
     ] {
         let event = Event { time: 0, subject: None, body };
         assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong), "{}", event.kind());
@@ -296,6 +298,7 @@ fn an_event_shown_to_a_person_drives_no_terminal() {
         Body::Start { version: bad, clean: true },
         Body::Seal { code: bad, epoch: 0 },
         Body::Config { code: bad, detail: bad },
+        Body::Storage { code: bad, detail: bad },
         Body::Loss { workload: bad.as_bytes(), cause: Cause::BadRecord, count: 1 },
         Body::Deadman { workload: bad.as_bytes(), sequence: 1, since: 1 },
         Body::Mount { call: Call { text: bad.as_bytes(), ..NOTHING }, decision: denied() },
@@ -359,6 +362,7 @@ fn what_can_not_be_seen_from_names_is_said_in_words() {
         (Body::Gap(cut()), "gap cut behind sequence 4, 1 so far"),
         (Body::Seal { code: "seal-state-lost", epoch: 7 }, "seal seal-state-lost epoch 7"),
         (Body::Config { code: "file", detail: "sync each" }, "config file (sync each)"),
+        (Body::Storage { code: "ring-made", detail: "vda4" }, "storage ring-made (vda4)"),
     ];
     for (body, words) in lines {
         let line = Event { time: 0, subject: None, body }.to_string();

@@ -270,7 +270,7 @@ impl Line {
                 self.put("hash", hex::encode(&hash[..]));
                 self.put("detail", *detail);
             }
-            Body::Stick { code, detail } | Body::Config { code, detail } => {
+            Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
                 self.put("code", *code);
                 self.put("detail", *detail);
             }
@@ -435,6 +435,10 @@ mod tests {
             (
                 Body::Config { code: "last-good", detail: "line 3" },
                 json!({ "kind": "config", "code": "last-good", "detail": "line 3" }),
+            ),
+            (
+                Body::Storage { code: "data-made", detail: "vda5" },
+                json!({ "kind": "storage", "code": "data-made", "detail": "vda5" }),
             ),
         ] {
             let mut expected = expected;

@@ -346,6 +346,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     let counted = 4 + 12 + 2 + 3 + newer_count;
     let mut books = Accounts { seen: counted + 18, written: counted, ..Accounts::default() };
     (books.lost[0], books.lost[1], books.lost[4]) = (12, 1, 5);
+    let storage = Body::Storage { code: "data-remade", detail: "vda5: it held something else" };
+    ring.push(1, &Event { time: next(), subject: None, body: storage });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Accounts(books) });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Stop { signal: 15 } });
     for kind in Kind::ALL {

@@ -144,6 +144,7 @@ fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 22] {
         ("limited", Body::Loss { workload: b"agent-7", cause: Cause::RateLimited, count: 5 }),
         ("limited-books", Body::Accounts(books)),
         ("deadman", Body::Deadman { workload: b"agent-7", sequence: 4, since: 1 << 40 }),
+        ("storage", Body::Storage { code: "data-made", detail: "vda5, 96 MiB" }),
     ]
 }
 

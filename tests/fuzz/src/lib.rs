@@ -25,6 +25,7 @@ pub mod ring;
 pub mod root;
 pub mod seal;
 pub mod state;
+pub mod table;
 pub mod token;
 
 /// A fuzz target.
@@ -42,7 +43,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -63,5 +64,6 @@ pub const TARGETS: [Target; 21] = [
     Target { name: "root", run: root::run, seeds: root::seeds },
     Target { name: "seal", run: seal::run, seeds: seal::seeds },
     Target { name: "state", run: state::run, seeds: state::seeds },
+    Target { name: "table", run: table::run, seeds: table::seeds },
     Target { name: "token", run: token::run, seeds: token::seeds },
 ];

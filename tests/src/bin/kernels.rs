@@ -3,13 +3,13 @@
 
 use std::process::ExitCode;
 
-use aegis_qemu::{Kernel, build_image};
+use aegis_qemu::{Kernel, build_image, image_folder};
 use aegis_tests::suite::{Boot, Suite, Table, write_table};
-use aegis_tests::{Bench, root, said};
+use aegis_tests::{Bench, arch, root, said};
 
 /// Package and version of one of Debian's kernels, the version of our own.
 fn release(kernel: &Kernel) -> String {
-    let image = root().join("target/image/x86_64");
+    let image = image_folder(root(), arch());
     match kernel {
         Kernel::Own => {
             let config = std::fs::read_to_string(image.join("kernel.config")).unwrap_or_default();
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     let mut tables = Vec::new();
     for kernel in &kernels {
-        build_image(root(), kernel).expect("the image builds");
+        build_image(root(), arch(), kernel).expect("the image builds");
         let bench = Bench::new();
         let mut table = Table::default();
         for boot in [Boot::Fresh, Boot::Again, Boot::Plain] {

@@ -1,6 +1,6 @@
 //! `make swaps`: the long run. Environment: `SWAPS` (1,000); `SWAPS_ONLY` (`race`, `rollbacks`): that part, and no page.
-//! Each part is kept in `target/swaps` under the commit's name: the next run of the same commit takes it as it is. Writes
-//! `docs/evidence/swaps.md`.
+//! A part is several boots. What each of them said is kept in `target/swaps` under the commit's name: the next run of the same
+//! commit takes it as it is. Writes `docs/evidence/swaps.md`.
 
 use std::fs;
 use std::process::ExitCode;
@@ -8,8 +8,21 @@ use std::process::ExitCode;
 use aegis_tests::swaps::{self, Said, report};
 use aegis_tests::{Bench, root};
 
-/// What the guest of this part said, from the run before or from one now.
-fn part(name: &str, count: usize, run: impl Fn(&Bench) -> Said) -> Result<Said, String> {
+/// Rounds of the race, rollbacks: so many in one boot.
+const A_BOOT: usize = 125;
+
+/// What the guests of this part said, `count` times in all.
+fn part(name: &str, count: usize, run: impl Fn(&Bench, usize) -> Said) -> Result<Said, String> {
+    let mut text = String::new();
+    for (number, done) in (0..count).step_by(A_BOOT).enumerate() {
+        let times = A_BOOT.min(count - done);
+        text += &boot(&format!("{name}-{number}"), times, |bench| run(bench, times))?.text;
+    }
+    Ok(Said::read(&text))
+}
+
+/// What the guest of this boot said, from the run before or from one now.
+fn boot(name: &str, count: usize, run: impl Fn(&Bench) -> Said) -> Result<Said, String> {
     let folder = root().join("target/swaps");
     let path = folder.join(format!("{name}-{count}-{}", swaps::commit()));
     if let Ok(text) = fs::read_to_string(&path) {
@@ -27,8 +40,8 @@ fn run() -> Result<(), String> {
     let count: usize = std::env::var("SWAPS").map_or(Ok(1_000), |text| {
         text.parse().map_err(|_| format!("SWAPS={text}: is no number; mend: a number, or leave it out"))
     })?;
-    let race = || part("race", count, |bench| swaps::race(bench, count.div_ceil(3)));
-    let rollbacks = || part("rollbacks", count, |bench| swaps::rollbacks(bench, count));
+    let race = || part("race", count.div_ceil(3), swaps::race);
+    let rollbacks = || part("rollbacks", count, swaps::rollbacks);
     match std::env::var("SWAPS_ONLY").as_deref() {
         Ok("race") => return race().map(drop),
         Ok("rollbacks") => return rollbacks().map(drop),

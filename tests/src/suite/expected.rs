@@ -1,8 +1,10 @@
 //! What is skipped on which kernel: held exactly, so that nothing is skipped in silence.
 
+use aegis_qemu::Arch;
 use aegis_suite::{Scenario, groups};
 
 use super::Boot;
+use crate::bench::arch;
 
 /// Our own kernel has neither user namespaces nor modules, kexec, protection keys or calls into another process's memory.
 const OWN: &[&str] = &[
@@ -21,6 +23,9 @@ const OWN: &[&str] = &[
     "trace-read",
     "self-vm-write",
 ];
+
+/// Debian's kernels for arm64 have no `kexec_file_load(2)`.
+const DEBIAN_AARCH64: &[&str] = &["kexec-file"];
 
 /// True where the kernel can measure programs: `bpf_ima_file_hash`, since 5.18. A device whose kernel can't refuses a policy that
 /// asks for it.
@@ -66,9 +71,10 @@ pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option
 
 /// The names of the scenarios that must be skipped in this boot of this kernel, in the table's order.
 pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
-    let lacking: &[&str] = match kernel {
-        "own" => OWN,
-        _ => &[],
+    let lacking: &[&str] = match (kernel, arch()) {
+        ("own", _) => OWN,
+        (_, Arch::Aarch64) => DEBIAN_AARCH64,
+        (_, Arch::X86_64) => &[],
     };
     let skipped = |scenario: &Scenario| {
         lacking.contains(&scenario.id)

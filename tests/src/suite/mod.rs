@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use aegis_qemu::Kernel;
 use aegis_suite::{Scenario, groups};
 
-use crate::bench::{Bench, root};
+use crate::bench::{Bench, arch, root};
 use crate::evidence::Evidence;
 
 pub use expected::skips;
@@ -70,7 +70,7 @@ impl Boot {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let target = "x86_64-unknown-linux-musl";
+        let target = &arch().target();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.args(["build", "--quiet", "--release", "--package", "aegis-suite", "--target", target]);

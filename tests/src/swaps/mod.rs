@@ -140,15 +140,13 @@ impl Said {
                     .unwrap_or_else(|| panic!("{field}: {line}"))
             };
             match name {
-                "flips" => said.flips = count("count"),
+                "flips" => said.flips += count("count"),
                 "secret" | "held" | "link" | "free" => {
-                    let reads = Reads {
-                        leaked: count("leaked"),
-                        read: count("read"),
-                        denied: count("denied"),
-                        other: count("other"),
-                    };
-                    said.reads.insert(name.to_owned(), reads);
+                    let reads = said.reads.entry(name.to_owned()).or_default();
+                    reads.leaked += count("leaked");
+                    reads.read += count("read");
+                    reads.denied += count("denied");
+                    reads.other += count("other");
                 }
                 "fill" | "rollback" | "apply" => {
                     let swap =

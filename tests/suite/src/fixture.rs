@@ -106,9 +106,11 @@ pub fn tool() -> Vec<u8> {
     program(&[], b"")
 }
 
+const KNOWN: &[u8] = b"known by its content";
+
 /// As [`tool`], other bytes: rule `suite-hash` knows it by its digest.
 pub fn hashed() -> Vec<u8> {
-    program(&[], b"known by its content")
+    program(&[], KNOWN)
 }
 
 fn script() -> Vec<u8> {
@@ -124,12 +126,16 @@ fn program_with_loader() -> Vec<u8> {
     b"@".to_vec()
 }
 
-/// An ELF program of one segment; `interpreter` (with its NUL) names a loader; `tail` is behind its code.
 fn program(interpreter: &[u8], tail: &[u8]) -> Vec<u8> {
+    program_for(std::env::consts::ARCH, interpreter, tail)
+}
+
+/// An ELF program of one segment; `interpreter` (with its NUL) names a loader; `tail` is behind its code.
+fn program_for(architecture: &str, interpreter: &[u8], tail: &[u8]) -> Vec<u8> {
     // Apart from its loader.
     let base: u64 = if interpreter.is_empty() { 0x1000_0000 } else { 0x2000_0000 };
     // exit_group(42)
-    let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "aarch64") {
+    let (machine, code): (u16, &[u8]) = if architecture == "aarch64" {
         (183, &[0x40, 0x05, 0x80, 0xd2, 0xc8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4])
     } else {
         (62, &[0xbf, 42, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05])
@@ -358,9 +364,11 @@ mod tests {
 
     #[test]
     fn the_policy_knows_the_program_by_its_digest() {
-        let digest =
-            Sha256::digest(hashed()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        assert!(include_str!("../policy.toml").contains(&digest), "the rule's digest must be {digest}");
+        for architecture in ["x86_64", "aarch64"] {
+            let hashed = Sha256::digest(program_for(architecture, &[], KNOWN));
+            let digest = hashed.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            assert!(include_str!("../policy.toml").contains(&digest), "{architecture}'s digest is {digest}");
+        }
     }
 
     #[test]

@@ -108,6 +108,15 @@ pub(crate) fn path_call(number: libc::c_long, path: &str, rest: &[usize]) -> Don
     Ok(())
 }
 
+/// `creat(2)`; where the kernel never had it, what C's function does.
+pub(crate) fn creat(path: &str) -> Done {
+    #[cfg(target_arch = "x86_64")]
+    path_call(libc::SYS_creat, path, &[0o644])?;
+    #[cfg(not(target_arch = "x86_64"))]
+    openat(HERE, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, 0o644)?;
+    Ok(())
+}
+
 /// A call on a path below a directory.
 pub(crate) fn path_at_call(number: libc::c_long, folder: i32, path: &str, rest: &[usize]) -> Done {
     let path = c(path);

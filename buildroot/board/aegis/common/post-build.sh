@@ -31,6 +31,9 @@ else
     rm -f "$tree/etc/init.d/shell"
 fi
 
+# The host's own, if Buildroot built none.
+PATH=$HOST_DIR/sbin:$HOST_DIR/bin:$PATH "$image/data-template" "$tree/usr/lib/aegis/data.ext4"
+
 # A device with a baseline that its own root does not allow would start without a policy.
 if [[ -x $HOST_DIR/bin/aegisctl ]]; then
     "$HOST_DIR/bin/aegisctl" bundle verify --root "$tree/etc/aegis/root.cbor" "$tree/etc/aegis/baseline.aegis" >&2 ||

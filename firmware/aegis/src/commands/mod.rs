@@ -14,6 +14,7 @@ pub(crate) mod root;
 pub(crate) mod settle;
 pub(crate) mod status;
 pub(crate) mod stick;
+pub(crate) mod storage;
 mod taken;
 #[cfg(test)]
 mod tests;

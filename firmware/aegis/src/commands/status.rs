@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aegis_event::{Cause, Level, Mode, ModeReason};
+use serde_json::Value;
 
+use super::storage;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::run::control;
 use crate::run::seal::Seal;
 use crate::run::status::Status;
+use crate::storage::report::Report;
 use crate::storage::{RUN, atomic};
 
 /// Where the agent leaves its last status.
@@ -26,7 +29,8 @@ pub(crate) fn run(json: bool, wait: Duration) -> Outcome {
         Failure::refused(format!("no status from the agent: {error} (is `aegis run` running?)"))
     })?;
     let hooks = crate::kernel::hooks_report();
-    say(&if json { status.to_json(&hooks).to_string() } else { text(&status) })?;
+    let report = Report::load();
+    say(&if json { whole(&status, &hooks, &report) } else { text(&status, &report) })?;
     if status.is_ready() || status.is_stopped() {
         Ok(())
     } else {
@@ -39,7 +43,14 @@ pub(crate) fn json() -> Result<(String, bool), Failure> {
     let status = ask(Duration::ZERO)
         .map_err(|error| Failure::refused(format!("no status from the agent: {error}")))?;
     let good = status.is_ready() || status.is_stopped();
-    Ok((status.to_json(&crate::kernel::hooks_report()).to_string(), good))
+    Ok((whole(&status, &crate::kernel::hooks_report(), &Report::load()), good))
+}
+
+/// What the agent says of itself, and what was done to the disk before it ran.
+fn whole(status: &Status, hooks: &Value, report: &Report) -> String {
+    let mut all = status.to_json(hooks);
+    all["storage"] = storage::to_json(report);
+    all.to_string()
 }
 
 /// Asks until the agent is ready or the time is up; then takes what it left behind.
@@ -65,7 +76,7 @@ fn read_final() -> io::Result<Status> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the last status is damaged"))
 }
 
-fn text(status: &Status) -> String {
+fn text(status: &Status, report: &Report) -> String {
     let mode = status.mode().map_or("unknown", Mode::name);
     let reason = status.reason().map_or("unknown", ModeReason::name);
     let policy = &status.policy;
@@ -112,7 +123,9 @@ fn text(status: &Status) -> String {
             status.rss_mapped_kib
         ),
     ];
-    glass + full + &lines.join("\n")
+    let told =
+        report.entries().iter().map(|told| format!("\nstorage   {}: {}", told.code.name(), told.detail));
+    glass + full + &lines.join("\n") + &told.collect::<String>()
 }
 
 /// How many events were lost, and by what.

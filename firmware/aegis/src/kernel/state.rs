@@ -110,9 +110,14 @@ impl KernelState {
         self.sum(|counters| &counters.fallen)
     }
 
-    /// Open files whose volumes could not be summed, of all slots.
+    /// Reads and writes that could not be summed, of all slots.
     pub(crate) fn total_volumes_full(&self) -> u64 {
         self.sum(|counters| &counters.volumes_full)
+    }
+
+    /// Messages of sockets that could not be summed, of all slots.
+    pub(crate) fn total_flows_full(&self) -> u64 {
+        self.sum(|counters| &counters.flows_full)
     }
 
     /// Name of the workload in this slot; empty when the slot was never used.

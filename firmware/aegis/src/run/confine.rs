@@ -40,9 +40,11 @@ const CALLS: &[i64] = &[
     libc::SYS_lseek, libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_close, libc::SYS_fcntl, libc::SYS_ftruncate,
     libc::SYS_accept4, libc::SYS_recvfrom, libc::SYS_sendto, libc::SYS_recvmsg, libc::SYS_sendmsg,
     libc::SYS_shutdown, libc::SYS_getsockopt, libc::SYS_setsockopt,
-    // waiting
-    libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_epoll_ctl, libc::SYS_ppoll,
-    libc::SYS_poll, libc::SYS_futex, libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_timerfd_settime,
+    // waiting; what aarch64 never had is x86_64's alone
+    #[cfg(target_arch = "x86_64")] libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")] libc::SYS_poll,
+    libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_epoll_ctl, libc::SYS_ppoll,
+    libc::SYS_futex, libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_timerfd_settime,
     libc::SYS_sched_yield, libc::SYS_restart_syscall,
     // memory, time, threads, signals, the end
     libc::SYS_mmap, libc::SYS_munmap, libc::SYS_brk, libc::SYS_madvise, libc::SYS_mprotect, libc::SYS_mremap,

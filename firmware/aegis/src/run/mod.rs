@@ -6,6 +6,7 @@ mod console;
 pub(crate) mod control;
 mod deadman;
 mod glass;
+mod ledger;
 mod open;
 mod outputs;
 mod queue;

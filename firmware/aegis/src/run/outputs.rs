@@ -68,6 +68,7 @@ pub(super) fn status(state: &KernelState, shared: &Shared, outputs: &Outputs) ->
         passed: state.total_passed(),
         fallen: state.total_fallen(),
         volumes_full: state.total_volumes_full(),
+        flows_full: state.total_flows_full(),
         seen: books.seen,
         written: books.written,
         lost: books.lost,

@@ -16,6 +16,7 @@ use rustix::event::epoll;
 use super::books::Entry;
 use super::deadman::Deadman;
 use super::glass::Glass;
+use super::ledger::Ledger;
 use super::open::{exported_of, open};
 use super::outputs::{Outputs, status};
 use super::queue::{Events, In};
@@ -59,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         .map_err(|error| Failure::error(format!("{}: {error}", control::socket_path().display())))?;
     // From now on an export tells the agent; one that could not yet has left it in the cursor.
     let exported = exported_of(&opened.tools.ring.geometry().ring_id);
+    let ledger = Ledger::open(opened.tools.ring.geometry().ring_id);
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
@@ -112,9 +114,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
         trace: options.trace,
     };
     say_what_was_found(&mut reader, &opened.recovery, &loaded);
+    ledger.say(&mut reader);
     shared.begun.store(true, Ordering::Release);
     writer.thread().unpark();
     wait_for_writer(shared);
+    if shared.running.load(Ordering::Acquire) && !shared.full.load(Ordering::Relaxed) {
+        ledger.is_durable();
+    }
     shared.set_phase(Phase::Ready);
     let signal = reader.run();
 

@@ -30,8 +30,10 @@ pub(crate) struct Status {
     pub(crate) passed: u64,
     /// And those that would have been, had the deadman of their workload not fallen.
     pub(crate) fallen: u64,
-    /// Open files whose volumes are not summed: too many at once.
+    /// Reads and writes that are not summed: of too many open files at once.
     pub(crate) volumes_full: u64,
+    /// Messages that are not summed: of too many sockets at once.
+    pub(crate) flows_full: u64,
     /// Events the kernel made; those the agent handed to the ring; lost, by [`Cause`] number.
     pub(crate) seen: u64,
     pub(crate) written: u64,
@@ -224,6 +226,7 @@ impl Status {
             "denied": self.denied,
             "fallen": self.fallen,
             "volumes_full": self.volumes_full,
+            "flows_full": self.flows_full,
             "accounts": {
                 "seen": self.seen, "written": self.written, "lost": lost, "in_flight": self.in_flight(),
             },

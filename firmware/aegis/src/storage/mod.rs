@@ -1,6 +1,7 @@
 //! Own storage under `/data/aegis` and the files of a stick: every write is old state or new state.
 
 pub(crate) mod atomic;
+pub(crate) mod block;
 mod copies;
 pub(crate) mod cursor;
 pub(crate) mod device;
@@ -8,8 +9,10 @@ pub(crate) mod disk;
 pub(crate) mod facts;
 mod groups;
 pub(crate) mod history;
+pub(crate) mod known;
 pub(crate) mod lock;
 pub(crate) mod partition;
+pub(crate) mod report;
 mod roots;
 pub(crate) mod seal;
 #[cfg(test)]

@@ -5,11 +5,17 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use super::RUN;
+
+/// Where `aegis storage prepare` links partitions by label, of which the kernel does not know what they are called: those that
+/// it was told of in this boot, and those of a system disk on USB.
+const VOUCHED: &str = "partition";
+
 /// GPT label of the ring's partition.
-pub(crate) const RING_LABEL: &str = "aegis-ring";
+pub(crate) const RING_LABEL: &str = aegis_disk::RING_LABEL;
 
 /// The device node of the partition with this GPT label (`PARTNAME` in sysfs), if there is one. A stick is anybody's: what
-/// is on USB does not pass for one of our own (`boot.sh` has the same rule for the data partition).
+/// is on USB does not pass for one of our own (`boot.sh` has the same rule for the data partition), unless it was vouched for.
 pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
     let wanted = format!("PARTNAME={label}");
     for entry in fs::read_dir("/sys/class/block")? {
@@ -21,7 +27,27 @@ pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
             return Ok(Some(Path::new("/dev").join(entry.file_name())));
         }
     }
-    Ok(None)
+    match fs::read_link(vouched(label)) {
+        Ok(node) => Ok(Some(node)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn vouched(label: &str) -> PathBuf {
+    Path::new(RUN).join(VOUCHED).join(label)
+}
+
+/// From now on, and until this boot ends, this is the partition with this label.
+pub(crate) fn vouch(label: &str, node: &Path) -> io::Result<()> {
+    fs::create_dir_all(Path::new(RUN).join(VOUCHED))?;
+    std::os::unix::fs::symlink(node, vouched(label))
+}
+
+/// The nodes of all partitions that were vouched for.
+pub(crate) fn all_vouched() -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(RUN).join(VOUCHED)).into_iter().flatten().flatten();
+    entries.take(crate::limits::BLOCK_DEVICES).filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }
 
 /// A device of sysfs that hangs on a USB bus: `…/usb1/1-1/…`.

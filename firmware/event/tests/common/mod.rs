@@ -156,6 +156,7 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::Seal { code: "began", epoch: 0 }),
         said(Body::Config { code: "last-good", detail: "config.toml line 3: no such key" }),
         said(Body::Deadman { workload: b"demo", sequence: 7, since: 7_200_000_000_000 }),
+        said(Body::Storage { code: "data-remade", detail: "vda5: it held something else" }),
     ]
 }
 

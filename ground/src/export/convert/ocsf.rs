@@ -322,11 +322,15 @@ fn severity(event: &Event<'_>) -> Severity {
             _,
             Body::PolicyStale { .. }
             | Body::RingLevel { level: Level::High, .. }
-            | Body::Seal { code: "unwiped", .. },
+            | Body::Seal { code: "unwiped", .. }
+            | Body::Storage { code: "table-repaired", .. },
         ) => LOW,
-        (_, Body::Seal { code: "began" | "resumed", .. } | Body::RingLevel { level: Level::Normal, .. }) => {
-            INFORMATIONAL
-        }
+        (
+            _,
+            Body::Seal { code: "began" | "resumed", .. }
+            | Body::RingLevel { level: Level::Normal, .. }
+            | Body::Storage { code: "table-moved" | "ring-made" | "data-made" | "data-grown", .. },
+        ) => INFORMATIONAL,
         // What is denied or lost, and a chain of seals that is begun anew or can't be gone on with.
         (Some(Verdict::Denied), _)
         | (
@@ -337,7 +341,8 @@ fn severity(event: &Event<'_>) -> Severity {
             | Body::Gap(_)
             | Body::Deadman { .. }
             | Body::RingLevel { .. }
-            | Body::Seal { .. },
+            | Body::Seal { .. }
+            | Body::Storage { .. },
         ) => MEDIUM,
         _ => INFORMATIONAL,
     }
@@ -464,6 +469,10 @@ mod tests {
             (Body::Config { code: "defaults", detail: "" }, 1),
             (Body::Config { code: "last-good", detail: "" }, 2),
             (Body::Deadman { workload: b"demo", sequence: 1, since: 1 }, 3),
+            (Body::Storage { code: "ring-made", detail: "" }, 1),
+            (Body::Storage { code: "table-repaired", detail: "" }, 2),
+            (Body::Storage { code: "data-remade", detail: "" }, 3),
+            (Body::Storage { code: "ring-lost", detail: "" }, 3),
             (Body::Stop { signal: 15 }, 1),
         ] {
             assert_eq!(severity(&Event { time: 0, subject: None, body }).0, expected, "{body:?}");

@@ -126,5 +126,6 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::Seal
             | Kind::Config
             | Kind::Deadman
+            | Kind::Storage
     )
 }

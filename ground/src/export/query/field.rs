@@ -311,7 +311,8 @@ impl Field {
                 | Body::Root { code, .. }
                 | Body::Stick { code, .. }
                 | Body::Seal { code, .. }
-                | Body::Config { code, .. },
+                | Body::Config { code, .. }
+                | Body::Storage { code, .. },
             ) => text(code.as_bytes()),
             (
                 Self::Detail,
@@ -320,7 +321,8 @@ impl Field {
                 | Body::BreakGlass { reason: detail, .. }
                 | Body::Root { detail, .. }
                 | Body::Stick { detail, .. }
-                | Body::Config { detail, .. },
+                | Body::Config { detail, .. }
+                | Body::Storage { detail, .. },
             ) => text(detail.as_bytes()),
             _ => None,
         }

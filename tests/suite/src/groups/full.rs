@@ -2,6 +2,7 @@
 //! what is lost is evidence, and it is counted.
 
 use std::fs;
+use std::net::UdpSocket;
 
 use super::{READ, open, own::agent, read};
 use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
@@ -11,6 +12,8 @@ use crate::sys;
 const ASKED: usize = 6000;
 /// More open files than volumes are summed of at once (`AEGIS_VOLUMES_MAX`).
 const OPEN_FILES: usize = 8192 + 300;
+/// More sockets than flows are summed of at once (`AEGIS_FLOWS_MAX`).
+const SOCKETS: usize = 1024 + 300;
 
 pub(super) const ALL: &[Scenario] = &[
     // Before the ring buffer is full: its event must be there.
@@ -20,14 +23,15 @@ pub(super) const ALL: &[Scenario] = &[
         .seconds(300),
     denied("ring full", "full-after", READ, |side| read(&side.at("secret"))).plain(),
     denied("map full", "full-files", READ, |side| {
-        let limit = [OPEN_FILES as u64 + 100; 2];
-        let resource = libc::RLIMIT_NOFILE as usize;
-        sys::call(libc::SYS_prlimit64, &[0, resource, sys::at(&limit), 0]).step("RLIMIT_NOFILE")?;
+        may_open(OPEN_FILES + 100)?;
         with_stopped_agent(|| {
             let path = side.free("plain");
             let held: Vec<_> = (0..OPEN_FILES).map(|_| sys::open(&path, libc::O_RDONLY)).collect();
             if let Some(Err(number)) = held.iter().find(|fd| fd.is_err()) {
                 return Err(Stop::Broken(format!("a free file could not be opened: errno {number}")));
+            }
+            for fd in held.iter().flatten() {
+                sys::read(fd).step("a free file is read")?;
             }
             always(10, &side.at("secret"))
         })
@@ -39,6 +43,19 @@ pub(super) const ALL: &[Scenario] = &[
     })
     .plain()
     .seconds(300),
+    denied("map full", "full-sockets", READ, |side| {
+        may_open(SOCKETS + 100)?;
+        let socket = || UdpSocket::bind("127.0.0.1:0").step("a UDP socket");
+        let end = socket()?;
+        let to = end.local_addr().step("its address")?;
+        let held = (0..SOCKETS).map(|_| socket()).collect::<Result<Vec<_>, _>>()?;
+        for socket in &held {
+            socket.send_to(b"x", to).step("a datagram")?;
+        }
+        read(&side.at("secret"))
+    })
+    .plain()
+    .seconds(120),
     denied("map full", "full-cgroups", READ, |side| {
         // More cgroups than there are workloads: those below one's own take no place.
         let own = "/sys/fs/cgroup/workloads/suite/many";
@@ -60,6 +77,13 @@ pub(super) const ALL: &[Scenario] = &[
     .seconds(120),
     denied("ring full", "full-write", READ, |side| open(&side.at("secret"), libc::O_WRONLY)).plain(),
 ];
+
+/// Lets this process have so many files open.
+fn may_open(files: usize) -> Done {
+    let limit = [files as u64; 2];
+    let resource = libc::RLIMIT_NOFILE as usize;
+    sys::call(libc::SYS_prlimit64, &[0, resource, sys::at(&limit), 0]).step("RLIMIT_NOFILE").map(drop)
+}
 
 /// Asked so often, it is always answered the same.
 fn always(times: usize, path: &str) -> Done {

@@ -129,9 +129,7 @@ pub(super) const ALL: &[Scenario] = &[
         ("suite-write", "open|setattr", "file_open|inode_setattr"),
         |side| open(&side.at("config"), libc::O_RDONLY | libc::O_TRUNC),
     ),
-    denied("truncate", "trunc-creat", WRITE, |side| {
-        sys::path_call(libc::SYS_creat, &side.at("config"), &[0o644])
-    }),
+    denied("truncate", "trunc-creat", WRITE, |side| sys::creat(&side.at("config"))),
     denied("truncate", "trunc-call", ("suite-write", "setattr", "inode_setattr"), |side| {
         sys::path_call(libc::SYS_truncate, &side.at("config"), &[0])
     }),

@@ -157,7 +157,15 @@ pub(super) const ALL: &[Scenario] = &[
         fs::remove_dir(path).step("remove")
     }),
     guarded("self-cg-end", ("aegis-self", "unlink", "inode_unlink"), |side| {
-        but_for(side, sys::path_call(libc::SYS_rmdir, "/sys/fs/cgroup/workloads", &[]))
+        but_for(
+            side,
+            sys::path_at_call(
+                libc::SYS_unlinkat,
+                sys::HERE,
+                "/sys/fs/cgroup/workloads",
+                &[n(libc::AT_REMOVEDIR)],
+            ),
+        )
     }),
     guarded("self-socket", ("aegis-self", "unix-connect", "unix_stream_connect"), |_| {
         UnixStream::connect("/run/aegis/control.sock").map(drop).map_err(Stop::from)

@@ -4,6 +4,7 @@ use aegis_event::{Level, ModeReason};
 
 use super::vitals::{self, Vitals};
 use crate::run::seal::Seal;
+use crate::storage::report::Gravity;
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_chain(vitals);
     found.in_enforcement(vitals);
     found.in_configuration(vitals);
+    found.in_storage(vitals);
     found.0.sort_by_key(|finding| !finding.bad);
     found.0
 }
@@ -155,6 +157,18 @@ impl Found {
         }
         if let Some(why) = &v.policy_unknown {
             self.bad("policy-unknown", why, "`aegis policy status` says more");
+        }
+    }
+
+    /// What the disk went through in this boot.
+    fn in_storage(&mut self, v: &Vitals) {
+        let mend = "`aegis storage status`, and docs/storage.md, say more";
+        for told in v.storage.entries() {
+            match told.code.gravity() {
+                Gravity::Good => {}
+                Gravity::Known => self.known(told.code.name(), &told.detail, mend),
+                Gravity::Bad => self.bad(told.code.name(), &told.detail, mend),
+            }
         }
     }
 

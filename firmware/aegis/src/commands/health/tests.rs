@@ -5,6 +5,7 @@ use aegis_event::{Accounts, Cause, Level, Mode, ModeReason};
 use super::vitals::{Ring, Seal as Chain};
 use super::*;
 use crate::run::seal::Seal;
+use crate::storage::report::Code;
 
 /// A device that is as it should be.
 fn well() -> Vitals {
@@ -70,6 +71,15 @@ const CASES: &[Case] = &[
     ("a little late", |v| v.seal.since = Some(70), &[], &[], ""),
     ("full: no epoch is promised", |v| (v.seal.since, v.seal.promise) = (Some(7100), 0), &[], &[], ""),
     ("late", |v| v.seal.since = Some(71), &["checkpoint-late"], &[], "71 s old, one every 60 is promised"),
+    ("a ring that was made", |v| v.storage.tell(Code::RingMade, "vda4"), &[], &[], ""),
+    (
+        "data that was made again",
+        |v| v.storage.tell(Code::DataRemade, "vda5: it was blank"),
+        &[],
+        &["data-remade"],
+        "vda5: it was blank",
+    ),
+    ("no room", |v| v.storage.tell(Code::NotMade, "no room on vda"), &["not-made"], &[], "no room on vda"),
     ("none yet", |v| (v.seal.state, v.seal.since) = (Seal::Starting, None), &[], &[], ""),
     ("not sealed", |v| (v.seal.state, v.seal.since) = (Seal::Failed, Some(999)), &["not-sealed"], &[], ""),
     ("not wiped", |v| v.seal.state = Seal::Unwiped, &["key-not-wiped"], &[], "the key of an epoch"),

@@ -10,6 +10,7 @@ use crate::config::Loaded;
 use crate::limits;
 use crate::run::seal::Seal as State;
 use crate::run::status::{Setup, Status};
+use crate::storage::report::Report;
 
 /// Figures of one device at one moment.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,8 @@ pub(super) struct Vitals {
     pub(super) config: String,
     /// Something else is configured than the agent runs with.
     pub(super) config_pending: bool,
+    /// What was done to the disk in this boot, or could not be.
+    pub(super) storage: Report,
 }
 
 /// The ring on disk: how full it is, and what can't be read from it any more.
@@ -273,6 +276,7 @@ impl Vitals {
             "reason": self.reason.map(ModeReason::name),
             "glass": { "broken": self.broken_seconds > 0, "seconds_left": self.broken_seconds, "passed": self.passed },
             "policy": { "epoch": self.epoch, "sequence": self.sequence, "troubles": self.policy },
+            "storage": crate::commands::storage::to_json(&self.storage),
             "config": { "in_force": self.config, "pending": self.config_pending, "fault": self.config_fault },
         })
     }

@@ -42,7 +42,7 @@ on_usb() {
     return 1
 }
 
-# partition LABEL: the device of the internal GPT partition with this label.
+# partition LABEL: the device of the internal GPT partition with this label, or of one that `aegis storage prepare` vouches for.
 partition() {
     for entry in /sys/class/block/*; do
         grep -qx "PARTNAME=$1" "$entry/uevent" 2>/dev/null || continue
@@ -51,7 +51,7 @@ partition() {
         echo "/dev/$name"
         return 0
     done
-    return 1
+    readlink "$STATE/partition/$1"
 }
 
 # disk SERIAL: the disk with this serial number.
