@@ -79,6 +79,8 @@ fn described(input: &mut Input<'_>) -> Root {
         version,
         epoch,
         root,
+        // Those of the policy, or nobody.
+        image: epoch.is_multiple_of(2).then(|| policy.clone()),
         policy,
         break_glass: (break_glass.threshold > 0).then_some(break_glass),
         revoked,

@@ -29,6 +29,7 @@ fn root(break_glass: bool) -> Root {
         root: keys::role(&[4], 1),
         policy: keys::role(&[3], 1),
         break_glass: break_glass.then(|| keys::role(&SIGNERS, THRESHOLD as u8)),
+        image: None,
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }
