@@ -93,7 +93,7 @@ pub fn seeds() -> Vec<Seed> {
 }
 
 /// What is there since ABI 4.
-fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 22] {
+fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 23] {
     let basis = Basis {
         operation: Operation::Change,
         hook: Hook::InodeUnlink,

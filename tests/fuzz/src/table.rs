@@ -88,7 +88,9 @@ fn read_from(input: &mut Input<'_>) -> (Disk, u32) {
         }
         let place = if second { disk.bytes - bytes } else { bytes };
         let array = u64::from_le_bytes(header[ARRAY_AT..ARRAY_AT + 8].try_into().expect("eight bytes"));
-        let array = array.checked_mul(bytes).filter(|at| at.checked_add(ENTRIES as u64).is_some_and(|end| end <= disk.bytes));
+        let array = array
+            .checked_mul(bytes)
+            .filter(|at| at.checked_add(ENTRIES as u64).is_some_and(|end| end <= disk.bytes));
         if let Some(at) = array {
             disk.write(at, &entries).expect("in the disk");
         }
@@ -158,7 +160,8 @@ pub fn seeds() -> Vec<Seed> {
     };
     let last = SIZE / SECTOR - 1;
     let root = || (0, entry(2048, 8191, "aegis-root-a"));
-    let all = || vec![root(), (1, entry(8192, 40_959, "aegis-ring")), (2, entry(40_960, 100_000, "aegis-data"))];
+    let all =
+        || vec![root(), (1, entry(8192, 40_959, "aegis-ring")), (2, entry(40_960, 100_000, "aegis-data"))];
     let first = |entries| (header(1, last, 2, last - 33), entries);
     let second = |entries| (header(last, 1, last - 32, last - 33), entries);
     vec![
