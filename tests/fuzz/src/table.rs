@@ -134,6 +134,9 @@ pub fn run(data: &[u8]) -> bool {
     true
 }
 
+/// Entries by their place.
+type Slots = Vec<(u8, Vec<u8>)>;
+
 /// An image on a larger disk, and the same once it was prepared.
 pub fn seeds() -> Vec<Seed> {
     const SIZE: u64 = 96 << 20;
@@ -157,7 +160,7 @@ pub fn seeds() -> Vec<Seed> {
         bytes.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
         bytes
     };
-    let disk = |flags: u8, copies: &[(Vec<u8>, Vec<(u8, Vec<u8>)>)]| {
+    let disk = |flags: u8, copies: &[(Vec<u8>, Slots)]| {
         let mut out = vec![flags];
         out.extend(((SIZE >> 16) as u16).to_le_bytes());
         for (header, entries) in copies {
