@@ -75,6 +75,10 @@ fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
 	@cargo run --quiet --package aegis-tests --bin kills
 
+update-cuts: image firmware ## power cuts in the middle of image updates, CUTS=100; writes docs/evidence/update-cuts.md
+	@AEGIS_UPDATE_CUTS=$(or $(CUTS),100) AEGIS_UPDATE_PAGE=$(CURDIR)/docs/evidence/update-cuts.md AEGIS_NO_BUILD=1 \
+		cargo test --quiet --package aegis-tests --test e2e -- --nocapture update::power_cuts
+
 swaps: image ## swaps of the policy under readers, and rollbacks with 10,000 rules, SWAPS=1000; writes docs/evidence/swaps.md
 	@cargo run --quiet --package aegis-tests --bin swaps
 
@@ -96,4 +100,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test suite kernels cuts kills swaps flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test suite kernels cuts kills update-cuts swaps flaky bench-ring fuzz convert-big lint fmt clean

@@ -1,6 +1,6 @@
 //! Root metadata, bundles and tokens in words: what a person reads before they sign, and after.
 
-use aegis_bundle::{Manifest, Role, Root, Token, hash};
+use aegis_bundle::{ImageManifest, Manifest, Role, Root, Token, hash};
 use aegis_cose::{fingerprint, key_id};
 use aegis_event::Printable;
 use aegis_keys::{Document, KeyRole, Kind, Standing};
@@ -32,6 +32,10 @@ pub(crate) fn document(
         Kind::Bundle => {
             let manifest = Manifest::decode(document.payload()).map_err(Failure::refused)?;
             self::manifest(&manifest)
+        }
+        Kind::Image => {
+            let manifest = ImageManifest::decode(document.payload()).map_err(Failure::refused)?;
+            image(&manifest)
         }
         Kind::Token => {
             let (token, _) = Token::unverified(bytes).map_err(Failure::refused)?;
@@ -146,6 +150,51 @@ pub(crate) fn manifest(manifest: &Manifest<'_>) -> Vec<String> {
         lines.push(format!("comment        {}", Printable(manifest.comment.as_bytes())));
     }
     lines
+}
+
+/// An image's manifest.
+pub(crate) fn image(manifest: &ImageManifest<'_>) -> Vec<String> {
+    let list = |name: &str, items: Option<Vec<String>>| {
+        format!("{name:<15}{}", items.map_or("any".to_owned(), |items| items.join(" ")))
+    };
+    let groups =
+        manifest.groups.as_deref().map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let mut lines = vec![
+        format!("image          epoch {}, sequence {}", manifest.epoch, manifest.sequence),
+        format!("created        {}", time::show(manifest.created)),
+        list("devices", manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect())),
+        list("groups", groups),
+        format!("architecture   {}", Printable(manifest.architecture.as_bytes())),
+        list("agent", manifest.agent.map(|[a, b, c]| vec![format!("{a}.{b}.{c} or newer")])),
+    ];
+    for (name, content) in manifest.files() {
+        lines.push(format!(
+            "content        {name}, {} bytes, sha256 {}",
+            content.length,
+            hex::encode(&content.hash)
+        ));
+    }
+    if !manifest.comment.is_empty() {
+        lines.push(format!("comment        {}", Printable(manifest.comment.as_bytes())));
+    }
+    lines
+}
+
+/// An image's manifest for programs.
+pub(crate) fn image_json(manifest: &ImageManifest<'_>) -> Value {
+    json!({
+        "epoch": manifest.epoch,
+        "sequence": manifest.sequence,
+        "created": manifest.created,
+        "devices": manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect::<Vec<_>>()),
+        "groups": manifest.groups.as_ref().map(|names| names.to_vec()),
+        "architecture": manifest.architecture,
+        "min_agent": manifest.agent.map(|[a, b, c]| format!("{a}.{b}.{c}")),
+        "comment": manifest.comment,
+        "contents": manifest.files().map(|(name, file)| {
+            json!({ "name": name, "bytes": file.length, "sha256": hex::encode(&file.hash) })
+        }),
+    })
 }
 
 /// A manifest for programs.

@@ -8,6 +8,7 @@ mod export;
 mod files;
 mod hex;
 mod identity;
+mod image;
 mod keys;
 mod manual;
 mod outcome;
@@ -61,6 +62,9 @@ enum Command {
     /// Build, sign, inspect, verify and compare bundles
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Build, sign, inspect and verify images of the system, which devices take by stick
+    #[command(subcommand)]
+    Image(image::Command),
     /// Make and show the tokens that break a device's glass
     #[command(subcommand)]
     BreakGlass(break_glass::Command),
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Bundle(command) => bundle::run(command),
+        Command::Image(command) => image::run(command),
         Command::BreakGlass(command) => break_glass::run(command),
         Command::Stick(command) => stick::run(command),
         Command::Export(args) => export::run(args),

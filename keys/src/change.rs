@@ -68,10 +68,10 @@ pub enum ChangeError {
     TooMany(KeyRole),
     /// A threshold that its keys can't meet: role, keys, threshold.
     Threshold(KeyRole, usize, u8),
-    /// A threshold for break-glass, which nobody has.
-    NoBreakGlass,
-    /// Keys for break-glass, and the role taken away.
-    BreakGlassBoth,
+    /// A threshold for a role that nobody has.
+    NoRole(KeyRole),
+    /// Keys for a role, and the role taken away.
+    RoleBoth(KeyRole),
     /// More than the list of revoked manifests holds.
     RevokedFull,
     /// More than the list of revoked keys holds.
@@ -108,11 +108,7 @@ impl std::fmt::Display for ChangeError {
             Self::TooMany(role) => write!(f, "{role}: more than {KEYS} keys; remove some"),
             Self::Threshold(role, 0, _) => {
                 write!(f, "{role} would have no key left; add one (--add-{role} PUB)")?;
-                if *role == KeyRole::BreakGlass {
-                    f.write_str(" or take the role away (--no-break-glass)")
-                } else {
-                    Ok(())
-                }
+                if role.is_optional() { write!(f, " or take the role away (--no-{role})") } else { Ok(()) }
             }
             Self::Threshold(role, keys, 0) => write!(f, "--{role}-threshold 0: 1 to {keys} is possible"),
             Self::Threshold(role, keys, threshold) => write!(
@@ -120,11 +116,11 @@ impl std::fmt::Display for ChangeError {
                 "{role}: {threshold} signatures needed of {keys} key{}: never met; add keys (--add-{role} PUB) or lower it (--{role}-threshold {keys})",
                 if *keys == 1 { "" } else { "s" }
             ),
-            Self::NoBreakGlass => {
-                f.write_str("nobody has the break-glass role; add a key to it (--add-break-glass PUB)")
+            Self::NoRole(role) => {
+                write!(f, "nobody has the {role} role; add a key to it (--add-{role} PUB)")
             }
-            Self::BreakGlassBoth => {
-                f.write_str("--no-break-glass takes the role away; leave out its keys and threshold")
+            Self::RoleBoth(role) => {
+                write!(f, "--no-{role} takes the role away; leave out its keys and threshold")
             }
             Self::RevokedFull => write!(
                 f,
@@ -156,16 +152,11 @@ pub struct Seats {
 /// # Errors
 /// [`ChangeError::Threshold`], [`ChangeError::TooMany`], [`ChangeError::BadKey`], [`ChangeError::Have`],
 /// [`ChangeError::OtherRole`].
-pub fn first_root(root: Seats, policy: Seats, break_glass: Seats) -> Result<Root, ChangeError> {
-    let none = break_glass.keys.is_empty() && break_glass.threshold == 0;
-    let mut draft = Draft {
-        roles: [root, policy, break_glass],
-        break_glass: !none,
-        version: 1,
-        epoch: 1,
-        revoked: Vec::new(),
-        revoked_keys: Vec::new(),
-    };
+pub fn first_root(root: Seats, policy: Seats, break_glass: Seats, image: Seats) -> Result<Root, ChangeError> {
+    let roles = [root, policy, break_glass, image];
+    let held = KeyRole::ALL.map(|role| !role.is_optional() || roles[role as usize] != Seats::default());
+    let mut draft =
+        Draft { roles, held, version: 1, epoch: 1, revoked: Vec::new(), revoked_keys: Vec::new() };
     let offered = draft.roles.each_mut().map(|role| std::mem::take(&mut role.keys));
     for (role, keys) in KeyRole::ALL.into_iter().zip(offered) {
         keys.into_iter().try_for_each(|key| draft.add(role, key))?;
@@ -184,6 +175,8 @@ pub struct Change {
     pub thresholds: Vec<(KeyRole, u8)>,
     /// Nobody can break the glass any more.
     pub no_break_glass: bool,
+    /// Nobody can sign images any more.
+    pub no_image: bool,
     /// Shut out every bundle of before: sequences start again, and revoked manifests can be forgotten.
     pub raise_epoch: bool,
     /// Keys that are worth nothing any more; they leave their roles.
@@ -211,17 +204,19 @@ impl Change {
         for (role, key) in &self.add {
             draft.add(*role, *key)?;
         }
-        if self.no_break_glass {
-            if self.add.iter().any(|(role, _)| *role == KeyRole::BreakGlass)
-                || self.thresholds.iter().any(|(role, _)| *role == KeyRole::BreakGlass)
-            {
-                return Err(ChangeError::BreakGlassBoth);
+        for (role, gone) in [(KeyRole::BreakGlass, self.no_break_glass), (KeyRole::Image, self.no_image)] {
+            if !gone {
+                continue;
             }
-            draft.break_glass = false;
+            if self.add.iter().any(|(of, _)| *of == role) || self.thresholds.iter().any(|(of, _)| *of == role)
+            {
+                return Err(ChangeError::RoleBoth(role));
+            }
+            draft.held[role as usize] = false;
         }
         for (role, threshold) in &self.thresholds {
-            if *role == KeyRole::BreakGlass && !draft.break_glass {
-                return Err(ChangeError::NoBreakGlass);
+            if !draft.held[*role as usize] {
+                return Err(ChangeError::NoRole(*role));
             }
             draft.roles[*role as usize].threshold = *threshold;
         }
@@ -239,8 +234,9 @@ impl Change {
 /// Root metadata in the making.
 struct Draft {
     /// By [`KeyRole`].
-    roles: [Seats; 3],
-    break_glass: bool,
+    roles: [Seats; 4],
+    /// By [`KeyRole`]: somebody has it.
+    held: [bool; 4],
     version: u64,
     epoch: u64,
     revoked: Vec<[u8; 32]>,
@@ -257,7 +253,7 @@ impl Draft {
         };
         Ok(Self {
             roles: KeyRole::ALL.map(|role| seats(role.of(root))),
-            break_glass: root.break_glass.is_some(),
+            held: KeyRole::ALL.map(|role| role.of(root).is_some()),
             version: root.version.checked_add(1).ok_or(ChangeError::Counter)?,
             epoch: root.epoch,
             revoked: root.revoked.to_vec(),
@@ -280,8 +276,8 @@ impl Draft {
                 });
             }
         }
-        if role == KeyRole::BreakGlass && !self.break_glass {
-            self.break_glass = true;
+        if !self.held[role as usize] {
+            self.held[role as usize] = true;
             self.roles[role as usize].threshold = 1;
         }
         self.roles[role as usize].keys.push(key);
@@ -319,8 +315,8 @@ impl Draft {
         self.revoked.dedup();
         self.revoked_keys.sort_unstable();
         self.revoked_keys.dedup();
-        let [root, policy, break_glass] = &self.roles;
-        let role = |role: KeyRole, seats: &Seats| {
+        let role = |role: KeyRole| {
+            let seats = &self.roles[role as usize];
             let mut keys = seats.keys.clone();
             keys.sort_unstable();
             let able = (1..=keys.len()).contains(&usize::from(seats.threshold));
@@ -330,12 +326,14 @@ impl Draft {
                 Some(keys) => Ok(Role { threshold: seats.threshold, keys }),
             }
         };
+        let maybe = |of: KeyRole| if self.held[of as usize] { role(of).map(Some) } else { Ok(None) };
         Ok(Root {
             version: self.version,
             epoch: self.epoch,
-            root: role(KeyRole::Root, root)?,
-            policy: role(KeyRole::Policy, policy)?,
-            break_glass: if self.break_glass { Some(role(KeyRole::BreakGlass, break_glass)?) } else { None },
+            root: role(KeyRole::Root)?,
+            policy: role(KeyRole::Policy)?,
+            break_glass: maybe(KeyRole::BreakGlass)?,
+            image: maybe(KeyRole::Image)?,
             revoked: List::from_slice(&self.revoked).map_err(|_| ChangeError::RevokedFull)?,
             revoked_keys: List::from_slice(&self.revoked_keys).map_err(|_| ChangeError::RevokedKeysFull)?,
         })

@@ -1,10 +1,13 @@
-//! What keys sign: root metadata, bundles, break-glass tokens. Read, signed once more, written again.
+//! What keys sign: root metadata, bundles, break-glass tokens, images. Read, signed once more, written again.
 //!
 //! Signatures stand in the order of their key ids, so that the same keys give the same bytes in whatever order, and on
 //! however many machines, they signed.
 
-use aegis_bundle::limits::{BUNDLE_BYTES, ROOT_BYTES, SIGNATURES_BYTES, TOKEN_BYTES};
-use aegis_bundle::{Manifest, Refusal, Role, Root, RootError, Token, TokenError, assemble, split};
+use aegis_bundle::limits::{HEADER_BYTES, ROOT_BYTES, SIGNATURES_BYTES, TOKEN_BYTES};
+use aegis_bundle::{
+    Container, ImageManifest, Manifest, Refusal, Role, Root, RootError, Token, TokenError, assemble_front,
+    split, split_image,
+};
 use aegis_cose::limits::{SIGN1_OVERHEAD, SIGNATURE_BYTES, SIGNERS};
 use aegis_cose::{
     CoseError, Domain, KeyId, Sign, key_id, public_key, sign_detached, sign_embedded, signature,
@@ -22,6 +25,8 @@ pub enum Kind {
     Bundle,
     /// A break-glass token.
     Token,
+    /// An image of the system.
+    Image,
 }
 
 impl Kind {
@@ -31,6 +36,7 @@ impl Kind {
             Self::Root => "root",
             Self::Bundle => "bundle",
             Self::Token => "token",
+            Self::Image => "image",
         }
     }
 
@@ -40,6 +46,7 @@ impl Kind {
             Self::Root => KeyRole::Root,
             Self::Bundle => KeyRole::Policy,
             Self::Token => KeyRole::BreakGlass,
+            Self::Image => KeyRole::Image,
         }
     }
 
@@ -48,6 +55,7 @@ impl Kind {
             Self::Root => Domain::Root,
             Self::Bundle => Domain::Bundle,
             Self::Token => Domain::BreakGlass,
+            Self::Image => Domain::Image,
         }
     }
 }
@@ -55,11 +63,11 @@ impl Kind {
 /// Why bytes are nothing that keys sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentError {
-    /// Neither a bundle, nor root metadata, nor a token.
+    /// Neither a bundle, nor an image, nor root metadata, nor a token.
     Unknown,
     /// Root metadata that is no good.
     Root(RootError),
-    /// A bundle that is no good.
+    /// A bundle or an image that is no good.
     Bundle(Refusal),
     /// A token that is no good.
     Token(TokenError),
@@ -80,7 +88,9 @@ impl DocumentError {
 impl std::fmt::Display for DocumentError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unknown => f.write_str("neither a bundle, nor root metadata, nor a break-glass token"),
+            Self::Unknown => {
+                f.write_str("neither a bundle, nor an image, nor root metadata, nor a break-glass token")
+            }
             Self::Root(error) => error.fmt(f),
             Self::Bundle(refusal) => refusal.fmt(f),
             Self::Token(error) => error.fmt(f),
@@ -111,7 +121,14 @@ impl std::fmt::Display for SignError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Role(is, wanted) => {
-                write!(f, "a {is} key, which signs {}; a {wanted} key is wanted", is.signs())
+                let a = |role: KeyRole| if role == KeyRole::Image { "an" } else { "a" };
+                write!(
+                    f,
+                    "{} {is} key, which signs {}; {} {wanted} key is wanted",
+                    a(*is),
+                    is.signs(),
+                    a(*wanted)
+                )
             }
             Self::Unlisted => f.write_str(
                 "the root does not list this key for that; take one of those that `keys show` lists",
@@ -159,7 +176,7 @@ type Signed = (KeyId, [u8; SIGNATURE_BYTES]);
 pub struct Document {
     kind: Kind,
     payload: Vec<u8>,
-    /// A bundle's files.
+    /// A bundle's or an image's files.
     contents: Vec<u8>,
     signatures: Vec<Signed>,
 }
@@ -192,6 +209,11 @@ impl Document {
         Self { kind: Kind::Bundle, payload: manifest, contents: contents.concat(), signatures: Vec::new() }
     }
 
+    /// An image that nobody signed yet, of a manifest's bytes and the files it lists.
+    pub fn of_image(manifest: Vec<u8>, contents: Vec<u8>) -> Self {
+        Self { kind: Kind::Image, payload: manifest, contents, signatures: Vec::new() }
+    }
+
     /// Reads what may lack signatures. What they are worth is not looked at: [`Document::standing`] does.
     ///
     /// # Errors
@@ -213,6 +235,13 @@ impl Document {
                 let message = Sign::parse(sections.signatures).map_err(|error| refused(error.into()))?;
                 Manifest::decode(sections.manifest).map_err(refused)?;
                 (sections.manifest, sections.contents, message)
+            }
+            Kind::Image => {
+                let refused = |reason| DocumentError::Bundle(Refusal::from(reason));
+                let sections = split_image(bytes, bytes.len() as u64).map_err(refused)?;
+                let message = Sign::parse(sections.signatures).map_err(|error| refused(error.into()))?;
+                ImageManifest::decode(sections.manifest).map_err(refused)?;
+                (sections.manifest, &bytes[sections.contents_at as usize..], message)
             }
         };
         let signatures = message.signers().map(|signer| (signer.kid, *signer.signature())).collect();
@@ -303,28 +332,34 @@ impl Document {
 
     /// The file; `None` when it would be longer than it may be, or nobody signed.
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
-        let limit = match self.kind {
-            Kind::Root => ROOT_BYTES,
-            Kind::Token => TOKEN_BYTES,
-            Kind::Bundle => BUNDLE_BYTES,
+        let (container, limit) = match self.kind {
+            Kind::Root => (None, ROOT_BYTES),
+            Kind::Token => (None, TOKEN_BYTES),
+            Kind::Bundle => (Some(Container::Policy), HEADER_BYTES + self.payload.len() + SIGNATURES_BYTES),
+            Kind::Image => (Some(Container::Image), HEADER_BYTES + self.payload.len() + SIGNATURES_BYTES),
         };
         let mut out = vec![0; limit];
-        let length = if self.kind == Kind::Bundle {
+        let length = if let Some(container) = container {
             let mut signatures = vec![0; SIGNATURES_BYTES];
             let length = sign_detached(&self.signatures, &mut signatures).ok()?;
-            assemble(&self.payload, &signatures[..length], &[&self.contents], &mut out)?
+            let contents = self.contents.len() as u64;
+            assemble_front(container, &self.payload, &signatures[..length], contents, &mut out)?
         } else {
             sign_embedded(&self.payload, &self.signatures, &mut out).ok()?
         };
         out.truncate(length);
+        out.extend_from_slice(&self.contents);
         Some(out)
     }
 }
 
-/// What bytes are meant to be. A bundle says so; root metadata and tokens are told apart by how many entries their map has.
+/// What bytes are meant to be. A bundle and an image say so; root metadata and tokens are told apart by how many entries
+/// their map has.
 fn kind_of(bytes: &[u8]) -> Option<Kind> {
-    if bytes.starts_with(b"AEGISBDL") {
-        return Some(Kind::Bundle);
+    match Container::of(bytes) {
+        Some(Container::Policy) => return Some(Kind::Bundle),
+        Some(Container::Image) => return Some(Kind::Image),
+        None => {}
     }
     match Sign::parse(bytes).ok()?.unverified_payload()?.first()? {
         0xa6 => Some(Kind::Root),

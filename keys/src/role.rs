@@ -11,11 +11,13 @@ pub enum KeyRole {
     Policy,
     /// Signs break-glass tokens.
     BreakGlass,
+    /// Signs images of the system.
+    Image,
 }
 
 impl KeyRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Root, Self::Policy, Self::BreakGlass];
+    pub const ALL: [Self; 4] = [Self::Root, Self::Policy, Self::BreakGlass, Self::Image];
 
     /// The word in key files and on the command line.
     pub const fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl KeyRole {
             Self::Root => "root",
             Self::Policy => "policy",
             Self::BreakGlass => "break-glass",
+            Self::Image => "image",
         }
     }
 
@@ -37,6 +40,7 @@ impl KeyRole {
             Self::Root => "root metadata",
             Self::Policy => "bundles",
             Self::BreakGlass => "break-glass tokens",
+            Self::Image => "images",
         }
     }
 
@@ -46,7 +50,13 @@ impl KeyRole {
             Self::Root => Some(&root.root),
             Self::Policy => Some(&root.policy),
             Self::BreakGlass => root.break_glass.as_ref(),
+            Self::Image => root.image.as_ref(),
         }
+    }
+
+    /// True for a role that nobody needs to have.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::BreakGlass | Self::Image)
     }
 }
 

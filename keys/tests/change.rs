@@ -32,7 +32,8 @@ impl House {
     }
 
     fn first(&self) -> Root {
-        first_root(seats(&self.root, 2), seats(&self.policy, 1), seats(&self.glass, 1)).expect("possible")
+        first_root(seats(&self.root, 2), seats(&self.policy, 1), seats(&self.glass, 1), Seats::default())
+            .expect("possible")
     }
 }
 
@@ -72,7 +73,12 @@ fn a_ceremony_that_could_never_work_is_refused() {
     let house = House::new();
     let (root, policy) = (seats(&house.root, 2), seats(&house.policy, 1));
     let none = Seats::default();
-    assert!(first_root(root.clone(), policy.clone(), none.clone()).expect("possible").break_glass.is_none());
+    assert!(
+        first_root(root.clone(), policy.clone(), none.clone(), none.clone())
+            .expect("possible")
+            .break_glass
+            .is_none()
+    );
     for (seats, expected) in [
         (Seats { threshold: 4, ..root.clone() }, ChangeError::Threshold(KeyRole::Root, 3, 4)),
         (Seats { threshold: 0, ..root.clone() }, ChangeError::Threshold(KeyRole::Root, 3, 0)),
@@ -80,13 +86,16 @@ fn a_ceremony_that_could_never_work_is_refused() {
         (seats(&keys(KeyRole::Root, 17), 2), ChangeError::TooMany(KeyRole::Root)),
         (Seats { keys: vec![[0; 32]], threshold: 1 }, ChangeError::BadKey(KeyRole::Root)),
     ] {
-        assert_eq!(first_root(seats, policy.clone(), none.clone()).err(), Some(expected));
+        assert_eq!(first_root(seats, policy.clone(), none.clone(), none.clone()).err(), Some(expected));
     }
     let twice = Seats { keys: [&root.keys[..], &root.keys[..1]].concat(), threshold: 2 };
     let expected = ChangeError::Have(KeyRole::Root, key_id(&root.keys[0]));
-    assert_eq!(first_root(twice, policy, none.clone()).err(), Some(expected));
+    assert_eq!(first_root(twice, policy, none.clone(), none.clone()).err(), Some(expected));
     let both = ChangeError::OtherRole(KeyRole::Root, key_id(&root.keys[0]));
-    assert_eq!(first_root(root.clone(), Seats { threshold: 1, ..root }, none).err(), Some(both));
+    assert_eq!(
+        first_root(root.clone(), Seats { threshold: 1, ..root }, none.clone(), none).err(),
+        Some(both)
+    );
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
         ),
         (
             Change { no_break_glass: true, thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() },
-            ChangeError::BreakGlassBoth,
+            ChangeError::RoleBoth(KeyRole::BreakGlass),
         ),
         (
             Change { revoke_manifests: (0..65).map(|n| [n; 32]).collect(), ..Change::default() },
@@ -200,7 +209,7 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
     let without = Change { no_break_glass: true, ..Change::default() }.apply(&root).expect("possible");
     assert_eq!(without.break_glass, None);
     let threshold = Change { thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() };
-    assert_eq!(threshold.apply(&without).err(), Some(ChangeError::NoBreakGlass));
+    assert_eq!(threshold.apply(&without).err(), Some(ChangeError::NoRole(KeyRole::BreakGlass)));
     let again = Change { add: vec![(KeyRole::BreakGlass, *glass.public())], ..Change::default() };
     let role = Role { threshold: 1, keys: [*glass.public()].into_iter().collect() };
     assert_eq!(again.apply(&without).expect("possible").break_glass, Some(role));

@@ -360,6 +360,7 @@ fn the_longest_notes_fit() {
         Body::Root { code: text, version: most, epoch: most, hash, detail: text },
         Body::Stick { code: text, detail: text },
         Body::PolicyStale { epoch: most, sequence: most, expires: most, now: most },
+        Body::Image { code: text, epoch: most, sequence: most, hash, detail: text },
     ];
     let counted = aegis_event::Kind::ALL.iter().filter(|kind| (32..48).contains(&kind.number()));
     assert!(counted.eq(&notes.map(|body| body.kind())), "every kind of note is tried");

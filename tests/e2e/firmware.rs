@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aegis_qemu::{End, Kernel, Vm};
+use aegis_qemu::{End, Kernel, Machine, Vm};
 use aegis_tests::{Bench, Slot, root};
 
 const MIB: u64 = 1 << 20;
@@ -17,13 +17,13 @@ const SLOTS_AT: [u64; 2] = [65 * MIB, 97 * MIB];
 const KERNEL: &str = "EFI/Linux/aegis-a+9.efi";
 
 /// A device's disks between two boots.
-struct Device {
+pub(crate) struct Device {
     folder: PathBuf,
 }
 
 impl Device {
     /// A new one, its disk as `make image` leaves it.
-    fn new(bench: &Bench) -> Self {
+    pub(crate) fn new(bench: &Bench) -> Self {
         let device = Self { folder: bench.at("device") };
         fs::create_dir(&device.folder).expect("made");
         let image = root().join("target/image/x86_64/system.img");
@@ -38,14 +38,14 @@ impl Device {
     }
 
     /// mtools on its ESP.
-    fn esp(&self, tool: &str, arguments: &[&str]) -> String {
+    pub(crate) fn esp(&self, tool: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(tool);
         command.args(["-i", &format!("{}@@{ESP_AT}", self.disk().display())]).args(arguments);
         String::from_utf8(Bench::good(command)).expect("mtools writes UTF-8")
     }
 
     /// The kernels on its ESP.
-    fn kernels(&self) -> Vec<String> {
+    pub(crate) fn kernels(&self) -> Vec<String> {
         let listed = self.esp("mdir", &["-b", "::EFI/Linux"]);
         let names = listed.lines().filter_map(|line| line.strip_prefix("::/EFI/Linux/"));
         let mut names: Vec<String> = names.map(str::to_owned).collect();
@@ -83,12 +83,17 @@ impl Device {
         self.esp("mcopy", &[boot.to_str().expect("UTF-8"), &format!("::EFI/Linux/{kernel}")]);
     }
 
+    /// A machine that starts by the firmware from this disk.
+    pub(crate) fn machine(&self, bench: &Bench) -> Machine {
+        bench.machine().kernel(Kernel::Uefi).no_stick().state(&self.folder)
+    }
+
     fn start(&self, bench: &Bench) -> (Slot, Vm) {
-        Bench::start(bench.machine().kernel(Kernel::Uefi).no_stick().state(&self.folder))
+        Bench::start(self.machine(bench))
     }
 
     /// Starts it and waits until the agent is ready; its console.
-    fn healthy(&self, bench: &Bench) -> String {
+    pub(crate) fn healthy(&self, bench: &Bench) -> String {
         let (_slot, mut vm) = self.start(bench);
         assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
         console(&vm.cut_power().expect("cut").console())
@@ -104,7 +109,7 @@ impl Device {
     }
 }
 
-fn console(path: &Path) -> String {
+pub(crate) fn console(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).expect("there")).into_owned()
 }
 

@@ -21,3 +21,4 @@ mod storage;
 mod suite;
 mod swap;
 mod trust;
+mod update;

@@ -21,6 +21,9 @@ pub(crate) enum Command {
     ConfigTemplate,
     Explain(commands::explain::Options),
     Health { json: bool },
+    ImageSettle { wait: Duration },
+    ImageStatus { json: bool },
+    ImageTake { file: PathBuf },
     Load,
     Run(run::Options),
     Status { json: bool, wait: Duration },
@@ -79,6 +82,10 @@ Usage: aegis COMMAND
          [--sha256 HEX]       only if the file has this SHA-256
   policy settle               what was decided is in the kernel again, if a decision was cut short
   policy rollback             back to the policy before the one in force
+  image status [--json]       which slot runs, what waits in the other, what is remembered
+  image take FILE             write an image to the idle slot, also one that is held back
+  image settle                is this boot healthy? then the image that runs is committed
+        [--wait SECONDS]      wait until the agent is ready
   break-glass status [--json] is the glass broken, and what would break it
   break-glass challenge       what a token for this boot is made from
               [--json]
@@ -136,6 +143,7 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "config" => parse_config(words),
         "explain" => parse_explain(words),
         "health" => parse_health(words),
+        "image" => parse_image(words),
         "stick" => parse_stick(words),
         "storage" => parse_storage(words),
         "break-glass" => parse_break_glass(words),
@@ -199,6 +207,32 @@ fn parse_health(mut words: lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     Ok(Command::Health { json })
+}
+
+fn parse_image(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let action = operand(&mut words, "`status`, `take` or `settle`")?;
+    let (mut file, mut json, mut wait) = (None, false, Duration::ZERO);
+    let is = |name: &str| action.to_str() == Some(name);
+    while let Some(word) = words.next()? {
+        match word {
+            Value(path) if is("take") && file.is_none() => file = Some(PathBuf::from(path)),
+            Long("json") if is("status") => json = true,
+            Long("wait") if is("settle") => {
+                wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?));
+            }
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match action.to_str() {
+        Some("settle") => Ok(Command::ImageSettle { wait }),
+        Some("status") => Ok(Command::ImageStatus { json }),
+        Some("take") => {
+            let file = file.ok_or_else(|| usage("the image's file is missing"))?;
+            Ok(Command::ImageTake { file })
+        }
+        _ => Err(usage(format!("unknown command \"image {}\"", action.display()))),
+    }
 }
 
 fn parse_explain(mut words: lexopt::Parser) -> Result<Command, Failure> {
@@ -437,6 +471,12 @@ mod tests {
         ));
         assert!(matches!(parse(&["stick", "watch"]), Ok(Command::StickWatch)));
         assert!(matches!(parse(&["policy", "settle"]), Ok(Command::PolicySettle)));
+        assert!(matches!(parse(&["image", "status", "--json"]), Ok(Command::ImageStatus { json: true })));
+        assert!(matches!(parse(&["image", "take", "f"]), Ok(Command::ImageTake { .. })));
+        assert!(matches!(
+            parse(&["image", "settle", "--wait", "60"]),
+            Ok(Command::ImageSettle { wait }) if wait.as_secs() == 60
+        ));
         assert!(matches!(parse(&["storage", "prepare"]), Ok(Command::StoragePrepare)));
         assert!(matches!(parse(&["storage", "settle"]), Ok(Command::StorageSettle)));
         assert!(matches!(parse(&["storage", "status", "--json"]), Ok(Command::StorageStatus { json: true })));
@@ -508,6 +548,12 @@ mod tests {
             &["stick", "take", "--final", "--no-export"],
             &["stick", "take", "--evidence", "--final"],
             &["policy", "settle", "f"],
+            &["image"],
+            &["image", "nope"],
+            &["image", "take"],
+            &["image", "take", "f", "--json"],
+            &["image", "status", "f"],
+            &["image", "settle", "--wait"],
             &["storage"],
             &["storage", "nope"],
             &["storage", "prepare", "--json"],

@@ -110,5 +110,9 @@ pub(crate) const GROW_STEP_BYTES: u64 = 16 << 30;
 pub(crate) const GROW_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 /// Links that a path may lead by: as many as the kernel follows (`include/linux/namei.h:MAXSYMLINKS`).
 pub(crate) const LINKS: usize = 40;
+/// Directory entries of the ESP's kernel images that are looked at.
+pub(crate) const BOOT_ENTRIES: usize = 64;
+/// Images of one stick that are read to their end: each is some 60 MiB.
+pub(crate) const STICK_IMAGES: usize = 4;
 /// How long a program that decides may be kept off the processor before a policy is not put in force for its sake.
 pub(crate) const PROGRAMS_WAIT: std::time::Duration = std::time::Duration::from_secs(10);

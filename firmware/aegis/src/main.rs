@@ -3,6 +3,7 @@
 //! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
 //! - [`run`]: the long-lived agent.
 //! - [`stick`]: sticks that are plugged in.
+//! - [`image`]: the two slots of the system.
 //! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
 //! - [`commands`]: what an operator or the boot scripts call.
@@ -11,6 +12,7 @@ mod cli;
 mod commands;
 mod config;
 mod heap;
+mod image;
 mod kernel;
 mod limits;
 mod outcome;
@@ -45,6 +47,9 @@ fn dispatch(command: Command) -> Outcome {
         Command::ConfigTemplate => commands::config::template(),
         Command::Explain(options) => commands::explain::run(&options),
         Command::Health { json } => commands::health::run(json),
+        Command::ImageSettle { wait } => commands::image::settle(wait),
+        Command::ImageStatus { json } => commands::image::status(json),
+        Command::ImageTake { file } => commands::image::apply(&file),
         Command::Load => commands::load::run(),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),

@@ -8,6 +8,9 @@
 //! enough distinct keys of the [`Root`] signed it, and nothing is believed that is not in its one encoding. The
 //! formats are in `docs/formats/bundle.md` and `bundle.cddl`.
 //!
+//! An image of the system ([`open_image`]) is the same container, by keys of another role, whose contents are too long for
+//! memory: it is decided by its front, and its contents are hashed by whoever reads them.
+//!
 //! Who may sign is [`Root`] metadata, which changes only by [`Root::next`]. A [`Token`] breaks the glass. What trust leaves
 //! behind is [`TrustState`], kept twice on the device against rollback, and [`Receipt`], the device's signed answer.
 #![no_std]
@@ -16,6 +19,8 @@
 mod armor;
 mod cbor;
 mod container;
+mod image;
+mod image_state;
 pub mod limits;
 mod manifest;
 mod open;
@@ -26,9 +31,11 @@ mod state;
 mod token;
 
 pub use armor::{ArmorBytes, ArmorError, ArmorLine, armor, unarmor};
-pub use container::{Sections, split};
+pub use container::{Container, ImageSections, Sections, split, split_image};
 #[cfg(feature = "build")]
-pub use container::{assemble, manifest_of};
+pub use container::{assemble, assemble_front, manifest_of};
+pub use image::{AcceptedImage, BOOT, ImageContext, ImageManifest, ROOT, open_image};
+pub use image_state::{ImageState, Trial};
 pub use manifest::{Content, Manifest, POLICY, SOURCE, Version, is_group};
 pub use open::{Accepted, Bundle, Context, hash, open, open_hashed, open_kept};
 pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_receipt};

@@ -1,4 +1,4 @@
-//! Every bound of bundles, root metadata, trust state and receipts.
+//! Every bound of bundles, images, root metadata, trust state and receipts.
 
 /// Bytes of the fixed header.
 pub const HEADER_BYTES: usize = 64;
@@ -36,8 +36,18 @@ pub const ROOT_BYTES: usize = 8192;
 pub const ROOT_CHAIN: usize = 256;
 /// Most rotations that one stick brings.
 pub const ROOT_STEPS: usize = 64;
+/// Longest kernel image of a slot, bytes: two of them and the loader are on one file system of 64 MiB.
+pub const IMAGE_BOOT_BYTES: u64 = 24 * 1024 * 1024;
+/// Longest root file system with its tree of hashes, bytes: a slot's partition.
+pub const IMAGE_ROOT_BYTES: u64 = 32 * 1024 * 1024;
+/// What a root file system comes in, bytes.
+pub const IMAGE_BLOCK_BYTES: u64 = 4096;
+/// Bytes of an image that are enough to decide about it: header, manifest, signatures.
+pub const IMAGE_FRONT_BYTES: usize = HEADER_BYTES + MANIFEST_BYTES + SIGNATURES_BYTES;
+/// Longest image, bytes.
+pub const IMAGE_BYTES: u64 = IMAGE_FRONT_BYTES as u64 + 2 * IMAGE_BOOT_BYTES + IMAGE_ROOT_BYTES;
 /// Longest copy of the trust state, bytes.
-pub const STATE_BYTES: usize = 384;
+pub const STATE_BYTES: usize = 512;
 /// How many trials may fail, over reboots, before bundles wait for a person or for something newer.
 pub const TRIES: u8 = 3;
 /// Longest break-glass token, bytes.

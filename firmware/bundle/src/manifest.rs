@@ -15,10 +15,10 @@ use crate::refusal::Reason;
 pub const POLICY: &str = "policy";
 /// Name of the policy source among the contents.
 pub const SOURCE: &str = "policy.toml";
-const PRODUCT: &str = "aegis";
+pub(crate) const PRODUCT: &str = "aegis";
 const FORMAT: u64 = 1;
 /// Longest file name in a manifest, bytes.
-const FILE_NAME_BYTES: usize = 32;
+pub(crate) const FILE_NAME_BYTES: usize = 32;
 
 /// Keys of the manifest's map (`docs/formats/bundle.cddl`).
 mod key {
@@ -197,7 +197,7 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
 }
 
 /// `any`, or an array.
-fn list<'a, T, const N: usize>(
+pub(crate) fn list<'a, T, const N: usize>(
     input: &mut Reader<'a>,
     item: impl Fn(&mut Reader<'a>) -> Result<T, crate::cbor::Unread>,
 ) -> Result<Option<Vec<T, N>>, Reason> {
@@ -266,7 +266,7 @@ impl Canonical for Manifest<'_> {
     }
 }
 
-fn write_list<T, W: Write>(
+pub(crate) fn write_list<T, W: Write>(
     out: &mut Encoder<W>,
     items: Option<&[T]>,
     mut item: impl FnMut(&mut Encoder<W>, &T) -> Written<W>,

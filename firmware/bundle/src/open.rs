@@ -9,7 +9,7 @@ use crate::container::{Sections, split};
 use crate::limits::KEYS;
 use crate::manifest::{Content, Manifest, Version};
 use crate::refusal::{Reason, Refusal};
-use crate::root::Root;
+use crate::root::{Role, Root};
 use crate::state::TrustState;
 
 /// Who asks, and what it knows. A device gives all of it; the office may leave out who it would be asking for, and then
@@ -91,7 +91,7 @@ pub fn hash(bytes: &[u8]) -> [u8; 32] {
 pub fn open<'a>(bytes: &'a [u8], context: &Context<'_>) -> Result<Accepted<'a>, Refusal> {
     let root = context.root;
     let sections = split(bytes)?;
-    verify(&sections, &root.policy.keys, root.policy.threshold, root)?;
+    verify(Domain::Bundle, sections.manifest, sections.signatures, &root.policy, root)?;
     let opened = read(&sections, root)?;
     let refuse = |reason| claims(&opened.manifest, reason);
     check_selectors(&opened.manifest, context).map_err(refuse)?;
@@ -126,18 +126,24 @@ pub fn open_hashed<'a>(
     let sections = split(bytes)?;
     let keys: Vec<[u8; 32], KEYS> =
         then.policy.keys.iter().filter(|key| !now.revokes(key)).copied().collect();
-    verify(&sections, &keys, then.policy.threshold, now)?;
+    let role = Role { threshold: then.policy.threshold, keys };
+    verify(Domain::Bundle, sections.manifest, sections.signatures, &role, now)?;
     read(&sections, now)?.finish(hash)
 }
 
-/// Enough of `keys` signed; when not, because of a revoked one, then it is said so.
-fn verify(sections: &Sections<'_>, keys: &[[u8; 32]], threshold: u8, root: &Root) -> Result<(), Reason> {
-    let message = Sign::parse(sections.signatures)?;
+/// Enough keys of `role` signed; when not, because of a revoked one, then it is said so.
+pub(crate) fn verify(
+    domain: Domain,
+    manifest: &[u8],
+    signatures: &[u8],
+    role: &Role,
+    root: &Root,
+) -> Result<(), Reason> {
+    let message = Sign::parse(signatures)?;
     if message.unverified_payload().is_some() {
         return Err(Reason::BadCose);
     }
-    let verified =
-        verify_threshold(&message, Domain::Bundle, sections.manifest, keys, usize::from(threshold));
+    let verified = verify_threshold(&message, domain, manifest, &role.keys, usize::from(role.threshold));
     verified.map_err(|error| match error {
         CoseError::UnknownKey | CoseError::Threshold
             if message

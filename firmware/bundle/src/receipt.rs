@@ -81,6 +81,8 @@ pub enum What {
     Root = 2,
     /// A break-glass token.
     BreakGlass = 3,
+    /// An image of the system.
+    Image = 4,
 }
 
 impl What {
@@ -91,6 +93,7 @@ impl What {
             1 => Some(Self::Bundle),
             2 => Some(Self::Root),
             3 => Some(Self::BreakGlass),
+            4 => Some(Self::Image),
             _ => None,
         }
     }
@@ -107,6 +110,7 @@ impl What {
             Self::Bundle => "bundle",
             Self::Root => "root",
             Self::BreakGlass => "break-glass",
+            Self::Image => "image",
         }
     }
 }

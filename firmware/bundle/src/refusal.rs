@@ -37,7 +37,9 @@ pub enum Reason {
     TrailingBytes,
     /// The signatures section is not the one `COSE_Sign` that it must be.
     BadCose,
-    /// No signature is by a key of the root's policy role.
+    /// The root has no role that could sign it: nobody can.
+    NoRole,
+    /// No signature is by a key of the role that signs it.
     UnknownKey,
     /// A signature that claims to be by a key of the role does not verify.
     BadSignature,
@@ -91,7 +93,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, with one stand-in for [`Reason::BadPolicy`]: for documents and tests.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::TooShort,
         Self::BadMagic,
         Self::UnsupportedFormat,
@@ -101,6 +103,7 @@ impl Reason {
         Self::Truncated,
         Self::TrailingBytes,
         Self::BadCose,
+        Self::NoRole,
         Self::UnknownKey,
         Self::BadSignature,
         Self::Threshold,
@@ -140,6 +143,7 @@ impl Reason {
             Self::Truncated => "truncated",
             Self::TrailingBytes => "trailing-bytes",
             Self::BadCose => "bad-cose",
+            Self::NoRole => "no-image-role",
             Self::UnknownKey => "unknown-key",
             Self::BadSignature => "bad-signature",
             Self::Threshold => "threshold",
@@ -179,9 +183,12 @@ impl Reason {
             | Self::LengthMismatch
             | Self::Truncated
             | Self::TrailingBytes => "header",
-            Self::BadCose | Self::UnknownKey | Self::BadSignature | Self::Threshold | Self::RevokedKey => {
-                "signatures"
-            }
+            Self::BadCose
+            | Self::NoRole
+            | Self::UnknownKey
+            | Self::BadSignature
+            | Self::Threshold
+            | Self::RevokedKey => "signatures",
             Self::ContentLength | Self::ContentHash | Self::BadSource => "contents",
             Self::BadPolicy(_) | Self::ModeCeiling => "policy",
             _ => "manifest",
@@ -203,8 +210,9 @@ impl Reason {
             | Self::ContentHash
             | Self::BadSignature
             | Self::BadCose => "copy it again from where it was signed",
+            Self::NoRole => "give the root an image role: aegisctl keys rotate --add-image",
             Self::UnknownKey | Self::Threshold | Self::RevokedKey => {
-                "sign it with the keys that root.cbor names for policy"
+                "sign it with the keys that root.cbor names for it"
             }
             Self::UnsupportedFormat | Self::AgentTooOld => "update this side first",
             Self::EpochAhead => "build it with the root's epoch",
@@ -231,7 +239,8 @@ impl Reason {
             Self::Truncated => "shorter than its header says",
             Self::TrailingBytes => "longer than its header says",
             Self::BadCose => "the signatures section is not the COSE_Sign that it must be",
-            Self::UnknownKey => "no signature is by a key that the root lists for policy",
+            Self::NoRole => "the root has no image role",
+            Self::UnknownKey => "no signature is by a key that the root lists for it",
             Self::BadSignature => "a signature does not verify",
             Self::Threshold => "fewer distinct keys signed than the root asks for",
             Self::RevokedKey => "too few keys that are not revoked signed",

@@ -8,7 +8,7 @@ use minicbor::encode::Write;
 use crate::cbor::{Canonical, Reader, Unread, Written};
 use crate::limits::{KEYS, REVOKED, REVOKED_KEYS, ROOT_BYTES};
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Keys of the maps (`docs/formats/bundle.cddl`).
 mod key {
@@ -21,6 +21,7 @@ mod key {
     pub(super) const ROOT: u8 = 1;
     pub(super) const POLICY: u8 = 2;
     pub(super) const BREAK_GLASS: u8 = 3;
+    pub(super) const IMAGE: u8 = 4;
     pub(super) const THRESHOLD: u8 = 1;
     pub(super) const KEYS: u8 = 2;
 }
@@ -149,6 +150,8 @@ pub struct Root {
     pub policy: Role,
     /// Who signs break-glass tokens; `None`: nobody can.
     pub break_glass: Option<Role>,
+    /// Who signs images of the system; `None`: nobody can.
+    pub image: Option<Role>,
     /// SHA-256 of manifests that are not let in any more, strictly ascending.
     pub revoked: Vec<[u8; 32], REVOKED>,
     /// Fingerprints of keys that are worth nothing any more, strictly ascending. No role lists one of them.
@@ -239,27 +242,28 @@ impl Root {
         let version = input.u64_at(key::VERSION)?;
         let epoch = input.u64_at(key::EPOCH)?;
         input.key(key::ROLES)?;
-        input.map(3)?;
+        input.map(4)?;
         input.key(key::ROOT)?;
         let root = Role::read(&mut input)?;
         input.key(key::POLICY)?;
         let policy = Role::read(&mut input)?;
         input.key(key::BREAK_GLASS)?;
-        let break_glass = if input.null()? { None } else { Some(Role::read(&mut input)?) };
+        let break_glass = Role::read_maybe(&mut input)?;
+        input.key(key::IMAGE)?;
+        let image = Role::read_maybe(&mut input)?;
         input.key(key::REVOKED)?;
         let revoked = hashes(&mut input)?;
         input.key(key::REVOKED_KEYS)?;
         let revoked_keys = hashes(&mut input)?;
-        let root = Self { version, epoch, root, policy, break_glass, revoked, revoked_keys };
+        let root = Self { version, epoch, root, policy, break_glass, image, revoked, revoked_keys };
         if !root.is_exactly(payload) {
             return Err(RootError::NotCanonical);
         }
         if version == 0 || epoch == 0 {
             return Err(RootError::BadRoot);
         }
-        let mut listed = root.root.keys.iter().chain(&root.policy.keys);
-        let of_break_glass = root.break_glass.iter().flat_map(|role| &role.keys);
-        if listed.any(|key| root.revokes(key)) || of_break_glass.into_iter().any(|key| root.revokes(key)) {
+        let roles = [Some(&root.root), Some(&root.policy), root.break_glass.as_ref(), root.image.as_ref()];
+        if roles.into_iter().flatten().any(|role| role.keys.iter().any(|key| root.revokes(key))) {
             return Err(RootError::RevokedKey);
         }
         Ok(root)
@@ -279,6 +283,18 @@ impl Role {
             return Err(RootError::BadKey);
         }
         Ok(Self { threshold, keys })
+    }
+
+    /// A role that nobody needs to have.
+    fn read_maybe(input: &mut Reader<'_>) -> Result<Option<Self>, RootError> {
+        Ok(if input.null()? { None } else { Some(Self::read(input)?) })
+    }
+
+    fn write_maybe<W: Write>(role: Option<&Self>, out: &mut Encoder<W>) -> Written<W> {
+        match role {
+            Some(role) => role.write(out),
+            None => out.null().map(drop),
+        }
     }
 
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
@@ -308,16 +324,15 @@ impl Canonical for Root {
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::VERSION)?.u64(self.version)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
-        out.u8(key::ROLES)?.map(3)?;
+        out.u8(key::ROLES)?.map(4)?;
         out.u8(key::ROOT)?;
         self.root.write(out)?;
         out.u8(key::POLICY)?;
         self.policy.write(out)?;
         out.u8(key::BREAK_GLASS)?;
-        match &self.break_glass {
-            Some(role) => role.write(out)?,
-            None => out.null().map(drop)?,
-        }
+        Role::write_maybe(self.break_glass.as_ref(), out)?;
+        out.u8(key::IMAGE)?;
+        Role::write_maybe(self.image.as_ref(), out)?;
         out.u8(key::REVOKED)?;
         write_hashes(out, &self.revoked)?;
         out.u8(key::REVOKED_KEYS)?;

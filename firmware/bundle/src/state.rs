@@ -8,9 +8,10 @@ use minicbor::Encoder;
 use minicbor::encode::Write;
 
 use crate::cbor::{Canonical, Reader, Unread, Written};
+use crate::image_state::ImageState;
 use crate::limits::STATE_BYTES;
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// CRC32C (Castagnoli).
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
@@ -31,6 +32,7 @@ mod key {
     pub(super) const TRIED_EPOCH: u8 = 13;
     pub(super) const TRIED_SEQUENCE: u8 = 14;
     pub(super) const LEFT: u8 = 15;
+    pub(super) const IMAGE: u8 = 16;
 }
 
 /// What a device remembers. The default is a new device's: it accepts any sequence of its root's epoch.
@@ -64,6 +66,8 @@ pub struct TrustState {
     pub root_version: u64,
     /// Highest sequence of a break-glass token that was accepted; 0 for none.
     pub token_sequence: u64,
+    /// Of images of the system.
+    pub image: ImageState,
 }
 
 /// One copy of a [`TrustState`], to be written whole.
@@ -91,7 +95,8 @@ impl TrustState {
     pub fn pick(a: &[u8], b: &[u8]) -> Option<Self> {
         // Of equal generations the newer bundle: fail towards refusing.
         let rank = |state: &Self| {
-            (state.generation, state.epoch, state.sequence, state.root_version, state.token_sequence)
+            let image = (state.image.epoch, state.image.sequence);
+            (state.generation, state.epoch, state.sequence, state.root_version, state.token_sequence, image)
         };
         [Self::decode(a), Self::decode(b)].into_iter().flatten().max_by_key(rank)
     }
@@ -127,7 +132,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         return Err(Unread::Value);
     }
     let mut input = Reader::new(outer.bytes(STATE_BYTES)?);
-    input.map(15)?;
+    input.map(16)?;
     if input.u64_at(key::FORMAT)? != FORMAT {
         return Err(Unread::Value);
     }
@@ -148,6 +153,8 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
     let tried_sequence = input.u64_at(key::TRIED_SEQUENCE)?;
     input.key(key::LEFT)?;
     let left = input.fixed()?;
+    input.key(key::IMAGE)?;
+    let image = ImageState::read(&mut input)?;
     Ok(TrustState {
         generation,
         epoch,
@@ -163,6 +170,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         left,
         root_version,
         token_sequence,
+        image,
     })
 }
 
@@ -180,7 +188,7 @@ impl Canonical for Copied {
 
 impl Canonical for TrustState {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(15)?;
+        out.map(16)?;
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::GENERATION)?.u64(self.generation)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
@@ -196,6 +204,7 @@ impl Canonical for TrustState {
         out.u8(key::TRIED_EPOCH)?.u64(self.tried_epoch)?;
         out.u8(key::TRIED_SEQUENCE)?.u64(self.tried_sequence)?;
         out.u8(key::LEFT)?.bytes(&self.left)?;
-        Ok(())
+        out.u8(key::IMAGE)?;
+        self.image.write(out)
     }
 }

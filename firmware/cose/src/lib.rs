@@ -44,6 +44,8 @@ pub enum Domain {
     BreakGlass,
     /// A checkpoint of a ring, or the certificate of its first sealing key.
     Seal,
+    /// The manifest of an image of the system.
+    Image,
 }
 
 impl Domain {
@@ -56,6 +58,7 @@ impl Domain {
             Self::Root => b"aegis-root-v1",
             Self::BreakGlass => b"aegis-break-glass-v1",
             Self::Seal => b"aegis-seal-v1",
+            Self::Image => b"aegis-image-v1",
         }
     }
 }

@@ -303,6 +303,19 @@ pub enum Body<'a> {
         /// The time it was held against; Unix time, seconds.
         now: u64,
     },
+    /// An image of the system was taken, refused, committed or given up.
+    Image {
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// Epoch of the image; 0 when it was refused before that was known.
+        epoch: u64,
+        /// Sequence of the image; 0 when it was refused before that was known.
+        sequence: u64,
+        /// SHA-256 of its manifest; zeros when it was refused before that was known.
+        hash: &'a [u8; 32],
+        /// For a person: file name and place, slot, what is wrong.
+        detail: &'a str,
+    },
     /// The books since this boot began.
     Accounts(Accounts),
     /// The glass is whole again.
@@ -397,6 +410,7 @@ impl<'a> Body<'a> {
             Self::Root { .. } => Kind::Root,
             Self::Stick { .. } => Kind::Stick,
             Self::PolicyStale { .. } => Kind::PolicyStale,
+            Self::Image { .. } => Kind::Image,
             Self::GlassMended { .. } => Kind::GlassMended,
             Self::RingLevel { .. } => Kind::RingLevel,
             Self::Gap(_) => Kind::Gap,

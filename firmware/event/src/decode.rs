@@ -358,6 +358,13 @@ impl<'a> Reader<'a> {
                 hash: self.hash()?,
                 detail: self.str_at(key::DETAIL)?,
             },
+            Kind::Image => Body::Image {
+                code: self.str_at(key::CODE)?,
+                epoch: self.u64_at(key::EPOCH)?,
+                sequence: self.u64_at(key::SEQUENCE)?,
+                hash: self.hash()?,
+                detail: self.str_at(key::DETAIL)?,
+            },
             Kind::ModeChange => {
                 let (epoch, sequence) = (self.u64_at(key::EPOCH)?, self.u64_at(key::SEQUENCE)?);
                 Body::ModeChange { mode: self.mode()?, reason: self.mode_reason()?, epoch, sequence }

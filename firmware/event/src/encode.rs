@@ -160,6 +160,7 @@ impl Event<'_> {
                 | Body::Link { to: text, .. } => text.len() <= limits::PATH_BYTES,
                 Body::Start { version, .. } => version.len() <= limits::DETAIL_BYTES,
                 Body::Policy { code, detail, .. }
+                | Body::Image { code, detail, .. }
                 | Body::BreakGlass { code, reason: detail, .. }
                 | Body::Root { code, detail, .. }
                 | Body::Stick { code, detail }
@@ -251,6 +252,7 @@ impl Event<'_> {
             | Body::Listen { .. }
             | Body::Accept { .. }
             | Body::Policy { .. }
+            | Body::Image { .. }
             | Body::BreakGlass { .. }
             | Body::Root { .. }
             | Body::Gap(_) => 5,
@@ -376,7 +378,8 @@ fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         Body::Stop { signal } => {
             out.u8(key::SIGNAL)?.u8(*signal)?;
         }
-        Body::Policy { code, epoch, sequence, hash, detail } => {
+        Body::Policy { code, epoch, sequence, hash, detail }
+        | Body::Image { code, epoch, sequence, hash, detail } => {
             out.u8(key::CODE)?.str(code)?.u8(key::EPOCH)?.u64(*epoch)?.u8(key::SEQUENCE)?.u64(*sequence)?;
             out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(detail)?;
         }

@@ -108,6 +108,8 @@ numbered! {
         Stick = 36, "stick";
         /// The policy in force is older than it was signed to be; it stays in force.
         PolicyStale = 37, "policy-stale";
+        /// An image of the system was taken, refused, committed or given up.
+        Image = 38, "image";
         /// The agent began to write to the ring.
         Start = 48, "start";
         /// The agent sealed the ring on its way out.

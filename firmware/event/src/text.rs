@@ -170,7 +170,8 @@ fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             write!(f, "version {}, {last}", Printable(version.as_bytes()))
         }
         Body::Stop { signal } => write!(f, "signal {signal}"),
-        Body::Policy { code, epoch, sequence, detail, .. } => {
+        Body::Policy { code, epoch, sequence, detail, .. }
+        | Body::Image { code, epoch, sequence, detail, .. } => {
             let code = Printable(code.as_bytes());
             write!(f, "{code} epoch {epoch} sequence {sequence} ({})", Printable(detail.as_bytes()))
         }

@@ -262,6 +262,7 @@ fn texts_over_their_limit_are_refused() {
         Body::BreakGlass { code: text, sequence: 0, until: 0, reason: "", hash },
         Body::Root { code: "", version: 0, epoch: 0, hash, detail: text },
         Body::Root { code: text, version: 0, epoch: 0, hash, detail: "" },
+        Body::Image { code: "", epoch: 0, sequence: 0, hash, detail: text },
         Body::Stick { code: "", detail: text },
         Body::Stick { code: text, detail: "" },
         Body::Start { version: text, clean: true },

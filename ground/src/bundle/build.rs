@@ -78,17 +78,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let inputs = args.keys.iter().chain([&args.policy]).chain(args.root.files());
     files::keep_inputs(&args.out, inputs.map(PathBuf::as_path))?;
     let root = args.root.read()?;
-    let epoch = match (args.epoch, &root) {
-        (Some(epoch), Some(root)) if epoch != root.epoch => {
-            return Err(Failure::usage(format!(
-                "--epoch {epoch}: no device that trusts the root would take it; its epoch is {}",
-                root.epoch
-            )));
-        }
-        (Some(epoch), _) => epoch,
-        (None, Some(root)) => root.epoch,
-        (None, None) => 1,
-    };
+    let epoch = epoch_of(args.epoch, root.as_ref())?;
     let compiled = compile_file(&args.policy)?;
     files::keep_inputs(&args.out, compiled.files())?;
     let manifest = manifest(args, &compiled, epoch)?;
@@ -102,6 +92,19 @@ pub(super) fn run(args: &Args) -> Outcome {
     files::write(&args.out, &bundle, 0o644, true)?;
     output_lines(args, &accepted, &document, root.as_ref())?;
     Ok(Status::Good)
+}
+
+/// The epoch that was asked for, that of the root, or the first.
+pub(crate) fn epoch_of(asked: Option<u64>, root: Option<&Root>) -> Result<u64, Failure> {
+    match (asked, root) {
+        (Some(epoch), Some(root)) if epoch != root.epoch => Err(Failure::usage(format!(
+            "--epoch {epoch}: no device that trusts the root would take it; its epoch is {}",
+            root.epoch
+        ))),
+        (Some(epoch), _) => Ok(epoch),
+        (None, Some(root)) => Ok(root.epoch),
+        (None, None) => Ok(1),
+    }
 }
 
 fn output_lines(
@@ -171,7 +174,7 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Ma
 }
 
 /// Nothing given means any; otherwise a set in order.
-fn selector<T: Ord, C: FromIterator<T> + Bounded>(
+pub(crate) fn selector<T: Ord, C: FromIterator<T> + Bounded>(
     name: &str,
     mut items: Vec<T>,
 ) -> Result<Option<C>, Failure> {
@@ -187,7 +190,7 @@ fn selector<T: Ord, C: FromIterator<T> + Bounded>(
 }
 
 /// Collections that would panic when collected from too much.
-trait Bounded {
+pub(crate) trait Bounded {
     const MOST: usize;
 }
 
@@ -219,6 +222,7 @@ fn as_a_device_would<'a>(
         root: role.clone(),
         policy: role,
         break_glass: None,
+        image: None,
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     };

@@ -1,6 +1,6 @@
 //! `aegisctl bundle`: build, sign, inspect, verify and compare signed bundles.
 
-mod build;
+pub(crate) mod build;
 mod diff;
 mod inspect;
 mod verify;
@@ -50,7 +50,7 @@ const SIGN_HELP: &str = "\
 Example:
   aegisctl bundle sign site.aegis --root root.cbor --key /media/b/policy-2.key
 
-Shows what is signed and asks. `keys sign` does the same for root metadata and
+Shows what is signed and asks. `keys sign` does the same for root metadata, images and
 tokens.";
 
 const VERIFY_HELP: &str = "\
@@ -72,12 +72,12 @@ pub(crate) fn run(command: Command) -> Outcome {
 }
 
 /// What a bundle can be for (`docs/formats/bundle.cddl`). A name that no device has would make a bundle for none.
-const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
+pub(crate) const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 /// Longest BTF of a kernel, bytes. Those of distributions have about 6 MiB.
 const BTF_BYTES: usize = 64 << 20;
 
 /// `1.2.3`.
-fn version(text: &str) -> Result<aegis_bundle::Version, String> {
+pub(crate) fn version(text: &str) -> Result<aegis_bundle::Version, String> {
     let parts: Option<Vec<u16>> = text.split('.').map(|part| part.parse().ok()).collect();
     parts
         .and_then(|parts| parts.try_into().ok())
@@ -90,7 +90,7 @@ pub(crate) fn device(text: &str) -> Result<[u8; 16], String> {
 }
 
 /// The name of a group of devices.
-fn group(text: &str) -> Result<String, String> {
+pub(crate) fn group(text: &str) -> Result<String, String> {
     if aegis_bundle::is_group(text) {
         return Ok(text.to_owned());
     }

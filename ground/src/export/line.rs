@@ -263,6 +263,13 @@ impl Line {
                 self.put("hash", hex::encode(&hash[..]));
                 self.put("detail", *detail);
             }
+            Body::Image { code, epoch, sequence, hash, detail } => {
+                self.put("code", *code);
+                self.put("epoch", *epoch);
+                self.put("image_sequence", *sequence);
+                self.put("hash", hex::encode(&hash[..]));
+                self.put("detail", *detail);
+            }
             Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
                 self.put("code", *code);
                 self.put("detail", *detail);
@@ -390,6 +397,11 @@ mod tests {
             (
                 Body::Root { code: "c", version: 2, epoch: 1, hash, detail: "d" },
                 json!({ "kind": "root", "code": "c", "root_version": 2, "epoch": 1, "hash": shown_hash,
+                        "detail": "d" }),
+            ),
+            (
+                Body::Image { code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
+                json!({ "kind": "image", "code": "c", "epoch": 1, "image_sequence": 2, "hash": shown_hash,
                         "detail": "d" }),
             ),
             (Body::Stick { code: "c", detail: "d" }, json!({ "kind": "stick", "code": "c", "detail": "d" })),

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use aegis_age::limits::IDENTITIES;
 use aegis_bundle::limits::BUNDLE_BYTES;
-use aegis_bundle::{Context, Root, Token, TrustState, open, open_token};
+use aegis_bundle::{Container, Context, Root, Token, TrustState, open, open_token};
 use aegis_keys::{Document, Kind, PublicKeyFile, SecretFile, is_identity_file, is_sealed, read_identities};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
+use super::DOCUMENT_BYTES;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::roots::MaybeRootArgs;
-use crate::{describe, files, hex, output};
+use crate::{describe, files, hex, image, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Root metadata (every version in turn), bundles, tokens, key files, .pub files
+    /// Root metadata (every version in turn), bundles, images, tokens, key files, .pub files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -94,7 +96,13 @@ fn check(
     newest: &mut Option<Root>,
     passphrases: &Passphrases,
 ) -> Result<Finding, Failure> {
-    let bytes = files::read_secret(file, BUNDLE_BYTES)?;
+    // Everything but an image is short, and may be a secret.
+    let is_image = Container::of(&files::read_front(file, SEALED_FRONT)?) == Some(Container::Image);
+    let bytes = if is_image {
+        Zeroizing::new(files::read(file, DOCUMENT_BYTES)?)
+    } else {
+        files::read_secret(file, BUNDLE_BYTES)?
+    };
     if PublicKeyFile::claims_to_be(&bytes) {
         return Ok(public(&bytes, newest.as_ref()));
     }
@@ -245,6 +253,18 @@ fn signed(document: &Document, bytes: &[u8], root: &Root) -> Finding {
                 }
                 Err(error) => Finding::new(kind, false, error.code(), error),
             },
+        },
+        Kind::Image => match image::examine(bytes, &image::office(root)) {
+            Ok(accepted) => {
+                let (epoch, sequence) = accepted.manifest.rank();
+                Finding::new(
+                    kind,
+                    true,
+                    "good",
+                    format!("epoch {epoch}, sequence {sequence}, signed by enough"),
+                )
+            }
+            Err(refusal) => Finding::new(kind, false, refusal.code(), refusal),
         },
         Kind::Root | Kind::Bundle => {
             let context = Context {

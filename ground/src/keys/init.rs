@@ -50,6 +50,15 @@ pub(crate) struct Args {
     /// Where break-glass keys go, one directory a key
     #[arg(long, value_name = "DIR")]
     break_glass_to: Vec<PathBuf>,
+    /// How many image keys; 0: nobody can sign images of the system
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=MOST))]
+    image: Option<u8>,
+    /// How many of them sign an image
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..=MOST))]
+    image_threshold: Option<u8>,
+    /// Where image keys go, one directory a key
+    #[arg(long, value_name = "DIR")]
+    image_to: Vec<PathBuf>,
     #[command(flatten)]
     protect: ProtectArgs,
     /// One JSON object
@@ -122,10 +131,10 @@ pub(super) fn run(args: &Args) -> Outcome {
 }
 
 /// Numbers, thresholds and places.
-fn plans(args: &Args) -> Result<[Plan<'_>; 3], Failure> {
+fn plans(args: &Args) -> Result<[Plan<'_>; 4], Failure> {
     let plan = |role: KeyRole, count: Option<u8>, threshold: Option<u8>, to: &'_ [PathBuf]| {
         let usual = match role {
-            KeyRole::Root | KeyRole::Policy => 3,
+            KeyRole::Root | KeyRole::Policy | KeyRole::Image => 3,
             KeyRole::BreakGlass => 2,
         };
         // Directories say how many keys, too.
@@ -141,6 +150,13 @@ fn plans(args: &Args) -> Result<[Plan<'_>; 3], Failure> {
         }
         let more_than_half = match role {
             KeyRole::Root | KeyRole::Policy => count / 2 + 1,
+            KeyRole::Image => {
+                if count == 0 {
+                    0
+                } else {
+                    count / 2 + 1
+                }
+            }
             KeyRole::BreakGlass => count.min(1),
         };
         let threshold = threshold.unwrap_or(more_than_half);
@@ -159,6 +175,7 @@ fn plans(args: &Args) -> Result<[Plan<'_>; 3], Failure> {
             plan(KeyRole::BreakGlass, args.break_glass, args.break_glass_threshold, &args.break_glass_to)?,
             &args.break_glass_to,
         ),
+        made(plan(KeyRole::Image, args.image, args.image_threshold, &args.image_to)?, &args.image_to),
     ])
 }
 
@@ -186,13 +203,14 @@ fn check_directories(plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 /// The first root metadata, signed by every root key: each of them has then proved to work.
-fn metadata(plans: &[Plan<'_>; 3], keys: &[(SecretFile, PathBuf)]) -> Result<(Root, Vec<u8>), Failure> {
+fn metadata(plans: &[Plan<'_>; 4], keys: &[(SecretFile, PathBuf)]) -> Result<(Root, Vec<u8>), Failure> {
     let seats = |plan: &Plan<'_>| Seats {
         keys: keys.iter().filter(|(key, _)| key.role() == plan.role).map(|(key, _)| *key.public()).collect(),
         threshold: plan.threshold,
     };
-    let [root, policy, break_glass] = plans;
-    let root = first_root(seats(root), seats(policy), seats(break_glass)).map_err(Failure::usage)?;
+    let [root, policy, break_glass, image] = plans;
+    let root = first_root(seats(root), seats(policy), seats(break_glass), seats(image));
+    let root = root.map_err(Failure::usage)?;
     let mut document = Document::of_root(&root).map_err(Failure::refused)?;
     for (key, _) in keys.iter().filter(|(key, _)| key.role() == KeyRole::Root) {
         document.sign(key, &[&root]).map_err(Failure::refused)?;

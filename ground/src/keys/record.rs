@@ -40,7 +40,11 @@ fn write(
     for role in KeyRole::ALL {
         writeln!(out)?;
         let Some(seats) = role.of(root) else {
-            writeln!(out, "{}: nobody. The glass can't be broken by a token.", role.name().to_uppercase())?;
+            let means = match role {
+                KeyRole::Image => "No device takes an image by stick.",
+                _ => "The glass can't be broken by a token.",
+            };
+            writeln!(out, "{}: nobody. {means}", role.name().to_uppercase())?;
             continue;
         };
         let (few, many) = (seats.threshold, seats.keys.len());

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::limits::{BUNDLE_BYTES, ROOT_BYTES};
-use aegis_bundle::{Root, hash, split};
+use aegis_bundle::limits::ROOT_BYTES;
+use aegis_bundle::{Container, Reason, Root, hash, split, split_image};
 use aegis_keys::limits::KEY_FILE_BYTES;
 use aegis_keys::{Change, Document, KeyName, KeyRole, PublicKeyFile};
 use serde_json::json;
 
-use super::PUBLIC;
+use super::{DOCUMENT_BYTES, PUBLIC};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, read_keys};
 use crate::roots::RootArgs;
@@ -24,6 +24,9 @@ pub(crate) struct RotateArgs {
     /// Nobody can break the glass by a token any more
     #[arg(long)]
     no_break_glass: bool,
+    /// Nobody can sign images of the system any more
+    #[arg(long)]
+    no_image: bool,
 }
 
 #[derive(clap::Args)]
@@ -33,8 +36,8 @@ pub(crate) struct RevokeArgs {
     /// A key that is worth nothing any more: its id, or its fingerprint when no role has it now
     #[arg(long, value_name = "ID", value_parser = key_name)]
     key_id: Vec<KeyName>,
-    /// A bundle that is not let in any more: its file, or the SHA-256 of its manifest as `bundle inspect` shows it
-    /// (not that of the file)
+    /// A bundle or an image that is not let in any more: its file, or the SHA-256 of its manifest as `bundle inspect`
+    /// shows it (not that of the file)
     #[arg(long, value_name = "FILE|HASH")]
     bundle: Vec<PathBuf>,
 }
@@ -53,6 +56,9 @@ struct NextArgs {
     /// Public half of a break-glass key that joins
     #[arg(long, value_name = "PUB")]
     add_break_glass: Vec<PathBuf>,
+    /// Public half of an image key that joins
+    #[arg(long, value_name = "PUB")]
+    add_image: Vec<PathBuf>,
     /// A root key that leaves: its id or fingerprint. What it signed stays good
     #[arg(long, value_name = "ID", value_parser = key_name)]
     remove_root: Vec<KeyName>,
@@ -62,6 +68,9 @@ struct NextArgs {
     /// A break-glass key that leaves
     #[arg(long, value_name = "ID", value_parser = key_name)]
     remove_break_glass: Vec<KeyName>,
+    /// An image key that leaves
+    #[arg(long, value_name = "ID", value_parser = key_name)]
+    remove_image: Vec<KeyName>,
     /// How many root keys sign root metadata from now on
     #[arg(long, value_name = "M")]
     root_threshold: Option<u8>,
@@ -71,6 +80,9 @@ struct NextArgs {
     /// How many break-glass keys sign a token from now on
     #[arg(long, value_name = "M")]
     break_glass_threshold: Option<u8>,
+    /// How many image keys sign an image from now on
+    #[arg(long, value_name = "M")]
+    image_threshold: Option<u8>,
     /// Secret root key to sign with, of the old or the new root role; once per signer
     #[arg(long = "key", value_name = "FILE", required = true)]
     keys: Vec<PathBuf>,
@@ -90,8 +102,12 @@ fn key_name(text: &str) -> Result<KeyName, String> {
 }
 
 pub(super) fn run(args: &RotateArgs) -> Outcome {
-    let change =
-        Change { raise_epoch: args.raise_epoch, no_break_glass: args.no_break_glass, ..args.next.change()? };
+    let change = Change {
+        raise_epoch: args.raise_epoch,
+        no_break_glass: args.no_break_glass,
+        no_image: args.no_image,
+        ..args.next.change()?
+    };
     args.next.write(&change)
 }
 
@@ -112,14 +128,17 @@ fn manifest_hash(bundle: &Path) -> Result<[u8; 32], Failure> {
     {
         return Ok(hash);
     }
-    let bytes = files::read(bundle, BUNDLE_BYTES)?;
-    let sections = split(&bytes).map_err(|reason| {
+    let refused = |reason: Reason| {
         Failure::refused(format!(
-            "{}: {reason}; name a bundle, or the SHA-256 of its manifest",
+            "{}: {reason}; name a bundle or an image, or the SHA-256 of its manifest",
             bundle.display()
         ))
-    })?;
-    Ok(hash(sections.manifest))
+    };
+    let bytes = files::read(bundle, DOCUMENT_BYTES)?;
+    if Container::of(&bytes) == Some(Container::Image) {
+        return Ok(hash(split_image(&bytes, bytes.len() as u64).map_err(refused)?.manifest));
+    }
+    Ok(hash(split(&bytes).map_err(refused)?.manifest))
 }
 
 impl NextArgs {
@@ -129,6 +148,7 @@ impl NextArgs {
             (KeyRole::Root, &self.add_root),
             (KeyRole::Policy, &self.add_policy),
             (KeyRole::BreakGlass, &self.add_break_glass),
+            (KeyRole::Image, &self.add_image),
         ] {
             for file in files {
                 change.add.push((role, public_key(file, role)?));
@@ -138,6 +158,7 @@ impl NextArgs {
             (KeyRole::Root, &self.remove_root, self.root_threshold),
             (KeyRole::Policy, &self.remove_policy, self.policy_threshold),
             (KeyRole::BreakGlass, &self.remove_break_glass, self.break_glass_threshold),
+            (KeyRole::Image, &self.remove_image, self.image_threshold),
         ] {
             change.remove.extend(names.iter().map(|name| (role, *name)));
             change.thresholds.extend(threshold.map(|threshold| (role, threshold)));

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::Root;
-use aegis_bundle::limits::BUNDLE_BYTES;
 use aegis_keys::{Document, Kind, SecretFile};
 use serde_json::{Value, json};
 
-use super::PUBLIC;
+use super::{DOCUMENT_BYTES, PUBLIC};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, read_keys};
 use crate::roots::MaybeRootArgs;
@@ -16,7 +15,7 @@ use crate::{describe, files, hex, output};
 
 #[derive(clap::Args)]
 pub(crate) struct SignArgs {
-    /// Root metadata, bundle or break-glass token
+    /// Root metadata, bundle, image or break-glass token
     file: PathBuf,
     /// Secret key to sign with; once per signer
     #[arg(long = "key", value_name = "FILE", required = true)]
@@ -47,18 +46,19 @@ pub(crate) fn sign_document(args: &SignArgs, only: Option<Kind>) -> Outcome {
     if let Some(out) = &args.out {
         files::keep_inputs(out, args.keys.iter().chain(args.root.files()).map(PathBuf::as_path))?;
     }
-    let bytes = files::read(&args.file, BUNDLE_BYTES)?;
+    let bytes = files::read(&args.file, DOCUMENT_BYTES)?;
     let mut document = Document::read(&bytes).map_err(|why| refused(&why))?;
     if let Some(only) = only
         && document.kind() != only
     {
-        return Err(refused(&format!("not a {}; sign it with `keys sign`", only.name())));
+        let article = if only == Kind::Image { "an" } else { "a" };
+        return Err(refused(&format!("not {article} {}; sign it with `keys sign`", only.name())));
     }
     let before = args.root.read()?;
     // Root metadata is let in by the keys of both versions: it brings one of them itself.
     let itself = match document.kind() {
         Kind::Root => Some(Root::unverified(&bytes).map_err(|why| refused(&why))?.0),
-        Kind::Bundle | Kind::Token => None,
+        Kind::Bundle | Kind::Token | Kind::Image => None,
     };
     let roots: Vec<&Root> = before.iter().chain(&itself).collect();
     // What a damaged signature would spoil is not signed.

@@ -23,10 +23,12 @@ const TOKENS: &str = "break-glass";
 const OUT: &str = "out";
 /// How the names of bundles end.
 const BUNDLE_SUFFIX: &str = ".aegis";
+/// How the names of images of the system end.
+const SYSTEM_SUFFIX: &str = ".aegis-image";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Put bundles, root metadata and tokens where devices look for them, after checking all of it
+    /// Put bundles, images, root metadata and tokens where devices look for them, after checking all of it
     #[command(after_help = PREPARE_HELP)]
     Prepare(prepare::Args),
     /// Copy what devices left on a stick, check every signature, say what is there
@@ -40,6 +42,7 @@ Examples:
   aegisctl stick prepare --to /media/stick --root root.cbor --root root-2.cbor \\
       --token token.cbor
   aegisctl stick prepare --to stick.img --root root.cbor --bundle site.aegis
+  aegisctl stick prepare --to /media/stick --root root.cbor --image site.aegis-image
 
 A directory is a mounted stick; its file system must be labelled AEGIS (vfat,
 exfat or ext4). NAME.img makes a new image of a stick (vfat), to write with dd or

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::limits::{BUNDLE_BYTES, ROOT_BYTES, ROOT_STEPS, TOKEN_BYTES};
+use aegis_bundle::limits::{BUNDLE_BYTES, IMAGE_BYTES, ROOT_BYTES, ROOT_STEPS, TOKEN_BYTES};
 use aegis_bundle::{Context, Root, Token, TrustState, hash, open, open_token};
 use aegis_event::Printable;
 use serde_json::json;
 
 use super::image::Image;
-use super::{BUNDLE_SUFFIX, DIRECTORY, LABEL, OUT, ROOTS, TOKENS, is_plain_name, label, limits};
+use super::{
+    BUNDLE_SUFFIX, DIRECTORY, LABEL, OUT, ROOTS, SYSTEM_SUFFIX, TOKENS, is_plain_name, label, limits,
+};
 use crate::outcome::{Failure, Outcome, Status};
-use crate::{files, hex, output};
+use crate::{files, hex, image, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +24,9 @@ pub(crate) struct Args {
     /// Bundle; may be given more than once
     #[arg(long, value_name = "FILE")]
     bundle: Vec<PathBuf>,
+    /// Image of the system; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
     /// Root metadata; once per version
     #[arg(long, value_name = "FILE")]
     root: Vec<PathBuf>,
@@ -59,12 +64,13 @@ struct Load {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    if args.bundle.is_empty() && args.root.is_empty() && args.token.is_empty() {
-        return Err(Failure::usage("nothing to put there; give --bundle, --root or --token"));
+    if [&args.bundle, &args.image, &args.root, &args.token].iter().all(|files| files.is_empty()) {
+        return Err(Failure::usage("nothing to put there; give --bundle, --image, --root or --token"));
     }
     let mut load = Load::default();
     let root = load.roots(&args.root)?;
     load.bundles(&args.bundle, root.as_ref())?;
+    load.systems(&args.image, root.as_ref())?;
     load.tokens(&args.token, root.as_ref())?;
     let mut taken = BTreeMap::new();
     for item in &load.items {
@@ -201,6 +207,35 @@ impl Load {
                 Err(why) => {
                     self.problems.push(format!("{}: {why}", file.display()));
                     "bundle that does NOT verify".to_owned()
+                }
+            };
+            self.items.push(Item { path: name.to_owned(), bytes, what, keep: false });
+        }
+        Ok(())
+    }
+
+    /// Images of the system.
+    fn systems(&mut self, files: &[PathBuf], root: Option<&Root>) -> Result<(), Failure> {
+        for file in files {
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !is_plain_name(name) || !name.ends_with(SYSTEM_SUFFIX) {
+                return Err(Failure::usage(format!(
+                    "{}: devices look for NAME{SYSTEM_SUFFIX} of letters, digits, '.', '_', '-'; rename it",
+                    file.display()
+                )));
+            }
+            let bytes = files::read(file, IMAGE_BYTES as usize)?;
+            let judged = match root {
+                None => Err("no root to hold it against; give --root".to_owned()),
+                Some(root) => image::examine(&bytes, &image::office(root))
+                    .map(|accepted| accepted.manifest.rank())
+                    .map_err(|refusal| format!("{refusal} ({})", refusal.code())),
+            };
+            let what = match judged {
+                Ok((epoch, sequence)) => format!("image of the system, epoch {epoch}, sequence {sequence}"),
+                Err(why) => {
+                    self.problems.push(format!("{}: {why}", file.display()));
+                    "image of the system that does NOT verify".to_owned()
                 }
             };
             self.items.push(Item { path: name.to_owned(), bytes, what, keep: false });

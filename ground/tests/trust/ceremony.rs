@@ -116,7 +116,7 @@ fn weak_passphrases_and_strange_plans_are_refused_before_anything_is_made() {
         ("--root 3 --root-to a", "--root-to: 1 of them for 3 keys"),
         ("--root-to a --root-to a", "the same directory twice"),
         ("--root-to nowhere", "--root-to nowhere: not a directory; plug the stick in and mount it"),
-        ("--passphrase-file pw --passphrase-file pw", "2 of them for 8 keys"),
+        ("--passphrase-file pw --passphrase-file pw", "2 of them for 11 keys"),
         ("--plain --passphrase-file pw", "cannot be used with"),
         ("--work-factor 14", "14 is not in 15..=22"),
     ] {
@@ -126,8 +126,12 @@ fn weak_passphrases_and_strange_plans_are_refused_before_anything_is_made() {
     assert!(!desk.path("new").exists());
     assert_eq!(fs::read_dir(desk.path("a")).expect("there").count(), 0);
     // Nobody can break the glass: that is a choice.
-    desk.good("keys init --plain --break-glass 0 --out none");
-    assert_eq!(desk.json("keys show none/root.cbor").1["roles"]["break-glass"], serde_json::Value::Null);
+    desk.good("keys init --plain --break-glass 0 --image 0 --out none");
+    let roles = &desk.json("keys show none/root.cbor").1["roles"];
+    assert_eq!(
+        (&roles["break-glass"], &roles["image"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
 }
 
 #[test]

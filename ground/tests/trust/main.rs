@@ -5,6 +5,7 @@ mod compare;
 mod ed25519;
 mod glass;
 mod hostile;
+mod images;
 mod rotation;
 mod sticks;
 mod stranger;
@@ -132,8 +133,8 @@ fn keys_are_private_and_never_overwritten() {
     let secret = String::from_utf8(fs::read(desk.path("keys/policy.key")).expect("made")).expect("text");
     let secret = secret.lines().find_map(|line| line.strip_prefix("secret: ")).expect("a secret");
     assert!(exit == 0 && !out.contains(secret));
-    let names =
-        ["root", "policy", "break-glass"].map(|role| [format!("{role}.key"), format!("{role}.key.pub")]);
+    let names = ["root", "policy", "break-glass", "image"]
+        .map(|role| [format!("{role}.key"), format!("{role}.key.pub")]);
     let mut expected: Vec<String> = names.into_iter().flatten().collect();
     expected.extend(["root.cbor".to_owned(), "ceremony.txt".to_owned()]);
     expected.sort();

@@ -64,6 +64,7 @@ fn root(revoked: Option<[u8; 32]>) -> Root {
         root: keys::role(&[4], 1),
         policy: keys::role(&SIGNERS, THRESHOLD as u8),
         break_glass: None,
+        image: None,
         revoked: revoked.into_iter().collect(),
         revoked_keys: [fingerprint(&public(REVOKED))].into_iter().collect(),
     }

@@ -72,6 +72,7 @@ pub fn seeds() -> Vec<Seed> {
         ),
         ("root", Body::Root { code: "root-version", version: 3, epoch: 2, hash: &hash, detail: "3.cbor" }),
         ("stick", Body::Stick { code: "stick-entries", detail: "65 entries" }),
+        ("image", Body::Image { code: "written", epoch: 1, sequence: 2, hash: &hash, detail: "slot b" }),
         (
             "policy-stale",
             Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: 1_900_000_000 },

@@ -14,6 +14,7 @@ pub mod config;
 pub mod cose;
 pub mod event;
 pub mod export;
+pub mod image;
 pub mod input;
 pub mod keys;
 pub mod label;
@@ -42,7 +43,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -52,6 +53,7 @@ pub const TARGETS: [Target; 21] = [
     Target { name: "event", run: event::run, seeds: event::seeds },
     Target { name: "export", run: export::run, seeds: export::seeds },
     Target { name: "header", run: bundle::header_run, seeds: bundle::header_seeds },
+    Target { name: "image", run: image::run, seeds: image::seeds },
     Target { name: "label", run: label::run, seeds: label::seeds },
     Target { name: "manifest", run: bundle::manifest_run, seeds: bundle::manifest_seeds },
     Target { name: "policy", run: policy::run, seeds: policy::seeds },

@@ -1,7 +1,7 @@
 //! `state`: the two copies of what a device remembers, as they are after a power cut.
 
-use aegis_bundle::TrustState;
 use aegis_bundle::limits::{STATE_BYTES, TRIES};
+use aegis_bundle::{ImageState, Trial, TrustState};
 use minicbor::Encoder;
 
 use crate::Seed;
@@ -75,22 +75,25 @@ fn summed(state: &[u8]) -> Vec<u8> {
 /// New, old, and both.
 pub fn seeds() -> Vec<Seed> {
     let new = TrustState::default();
-    let old = TrustState {
-        generation: 300,
-        epoch: 2,
-        sequence: 70_000,
-        time: 1_800_000_000,
-        manifest: [1; 32],
-        bundle: [2; 32],
-        previous: [3; 32],
-        tried: [4; 32],
-        tries: 3,
-        tried_epoch: 2,
-        tried_sequence: 70_001,
-        left: [5; 32],
-        root_version: 2,
-        token_sequence: 1,
-    };
+    let old =
+        TrustState {
+            generation: 300,
+            epoch: 2,
+            sequence: 70_000,
+            time: 1_800_000_000,
+            manifest: [1; 32],
+            bundle: [2; 32],
+            previous: [3; 32],
+            tried: [4; 32],
+            tries: 3,
+            tried_epoch: 2,
+            tried_sequence: 70_001,
+            left: [5; 32],
+            root_version: 2,
+            token_sequence: 1,
+            image: ImageState { epoch: 2, sequence: 9, manifest: [6; 32], ..ImageState::default() }
+                .with_trial(Trial::Written, (2, 10), [7; 32]),
+        };
     let inside = |state: &TrustState| {
         let copy = state.encode();
         let mut reader = minicbor::Decoder::new(&copy);

@@ -6,6 +6,7 @@ use aegis_event::{Mode, ModeReason};
 
 use super::break_glass;
 use super::in_force::{self, Probes};
+use crate::image::slot::Running;
 use crate::kernel::{self, KernelState};
 use crate::outcome::{Failure, Outcome};
 use crate::storage::DATA;
@@ -73,7 +74,7 @@ fn names(pins: &[PathBuf]) -> String {
 fn put_last_good() -> Result<(aegis_policy::Mode, Vec<&'static str>), Failure> {
     let _one = trust::lock().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     let mut trust = Trust::open()?;
-    trust.sweep();
+    trust.sweep(Running::now().slot.is_some());
     let mut codes = in_force::report_losses(&trust);
     let standing = in_force::due(&mut trust)?;
     in_force::report(&standing);

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod health;
+pub(crate) mod image;
 pub(crate) mod in_force;
 pub(crate) mod load;
 pub(crate) mod policy;

@@ -178,7 +178,7 @@ fn put_in_force(
     let state = TrustState { previous, ..accepted.state };
 
     let tries = trust.begin_trial(&accepted.bundle).map_err(refused_by_storage)?;
-    flip(trust, kernel, &accepted.bundle, state).map_err(|(code, detail)| {
+    flip(trust, kernel, &accepted.bundle, &state).map_err(|(code, detail)| {
         let last = if tries >= bounds::TRIES { ", held back from now on" } else { "" };
         (code, format!("{detail} (trial {tries} of {}{last})", bounds::TRIES))
     })
@@ -189,7 +189,7 @@ fn flip(
     trust: &mut Trust<impl Disk>,
     kernel: &impl Kernel,
     bundle: &Bundle<'_>,
-    state: TrustState,
+    state: &TrustState,
 ) -> Result<String, Refused> {
     let commit = trust.prepare(state).map_err(refused_by_storage)?;
     let enforced = match kernel.enforce(bundle) {
@@ -242,14 +242,12 @@ pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> T
     // Only an acceptance leaves one before it: what is left is what was accepted last.
     let state = TrustState { bundle: bundle.hash, previous: NONE, left: before.manifest, ..before };
     let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
-    let taken = match kernel
-        .in_force()
-        .map_err(refused_by_kernel)
-        .and_then(|_| flip(trust, kernel, &bundle, state))
-    {
-        Ok(detail) => Taken { answer: Answer::Accepted, ..refused("rolled-back", detail) },
-        Err((code, detail)) => refused(code, detail),
-    };
+    let taken =
+        match kernel.in_force().map_err(refused_by_kernel).and_then(|_| flip(trust, kernel, &bundle, &state))
+        {
+            Ok(detail) => Taken { answer: Answer::Accepted, ..refused("rolled-back", detail) },
+            Err((code, detail)) => refused(code, detail),
+        };
     Taken { epoch, sequence, ..taken }
 }
 

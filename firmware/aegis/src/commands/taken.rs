@@ -47,6 +47,10 @@ impl Taken {
                 in_force::note(Body::Policy { code, epoch, sequence: self.sequence, hash, detail });
             }
             What::Root => in_force::note(Body::Root { code, version: self.sequence, epoch, hash, detail }),
+            // Of one that was opened its own command says more than this, too.
+            What::Image => {
+                in_force::note(Body::Image { code, epoch, sequence: self.sequence, hash: &[0; 32], detail });
+            }
             What::BreakGlass | What::Nothing => {}
         }
         history::note(Entry::now(self.what, code, (epoch, self.sequence), self.hash.as_ref(), origin));

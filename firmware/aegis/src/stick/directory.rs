@@ -112,6 +112,16 @@ impl Directory {
     /// Reads the regular file `name`, of at most `limit` bytes, into memory of our own; `None` when there is nothing of
     /// this name.
     pub(crate) fn read(&self, name: &CStr, limit: u64) -> Result<Option<Vec<u8>>, Unread> {
+        let Some((file, length)) = self.file(name, limit)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(length as usize);
+        // One more than the limit: a file that grows while it is read is noticed, not followed.
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
+        if bytes.len() as u64 > limit { Err(Unread::TooLarge(limit)) } else { Ok(Some(bytes)) }
+    }
+
+    /// Opens the regular file `name`, of at most `limit` bytes, and says how long it is; `None` when there is nothing of this
+    /// name.
+    pub(crate) fn file(&self, name: &CStr, limit: u64) -> Result<Option<(File, u64)>, Unread> {
         // NONBLOCK: a pipe that nobody writes to is not waited for.
         let file = match open_in(&self.0, name, OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(file) => File::from(file),
@@ -127,10 +137,7 @@ impl Directory {
         if found.len() > limit {
             return Err(Unread::TooLarge(limit));
         }
-        let mut bytes = Vec::with_capacity(found.len() as usize);
-        // One more than the limit: a file that grows while it is read is noticed, not followed.
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
-        if bytes.len() as u64 > limit { Err(Unread::TooLarge(limit)) } else { Ok(Some(bytes)) }
+        Ok(Some((file, found.len())))
     }
 }
 

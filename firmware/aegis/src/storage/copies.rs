@@ -64,8 +64,8 @@ impl Copies {
     }
 
     /// Writes the new state beside the older copy, durably.
-    pub(super) fn prepare(&self, disk: &impl Disk, state: TrustState) -> io::Result<Commit> {
-        let state = TrustState { generation: self.state.next().generation, ..state };
+    pub(super) fn prepare(&self, disk: &impl Disk, state: &TrustState) -> io::Result<Commit> {
+        let state = TrustState { generation: self.state.next().generation, ..*state };
         let pending = disk::prepare(disk, COPIES[self.next], &state.encode())?;
         Ok(Commit { pending, state, copy: self.next })
     }

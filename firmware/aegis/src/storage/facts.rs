@@ -45,7 +45,7 @@ impl Facts {
         &'a self,
         root: &'a Root,
         groups: &'a [&'a str],
-        state: TrustState,
+        state: &TrustState,
         insist: bool,
     ) -> Context<'a> {
         Context {
@@ -55,7 +55,7 @@ impl Facts {
             agent: Some(version()),
             groups: Some(groups),
             kernel: Some(self.kernel),
-            state,
+            state: *state,
             insist,
         }
     }
@@ -67,7 +67,7 @@ pub(crate) fn now(state: &TrustState) -> u64 {
 }
 
 /// The agent's version, as manifests compare it.
-fn version() -> Version {
+pub(crate) fn version() -> Version {
     let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap_or(0));
     core::array::from_fn(|_| parts.next().unwrap_or(0))
 }

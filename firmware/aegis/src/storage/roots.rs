@@ -8,7 +8,7 @@ use aegis_bundle::{Bundle, Manifest, Reason, Refusal, Root, RootError, hash, lim
 use super::disk::{self, Disk};
 use crate::limits;
 
-const DIRECTORY: &str = "roots";
+pub(super) const DIRECTORY: &str = "roots";
 const SUFFIX: &str = ".cbor";
 
 /// The anchor and what was accepted after it, oldest first.

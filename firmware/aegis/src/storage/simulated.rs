@@ -2,7 +2,8 @@
 //!
 //! What a step does is seen at once and is durable only when it was flushed: contents by `sync`, names by
 //! `sync_directory`. After a cut, each name that was not flushed may have changed or not, one without the other, and each
-//! file whose contents were not flushed may be empty, torn, full of other bytes, or whole.
+//! file whose contents were not flushed may be empty, torn, full of other bytes, or whole; where only one sector of it was
+//! not flushed, old or new.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +126,26 @@ impl Simulated {
         steps
     }
 
+    /// Writes within a file, which grows if it must.
+    pub(crate) fn write_at(&self, file: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.step()?;
+        let contents = &mut state.contents[file].0;
+        let (from, end) = (at as usize, at as usize + bytes.len());
+        contents.resize(contents.len().max(end), 0);
+        contents[from..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The file of this path.
+    pub(crate) fn file(&self, path: &str) -> io::Result<usize> {
+        self.0.borrow().inode(path)
+    }
+
+    /// What a file holds.
+    pub(crate) fn contents(&self, file: usize) -> Vec<u8> {
+        self.0.borrow().contents[file].0.clone()
+    }
+
     fn begin(&self, cut: Option<usize>, failing: Option<usize>) -> Self {
         let disk = self.clone();
         let mut state = disk.0.borrow_mut();
@@ -195,7 +216,9 @@ type Contents = Vec<(Vec<u8>, Vec<u8>)>;
 fn variants(contents: &Contents, inode: Inode) -> Vec<Contents> {
     let (seen, durable) = &contents[inode];
     let mut left = vec![durable.clone()];
-    if seen != durable {
+    if is_one_sector(durable, seen) {
+        left.push(seen.clone());
+    } else if seen != durable {
         let other = seen.iter().map(|byte| !byte).collect();
         left.extend([Vec::new(), seen[..seen.len() / 2].to_vec(), other, seen.clone()]);
         left.dedup();
@@ -206,6 +229,14 @@ fn variants(contents: &Contents, inode: Inode) -> Vec<Contents> {
         contents
     };
     left.into_iter().map(with).collect()
+}
+
+/// Of a file that is longer than a sector all that differs lies within one: it is written or not.
+fn is_one_sector(durable: &[u8], seen: &[u8]) -> bool {
+    const SECTOR: usize = 512;
+    let differs = |(number, (old, new)): (usize, (&[u8], &[u8]))| (old != new).then_some(number);
+    let sectors = durable.chunks(SECTOR).zip(seen.chunks(SECTOR));
+    durable.len() == seen.len() && seen.len() > SECTOR && sectors.enumerate().filter_map(differs).count() == 1
 }
 
 impl Change {

@@ -8,12 +8,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::{Accepted, Bundle, Reason, Refusal, Root, RootError, TrustState, limits as bounds};
+use aegis_bundle::{
+    Accepted, Bundle, ImageState, Reason, Refusal, Root, RootError, TrustState, limits as bounds,
+};
 
 use super::copies::{Commit, Copies};
 use super::disk::{Data, Disk};
 use super::facts::Facts;
-use super::roots::Chain;
+use super::roots::{self, Chain};
 use super::slots::Slots;
 use super::{DATA, IMAGE, atomic, disk, lock, slots};
 use crate::limits;
@@ -169,7 +171,7 @@ impl<D: Disk> Trust<D> {
         insist: bool,
     ) -> Result<Accepted<'a>, Refusal> {
         let groups: Vec<&str> = facts.groups.iter().map(String::as_str).collect();
-        aegis_bundle::open(bytes, &facts.context(self.root(), &groups, *self.state(), insist))
+        aegis_bundle::open(bytes, &facts.context(self.root(), &groups, self.state(), insist))
     }
 
     /// Opens a bundle that is kept, or the baseline's.
@@ -298,7 +300,7 @@ impl<D: Disk> Trust<D> {
             unseated.push(fault);
         }
         if state != before {
-            let commit = self.prepare(state)?;
+            let commit = self.prepare(&state)?;
             self.commit(commit)?;
         }
         Ok(unseated)
@@ -318,14 +320,14 @@ impl<D: Disk> Trust<D> {
     pub(crate) fn begin_trial(&mut self, bundle: &Bundle<'_>) -> io::Result<u8> {
         let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
         let state = self.state().trying(bundle.manifest_hash, epoch, sequence);
-        let commit = self.prepare(state)?;
+        let commit = self.prepare(&state)?;
         self.commit(commit)?;
         Ok(state.tries)
     }
 
     /// Writes the next trust state, durably, not yet in place: all that can run out of space is done here. Its generation
     /// is set here.
-    pub(crate) fn prepare(&self, state: TrustState) -> io::Result<Commit> {
+    pub(crate) fn prepare(&self, state: &TrustState) -> io::Result<Commit> {
         self.copies.prepare(&self.disk, state)
     }
 
@@ -347,7 +349,7 @@ impl<D: Disk> Trust<D> {
         if sequence <= self.state().token_sequence {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the token was taken before"));
         }
-        let commit = self.prepare(TrustState { token_sequence: sequence, ..*self.state() })?;
+        let commit = self.prepare(&TrustState { token_sequence: sequence, ..*self.state() })?;
         self.commit(commit)
     }
 
@@ -381,11 +383,27 @@ impl<D: Disk> Trust<D> {
         Err(io::Error::new(io::ErrorKind::InvalidData, self.chain.end().unwrap_or("not kept").to_owned()))
     }
 
-    /// Removes what a power cut left half written, and root metadata that the image has overtaken.
-    pub(crate) fn sweep(&self) {
+    /// What is remembered of images of the system becomes this, durably. `time`: a signature vouched for it being that late.
+    pub(crate) fn remember_image(&mut self, image: ImageState, time: u64) -> io::Result<()> {
+        let before = *self.state();
+        let state = TrustState { image, time: before.time.max(time), ..before };
+        if state == before {
+            return Ok(());
+        }
+        let commit = self.prepare(&state)?;
+        self.commit(commit)
+    }
+
+    /// Removes what a power cut left half written, and root metadata that the image has overtaken. `two_images`: there is
+    /// another image beside this one, which may need that metadata still, when it comes to run again.
+    pub(crate) fn sweep(&self, two_images: bool) {
         disk::sweep(&self.disk, "");
         slots::sweep(&self.disk);
-        self.chain.sweep(&self.disk);
+        if two_images {
+            disk::sweep(&self.disk, roots::DIRECTORY);
+        } else {
+            self.chain.sweep(&self.disk);
+        }
     }
 }
 

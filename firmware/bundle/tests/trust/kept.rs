@@ -2,7 +2,8 @@
 
 use aegis_bundle::limits::{RECEIPT_BYTES, STATE_BYTES};
 use aegis_bundle::{
-    Answer, Receipt, ReceiptError, StateCopy, TrustState, What, encode_receipt, open_receipt,
+    Answer, ImageState, Receipt, ReceiptError, StateCopy, Trial, TrustState, What, encode_receipt,
+    open_receipt,
 };
 use aegis_cose::{CoseError, KeyPair, Seed, device_id};
 use aegis_event::Mode;
@@ -27,6 +28,15 @@ fn state(generation: u64, sequence: u64) -> TrustState {
         left: [9; 32],
         root_version: 3,
         token_sequence: 4,
+        image: ImageState {
+            epoch: 2,
+            sequence: 3,
+            manifest: [10; 32],
+            trial: Trial::Written,
+            trial_epoch: 2,
+            trial_sequence: 4,
+            trial_manifest: [11; 32],
+        },
     }
 }
 
@@ -45,6 +55,13 @@ fn the_newer_good_copy_counts() {
         tried_sequence: u64::MAX,
         root_version: u64::MAX,
         token_sequence: u64::MAX,
+        image: ImageState {
+            epoch: u64::MAX,
+            sequence: u64::MAX,
+            trial_epoch: u64::MAX,
+            trial_sequence: u64::MAX,
+            ..state(1, 1).image
+        },
         ..state(1, 1)
     };
     let copy: StateCopy = longest.encode();

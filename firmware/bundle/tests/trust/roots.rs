@@ -110,9 +110,9 @@ fn what_can_not_be_is_refused() {
         Root::open(&signed(&bad, &[100, 101])).err()
     };
     let key = |n: u8| *pair(n).pk;
-    assert_eq!(replaced(b"\xa6\x01\x01", b"\xa6\x01\x02"), Some(RootError::UnsupportedFormat));
-    assert_eq!(replaced(b"\xa6\x01\x01", b"\xa7\x01\x01"), Some(RootError::BadRoot));
-    assert_eq!(replaced(b"\xa6\x01\x01", b"\xa6\x01\x18\x01"), Some(RootError::NotCanonical));
+    assert_eq!(replaced(b"\xa6\x01\x02", b"\xa6\x01\x03"), Some(RootError::UnsupportedFormat));
+    assert_eq!(replaced(b"\xa6\x01\x02", b"\xa7\x01\x02"), Some(RootError::BadRoot));
+    assert_eq!(replaced(b"\xa6\x01\x02", b"\xa6\x01\x18\x02"), Some(RootError::NotCanonical));
     assert_eq!(replaced(b"\x02\x01\x03\x02", b"\x02\x00\x03\x02"), Some(RootError::BadRoot));
     assert_eq!(replaced(b"\x02\x01\x03\x02", b"\x02\x01\x03\x00"), Some(RootError::BadRoot));
     assert_eq!(replaced(b"\xa2\x01\x02\x02\x83", b"\xa2\x01\x04\x02\x83"), Some(RootError::BadRoot));
@@ -148,6 +148,7 @@ fn the_longest_root_fits() {
         root: keys(1),
         policy: keys(40),
         break_glass: Some(keys(80)),
+        image: Some(keys(112)),
         revoked: hashes().collect(),
         revoked_keys: hashes().collect(),
     };

@@ -135,6 +135,7 @@ pub fn every_kind() -> Vec<Event<'static>> {
         }),
         said(Body::Root { code: "threshold", version: 2, epoch: 1, hash: &[0xef; 32], detail: "2.cbor" }),
         said(Body::Stick { code: "too-many-entries", detail: "64 of 10000" }),
+        said(Body::Image { code: "committed", epoch: 1, sequence: 7, hash: &[0x1a; 32], detail: "slot b" }),
         said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),

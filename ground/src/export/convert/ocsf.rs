@@ -337,6 +337,7 @@ fn severity(event: &Event<'_>) -> Severity {
             _,
             Body::Loss { .. }
             | Body::BreakGlass { .. }
+            | Body::Image { code: "fell-back", .. }
             | Body::Gap(_)
             | Body::Deadman { .. }
             | Body::RingLevel { .. }

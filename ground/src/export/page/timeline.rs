@@ -118,6 +118,7 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::GlassMended
             | Kind::Root
             | Kind::PolicyStale
+            | Kind::Image
             | Kind::Start
             | Kind::Stop
             | Kind::RingLevel

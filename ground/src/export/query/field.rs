@@ -296,6 +296,7 @@ impl Field {
             (
                 Self::Epoch,
                 Body::Policy { epoch, .. }
+                | Body::Image { epoch, .. }
                 | Body::ModeChange { epoch, .. }
                 | Body::Root { epoch, .. }
                 | Body::PolicyStale { epoch, .. }
@@ -305,6 +306,7 @@ impl Field {
             (
                 Self::Code,
                 Body::Policy { code, .. }
+                | Body::Image { code, .. }
                 | Body::BreakGlass { code, .. }
                 | Body::Root { code, .. }
                 | Body::Stick { code, .. }
@@ -315,6 +317,7 @@ impl Field {
             (
                 Self::Detail,
                 Body::Policy { detail, .. }
+                | Body::Image { detail, .. }
                 | Body::BreakGlass { reason: detail, .. }
                 | Body::Root { detail, .. }
                 | Body::Stick { detail, .. }

@@ -26,14 +26,14 @@ Examples:
   aegisctl export query 'time >= 2027-01-15T08:00:00Z and verdict != allow' --limit 20 export.cbor
 
 Fields:
-  kind       fork exec exit open exec-check connect policy mode break-glass root stick policy-stale
+  kind       fork exec exit open exec-check connect policy mode break-glass root stick policy-stale image
              start stop loss accounts glass-mended ring-level gap seal config
   verdict    allow audit deny            workload rule comm path argv    text
   pid tgid ppid uid cgroup inode flags   address    an address or a network: 10.0.0.7, fe80::/10
   port protocol status signal policy     device ring boot    32 hex digits
   time       2027-01-15, 2027-01-15T08:00:00Z or Unix seconds, by the device's clock
   time_ns    ns since boot               sequence   place in the ring
-  code detail   of policy, break-glass, root, stick, seal, config     epoch   of policy, mode, root, seal
+  code detail   of policy, break-glass, root, stick, image, seal, config     epoch   of policy, mode, root, image, seal
   cause         of loss and gap          count   of loss          first last total   of gap
   level percent of ring-level            mode reason   of mode, glass-mended
   glass_broken  true or false

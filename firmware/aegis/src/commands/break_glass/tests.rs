@@ -63,6 +63,7 @@ fn image(break_glass: bool) -> tempfile::TempDir {
         root: role(&[1], 1),
         policy: role(&[2], 1),
         break_glass: break_glass.then(|| role(&[3, 4, 5], 2)),
+        image: None,
         revoked: aegis_bundle_vec(),
         revoked_keys: aegis_bundle_vec(),
     };

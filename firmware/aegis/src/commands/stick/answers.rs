@@ -1,6 +1,7 @@
 //! What a stick brings, answered one by one: root metadata, bundles, the token.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use aegis_bundle::{Answer, What, limits as bounds};
 use aegis_event::Printable;
 
 use super::Stick;
+use crate::commands::image::{self, Offer};
 use crate::commands::policy::{self, Taken};
 use crate::commands::{break_glass, root};
 use crate::limits;
@@ -187,6 +189,55 @@ impl<'s, 'i> Answers<'s, 'i> {
         candidates
             .sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| b.bytes.is_some().cmp(&a.bytes.is_some())));
         Ok(candidates)
+    }
+
+    /// The best acceptable image of the system, to the idle slot, and an answer for each.
+    pub(super) fn images(&mut self, directory: &Directory, names: &[CString]) -> Outcome {
+        // What is refused by its front is refused at once; of the others the front is read, and no more.
+        let mut candidates: Vec<((u64, u64), &CString)> = Vec::new();
+        for name in names.iter().filter(|name| image::is_image(name.to_bytes())) {
+            let Some(offer) = self.offered(directory, name)? else { continue };
+            match image::judge(&offer, self.identity)? {
+                Ok(rank) => candidates.push((rank, name)),
+                Err(_) => drop(self.image(&offer, name)?),
+            }
+        }
+        candidates.sort_by_key(|(rank, _)| core::cmp::Reverse(*rank));
+        let mut good = false;
+        for (number, ((epoch, sequence), name)) in candidates.into_iter().enumerate() {
+            if good || number >= limits::STICK_IMAGES {
+                let code = if good { "superseded" } else { "not-read" };
+                let taken = Taken { epoch, sequence, ..Taken::refused(What::Image, code, None, "") };
+                taken.report(&shown(name));
+                self.add(&shown(name), &taken)?;
+                continue;
+            }
+            let Some(offer) = self.offered(directory, name)? else { continue };
+            good |= self.image(&offer, name)? != Answer::Refused;
+        }
+        self.good |= good;
+        Ok(())
+    }
+
+    fn offered(&mut self, directory: &Directory, name: &CStr) -> Result<Option<Offer<File>>, Failure> {
+        let read = directory.file(name, image::BYTES).and_then(|found| match found {
+            Some((file, _)) => Offer::of(file, false).map(Some).map_err(Unread::Io),
+            None => Ok(None),
+        });
+        match read {
+            Ok(offer) => Ok(offer),
+            Err(unread) => self.unread(What::Image, &shown(name), &unread).map(|()| None),
+        }
+    }
+
+    fn image(&mut self, offer: &Offer<File>, name: &CStr) -> Result<Answer, Failure> {
+        let name = shown(name);
+        let taken = image::take(offer, &name, self.identity)?;
+        if taken.code == "unreadable" && !self.stick.device.is_there() {
+            return Err(self.stick.fault("pulled", &format!("{name}: {}", taken.detail)));
+        }
+        self.add(&name, &taken)?;
+        Ok(taken.answer)
     }
 
     /// The break-glass token for this device.

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod decisions;
+mod images;
 mod roots;
 mod settle;
 mod world;

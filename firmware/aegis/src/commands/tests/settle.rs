@@ -17,7 +17,7 @@ fn die(world: &World, disk: &Simulated, kernel: &Fake) {
     trust.begin_trial(&bundle).unwrap();
     let state = aegis_bundle::TrustState { bundle: bundle.hash, ..*trust.state() };
     // Dropped, not abandoned: what was prepared lies about.
-    std::mem::forget(trust.prepare(state).unwrap());
+    std::mem::forget(trust.prepare(&state).unwrap());
     kernel.enforce(&bundle).unwrap();
     assert_eq!(kernel.running(), hash(&world.third));
 }

@@ -19,11 +19,13 @@ use crate::storage::simulated::Simulated;
 use crate::storage::trust::{Standing, Trust, manifest_hash};
 
 const ROOT_KEY: u8 = 100;
+/// The key that signs images.
+pub(super) const IMAGE_KEY: u8 = 60;
 /// The key that signs bundles, and the one that follows it.
 pub(super) const POLICY_KEY: u8 = 1;
 pub(super) const NEXT_POLICY_KEY: u8 = 2;
 
-fn pair(n: u8) -> KeyPair {
+pub(super) fn pair(n: u8) -> KeyPair {
     KeyPair::from_seed(Seed::new([n; 32]))
 }
 
@@ -44,6 +46,7 @@ pub(super) fn anchor() -> Root {
         root: role(ROOT_KEY),
         policy: role(POLICY_KEY),
         break_glass: None,
+        image: Some(role(IMAGE_KEY)),
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }
@@ -213,7 +216,7 @@ impl World {
     pub(super) fn boot(&self, disk: &Simulated) -> Fake {
         let kernel = Fake { running: Cell::default(), mood: Cell::new(Mood::Takes) };
         let mut trust = self.trust(disk);
-        trust.sweep();
+        trust.sweep(false);
         let standing = in_force::due(&mut trust).expect("a sound image");
         in_force::put(&trust, &kernel, &standing).expect("the kernel takes it");
         kernel
@@ -248,7 +251,7 @@ impl World {
     }
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts { device: Some([7; 16]), groups: vec!["pumps".to_owned()], kernel: [9; 32] }
 }
 

@@ -22,6 +22,18 @@ asked() {
     return 1
 }
 
+# on_trial: true when the image that runs was not seen healthy yet. By the name that the loader gave its kernel at this start: of a new
+# one the tries left and the tries done are 3 together (firmware/aegis/src/image/slot.rs). It does not take the agent's word.
+on_trial() {
+    name=$(tr -d '\000' 2>/dev/null </sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f)
+    count=${name##*+} count=${count%.efi*}
+    case $count in
+        *[!0-9-]*|'') return 1 ;;
+        ?*-?*) [ $((${count%-*} + ${count#*-})) = 3 ] ;;
+        *) return 1 ;;
+    esac
+}
+
 # A stick is anybody's: nothing on USB may pass for one of our own partitions.
 on_usb() {
     case $(readlink -f "/sys/class/block/$1") in

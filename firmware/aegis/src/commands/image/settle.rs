@@ -1,0 +1,141 @@
+//! `aegis image settle`: what became of the image that was tried. One that runs, healthy, is committed; one that was tried
+//! and does not run fell back. At every healthy start the slot that runs gets its tries back.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aegis_bundle::Trial;
+use aegis_event::ModeReason;
+
+use super::{LOCK, Memory, Own, WRITTEN, is_on_trial, note};
+use crate::image::device::Device;
+use crate::image::medium::Medium;
+use crate::image::slot::{Running, Slot};
+use crate::image::write;
+use crate::kernel::KernelState;
+use crate::outcome::{Failure, Outcome};
+use crate::run::control;
+use crate::stick::mount;
+use crate::storage::{RUN, lock};
+
+/// What there is to say of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::commands) struct Said {
+    pub(in crate::commands) code: &'static str,
+    /// Epoch and sequence.
+    pub(in crate::commands) image: (u64, u64),
+    hash: [u8; 32],
+    detail: String,
+}
+
+/// Exit 0 when this boot is healthy, or no loader started it; 1 when it is not. Whether the machine starts again then is for
+/// the boot scripts: by what the loader says, so that an agent that does not even run is seen, too.
+pub(crate) fn run(wait: Duration) -> Outcome {
+    let running = Running::now();
+    let Some(slot) = running.slot else {
+        log::info!("image: no loader started this kernel: there are no slots");
+        return Ok(());
+    };
+    let healthy = health(wait);
+    let _one = lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))?;
+    mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
+    let medium = Device::open().map_err(|error| Failure::error(format!("the ESP: {error}")))?;
+    let said = settle(&mut Own, &medium, slot, running, &healthy);
+    drop(medium);
+    for said in said? {
+        let (epoch, sequence) = said.image;
+        log::info!("image: {}: epoch {epoch} sequence {sequence}: {}", said.code, said.detail);
+        note(said.code, said.image, &said.hash, &said.detail);
+    }
+    healthy.map_err(|why| Failure::refused(format!("image: not healthy: {why}")))
+}
+
+/// Why this boot is not one that an image is committed by.
+fn health(wait: Duration) -> Result<(), String> {
+    let marker = |name: &str| Path::new(RUN).join(name).exists();
+    if marker("no-storage") {
+        return Err("own storage is not there".into());
+    }
+    if marker("load.failed") {
+        return Err("the probes are not in the kernel".into());
+    }
+    let end = Instant::now() + wait;
+    loop {
+        match control::ask_status() {
+            Ok(status) if status.is_ready() => break,
+            _ if Instant::now() >= end => return Err("the agent is not ready".into()),
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    let state = KernelState::open().map_err(|error| error.to_string())?;
+    match ModeReason::from_number(state.proven_mode().1) {
+        Some(ModeReason::SelfTestPassed | ModeReason::PolicyAudit) => Ok(()),
+        Some(reason) => Err(format!("what the policy asks for was not proven: {reason}")),
+        None => Err("it is not known what was proven".into()),
+    }
+}
+
+/// What became of images, durably, and what there is to say of it. `slot` is the one that runs.
+pub(in crate::commands) fn settle(
+    memory: &mut impl Memory,
+    medium: &impl Medium,
+    slot: Slot,
+    running: Running,
+    healthy: &Result<(), String>,
+) -> Result<Vec<Said>, Failure> {
+    let esp = |error| Failure::error(format!("the ESP: {error}"));
+    let own = |error| Failure::error(format!("own storage: {error}"));
+    let (state, other) = (memory.state()?, slot.other());
+    let tried =
+        |code, detail: String| Said { code, image: state.tried(), hash: state.trial_manifest, detail };
+    let mut said = Vec::new();
+    if is_on_trial(&state, running) {
+        match healthy {
+            Ok(()) => {
+                // The loader first: what is remembered is what was seen.
+                write::reassure(medium, slot).map_err(esp)?;
+                memory.remember(state.commit(), 0).map_err(own)?;
+                said.push(tried("committed", format!("slot {slot}")));
+            }
+            Err(why) => {
+                let left = write::standing(medium, slot).map_err(esp)?.and_then(|(_, counted)| counted.left);
+                let left = left.map_or(String::new(), |left| format!(", {left} more starts"));
+                said.push(tried("not-healthy", format!("slot {slot}{left}: {why}")));
+            }
+        }
+        return Ok(said);
+    }
+    if matches!(state.trial, Trial::Writing | Trial::Written) {
+        let standing = write::standing(medium, other).map_err(esp)?;
+        match standing {
+            Some((_, counted)) if !counted.is_given_up() => {
+                // Whole, and cut before it was remembered. Its first sector is written last.
+                if state.trial == Trial::Writing {
+                    memory.remember(state.at(Trial::Written), 0).map_err(own)?;
+                    said.push(tried(WRITTEN, format!("slot {other}: it is tried at the next start")));
+                }
+            }
+            None if state.trial == Trial::Writing => {
+                write::clear(medium, other).map_err(esp)?;
+                memory.remember(state.without_trial(), 0).map_err(own)?;
+                said.push(tried("cut-short", format!("slot {other}: it was not written to its end")));
+            }
+            left => {
+                let why = match left {
+                    Some((_, counted)) => format!("not healthy in {} starts", counted.done),
+                    None => "its kernel image is gone".to_owned(),
+                };
+                memory.remember(state.at(Trial::Failed), 0).map_err(own)?;
+                said.push(tried("fell-back", format!("slot {other}: {why}; slot {slot} runs again")));
+            }
+        }
+    } else if running.image.is_some_and(|image| image < state.committed()) {
+        let (image, hash) = (state.committed(), state.manifest);
+        let detail = format!("slot {other} does not start any more, slot {slot} runs: bring the image again");
+        said.push(Said { code: "fell-back", image, hash, detail });
+    }
+    if healthy.is_ok() {
+        write::reassure(medium, slot).map_err(esp)?;
+    }
+    Ok(said)
+}

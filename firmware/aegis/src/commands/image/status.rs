@@ -1,0 +1,91 @@
+//! `aegis image status`: which slot runs, what is in the other, what is remembered.
+
+use aegis_bundle::{ImageState, Trial};
+use serde_json::{Value, json};
+
+use super::is_on_trial;
+use crate::image::device::Device;
+use crate::image::medium::Medium;
+use crate::image::slot::{Counted, Running, Slot};
+use crate::image::write;
+use crate::outcome::{Failure, Outcome, say};
+use crate::stick::mount;
+use crate::storage::trust::Trust;
+
+pub(crate) fn run(as_json: bool) -> Outcome {
+    let (running, state) = (Running::now(), Trust::open()?.state().image);
+    let mut slots = Vec::new();
+    if running.slot.is_some() {
+        mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
+        let failed = |error| Failure::error(format!("the ESP: {error}"));
+        let device = Device::open().map_err(failed)?;
+        for slot in Slot::ALL {
+            slots.push((slot, look(&device, slot).map_err(failed)?));
+        }
+    }
+    say(&if as_json { to_json(running, &state, &slots).to_string() } else { text(running, &state, &slots) })
+}
+
+/// The kernel image of a slot; `None` when there is none that would be started.
+type Found = Option<(String, Counted)>;
+
+fn look(medium: &impl Medium, slot: Slot) -> std::io::Result<Found> {
+    write::standing(medium, slot)
+}
+
+fn number((epoch, sequence): (u64, u64)) -> Option<String> {
+    ((epoch, sequence) != (0, 0)).then(|| format!("{epoch}.{sequence}"))
+}
+
+fn to_json(running: Running, state: &ImageState, slots: &[(Slot, Found)]) -> Value {
+    let found = |(slot, found): &(Slot, Found)| {
+        json!({
+            "slot": slot.name(),
+            "file": found.as_ref().map(|(name, _)| name),
+            "tries_left": found.as_ref().and_then(|(_, counted)| counted.left),
+            "tries_done": found.as_ref().map(|(_, counted)| counted.done),
+        })
+    };
+    json!({
+        "slot": running.slot.map(Slot::name),
+        "image": running.image.and_then(number),
+        "on_trial": is_on_trial(state, running),
+        "committed": number(state.committed()),
+        "trial": state.trial.name(),
+        "tried": number(state.tried()),
+        "slots": slots.iter().map(found).collect::<Vec<_>>(),
+    })
+}
+
+fn text(running: Running, state: &ImageState, slots: &[(Slot, Found)]) -> String {
+    let shown = |image: Option<String>| image.unwrap_or_else(|| "none".to_owned());
+    let image = shown(running.image.and_then(number));
+    let mut lines = vec![match running.slot {
+        None => "runs        without a loader: there are no slots, and no image is taken".to_owned(),
+        Some(slot) if is_on_trial(state, running) => {
+            format!("runs        slot {slot}, image {image}, ON TRIAL")
+        }
+        Some(slot) => format!("runs        slot {slot}, image {image}"),
+    }];
+    for (slot, found) in slots {
+        lines.push(match found {
+            None => format!("slot {slot}      nothing that would start"),
+            Some((name, counted)) => match counted.left {
+                Some(left) => format!("slot {slot}      {name}: {left} starts left, {} used", counted.done),
+                None => format!("slot {slot}      {name}: never given up"),
+            },
+        });
+    }
+    lines.push(format!("committed   image {}", shown(number(state.committed()))));
+    let tried = shown(number(state.tried()));
+    lines.push(match state.trial {
+        Trial::None => "trial       none".to_owned(),
+        Trial::Writing => format!("trial       image {tried}: being written"),
+        Trial::Written if is_on_trial(state, running) => {
+            format!("trial       image {tried}: not seen healthy yet")
+        }
+        Trial::Written => format!("trial       image {tried}: it is tried at the next start"),
+        Trial::Failed => format!("trial       image {tried}: FELL BACK, held back until a newer one comes"),
+    });
+    lines.join("\n")
+}

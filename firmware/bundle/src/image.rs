@@ -1,0 +1,339 @@
+//! Images of the system: the manifest that is signed, and the decision whether one is let in.
+//!
+//! An image carries one root file system and two kernel images, of which a device takes the one that is made for the slot
+//! it writes: each names its own slot's partition and the root's hash on its command line, which its signature covers.
+//! The contents are some 60 MiB and never in memory: whoever lets an image in holds them against the listed hashes as
+//! they are read, and once more where they were written.
+
+use aegis_cose::Domain;
+use heapless::Vec;
+use minicbor::Encoder;
+use minicbor::encode::Write;
+
+use crate::cbor::{ANY, Canonical, Reader, Written};
+use crate::container::split_image;
+use crate::image_state::{ImageState, Trial};
+use crate::limits::{
+    ARCHITECTURE_BYTES, COMMENT_BYTES, CREATED_BEFORE, DEVICES, GROUP_BYTES, GROUPS, IMAGE_BLOCK_BYTES,
+    IMAGE_BOOT_BYTES, IMAGE_ROOT_BYTES,
+};
+use crate::manifest::{Content, FILE_NAME_BYTES, PRODUCT, Version, is_group, list, write_list};
+use crate::open::{hash, verify};
+use crate::refusal::{Reason, Refusal};
+use crate::root::Root;
+
+/// Names of the kernel images among the contents, by slot.
+pub const BOOT: [&str; 2] = ["boot-a", "boot-b"];
+/// Name of the root file system with its tree of hashes.
+pub const ROOT: &str = "root";
+const FORMAT: u64 = 1;
+
+/// Keys of the map (`image-manifest` in `docs/formats/bundle.cddl`).
+mod key {
+    pub(super) const PRODUCT: u8 = 1;
+    pub(super) const FORMAT: u8 = 2;
+    pub(super) const EPOCH: u8 = 3;
+    pub(super) const SEQUENCE: u8 = 4;
+    pub(super) const CREATED: u8 = 5;
+    pub(super) const SELECTORS: u8 = 6;
+    pub(super) const CONTENTS: u8 = 7;
+    pub(super) const COMMENT: u8 = 8;
+    pub(super) const DEVICES: u8 = 1;
+    pub(super) const ARCHITECTURE: u8 = 2;
+    pub(super) const AGENT: u8 = 3;
+    pub(super) const GROUPS: u8 = 4;
+}
+
+/// What an image says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageManifest<'a> {
+    /// That of the root metadata it is made for.
+    pub epoch: u64,
+    /// Counts up from 1 within an epoch.
+    pub sequence: u64,
+    /// When it was made, Unix seconds.
+    pub created: u64,
+    /// Device ids it is for, strictly ascending; `None` for any.
+    pub devices: Option<Vec<[u8; 16], DEVICES>>,
+    /// The architecture it is for, as Rust names it.
+    pub architecture: &'a str,
+    /// Lowest version of the agent that takes it; `None` for any.
+    pub agent: Option<Version>,
+    /// Groups of devices it is for, strictly ascending; `None` for any. One that the device is in suffices.
+    pub groups: Option<Vec<&'a str, GROUPS>>,
+    /// The kernel images, files [`BOOT`].
+    pub boot: [Content; 2],
+    /// The root file system with its tree of hashes, file [`ROOT`].
+    pub root: Content,
+    /// For people.
+    pub comment: &'a str,
+}
+
+impl<'a> ImageManifest<'a> {
+    /// Reads the one manifest that `bytes` is. Strict: what would not be written is not read.
+    ///
+    /// # Errors
+    /// The reasons that a manifest alone can give.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Reason> {
+        let manifest = read(&mut Reader::new(bytes))?;
+        if !manifest.is_possible() {
+            return Err(Reason::BadManifest);
+        }
+        if !manifest.is_exactly(bytes) {
+            return Err(Reason::NotCanonical);
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest to the front of `out` and returns how many bytes it took; `None` when there is no room, or
+    /// it would not be read again.
+    #[cfg(feature = "build")]
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let length = self.write_to(out)?;
+        ImageManifest::decode(&out[..length]).is_ok().then_some(length)
+    }
+
+    /// Epoch and sequence.
+    pub const fn rank(&self) -> (u64, u64) {
+        (self.epoch, self.sequence)
+    }
+
+    /// The files, in the order in which they are in the contents.
+    pub const fn files(&self) -> [(&'static str, Content); 3] {
+        [(BOOT[0], self.boot[0]), (BOOT[1], self.boot[1]), (ROOT, self.root)]
+    }
+
+    /// What the types leave open.
+    fn is_possible(&self) -> bool {
+        let devices =
+            self.devices.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
+        let groups = self.groups.as_deref().is_none_or(|names| {
+            !names.is_empty() && names.is_sorted_by(|a, b| a < b) && names.iter().all(|name| is_group(name))
+        });
+        // A first sector is what makes a kernel image one: there is more to it.
+        let boot = self.boot.iter().all(|file| (4096..=IMAGE_BOOT_BYTES).contains(&file.length));
+        let root = (IMAGE_BLOCK_BYTES..=IMAGE_ROOT_BYTES).contains(&self.root.length)
+            && self.root.length.is_multiple_of(IMAGE_BLOCK_BYTES);
+        devices
+            && groups
+            && boot
+            && root
+            && (1..=ARCHITECTURE_BYTES).contains(&self.architecture.len())
+            && self.architecture != ANY
+            && self.epoch > 0
+            && self.sequence > 0
+            && self.created < CREATED_BEFORE
+            && self.comment.len() <= COMMENT_BYTES
+            && !self.comment.chars().any(char::is_control)
+    }
+}
+
+fn read<'a>(input: &mut Reader<'a>) -> Result<ImageManifest<'a>, Reason> {
+    input.map(8)?;
+    input.key(key::PRODUCT)?;
+    if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
+        return Err(Reason::WrongProduct);
+    }
+    if input.u64_at(key::FORMAT)? != FORMAT {
+        return Err(Reason::UnsupportedFormat);
+    }
+    let epoch = input.u64_at(key::EPOCH)?;
+    let sequence = input.u64_at(key::SEQUENCE)?;
+    let created = input.u64_at(key::CREATED)?;
+    input.key(key::SELECTORS)?;
+    input.map(4)?;
+    input.key(key::DEVICES)?;
+    let devices = list(input, Reader::fixed)?;
+    input.key(key::ARCHITECTURE)?;
+    let architecture = input.str(ARCHITECTURE_BYTES)?;
+    input.key(key::AGENT)?;
+    let agent = list::<_, 3>(input, Reader::u16)?;
+    let agent = match agent.as_deref() {
+        None => None,
+        Some(version) => Some(version.try_into().map_err(|_| Reason::BadManifest)?),
+    };
+    input.key(key::GROUPS)?;
+    let groups = list(input, |input| input.str(GROUP_BYTES))?;
+    input.key(key::CONTENTS)?;
+    let [a, b, root] = contents(input)?;
+    input.key(key::COMMENT)?;
+    let comment = input.str(COMMENT_BYTES)?;
+    Ok(ImageManifest {
+        epoch,
+        sequence,
+        created,
+        devices,
+        architecture,
+        agent,
+        groups,
+        boot: [a, b],
+        root,
+        comment,
+    })
+}
+
+/// Exactly the files of this format, in their order.
+fn contents(input: &mut Reader<'_>) -> Result<[Content; 3], Reason> {
+    const NAMES: [&str; 3] = [BOOT[0], BOOT[1], ROOT];
+    let count = input.array(usize::from(u8::MAX))?;
+    let mut files = [Content { length: 0, hash: [0; 32] }; 3];
+    for (index, (name, file)) in NAMES.into_iter().zip(&mut files).enumerate() {
+        if index >= count {
+            return Err(Reason::ContentMissing);
+        }
+        if input.array(3)? != 3 {
+            return Err(Reason::BadManifest);
+        }
+        match input.str(FILE_NAME_BYTES)? {
+            found if found == name => {}
+            found if NAMES.contains(&found) => return Err(Reason::ContentMissing),
+            _ => return Err(Reason::ContentExtra),
+        }
+        *file = Content { length: input.u64()?, hash: input.fixed()? };
+    }
+    if count == NAMES.len() { Ok(files) } else { Err(Reason::ContentExtra) }
+}
+
+impl Canonical for ImageManifest<'_> {
+    fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
+        out.map(8)?;
+        out.u8(key::PRODUCT)?.str(PRODUCT)?;
+        out.u8(key::FORMAT)?.u64(FORMAT)?;
+        out.u8(key::EPOCH)?.u64(self.epoch)?;
+        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
+        out.u8(key::CREATED)?.u64(self.created)?;
+        out.u8(key::SELECTORS)?.map(4)?;
+        out.u8(key::DEVICES)?;
+        write_list(out, self.devices.as_deref(), |out, id| out.bytes(id).map(drop))?;
+        out.u8(key::ARCHITECTURE)?.str(self.architecture)?;
+        out.u8(key::AGENT)?;
+        write_list(out, self.agent.as_ref().map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))?;
+        out.u8(key::GROUPS)?;
+        write_list(out, self.groups.as_deref(), |out, name| out.str(name).map(drop))?;
+        out.u8(key::CONTENTS)?.array(3)?;
+        for (name, file) in self.files() {
+            out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
+        }
+        out.u8(key::COMMENT)?.str(self.comment)?;
+        Ok(())
+    }
+}
+
+/// Who asks, and what it knows. A device gives all of it; the office may leave out who it would be asking for, and then
+/// that selector is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageContext<'a> {
+    /// Who may sign.
+    pub root: &'a Root,
+    /// The device's id.
+    pub device: Option<[u8; 16]>,
+    /// The device's architecture, as Rust names it.
+    pub architecture: Option<&'a str>,
+    /// The agent's version.
+    pub agent: Option<Version>,
+    /// The groups that the device is in.
+    pub groups: Option<&'a [&'a str]>,
+    /// What is remembered of images.
+    pub state: ImageState,
+    /// Epoch and sequence of the image that runs, as its signed command line says; `None` when that is not known.
+    pub running: Option<(u64, u64)>,
+    /// A person insists: an image that is held back is tried once more.
+    pub insist: bool,
+}
+
+/// An image that is let in, if its contents are what it lists.
+#[derive(Clone, Debug)]
+pub struct AcceptedImage<'a> {
+    /// What it says of itself.
+    pub manifest: ImageManifest<'a>,
+    /// SHA-256 of the manifest: what order and revocation go by.
+    pub manifest_hash: [u8; 32],
+    /// It is the one that runs, or that is written and waits for a start: nothing changes.
+    pub unchanged: bool,
+    /// Where in the file the contents begin.
+    pub contents_at: u64,
+}
+
+/// Opens an image that is offered, by its front: decides whether it is let in. `front` must be the caller's own copy, of
+/// [`limits::IMAGE_FRONT_BYTES`](crate::limits::IMAGE_FRONT_BYTES) or of all of a shorter file; `length` is the file's.
+///
+/// # Errors
+/// A [`Refusal`] says why not. Bounds come before signatures, signatures before meaning. The contents are not looked at:
+/// that is for the caller, who has them ([`Reason::ContentHash`]).
+pub fn open_image<'a>(
+    front: &'a [u8],
+    length: u64,
+    context: &ImageContext<'_>,
+) -> Result<AcceptedImage<'a>, Refusal> {
+    let root = context.root;
+    let sections = split_image(front, length)?;
+    let role = root.image.as_ref().ok_or(Reason::NoRole)?;
+    verify(Domain::Image, sections.manifest, sections.signatures, role, root)?;
+    let manifest = ImageManifest::decode(sections.manifest)?;
+    let (epoch, sequence) = manifest.rank();
+    let refuse = |reason| Refusal { reason, epoch, sequence };
+    // Each is bounded: no overflow.
+    if manifest.files().iter().map(|(_, file)| file.length).sum::<u64>() != sections.contents_length {
+        return Err(refuse(Reason::ContentLength));
+    }
+    let manifest_hash = hash(sections.manifest);
+    if root.revoked.contains(&manifest_hash) {
+        return Err(refuse(Reason::Revoked));
+    }
+    check_selectors(&manifest, context).map_err(refuse)?;
+    let unchanged = check_order(&manifest, &manifest_hash, context).map_err(refuse)?;
+    Ok(AcceptedImage { manifest, manifest_hash, unchanged, contents_at: sections.contents_at })
+}
+
+fn check_selectors(manifest: &ImageManifest<'_>, context: &ImageContext<'_>) -> Result<(), Reason> {
+    if let (Some(ids), Some(id)) = (&manifest.devices, &context.device)
+        && !ids.contains(id)
+    {
+        return Err(Reason::WrongDevice);
+    }
+    if let (Some(names), Some(mine)) = (&manifest.groups, context.groups)
+        && !names.iter().any(|name| mine.contains(name))
+    {
+        return Err(Reason::WrongGroup);
+    }
+    if context.architecture.is_some_and(|mine| mine != manifest.architecture) {
+        return Err(Reason::WrongArchitecture);
+    }
+    if let (Some(least), Some(version)) = (manifest.agent, context.agent)
+        && version < least
+    {
+        return Err(Reason::AgentTooOld);
+    }
+    Ok(())
+}
+
+/// True when nothing would change.
+fn check_order(
+    manifest: &ImageManifest<'_>,
+    hash: &[u8; 32],
+    context: &ImageContext<'_>,
+) -> Result<bool, Reason> {
+    let ImageContext { state, running, .. } = context;
+    let offered = manifest.rank();
+    if manifest.epoch > context.root.epoch {
+        return Err(Reason::EpochAhead);
+    }
+    // What runs counts as accepted, also where nothing is remembered of it: it came with the device.
+    let have = state.committed().max(running.unwrap_or_default());
+    if manifest.epoch < context.root.epoch || offered < have {
+        return Err(Reason::Rollback);
+    }
+    match state.trial {
+        Trial::Written if offered < state.tried() => return Err(Reason::Rollback),
+        Trial::Written if offered == state.tried() => {
+            return if state.trial_manifest == *hash { Ok(true) } else { Err(Reason::ReplayMismatch) };
+        }
+        Trial::Failed if offered <= state.tried() && !context.insist => return Err(Reason::HeldBack),
+        _ => {}
+    }
+    if offered == state.committed() && state.manifest != *hash {
+        return Err(Reason::ReplayMismatch);
+    }
+    // One that was committed and does not run any more is written again: its slot went bad.
+    Ok(*running == Some(offered) || (running.is_none() && offered == state.committed()))
+}

@@ -1,0 +1,274 @@
+//! Images of the system by stick: written to the idle slot, tried, committed, given up; and the power cut in the middle
+//! (`docs/updates.md`). The firmware, the loader and its count are the real ones.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aegis_qemu::{Cache, Cut, End, Stick, StickFs, Vm};
+use aegis_tests::{Bench, receipts, root};
+
+use super::firmware::{Device, console};
+
+/// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
+const NEWER: u64 = 4_000_000_000;
+/// How a stick's image is called.
+const NAME: &str = "site.aegis-image";
+
+/// The root file system that was built.
+fn squashfs(bench: &Bench) -> PathBuf {
+    let image = root().join("target/image/x86_64");
+    let line = fs::read_to_string(image.join("system.cmdline")).expect("make image leaves it");
+    let table =
+        line.split("ro,0 ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a table of dm-verity");
+    let bytes = table.parse::<usize>().expect("sectors") * 512;
+    let whole = fs::read(image.join("root.img")).expect("make image leaves it");
+    let path = bench.at("root.squashfs");
+    fs::write(&path, &whole[..bytes]).expect("written");
+    path
+}
+
+/// An image of this root file system with this sequence, signed with the development key.
+fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
+    let (top, folder) = (root(), bench.at(&format!("made-{sequence}")));
+    let keys = top.join("target/keys");
+    fs::create_dir(&folder).expect("made");
+    let mut disk = Command::new(top.join("image/disk"));
+    disk.arg("x86_64").arg(squashfs).arg(&folder).arg(top.join("target/image/x86_64/vmlinuz"));
+    disk.arg(keys.join("secure-boot")).arg(format!("1.{sequence}"));
+    Bench::good(disk);
+    let out = bench.at(&format!("{sequence}.aegis-image"));
+    let mut build = Bench::aegisctl();
+    build.args(["image", "build", "--arch", "x86_64", "--sequence", &sequence.to_string()]);
+    build.arg("--boot-a").arg(folder.join("boot-a.efi")).arg("--boot-b").arg(folder.join("boot-b.efi"));
+    build.arg("--root-fs").arg(folder.join("root.img")).arg("--root").arg(keys.join("root.cbor"));
+    build.arg("--key").arg(keys.join("image.key")).arg("--out").arg(&out);
+    Bench::good(build);
+    fs::remove_dir_all(folder).expect("there");
+    out
+}
+
+/// The same, but its agent does nothing.
+fn broken(bench: &Bench, sequence: u64) -> PathBuf {
+    let (tree, made) = (bench.at("tree"), bench.at("broken.squashfs"));
+    let mut unpack = Command::new("unsquashfs");
+    unpack.args(["-no-progress", "-d"]).arg(&tree).arg(squashfs(bench));
+    Bench::good(unpack);
+    let agent = tree.join("usr/bin/aegis");
+    fs::remove_file(&agent).expect("there");
+    bench.script("agent", "exit 1");
+    fs::copy(bench.at("agent"), &agent).expect("copied");
+    let mut pack = Command::new("mksquashfs");
+    pack.arg(&tree).arg(&made).args(["-noappend", "-quiet", "-no-progress", "-all-root"]);
+    pack.args(["-b", "256K", "-comp", "zstd", "-Xcompression-level", "3"]);
+    Bench::good(pack);
+    release(bench, &made, sequence)
+}
+
+fn stick(image: &Path) -> Stick {
+    Stick::new(StickFs::Vfat).file(NAME, image)
+}
+
+/// Starts it with a stick, waits until it is ready and the stick's image is answered; its console and its receipts.
+fn with_stick(device: &Device, bench: &Bench, image: &Path) -> (String, Vec<serde_json::Value>) {
+    let (_slot, mut vm) = Bench::start(device.machine(bench));
+    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+    take(&mut vm, image);
+    let run = vm.cut_power().expect("cut");
+    (console(&run.console()), receipts(&run))
+}
+
+/// Plugs a stick in and waits until the device has done with it.
+fn take(vm: &mut Vm, image: &Path) {
+    let place = vm.now().expect("watched");
+    vm.plug(&stick(image)).expect("plugged");
+    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
+    assert!(line.is_some(), "{}", vm.console_end());
+}
+
+#[test]
+fn an_image_comes_by_stick_is_tried_committed_and_not_taken_again() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    let image = release(&bench, &squashfs(&bench), NEWER);
+    let (said, answers) = with_stick(&device, &bench, &image);
+    assert!(said.contains("slot a, image 1."), "{said}");
+    assert!(said.contains("slot b: it is tried at the next start"), "{said}");
+    let answer = answers.last().expect("a receipt");
+    assert_eq!(
+        (&answer["what"], &answer["answer"], &answer["code"]),
+        (&"image".into(), &"accepted".into(), &"written".into())
+    );
+    assert_eq!(answer["seen"], sha256(&image));
+    assert_eq!(
+        device.kernels(),
+        ["aegis-a+9.efi", "aegis-b+3.efi"],
+        "what runs has its tries back, what is new has three"
+    );
+
+    let said = device.healthy(&bench);
+    assert!(said.contains(&format!("slot b, image 1.{NEWER}")), "{said}");
+    assert!(said.contains("root verified, every block"), "{said}");
+    assert!(said.contains("image: committed: epoch 1 sequence 4000000000: slot b"), "{said}");
+    assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+9.efi"]);
+
+    let (said, answers) = with_stick(&device, &bench, &image);
+    assert!(said.contains(&format!("slot b, image 1.{NEWER}")), "{said}");
+    let answer = answers.last().expect("a receipt");
+    assert_eq!((&answer["what"], &answer["answer"]), (&"image".into(), &"unchanged".into()));
+    assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+9.efi"]);
+}
+
+/// As `sha256sum` has it.
+fn sha256(path: &Path) -> String {
+    let mut sum = Command::new("sha256sum");
+    sum.arg(path);
+    let said = String::from_utf8(Bench::good(sum)).expect("UTF-8");
+    said.split(' ').next().expect("a hash").to_owned()
+}
+
+#[test]
+fn an_image_that_never_becomes_healthy_falls_back_by_itself_and_is_held_back() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    let image = broken(&bench, NEWER);
+    let (said, _) = with_stick(&device, &bench, &image);
+    assert!(said.contains("slot b: it is tried at the next start"), "{said}");
+    for left in [2, 1, 0] {
+        let (_slot, vm) = Bench::start(device.machine(&bench));
+        let run = vm.finish().expect("watched");
+        let said = console(&run.console());
+        assert_ne!(run.end, End::Ran, "{said}");
+        assert!(said.contains(&format!("slot b, image 1.{NEWER}")), "{said}");
+        assert!(said.contains("IMAGE ON TRIAL NOT HEALTHY: starting again"), "{said}");
+        assert_eq!(
+            device.kernels(),
+            ["aegis-a+9.efi".to_owned(), format!("aegis-b+{left}-{}.efi", 3 - left)]
+        );
+    }
+    let (said, answers) = with_stick(&device, &bench, &image);
+    assert!(said.contains("slot a, image 1."), "{said}");
+    assert!(said.contains("image: fell-back: epoch 1 sequence 4000000000"), "{said}");
+    let answer = answers.last().expect("a receipt");
+    assert_eq!((&answer["answer"], &answer["code"]), (&"refused".into(), &"held-back".into()));
+    assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-3.efi"]);
+}
+
+/// What pseudo-random numbers are made from: `SplitMix64`.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % limit
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
+}
+
+/// What became of the cuts of a run.
+#[derive(Default)]
+struct Tally {
+    cuts: u64,
+    boots: u64,
+    /// By what ran at the next start: the slot that ran before, or the new one.
+    stayed: u64,
+    moved: u64,
+    told_cut_short: u64,
+    lost: Cut,
+}
+
+/// One device, its image updated again and again, and its power cut in the middle, by disks that lose what they had not
+/// flushed: it always starts again, into what ran or into what is new and whole.
+#[test]
+fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
+    let bench = Bench::new();
+    let device = Device::new(&bench);
+    let cuts = number("AEGIS_UPDATE_CUTS").unwrap_or(10);
+    let seed = number("AEGIS_UPDATE_SEED").unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        u64::from(since.subsec_nanos()) ^ since.as_secs()
+    });
+    println!("AEGIS_UPDATE_SEED={seed}");
+    let mut chance = Chance(seed);
+    let squashfs = squashfs(&bench);
+    let (mut tally, mut before) = (Tally::default(), String::new());
+    loop {
+        let image = release(&bench, &squashfs, NEWER + tally.cuts);
+        let cache = Cache::Lossy(chance.below(u64::MAX));
+        let (_slot, mut vm) = Bench::start(device.machine(&bench).cache(cache));
+        // The promise: whatever was cut before, it starts, at once, and is healthy.
+        let ready = vm.wait_ready().expect("watched");
+        assert!(ready, "seed {seed}, cut {}: it does not start\n{}", tally.cuts, vm.console_end());
+        tally.boots += 1;
+        if tally.cuts == cuts {
+            let end = vm.cut_power().expect("cut");
+            tally.count(&mut before, &console(&end.console()));
+            break;
+        }
+        vm.plug(&stick(&image)).expect("plugged");
+        // From the first write of the update on, to some time after its last.
+        let writes = 1 + chance.below(90);
+        let run = vm.cut_power_in_write(writes, Duration::from_mins(1)).expect("cut");
+        for cut in &run.cut {
+            tally.lost.kept += cut.kept;
+            tally.lost.torn += cut.torn;
+            tally.lost.dropped += cut.dropped;
+        }
+        tally.cuts += 1;
+        tally.count(&mut before, &console(&run.console()));
+        fs::remove_file(image).expect("there");
+        println!("cut {}: in write {writes}; {}", tally.cuts, device.kernels().join(" "));
+    }
+    tally.moved = tally.moved.saturating_sub(1);
+    println!("{}", tally.text());
+    if let Some(page) = std::env::var_os("AEGIS_UPDATE_PAGE") {
+        fs::write(page, tally.page(seed)).expect("written");
+    }
+}
+
+impl Tally {
+    /// Takes in the console of a boot. `before` is what ran at the one before.
+    fn count(&mut self, before: &mut String, said: &str) {
+        let ran =
+            said.split("firmware: UEFI").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        if *before == ran {
+            self.stayed += 1;
+        } else {
+            self.moved += 1;
+        }
+        ran.clone_into(before);
+        self.told_cut_short += u64::from(said.contains("image: cut-short"));
+        assert!(!said.contains("fell-back"), "an image that is whole does not fall back: {said}");
+    }
+
+    fn text(&self) -> String {
+        let Self { cuts, boots, stayed, moved, told_cut_short, lost } = self;
+        format!(
+            "{cuts} power cuts, {boots} starts, each healthy at once; after the cut the image of before ran {stayed} times, the new one \
+             {moved} times; {told_cut_short} times it was told that an image was cut short; of the disks' caches {} writes were kept, {} \
+             torn, {} dropped",
+            lost.kept, lost.torn, lost.dropped
+        )
+    }
+
+    fn page(&self, seed: u64) -> String {
+        let mut page =
+            String::from("# Power cuts during an image update\n\nWritten by `make update-cuts`.\n\n");
+        let _ = writeln!(page, "{}. Seed {seed}.\n", self.text());
+        page.push_str(
+            "One device in QEMU (OVMF, Secure Boot, systemd-boot). In each boot a newer image is brought by a stick, and the power is cut in \
+             the middle of a write, at a place by chance between the first write after the stick was plugged in and the ninetieth, or after \
+             60 s. The system, data and ring disks lose, tear or keep each write that was not flushed, by chance (`qemu/src/platter.rs`). The \
+             next boot has to be healthy by itself, into the image of before or into the new one, whole.\n",
+        );
+        page
+    }
+}
