@@ -18,6 +18,7 @@
 
 mod device;
 mod ext4;
+mod layout;
 pub mod limits;
 mod plan;
 mod prepare;
@@ -25,7 +26,7 @@ mod table;
 
 pub use device::Device;
 pub use ext4::{Content, FileSystem, RestoreError, content, file_system, restore};
-pub use gpt_disk_types::Guid;
+pub use layout::Guid;
 pub use plan::{Partition, Wanted};
 pub use prepare::{Error, Prepared, prepare};
 pub use table::{Copies, Table};

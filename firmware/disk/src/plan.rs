@@ -1,13 +1,14 @@
 //! Which partitions are to be: pure, on a table in memory.
 
-use gpt_disk_types::{GptPartitionEntry, GptPartitionName, GptPartitionType, Guid, LbaLe, guid};
-
+use crate::layout::{Entry, Guid, name};
 use crate::limits::{ALIGN_BYTES, DATA_BYTES_MIN, RING_BYTES_MAX, RING_BYTES_MIN, RING_SHARE};
 use crate::table::{Blocks, Table};
 use crate::{DATA_LABEL, RING_LABEL};
 
-/// "Linux filesystem data".
-const LINUX_DATA: GptPartitionType = GptPartitionType(guid!("0fc63daf-8483-4772-8e79-3d69d8477de4"));
+/// "Linux filesystem data", 0fc63daf-8483-4772-8e79-3d69d8477de4.
+const LINUX_DATA: Guid = Guid::from_bytes([
+    0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
+]);
 
 /// What is nowhere on this device, and so is to be made; each with the GUID that it gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Table {
 
     /// The largest room between partitions, or behind the last, in bytes.
     fn largest_gap(&self, blocks: Blocks) -> Option<(u64, u64)> {
-        let ends = self.used().map(|(_, entry)| entry.ending_lba.to_u64() + 1);
+        let ends = self.used().map(|(_, entry)| entry.last.get() + 1);
         let gaps =
             ends.chain([self.first_usable]).filter_map(|from| gap(blocks, from, self.next_start(from)));
         // Of two that are alike the first one on the disk.
@@ -99,7 +100,7 @@ impl Table {
 
     /// The first block at or behind this one that is not free.
     fn next_start(&self, from: u64) -> u64 {
-        let starts = self.used().map(|(_, entry)| entry.starting_lba.to_u64());
+        let starts = self.used().map(|(_, entry)| entry.first.get());
         starts.filter(|start| *start >= from).min().unwrap_or(self.last_usable + 1)
     }
 
@@ -107,17 +108,13 @@ impl Table {
         let (first, last) = (start / blocks.bytes, end / blocks.bytes - 1);
         let (number, entry) =
             (1..).zip(&mut self.entries[..self.count]).find(|(_, entry)| !entry.is_used())?;
-        let mut name = GptPartitionName::default();
-        for (unit, place) in label.encode_utf16().zip(name.0.chunks_exact_mut(2)) {
-            place.copy_from_slice(&unit.to_le_bytes());
-        }
-        *entry = GptPartitionEntry {
-            partition_type_guid: LINUX_DATA,
-            unique_partition_guid: id,
-            starting_lba: LbaLe::from_u64(first),
-            ending_lba: LbaLe::from_u64(last),
-            name,
-            ..GptPartitionEntry::default()
+        *entry = Entry {
+            kind: LINUX_DATA,
+            guid: id,
+            first: first.into(),
+            last: last.into(),
+            name: name(label),
+            ..Entry::UNUSED
         };
         Some(Partition { number, start, bytes: end - start })
     }
@@ -127,7 +124,7 @@ impl Table {
         let (number, first, last) = self.find(DATA_LABEL)?;
         let (_, end) = gap(blocks, last + 1, self.next_start(last + 1))?;
         let start = first * blocks.bytes;
-        self.entries.get_mut(number as usize - 1)?.ending_lba = LbaLe::from_u64(end / blocks.bytes - 1);
+        self.entries.get_mut(number as usize - 1)?.last = (end / blocks.bytes - 1).into();
         Some(Partition { number, start, bytes: end - start })
     }
 }

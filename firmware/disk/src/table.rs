@@ -5,23 +5,21 @@
 //! block 1      header, first copy                  block -1     header, second copy
 //! block 2 …    its entries, 128 bytes each         before it    its entries
 //! ```
-//! The layout of both is `gpt_disk_types`'; what may be in it, and the order of writes, is decided here. Taken is what every
+//! The layout of both is in `layout.rs`; what may be in it, and the order of writes, is decided here. Taken is what every
 //! tool writes: a header of 92 bytes, at most 128 entries of 128 bytes, partitions inside the usable blocks that don't overlap.
 
-use gpt_disk_types::{
-    Crc32, GptHeader, GptHeaderRevision, GptHeaderSignature, GptPartitionEntry, Guid, LbaLe,
-    MasterBootRecord, U32Le,
-};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use crate::Device;
+use crate::layout::{Entry, Guid, Header, Mbr};
 use crate::limits::{ARRAY_BYTES, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, ENTRIES, ENTRY_BYTES};
 
-const HEADER_BYTES: usize = size_of::<GptHeader>();
-const _: () = assert!(HEADER_BYTES == 92 && size_of::<GptPartitionEntry>() == ENTRY_BYTES);
-const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&Crc32::ALGORITHM);
+const HEADER_BYTES: usize = size_of::<Header>();
+const _: () = assert!(HEADER_BYTES == 92 && size_of::<Entry>() == ENTRY_BYTES && size_of::<Mbr>() == 512);
+const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// Block of the first copy's header.
 const PRIMARY: u64 = 1;
-/// `os_indicator` of an MBR that only says: here is a GPT.
+/// Kind of an MBR's partition that only says: here is a GPT.
 const PROTECTIVE: u8 = 0xee;
 
 /// A disk in logical blocks.
@@ -67,7 +65,7 @@ pub struct Table {
     pub(crate) last_usable: u64,
     /// How many of the entries there are.
     pub(crate) count: usize,
-    pub(crate) entries: [GptPartitionEntry; ENTRIES],
+    pub(crate) entries: [Entry; ENTRIES],
 }
 
 /// How the copies of a table were found.
@@ -114,15 +112,15 @@ impl Table {
     }
 
     /// The entries in use, with the number that their partition has for the kernel.
-    pub(crate) fn used(&self) -> impl Iterator<Item = (u32, &GptPartitionEntry)> {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (u32, &Entry)> {
         (1..).zip(&self.entries[..self.count]).filter(|(_, entry)| entry.is_used())
     }
 
     /// Number and blocks, first and last, of the partition with this label: of the first of them.
     pub(crate) fn find(&self, label: &str) -> Option<(u32, u64, u64)> {
         self.used()
-            .find(|(_, entry)| label.chars().eq(entry.name.chars()))
-            .map(|(number, entry)| (number, entry.starting_lba.to_u64(), entry.ending_lba.to_u64()))
+            .find(|(_, entry)| entry.is_called(label))
+            .map(|(number, entry)| (number, entry.first.get(), entry.last.get()))
     }
 
     /// Writes both copies, the second one to the disk's end, `first` of them first; each is durable before the other is touched.
@@ -146,41 +144,43 @@ impl Table {
             if at == PRIMARY { (blocks.last(), PRIMARY + 1) } else { (PRIMARY, at - blocks.of_array()) };
         let mut bytes = [0; ARRAY_BYTES];
         let used = self.count * ENTRY_BYTES;
-        bytes[..used].copy_from_slice(bytemuck::cast_slice(&self.entries[..self.count]));
+        bytes[..used].copy_from_slice(self.entries[..self.count].as_bytes());
         device.write(array * blocks.bytes, &bytes[..used])?;
-        let mut header = GptHeader {
-            signature: GptHeaderSignature::EFI_COMPATIBLE_PARTITION_TABLE_HEADER,
-            revision: GptHeaderRevision::VERSION_1_0,
-            my_lba: LbaLe::from_u64(at),
-            alternate_lba: LbaLe::from_u64(alternate),
-            first_usable_lba: LbaLe::from_u64(self.first_usable),
-            last_usable_lba: LbaLe::from_u64(self.last_usable),
-            disk_guid: self.guid,
-            partition_entry_lba: LbaLe::from_u64(array),
-            number_of_partition_entries: U32Le::from_u32(self.count as u32),
-            partition_entry_array_crc32: Crc32(U32Le::from_u32(CRC.checksum(&bytes[..used]))),
-            ..GptHeader::default()
+        let mut header = Header {
+            signature: Header::SIGNATURE,
+            revision: Header::REVISION.into(),
+            length: (HEADER_BYTES as u32).into(),
+            my_block: at.into(),
+            alternate: alternate.into(),
+            first_usable: self.first_usable.into(),
+            last_usable: self.last_usable.into(),
+            guid: self.guid,
+            array: array.into(),
+            count: (self.count as u32).into(),
+            entry_size: (ENTRY_BYTES as u32).into(),
+            array_crc: CRC.checksum(&bytes[..used]).into(),
+            ..Header::default()
         };
-        header.update_header_crc32();
+        header.sum = header.own_sum(&CRC).into();
         let mut block = [0; BLOCK_BYTES_MAX as usize];
-        block[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
+        block[..HEADER_BYTES].copy_from_slice(header.as_bytes());
         device.write(at * blocks.bytes, &block[..blocks.bytes as usize])
     }
 }
 
 /// Reads the copy whose header is in this block; `None` when it does not hold.
 fn read_copy<D: Device>(device: &mut D, blocks: Blocks, at: u64) -> Result<Option<Copy>, D::Error> {
-    let mut header = GptHeader::default();
-    device.read(at * blocks.bytes, bytemuck::bytes_of_mut(&mut header))?;
-    let count = header.number_of_partition_entries.to_u32() as usize;
-    let array = header.partition_entry_lba.to_u64();
-    let (first_usable, last_usable) = (header.first_usable_lba.to_u64(), header.last_usable_lba.to_u64());
-    let good = header.is_signature_valid()
-        && { header.revision } == GptHeaderRevision::VERSION_1_0
-        && header.header_size.to_u32() as usize == HEADER_BYTES
-        && { header.header_crc32 } == header.calculate_header_crc32()
-        && header.my_lba.to_u64() == at
-        && header.size_of_partition_entry.to_u32() as usize == ENTRY_BYTES
+    let mut header = Header::default();
+    device.read(at * blocks.bytes, header.as_mut_bytes())?;
+    let count = header.count.get() as usize;
+    let array = header.array.get();
+    let (first_usable, last_usable) = (header.first_usable.get(), header.last_usable.get());
+    let good = header.signature == Header::SIGNATURE
+        && header.revision == Header::REVISION
+        && header.length.get() as usize == HEADER_BYTES
+        && header.sum == header.own_sum(&CRC)
+        && header.my_block == at
+        && header.entry_size.get() as usize == ENTRY_BYTES
         && (1..=ENTRIES).contains(&count)
         && first_usable <= last_usable
         && last_usable < blocks.last();
@@ -188,7 +188,7 @@ fn read_copy<D: Device>(device: &mut D, blocks: Blocks, at: u64) -> Result<Optio
         return Ok(None);
     }
     // The array lies between its header and what partitions may use.
-    let (length, alternate) = (blocks.of_array(), header.alternate_lba.to_u64());
+    let (length, alternate) = (blocks.of_array(), header.alternate.get());
     let placed = if at == PRIMARY {
         array > PRIMARY
             && array.checked_add(length).is_some_and(|end| end <= first_usable)
@@ -205,19 +205,19 @@ fn read_copy<D: Device>(device: &mut D, blocks: Blocks, at: u64) -> Result<Optio
     let mut bytes = [0; ARRAY_BYTES];
     let bytes = &mut bytes[..count * ENTRY_BYTES];
     device.read(array * blocks.bytes, bytes)?;
-    if { header.partition_entry_array_crc32 }.0.to_u32() != CRC.checksum(bytes) {
+    if header.array_crc != CRC.checksum(bytes) {
         return Ok(None);
     }
-    let mut entries = [GptPartitionEntry::default(); ENTRIES];
-    bytemuck::cast_slice_mut::<_, u8>(&mut entries)[..bytes.len()].copy_from_slice(bytes);
-    let table = Table { guid: header.disk_guid, first_usable, last_usable, count, entries };
+    let mut entries = [Entry::UNUSED; ENTRIES];
+    entries.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    let table = Table { guid: header.guid, first_usable, last_usable, count, entries };
     Ok(table.partitions_fit().then_some(Copy { alternate, table }))
 }
 
 impl Table {
     /// Every partition is inside the usable blocks, and none overlaps another.
     pub(crate) fn partitions_fit(&self) -> bool {
-        let range = |entry: &GptPartitionEntry| (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
+        let range = |entry: &Entry| (entry.first.get(), entry.last.get());
         self.used().all(|(number, entry)| {
             let (start, end) = range(entry);
             start >= self.first_usable
@@ -233,19 +233,18 @@ impl Table {
 
 /// Has the protective MBR say how large the disk is. One sector, and nothing hangs on it: a disk without such an MBR stays as it is.
 pub(crate) fn protect<D: Device>(device: &mut D, blocks: Blocks) -> Result<(), D::Error> {
-    let mut sector = [0; size_of::<MasterBootRecord>()];
-    device.read(0, &mut sector)?;
-    let mbr: &mut MasterBootRecord = bytemuck::from_bytes_mut(&mut sector);
-    let size = U32Le::from_u32(u32::try_from(blocks.last()).unwrap_or(u32::MAX));
-    let [record, others @ ..] = &mut mbr.partitions;
+    let mut mbr = Mbr::new_zeroed();
+    device.read(0, mbr.as_mut_bytes())?;
+    let size = u32::try_from(blocks.last()).unwrap_or(u32::MAX);
+    let [record, others @ ..] = &mut mbr.records;
     let ours = mbr.signature == [0x55, 0xaa]
-        && record.os_indicator == PROTECTIVE
-        && record.starting_lba.to_u32() == PRIMARY as u32
-        && others.iter().all(|record| record.os_indicator == 0);
-    if !ours || record.size_in_lba == size {
+        && record.kind == PROTECTIVE
+        && u64::from(record.first.get()) == PRIMARY
+        && others.iter().all(|record| record.kind == 0);
+    if !ours || record.count == size {
         return Ok(());
     }
-    record.size_in_lba = size;
-    device.write(0, &sector)?;
+    record.count = size.into();
+    device.write(0, mbr.as_bytes())?;
     device.flush()
 }

@@ -33,10 +33,13 @@ impl Device for Disk {
     fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), ()> {
         assert!(into.len() <= 1 << 16, "bounded");
         let end = at.checked_add(into.len() as u64).filter(|end| *end <= self.bytes);
-        end.ok_or(())?;
-        for (byte, place) in into.iter_mut().zip(at..) {
-            let sector = self.sectors.get(&(place / SECTOR));
-            *byte = sector.map_or(0, |sector| sector[(place % SECTOR) as usize]);
+        let end = end.ok_or(())?;
+        into.fill(0);
+        for (number, sector) in self.sectors.range(at / SECTOR..end.div_ceil(SECTOR)) {
+            let from = (number * SECTOR).max(at);
+            let to = ((number + 1) * SECTOR).min(at + into.len() as u64);
+            let part = &sector[(from - number * SECTOR) as usize..(to - number * SECTOR) as usize];
+            into[(from - at) as usize..(to - at) as usize].copy_from_slice(part);
         }
         Ok(())
     }
@@ -45,9 +48,18 @@ impl Device for Disk {
         let end = at.checked_add(bytes.len() as u64).expect("no place near the end of all numbers");
         assert!(end <= self.bytes, "behind the end");
         self.writes += 1;
-        for (byte, place) in bytes.iter().zip(at..) {
-            let sector = self.sectors.entry(place / SECTOR).or_insert([0; SECTOR as usize]);
-            sector[(place % SECTOR) as usize] = *byte;
+        let mut done = 0;
+        while done < bytes.len() {
+            let place = at + done as u64;
+            let offset = (place % SECTOR) as usize;
+            let some = (SECTOR as usize - offset).min(bytes.len() - done);
+            let part = &bytes[done..done + some];
+            // What is zero anyway takes no room.
+            if self.sectors.contains_key(&(place / SECTOR)) || part.iter().any(|byte| *byte != 0) {
+                let sector = self.sectors.entry(place / SECTOR).or_insert([0; SECTOR as usize]);
+                sector[offset..offset + some].copy_from_slice(part);
+            }
+            done += some;
         }
         Ok(())
     }
@@ -122,6 +134,9 @@ pub fn run(data: &[u8]) -> bool {
     true
 }
 
+/// Entries by their place.
+type Slots = Vec<(u8, Vec<u8>)>;
+
 /// An image on a larger disk, and the same once it was prepared.
 pub fn seeds() -> Vec<Seed> {
     const SIZE: u64 = 96 << 20;
@@ -145,7 +160,7 @@ pub fn seeds() -> Vec<Seed> {
         bytes.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
         bytes
     };
-    let disk = |flags: u8, copies: &[(Vec<u8>, Vec<(u8, Vec<u8>)>)]| {
+    let disk = |flags: u8, copies: &[(Vec<u8>, Slots)]| {
         let mut out = vec![flags];
         out.extend(((SIZE >> 16) as u16).to_le_bytes());
         for (header, entries) in copies {
