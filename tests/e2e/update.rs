@@ -14,6 +14,8 @@ use super::firmware::{Device, console};
 
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
 const NEWER: u64 = 4_000_000_000;
+/// Power cuts of a short run; `make update-cuts` makes a hundred.
+const CUTS: u64 = 3;
 /// How a stick's image is called.
 const NAME: &str = "site.aegis-image";
 
@@ -191,7 +193,7 @@ struct Tally {
 fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
     let bench = Bench::new();
     let device = Device::new(&bench);
-    let cuts = number("AEGIS_UPDATE_CUTS").unwrap_or(10);
+    let cuts = number("AEGIS_UPDATE_CUTS").unwrap_or(CUTS);
     let seed = number("AEGIS_UPDATE_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         u64::from(since.subsec_nanos()) ^ since.as_secs()
