@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aegis_qemu::{End, Kernel, Machine, Vm};
-use aegis_tests::{Bench, Slot, root};
+use aegis_qemu::{End, Kernel, Machine, Stick, StickFs, Vm};
+use aegis_tests::{Bench, Evidence, Rule, Slot, receipts, root};
 
 const MIB: u64 = 1 << 20;
 /// Where the partitions begin on the system disk (`image/disk`).
@@ -131,6 +131,54 @@ fn the_firmware_starts_what_is_signed_and_the_loader_counts_the_boot() {
     assert!(said.contains("firmware: UEFI, Secure Boot on; slot a, image 1."), "{said}");
     assert!(said.contains("root verified, every block"), "{said}");
     assert_eq!(device.kernels(), ["aegis-a+8-1.efi"]);
+}
+
+/// `docs/install.md`: the file is written to a larger disk, and nothing else is there but a stick.
+#[test]
+fn the_image_alone_becomes_a_device() {
+    let bench = Bench::new();
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let bundle = bench.bundle("site.aegis", &bench.policy("site", "enforce", &[rule]), 7);
+    let machine = || {
+        let machine = bench.machine().kernel(Kernel::Uefi).whole_disk(512 * MIB).state(bench.at("device"));
+        Bench::start(machine.no_stick())
+    };
+    let stick = Stick::new(StickFs::Vfat).file("site.aegis", &bundle);
+    let (slot, mut vm) = machine();
+    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+    let place = vm.now().expect("watched");
+    vm.plug(&stick).expect("plugged");
+    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
+    assert!(line.is_some(), "{}", vm.console_end());
+    let run = vm.cut_power().expect("cut");
+    drop(slot);
+    let said = console(&run.console());
+    let mut rest = said.as_str();
+    for line in [
+        "firmware: UEFI, Secure Boot on; slot a, image 1.",
+        "root verified, every block",
+        "storage: table-moved",
+        "storage: ring-made",
+        "storage: data-made",
+        "made the device key; device ",
+        "policy: epoch 1 sequence 1: audit-only (policy-audit)",
+        "AEGIS-READY ",
+        "policy: epoch 1 sequence 7: enforcing",
+    ] {
+        rest = rest.split_once(line).unwrap_or_else(|| panic!("no `{line}` in its place: {said}")).1;
+    }
+    let answers = receipts(&run);
+    assert!(answers.iter().any(|answer| answer["answer"] == "accepted"), "{answers:?}");
+    let events = Evidence::show(run.export.as_ref().expect("an export"));
+    assert!(
+        events.iter().any(|event| event["kind"] == "storage" && event["code"] == "data-made"),
+        "{events:?}"
+    );
+
+    let (_slot, mut vm) = machine();
+    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+    let said = console(&vm.cut_power().expect("cut").console());
+    assert!(said.contains("policy: epoch 1 sequence 7: enforcing") && !said.contains("storage: "), "{said}");
 }
 
 #[test]
