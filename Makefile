@@ -60,6 +60,9 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
+test-disks: image firmware ## what takes many boots and is not in `make test`: disks lost and cut, images that fail or are cut
+	@. tests/long; AEGIS_NO_BUILD=1 cargo test --package aegis-tests --test e2e -- --test-threads=2 --exact "$${LONG[@]}"
+
 suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
 	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
 
@@ -100,4 +103,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test suite kernels cuts kills update-cuts swaps flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps flaky bench-ring fuzz convert-big lint fmt clean

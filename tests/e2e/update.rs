@@ -15,7 +15,7 @@ use super::firmware::{Device, console};
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
 const NEWER: u64 = 4_000_000_000;
 /// Power cuts of a short run; `make update-cuts` makes a hundred.
-const CUTS: u64 = 3;
+const CUTS: u64 = 10;
 /// How a stick's image is called.
 const NAME: &str = "site.aegis-image";
 
