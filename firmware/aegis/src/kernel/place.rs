@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -120,7 +120,7 @@ impl Way {
                 Ok(file) if is_link(&file)? => return Ok(None),
                 Ok(file) => {
                     missing.reverse();
-                    return Ok(Some(Self { found: Found::of(&file)?, missing, links: Vec::new() }));
+                    return Ok(Some(Self { found: Found::of(&file, there)?, missing, links: Vec::new() }));
                 }
                 Err(Errno::NOENT) => {
                     let (Some(parent), Some(name)) = (there.parent(), there.file_name()) else {
@@ -137,7 +137,8 @@ impl Way {
     /// One component after the other.
     fn by_links(path: &Path) -> io::Result<Self> {
         let root = || rustix::fs::open("/", FLAGS, Mode::empty());
-        let mut here = root()?;
+        // The path without links goes along: what the kernel calls an open file may be another name already, or none.
+        let (mut here, mut real) = (root()?, PathBuf::from("/"));
         let mut words: VecDeque<OsString> = VecDeque::new();
         let push = |words: &mut VecDeque<OsString>, path: &Path| {
             for part in path.components().rev() {
@@ -155,27 +156,34 @@ impl Way {
             match rustix::fs::openat(&here, &word, FLAGS | OFlags::NOFOLLOW, Mode::empty()) {
                 // Not there; or below a file, which may be taken away.
                 Err(Errno::NOENT | Errno::NOTDIR) => {
-                    return Ok(Self { found: Found::of(&here)?, missing: rest(&words), links });
+                    return Ok(Self { found: Found::of(&here, &real)?, missing: rest(&words), links });
                 }
                 Err(error) => return Err(error.into()),
                 Ok(next) if is_link(&next)? => {
                     let own: Vec<OsString> = rest(&words);
                     if links.len() == limits::LINKS {
                         // Around in a circle: nothing is there, until somebody takes a link of it away.
-                        return Ok(Self { found: Found::of(&here)?, missing: own, links });
+                        return Ok(Self { found: Found::of(&here, &real)?, missing: own, links });
                     }
-                    links.push((Found::of(&here)?, own));
+                    links.push((Found::of(&here, &real)?, own));
                     let target = rustix::fs::readlinkat(&next, "", Vec::new())?;
                     let target = Path::new(OsStr::from_bytes(target.as_bytes()));
                     if target.is_absolute() {
-                        here = root()?;
+                        (here, real) = (root()?, PathBuf::from("/"));
                     }
                     push(&mut words, target);
                 }
-                Ok(next) => here = next,
+                Ok(next) => {
+                    here = next;
+                    if word == ".." {
+                        real.pop();
+                    } else {
+                        real.push(&word);
+                    }
+                }
             }
         }
-        Ok(Self { found: Found::of(&here)?, missing: Vec::new(), links })
+        Ok(Self { found: Found::of(&here, &real)?, missing: Vec::new(), links })
     }
 }
 
@@ -202,10 +210,12 @@ struct Found {
 
 impl Found {
     fn open(path: &Path) -> io::Result<Self> {
-        Self::of(&rustix::fs::open(path, FLAGS, Mode::empty())?)
+        Self::of(&rustix::fs::open(path, FLAGS, Mode::empty())?, path)
     }
 
-    fn of(file: &OwnedFd) -> io::Result<Self> {
+    /// `real`: the path it was found by, without links. Not what `/proc/self/fd` says: a file that was replaced since is
+    /// "(deleted)" there, and its path would lose its name.
+    fn of(file: &OwnedFd, real: &Path) -> io::Result<Self> {
         let (found, system) = (rustix::fs::fstat(file)?, rustix::fs::fstatfs(file)?);
         // STATX_MNT_ID, since 5.8.
         let mount =
@@ -220,7 +230,7 @@ impl Found {
             },
             magic: system.f_type.cast_unsigned(),
             mount: mount.stx_mnt_id,
-            real: std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?,
+            real: real.to_owned(),
         })
     }
 
@@ -276,6 +286,34 @@ mod tests {
 
     fn last(name: &Name) -> &[u8] {
         name.components.last().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_meanwhile_keeps_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().canonicalize().unwrap();
+        let (file, spare) = (base.join("file"), base.join("spare"));
+        fs::write(&file, b"").unwrap();
+        symlink("file", base.join("link")).unwrap();
+        let mounts = Mounts::read().unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(relaxed) {
+                    fs::write(&spare, b"").and_then(|()| fs::rename(&spare, &file)).unwrap();
+                }
+            });
+            for path in [&file, &base.join("link")] {
+                for _ in 0..2000 {
+                    if let Ok(place) = look(path, &mounts) {
+                        let first = &place.names[0];
+                        assert_eq!((last(first), &place.real), (b"file".as_slice(), &file));
+                    }
+                }
+            }
+            over.store(true, relaxed);
+        });
     }
 
     #[test]
