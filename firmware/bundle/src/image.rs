@@ -17,8 +17,11 @@ use crate::limits::{
     ARCHITECTURE_BYTES, COMMENT_BYTES, CREATED_BEFORE, DEVICES, GROUP_BYTES, GROUPS, IMAGE_BLOCK_BYTES,
     IMAGE_BOOT_BYTES, IMAGE_ROOT_BYTES,
 };
-use crate::manifest::{Content, FILE_NAME_BYTES, PRODUCT, Version, is_group, list, write_list};
-use crate::open::{hash, verify};
+use crate::manifest::{
+    Content, PRODUCT, Version, agent, contents, is_comment, is_group, is_selector, list, strictly,
+    write_agent, write_contents, write_list,
+};
+use crate::open::{check_agent, check_device, check_groups, hash, verify};
 use crate::refusal::{Reason, Refusal};
 use crate::root::Root;
 
@@ -75,14 +78,7 @@ impl<'a> ImageManifest<'a> {
     /// # Errors
     /// The reasons that a manifest alone can give.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Reason> {
-        let manifest = read(&mut Reader::new(bytes))?;
-        if !manifest.is_possible() {
-            return Err(Reason::BadManifest);
-        }
-        if !manifest.is_exactly(bytes) {
-            return Err(Reason::NotCanonical);
-        }
-        Ok(manifest)
+        strictly(bytes, read, Self::is_possible)
     }
 
     /// Writes the manifest to the front of `out` and returns how many bytes it took; `None` when there is no room, or
@@ -105,17 +101,12 @@ impl<'a> ImageManifest<'a> {
 
     /// What the types leave open.
     fn is_possible(&self) -> bool {
-        let devices =
-            self.devices.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
-        let groups = self.groups.as_deref().is_none_or(|names| {
-            !names.is_empty() && names.is_sorted_by(|a, b| a < b) && names.iter().all(|name| is_group(name))
-        });
         // A first sector is what makes a kernel image one: there is more to it.
         let boot = self.boot.iter().all(|file| (4096..=IMAGE_BOOT_BYTES).contains(&file.length));
         let root = (IMAGE_BLOCK_BYTES..=IMAGE_ROOT_BYTES).contains(&self.root.length)
             && self.root.length.is_multiple_of(IMAGE_BLOCK_BYTES);
-        devices
-            && groups
+        is_selector(self.devices.as_deref(), |_| true)
+            && is_selector(self.groups.as_deref(), |name| is_group(name))
             && boot
             && root
             && (1..=ARCHITECTURE_BYTES).contains(&self.architecture.len())
@@ -123,8 +114,7 @@ impl<'a> ImageManifest<'a> {
             && self.epoch > 0
             && self.sequence > 0
             && self.created < CREATED_BEFORE
-            && self.comment.len() <= COMMENT_BYTES
-            && !self.comment.chars().any(char::is_control)
+            && is_comment(self.comment)
     }
 }
 
@@ -147,15 +137,11 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<ImageManifest<'a>, Reason> {
     input.key(key::ARCHITECTURE)?;
     let architecture = input.str(ARCHITECTURE_BYTES)?;
     input.key(key::AGENT)?;
-    let agent = list::<_, 3>(input, Reader::u16)?;
-    let agent = match agent.as_deref() {
-        None => None,
-        Some(version) => Some(version.try_into().map_err(|_| Reason::BadManifest)?),
-    };
+    let agent = agent(input)?;
     input.key(key::GROUPS)?;
     let groups = list(input, |input| input.str(GROUP_BYTES))?;
     input.key(key::CONTENTS)?;
-    let [a, b, root] = contents(input)?;
+    let [a, b, root] = contents(input, [BOOT[0], BOOT[1], ROOT])?;
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
     Ok(ImageManifest {
@@ -172,28 +158,6 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<ImageManifest<'a>, Reason> {
     })
 }
 
-/// Exactly the files of this format, in their order.
-fn contents(input: &mut Reader<'_>) -> Result<[Content; 3], Reason> {
-    const NAMES: [&str; 3] = [BOOT[0], BOOT[1], ROOT];
-    let count = input.array(usize::from(u8::MAX))?;
-    let mut files = [Content { length: 0, hash: [0; 32] }; 3];
-    for (index, (name, file)) in NAMES.into_iter().zip(&mut files).enumerate() {
-        if index >= count {
-            return Err(Reason::ContentMissing);
-        }
-        if input.array(3)? != 3 {
-            return Err(Reason::BadManifest);
-        }
-        match input.str(FILE_NAME_BYTES)? {
-            found if found == name => {}
-            found if NAMES.contains(&found) => return Err(Reason::ContentMissing),
-            _ => return Err(Reason::ContentExtra),
-        }
-        *file = Content { length: input.u64()?, hash: input.fixed()? };
-    }
-    if count == NAMES.len() { Ok(files) } else { Err(Reason::ContentExtra) }
-}
-
 impl Canonical for ImageManifest<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         out.map(8)?;
@@ -207,13 +171,11 @@ impl Canonical for ImageManifest<'_> {
         write_list(out, self.devices.as_deref(), |out, id| out.bytes(id).map(drop))?;
         out.u8(key::ARCHITECTURE)?.str(self.architecture)?;
         out.u8(key::AGENT)?;
-        write_list(out, self.agent.as_ref().map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))?;
+        write_agent(out, self.agent.as_ref())?;
         out.u8(key::GROUPS)?;
         write_list(out, self.groups.as_deref(), |out, name| out.str(name).map(drop))?;
-        out.u8(key::CONTENTS)?.array(3)?;
-        for (name, file) in self.files() {
-            out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
-        }
+        out.u8(key::CONTENTS)?;
+        write_contents(out, &self.files())?;
         out.u8(key::COMMENT)?.str(self.comment)?;
         Ok(())
     }
@@ -286,25 +248,12 @@ pub fn open_image<'a>(
 }
 
 fn check_selectors(manifest: &ImageManifest<'_>, context: &ImageContext<'_>) -> Result<(), Reason> {
-    if let (Some(ids), Some(id)) = (&manifest.devices, &context.device)
-        && !ids.contains(id)
-    {
-        return Err(Reason::WrongDevice);
-    }
-    if let (Some(names), Some(mine)) = (&manifest.groups, context.groups)
-        && !names.iter().any(|name| mine.contains(name))
-    {
-        return Err(Reason::WrongGroup);
-    }
+    check_device(manifest.devices.as_deref(), context.device)?;
+    check_groups(manifest.groups.as_deref(), context.groups)?;
     if context.architecture.is_some_and(|mine| mine != manifest.architecture) {
         return Err(Reason::WrongArchitecture);
     }
-    if let (Some(least), Some(version)) = (manifest.agent, context.agent)
-        && version < least
-    {
-        return Err(Reason::AgentTooOld);
-    }
-    Ok(())
+    check_agent(manifest.agent, context.agent)
 }
 
 /// True when nothing would change.

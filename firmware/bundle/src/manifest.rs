@@ -91,14 +91,7 @@ impl<'a> Manifest<'a> {
     /// # Errors
     /// The reasons that a manifest alone can give.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Reason> {
-        let manifest = read(&mut Reader::new(bytes))?;
-        if !manifest.is_possible() {
-            return Err(Reason::BadManifest);
-        }
-        if !manifest.is_exactly(bytes) {
-            return Err(Reason::NotCanonical);
-        }
-        Ok(manifest)
+        strictly(bytes, read, Self::is_possible)
     }
 
     /// Writes the manifest to the front of `out` and returns how many bytes it took; `None` when there is no room, or
@@ -111,28 +104,16 @@ impl<'a> Manifest<'a> {
 
     /// What the types leave open.
     fn is_possible(&self) -> bool {
-        let devices =
-            self.devices.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
-        let architectures = self.architectures.as_deref().is_none_or(|names| {
-            !names.is_empty()
-                && names.is_sorted_by(|a, b| a < b)
-                && names.iter().all(|name| (1..=ARCHITECTURE_BYTES).contains(&name.len()))
-        });
-        let groups = self.groups.as_deref().is_none_or(|names| {
-            !names.is_empty() && names.is_sorted_by(|a, b| a < b) && names.iter().all(|name| is_group(name))
-        });
-        let kernels =
-            self.kernels.as_deref().is_none_or(|ids| !ids.is_empty() && ids.is_sorted_by(|a, b| a < b));
-        devices
-            && architectures
-            && groups
-            && kernels
+        let is_architecture = |name: &&str| (1..=ARCHITECTURE_BYTES).contains(&name.len());
+        is_selector(self.devices.as_deref(), |_| true)
+            && is_selector(self.architectures.as_deref(), is_architecture)
+            && is_selector(self.groups.as_deref(), |name| is_group(name))
+            && is_selector(self.kernels.as_deref(), |_| true)
             && self.epoch > 0
             && self.sequence > 0
             && self.created < CREATED_BEFORE
             && self.expires.is_none_or(|expires| expires > self.created)
-            && self.comment.len() <= COMMENT_BYTES
-            && !self.comment.chars().any(char::is_control)
+            && is_comment(self.comment)
     }
 }
 
@@ -140,6 +121,33 @@ impl<'a> Manifest<'a> {
 pub fn is_group(name: &str) -> bool {
     (1..=GROUP_BYTES).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+}
+
+/// Any, or a set in order of what is possible.
+pub(crate) fn is_selector<T: Ord>(items: Option<&[T]>, is_possible: impl Fn(&T) -> bool) -> bool {
+    items.is_none_or(|items| {
+        !items.is_empty() && items.is_sorted_by(|a, b| a < b) && items.iter().all(is_possible)
+    })
+}
+
+pub(crate) fn is_comment(text: &str) -> bool {
+    text.len() <= COMMENT_BYTES && !text.chars().any(char::is_control)
+}
+
+/// Reads the one manifest that `bytes` is: possible, and exactly what would be written.
+pub(crate) fn strictly<'a, M: Canonical>(
+    bytes: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<M, Reason>,
+    is_possible: impl FnOnce(&M) -> bool,
+) -> Result<M, Reason> {
+    let manifest = read(&mut Reader::new(bytes))?;
+    if !is_possible(&manifest) {
+        return Err(Reason::BadManifest);
+    }
+    if !manifest.is_exactly(bytes) {
+        return Err(Reason::NotCanonical);
+    }
+    Ok(manifest)
 }
 
 fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
@@ -163,18 +171,14 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
     input.key(key::ARCHITECTURES)?;
     let architectures = list(input, |input| input.str(ARCHITECTURE_BYTES))?;
     input.key(key::AGENT)?;
-    let agent = list::<_, 3>(input, Reader::u16)?;
-    let agent = match agent.as_deref() {
-        None => None,
-        Some(version) => Some(version.try_into().map_err(|_| Reason::BadManifest)?),
-    };
+    let agent = agent(input)?;
     input.key(key::GROUPS)?;
     let groups = list(input, |input| input.str(GROUP_BYTES))?;
     input.key(key::KERNELS)?;
     let kernels = list(input, Reader::fixed)?;
     let ceiling = Mode::from_number(input.u8_at(key::CEILING)?).ok_or(Reason::BadManifest)?;
     input.key(key::CONTENTS)?;
-    let (policy, source) = contents(input)?;
+    let [policy, source] = contents(input, [POLICY, SOURCE])?;
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
     let marker = input.bool_at(key::MARKER)?;
@@ -211,24 +215,45 @@ pub(crate) fn list<'a, T, const N: usize>(
     Ok(Some(items))
 }
 
-/// Exactly the files of this format, in the order of their names.
-fn contents(input: &mut Reader<'_>) -> Result<(Content, Content), Reason> {
+/// `any`, or the three numbers of a version.
+pub(crate) fn agent(input: &mut Reader<'_>) -> Result<Option<Version>, Reason> {
+    let numbers = list::<_, 3>(input, Reader::u16)?;
+    numbers.map(|numbers| numbers.into_array().map_err(|_| Reason::BadManifest)).transpose()
+}
+
+/// Exactly these files, in this order.
+pub(crate) fn contents<const N: usize>(
+    input: &mut Reader<'_>,
+    names: [&str; N],
+) -> Result<[Content; N], Reason> {
     let mut left = input.array(usize::from(u8::MAX))?;
-    let mut next = |name: &str| {
+    let mut files = [Content { length: 0, hash: [0; 32] }; N];
+    for (name, file) in names.into_iter().zip(&mut files) {
         left = left.checked_sub(1).ok_or(Reason::ContentMissing)?;
         if input.array(3)? != 3 {
             return Err(Reason::BadManifest);
         }
         match input.str(FILE_NAME_BYTES)? {
             found if found == name => {}
-            // The other one, or this one again, in its place: then this one is what is missing.
-            POLICY | SOURCE => return Err(Reason::ContentMissing),
+            // Another one, or one again, in its place: then this one is what is missing.
+            found if names.contains(&found) => return Err(Reason::ContentMissing),
             _ => return Err(Reason::ContentExtra),
         }
-        Ok(Content { length: input.u64()?, hash: input.fixed()? })
-    };
-    let both = (next(POLICY)?, next(SOURCE)?);
-    if left == 0 { Ok(both) } else { Err(Reason::ContentExtra) }
+        *file = Content { length: input.u64()?, hash: input.fixed()? };
+    }
+    if left == 0 { Ok(files) } else { Err(Reason::ContentExtra) }
+}
+
+pub(crate) fn write_contents<W: Write>(out: &mut Encoder<W>, files: &[(&str, Content)]) -> Written<W> {
+    out.array(files.len() as u64)?;
+    for (name, file) in files {
+        out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_agent<W: Write>(out: &mut Encoder<W>, agent: Option<&Version>) -> Written<W> {
+    write_list(out, agent.map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))
 }
 
 impl Canonical for Manifest<'_> {
@@ -250,16 +275,14 @@ impl Canonical for Manifest<'_> {
         out.u8(key::ARCHITECTURES)?;
         write_list(out, self.architectures.as_deref(), |out, name| out.str(name).map(drop))?;
         out.u8(key::AGENT)?;
-        write_list(out, self.agent.as_ref().map(<[u16; 3]>::as_slice), |out, part| out.u16(*part).map(drop))?;
+        write_agent(out, self.agent.as_ref())?;
         out.u8(key::GROUPS)?;
         write_list(out, self.groups.as_deref(), |out, name| out.str(name).map(drop))?;
         out.u8(key::KERNELS)?;
         write_list(out, self.kernels.as_deref(), |out, id| out.bytes(id).map(drop))?;
         out.u8(key::CEILING)?.u8(self.ceiling.number())?;
-        out.u8(key::CONTENTS)?.array(2)?;
-        for (name, file) in [(POLICY, &self.policy), (SOURCE, &self.source)] {
-            out.array(3)?.str(name)?.u64(file.length)?.bytes(&file.hash)?;
-        }
+        out.u8(key::CONTENTS)?;
+        write_contents(out, &[(POLICY, self.policy), (SOURCE, self.source)])?;
         out.u8(key::COMMENT)?.str(self.comment)?;
         out.u8(key::MARKER)?.bool(self.marker)?;
         Ok(())

@@ -228,32 +228,42 @@ fn contents<'a>(manifest: &Manifest<'_>, contents: &'a [u8]) -> Result<(&'a [u8]
 }
 
 fn check_selectors(manifest: &Manifest<'_>, context: &Context<'_>) -> Result<(), Reason> {
-    if let (Some(ids), Some(id)) = (&manifest.devices, &context.device)
-        && !ids.contains(id)
-    {
-        return Err(Reason::WrongDevice);
-    }
-    if let (Some(names), Some(mine)) = (&manifest.groups, context.groups)
-        && !names.iter().any(|name| mine.contains(name))
-    {
-        return Err(Reason::WrongGroup);
-    }
+    check_device(manifest.devices.as_deref(), context.device)?;
+    check_groups(manifest.groups.as_deref(), context.groups)?;
     if let (Some(names), Some(name)) = (&manifest.architectures, &context.architecture)
         && !names.contains(name)
     {
         return Err(Reason::WrongArchitecture);
     }
-    if let (Some(least), Some(version)) = (manifest.agent, context.agent)
-        && version < least
-    {
-        return Err(Reason::AgentTooOld);
-    }
+    check_agent(manifest.agent, context.agent)?;
     if let (Some(ids), Some(id)) = (&manifest.kernels, &context.kernel)
         && !ids.contains(id)
     {
         return Err(Reason::WrongKernel);
     }
     Ok(())
+}
+
+pub(crate) fn check_device(listed: Option<&[[u8; 16]]>, device: Option<[u8; 16]>) -> Result<(), Reason> {
+    match (listed, device) {
+        (Some(ids), Some(id)) if !ids.contains(&id) => Err(Reason::WrongDevice),
+        _ => Ok(()),
+    }
+}
+
+/// One that the device is in suffices.
+pub(crate) fn check_groups(listed: Option<&[&str]>, mine: Option<&[&str]>) -> Result<(), Reason> {
+    match (listed, mine) {
+        (Some(names), Some(mine)) if !names.iter().any(|name| mine.contains(name)) => Err(Reason::WrongGroup),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn check_agent(least: Option<Version>, agent: Option<Version>) -> Result<(), Reason> {
+    match (least, agent) {
+        (Some(least), Some(version)) if version < least => Err(Reason::AgentTooOld),
+        _ => Ok(()),
+    }
 }
 
 /// True when it is the bundle that was accepted last.
