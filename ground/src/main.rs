@@ -11,6 +11,7 @@ mod identity;
 mod image;
 mod keys;
 mod manual;
+mod offer;
 mod outcome;
 mod output;
 mod passphrase;

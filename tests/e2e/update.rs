@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_qemu::{Cache, Cut, End, Stick, StickFs, Vm};
+use aegis_qemu::{Cache, Cut, End, Random, Stick, StickFs, Vm};
 use aegis_tests::{Bench, receipts, root};
 
 use super::firmware::{Device, console};
@@ -158,19 +158,6 @@ fn an_image_that_never_becomes_healthy_falls_back_by_itself_and_is_held_back() {
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-3.efi"]);
 }
 
-/// What pseudo-random numbers are made from: `SplitMix64`.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % limit
-    }
-}
-
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
@@ -199,12 +186,12 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         u64::from(since.subsec_nanos()) ^ since.as_secs()
     });
     println!("AEGIS_UPDATE_SEED={seed}");
-    let mut chance = Chance(seed);
+    let mut chance = Random::new(seed);
     let squashfs = squashfs(&bench);
     let (mut tally, mut before) = (Tally::default(), String::new());
     loop {
         let image = release(&bench, &squashfs, NEWER + tally.cuts);
-        let cache = Cache::Lossy(chance.below(u64::MAX));
+        let cache = Cache::Lossy(chance.next());
         let (_slot, mut vm) = Bench::start(device.machine(&bench).cache(cache));
         // The promise: whatever was cut before, it starts, at once, and is healthy.
         let ready = vm.wait_ready().expect("watched");

@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use aegis_bundle::limits::{BUNDLE_BYTES, COMMENT_BYTES, MANIFEST_BYTES};
-use aegis_bundle::{Accepted, Content, Context, Manifest, Role, Root, TrustState, Version, hash, open};
+use aegis_bundle::limits::BUNDLE_BYTES;
+use aegis_bundle::{Accepted, Context, Manifest, Root, TrustState, Version, open};
 use aegis_keys::{Document, SecretFile};
 use aegis_policy::Mode;
 use clap::ValueEnum;
 
 use super::{ARCHITECTURES, device, group, kernel, version};
+use crate::offer::{comment, content, encoded, epoch_of, selector, signatures, trusting};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, read_keys};
 use crate::policy::{Compiled, compile_file};
 use crate::roots::MaybeRootArgs;
-use crate::{describe, files, hex, keys, output, time};
+use crate::{files, hex, keys, output, time};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -94,19 +95,6 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(Status::Good)
 }
 
-/// The epoch that was asked for, that of the root, or the first.
-pub(crate) fn epoch_of(asked: Option<u64>, root: Option<&Root>) -> Result<u64, Failure> {
-    match (asked, root) {
-        (Some(epoch), Some(root)) if epoch != root.epoch => Err(Failure::usage(format!(
-            "--epoch {epoch}: no device that trusts the root would take it; its epoch is {}",
-            root.epoch
-        ))),
-        (Some(epoch), _) => Ok(epoch),
-        (None, Some(root)) => Ok(root.epoch),
-        (None, None) => Ok(1),
-    }
-}
-
 fn output_lines(
     args: &Args,
     accepted: &Accepted<'_>,
@@ -124,14 +112,7 @@ fn output_lines(
         hex::encode(&bundle.hash),
     )];
     if let Some(root) = root {
-        let standing = document.standing(&root.policy).map_err(Failure::refused)?;
-        lines.push(format!("signatures     {}", describe::standing(&standing)));
-        if standing.wanting() > 0 {
-            let out = args.out.display();
-            lines.push(format!(
-                "NOT complete; add signatures: aegisctl bundle sign {out} --root … --key FILE"
-            ));
-        }
+        lines.extend(signatures(document, &root.policy, "bundle sign", &args.out)?);
     }
     output::text(&(lines.join("\n") + "\n"))
 }
@@ -151,10 +132,6 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Ma
     if args.expires.is_some_and(|expires| expires <= created) {
         return Err(Failure::usage("--expires: it must be later than the time of making"));
     }
-    if args.comment.len() > COMMENT_BYTES || args.comment.chars().any(char::is_control) {
-        return Err(Failure::usage(format!("--comment: at most {COMMENT_BYTES} bytes on one line")));
-    }
-    let content = |bytes: &[u8]| Content { length: bytes.len() as u64, hash: hash(bytes) };
     Ok(Manifest {
         epoch,
         sequence: args.sequence,
@@ -168,42 +145,13 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Ma
         ceiling,
         policy: content(&compiled.bytes),
         source: content(compiled.text.as_bytes()),
-        comment: &args.comment,
+        comment: comment(&args.comment)?,
         marker: args.allow_marker,
     })
 }
 
-/// Nothing given means any; otherwise a set in order.
-pub(crate) fn selector<T: Ord, C: FromIterator<T> + Bounded>(
-    name: &str,
-    mut items: Vec<T>,
-) -> Result<Option<C>, Failure> {
-    if items.is_empty() {
-        return Ok(None);
-    }
-    items.sort_unstable();
-    items.dedup();
-    if items.len() > C::MOST {
-        return Err(Failure::usage(format!("{name}: at most {} of them", C::MOST)));
-    }
-    Ok(Some(items.into_iter().collect()))
-}
-
-/// Collections that would panic when collected from too much.
-pub(crate) trait Bounded {
-    const MOST: usize;
-}
-
-impl<T, const N: usize> Bounded for heapless::Vec<T, N> {
-    const MOST: usize = N;
-}
-
 fn document(manifest: &Manifest<'_>, compiled: &Compiled) -> Result<Document, Failure> {
-    let mut encoded = vec![0; MANIFEST_BYTES];
-    let Some(length) = manifest.encode(&mut encoded) else {
-        return Err(Failure::usage("the manifest can't be written: it would be too long; select by --group"));
-    };
-    encoded.truncate(length);
+    let encoded = encoded(|out| manifest.encode(out))?;
     Ok(Document::of_bundle(encoded, &[&compiled.bytes, compiled.text.as_bytes()]))
 }
 
@@ -213,19 +161,7 @@ fn as_a_device_would<'a>(
     manifest: &Manifest<'_>,
     keys: &[SecretFile],
 ) -> Result<Accepted<'a>, Failure> {
-    let mut publics: Vec<[u8; 32]> = keys.iter().map(|key| *key.public()).collect();
-    publics.sort_unstable();
-    let role = Role { threshold: keys.len() as u8, keys: publics.into_iter().collect() };
-    let root = Root {
-        version: 1,
-        epoch: manifest.epoch,
-        root: role.clone(),
-        policy: role,
-        break_glass: None,
-        image: None,
-        revoked: [].into_iter().collect(),
-        revoked_keys: [].into_iter().collect(),
-    };
+    let root = trusting(keys, manifest.epoch);
     let context = Context {
         root: &root,
         device: None,

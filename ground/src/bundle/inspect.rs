@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use aegis_bundle::limits::BUNDLE_BYTES;
-use aegis_bundle::{Manifest, Reason, Refusal, Sections, hash, split};
-use aegis_cose::Sign;
+use aegis_bundle::{Manifest, Reason, Refusal, Sections, split};
 use aegis_policy::Policy;
 use serde_json::json;
 
+use crate::offer::Front;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::policy::counted;
-use crate::{describe, files, hex, output};
+use crate::{describe, files, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -23,33 +23,20 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let bytes = files::read_front(&args.file, BUNDLE_BYTES + 1)?;
-    let refused = |why: &dyn std::fmt::Display| Failure::refused(format!("{}: {why}", args.file.display()));
-    let sections = split(&bytes).map_err(|reason| refused(&Refusal::from(reason)))?;
-    let manifest = Manifest::decode(sections.manifest).map_err(|reason| refused(&Refusal::from(reason)))?;
-    let message =
-        Sign::parse(sections.signatures).map_err(|error| refused(&Refusal::from(Reason::from(error))))?;
-    let signers: Vec<String> = message.signers().map(|signer| hex::encode(&signer.kid)).collect();
+    let refused =
+        |reason: Reason| Failure::refused(format!("{}: {}", args.file.display(), Refusal::from(reason)));
+    let sections = split(&bytes).map_err(refused)?;
+    let manifest = Manifest::decode(sections.manifest).map_err(refused)?;
+    let front = Front::of(&bytes, sections.manifest, sections.signatures).map_err(refused)?;
     let policy = policy_of(&manifest, &sections);
-    let file = hex::encode(&hash(&bytes));
-    let signed = hex::encode(&hash(sections.manifest));
     if args.json {
         let mut value = describe::manifest_json(&manifest);
-        value["verified"] = false.into();
-        value["sha256"] = file.into();
-        value["bytes"] = bytes.len().into();
-        value["manifest_sha256"] = signed.into();
-        value["signers"] = signers.into();
+        front.add_to(&mut value);
         value["policy"] = policy.map(policy_json).into();
         output::json(&value)?;
         return Ok(Status::Good);
     }
-    let mut lines = vec![
-        "not verified; see aegisctl bundle verify".to_owned(),
-        format!("sha256         {file}"),
-        format!("manifest       {signed}"),
-    ];
-    lines.extend(describe::manifest(&manifest));
-    lines.push(format!("signed by      {}", signers.join(" ")));
+    let mut lines = front.lines("bundle verify", describe::manifest(&manifest));
     lines.push(match policy {
         Some(policy) => format!(
             "policy         {}, mode {}, {}, {}",

@@ -1,6 +1,6 @@
 //! `aegisctl bundle`: build, sign, inspect, verify and compare signed bundles.
 
-pub(crate) mod build;
+mod build;
 mod diff;
 mod inspect;
 mod verify;

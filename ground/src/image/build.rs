@@ -2,16 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::limits::{
-    COMMENT_BYTES, IMAGE_BLOCK_BYTES, IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_ROOT_BYTES, MANIFEST_BYTES,
-};
-use aegis_bundle::{Content, ImageManifest, Role, Root, Version, hash};
+use aegis_bundle::limits::{IMAGE_BLOCK_BYTES, IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_ROOT_BYTES};
+use aegis_bundle::{ImageManifest, Root, Version, hash};
 use aegis_keys::{Document, SecretFile};
 use serde_json::json;
 
 use super::{examine, office};
-use crate::bundle::build::{epoch_of, selector};
 use crate::bundle::{ARCHITECTURES, device, group, version};
+use crate::offer::{comment, content, encoded, epoch_of, selector, signatures, trusting};
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, read_keys};
 use crate::roots::MaybeRootArgs;
@@ -76,11 +74,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let boot = [kernel(&args.boot_a, "a", epoch, args)?, kernel(&args.boot_b, "b", epoch, args)?];
     let root_fs = root_file_system(&args.root_fs)?;
     let manifest = manifest(args, &boot, &root_fs, epoch)?;
-    let mut encoded = vec![0; MANIFEST_BYTES];
-    let Some(length) = manifest.encode(&mut encoded) else {
-        return Err(Failure::usage("the manifest can't be written: it would be too long; select by --group"));
-    };
-    encoded.truncate(length);
+    let encoded = encoded(|out| manifest.encode(out))?;
     let keys = read_keys(&args.keys, &args.passphrases)?;
     let contents = [&boot[0][..], &boot[1], &root_fs].concat();
     let mut document = Document::of_image(encoded, contents);
@@ -140,10 +134,6 @@ fn manifest<'a>(
     root_fs: &[u8],
     epoch: u64,
 ) -> Result<ImageManifest<'a>, Failure> {
-    if args.comment.len() > COMMENT_BYTES || args.comment.chars().any(char::is_control) {
-        return Err(Failure::usage(format!("--comment: at most {COMMENT_BYTES} bytes on one line")));
-    }
-    let content = |bytes: &[u8]| Content { length: bytes.len() as u64, hash: hash(bytes) };
     Ok(ImageManifest {
         epoch,
         sequence: args.sequence,
@@ -154,25 +144,13 @@ fn manifest<'a>(
         groups: selector("--group", args.groups.iter().map(String::as_str).collect())?,
         boot: [content(&boot[0]), content(&boot[1])],
         root: content(root_fs),
-        comment: &args.comment,
+        comment: comment(&args.comment)?,
     })
 }
 
 /// What is written is what a device takes that trusts all of these keys.
 fn as_a_device_would(image: &[u8], manifest: &ImageManifest<'_>, keys: &[SecretFile]) -> Result<(), Failure> {
-    let mut publics: Vec<[u8; 32]> = keys.iter().map(|key| *key.public()).collect();
-    publics.sort_unstable();
-    let role = Role { threshold: keys.len() as u8, keys: publics.into_iter().collect() };
-    let root = Root {
-        version: 1,
-        epoch: manifest.epoch,
-        root: role.clone(),
-        policy: role.clone(),
-        break_glass: None,
-        image: Some(role),
-        revoked: [].into_iter().collect(),
-        revoked_keys: [].into_iter().collect(),
-    };
+    let root = trusting(keys, manifest.epoch);
     examine(image, &office(&root))
         .map(drop)
         .map_err(|refusal| Failure::refused(format!("the new image does not open: {refusal}")))
@@ -185,11 +163,9 @@ fn report(
     image: &[u8],
     root: Option<&Root>,
 ) -> Outcome {
-    let standing = match root.and_then(|root| root.image.as_ref()) {
-        Some(role) => Some(document.standing(role).map_err(Failure::refused)?),
-        None => None,
-    };
+    let role = root.and_then(|root| root.image.as_ref());
     if args.json {
+        let standing = role.map(|role| document.standing(role)).transpose().map_err(Failure::refused)?;
         let mut value = describe::image_json(manifest);
         value["file"] = args.out.display().to_string().into();
         value["sha256"] = hex::encode(&hash(image)).into();
@@ -198,18 +174,14 @@ fn report(
         output::json(&value)?;
         return Ok(Status::Good);
     }
-    let out = args.out.display();
     let (epoch, sequence) = manifest.rank();
     let mut lines = vec![format!(
-        "{out}: image, epoch {epoch}, sequence {sequence}, sha256 {}",
+        "{}: image, epoch {epoch}, sequence {sequence}, sha256 {}",
+        args.out.display(),
         hex::encode(&hash(image))
     )];
-    if let Some(standing) = standing {
-        lines.push(format!("signatures     {}", describe::standing(&standing)));
-        if standing.wanting() > 0 {
-            lines
-                .push(format!("NOT complete; add signatures: aegisctl image sign {out} --root … --key FILE"));
-        }
+    if let Some(role) = role {
+        lines.extend(signatures(document, role, "image sign", &args.out)?);
     }
     output::text(&(lines.join("\n") + "\n"))?;
     Ok(Status::Good)

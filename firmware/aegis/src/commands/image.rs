@@ -109,6 +109,17 @@ pub(crate) fn apply(path: &Path) -> Outcome {
     Ok(())
 }
 
+/// The ESP and the slots, in a mount namespace of this process's own.
+fn device() -> Result<Device, Failure> {
+    mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
+    Device::open().map_err(|error| unreadable(&error))
+}
+
+/// The ESP failed.
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::error(format!("the ESP: {error}"))
+}
+
 /// What is said of an offer by its front alone: which one it is, and whether it would change anything.
 ///
 /// # Errors

@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 use aegis_bundle::Trial;
 use aegis_event::ModeReason;
 
-use super::{LOCK, Memory, Own, WRITTEN, is_on_trial, note};
-use crate::image::device::Device;
+use super::{LOCK, Memory, Own, WRITTEN, device, is_on_trial, note, unreadable};
 use crate::image::medium::Medium;
 use crate::image::slot::{Running, Slot};
 use crate::image::write;
 use crate::kernel::KernelState;
 use crate::outcome::{Failure, Outcome};
 use crate::run::control;
-use crate::stick::mount;
 use crate::storage::{RUN, lock};
 
 /// What there is to say of an image.
@@ -38,8 +36,7 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     };
     let healthy = health(wait);
     let _one = lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))?;
-    mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
-    let medium = Device::open().map_err(|error| Failure::error(format!("the ESP: {error}")))?;
+    let medium = device()?;
     let said = settle(&mut Own, &medium, slot, running, &healthy);
     drop(medium);
     for said in said? {
@@ -83,7 +80,6 @@ pub(in crate::commands) fn settle(
     running: Running,
     healthy: &Result<(), String>,
 ) -> Result<Vec<Said>, Failure> {
-    let esp = |error| Failure::error(format!("the ESP: {error}"));
     let own = |error| Failure::error(format!("own storage: {error}"));
     let (state, other) = (memory.state()?, slot.other());
     let tried =
@@ -93,12 +89,14 @@ pub(in crate::commands) fn settle(
         match healthy {
             Ok(()) => {
                 // The loader first: what is remembered is what was seen.
-                write::reassure(medium, slot).map_err(esp)?;
+                write::reassure(medium, slot).map_err(|error| unreadable(&error))?;
                 memory.remember(state.commit(), 0).map_err(own)?;
                 said.push(tried("committed", format!("slot {slot}")));
             }
             Err(why) => {
-                let left = write::standing(medium, slot).map_err(esp)?.and_then(|(_, counted)| counted.left);
+                let left = write::standing(medium, slot)
+                    .map_err(|error| unreadable(&error))?
+                    .and_then(|(_, counted)| counted.left);
                 let left = left.map_or(String::new(), |left| format!(", {left} more starts"));
                 said.push(tried("not-healthy", format!("slot {slot}{left}: {why}")));
             }
@@ -106,7 +104,7 @@ pub(in crate::commands) fn settle(
         return Ok(said);
     }
     if matches!(state.trial, Trial::Writing | Trial::Written) {
-        let standing = write::standing(medium, other).map_err(esp)?;
+        let standing = write::standing(medium, other).map_err(|error| unreadable(&error))?;
         match standing {
             Some((_, counted)) if !counted.is_given_up() => {
                 // Whole, and cut before it was remembered. Its first sector is written last.
@@ -116,7 +114,7 @@ pub(in crate::commands) fn settle(
                 }
             }
             None if state.trial == Trial::Writing => {
-                write::clear(medium, other).map_err(esp)?;
+                write::clear(medium, other).map_err(|error| unreadable(&error))?;
                 memory.remember(state.without_trial(), 0).map_err(own)?;
                 said.push(tried("cut-short", format!("slot {other}: it was not written to its end")));
             }
@@ -135,7 +133,7 @@ pub(in crate::commands) fn settle(
         said.push(Said { code: "fell-back", image, hash, detail });
     }
     if healthy.is_ok() {
-        write::reassure(medium, slot).map_err(esp)?;
+        write::reassure(medium, slot).map_err(|error| unreadable(&error))?;
     }
     Ok(said)
 }

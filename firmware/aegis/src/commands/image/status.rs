@@ -3,24 +3,19 @@
 use aegis_bundle::{ImageState, Trial};
 use serde_json::{Value, json};
 
-use super::is_on_trial;
-use crate::image::device::Device;
-use crate::image::medium::Medium;
+use super::{device, is_on_trial, unreadable};
 use crate::image::slot::{Counted, Running, Slot};
 use crate::image::write;
-use crate::outcome::{Failure, Outcome, say};
-use crate::stick::mount;
+use crate::outcome::{Outcome, say};
 use crate::storage::trust::Trust;
 
 pub(crate) fn run(as_json: bool) -> Outcome {
     let (running, state) = (Running::now(), Trust::open()?.state().image);
     let mut slots = Vec::new();
     if running.slot.is_some() {
-        mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
-        let failed = |error| Failure::error(format!("the ESP: {error}"));
-        let device = Device::open().map_err(failed)?;
+        let device = device()?;
         for slot in Slot::ALL {
-            slots.push((slot, look(&device, slot).map_err(failed)?));
+            slots.push((slot, write::standing(&device, slot).map_err(|error| unreadable(&error))?));
         }
     }
     say(&if as_json { to_json(running, &state, &slots).to_string() } else { text(running, &state, &slots) })
@@ -28,10 +23,6 @@ pub(crate) fn run(as_json: bool) -> Outcome {
 
 /// The kernel image of a slot; `None` when there is none that would be started.
 type Found = Option<(String, Counted)>;
-
-fn look(medium: &impl Medium, slot: Slot) -> std::io::Result<Found> {
-    write::standing(medium, slot)
-}
 
 fn number((epoch, sequence): (u64, u64)) -> Option<String> {
     ((epoch, sequence) != (0, 0)).then(|| format!("{epoch}.{sequence}"))
