@@ -1,6 +1,6 @@
 //! The agent under load and under signals: its memory, its books, enforcement without it.
 
-use aegis_tests::{Bench, Rule};
+use aegis_tests::{Bench, Rule, console};
 
 /// Waits in the guest until the agent that runs is another than `$1`, and ready.
 const AGENT: &str = "
@@ -76,7 +76,7 @@ old=$(agent); kill -TERM $old; kill -INT $old; other $old
     );
     let run = Bench::run(bench.demo(&script));
     assert_eq!(run.exit, Some(0));
-    let console = std::fs::read_to_string(run.console()).expect("there");
+    let console = console(&run);
     assert!(!console.contains("panicked"), "{console}");
     let lost = run.lost();
     assert!(events_of(&run, "/etc/hosts") as u64 + lost >= 2000, "{lost} lost");

@@ -1,6 +1,6 @@
 //! The device's configuration, and how healthy it calls itself.
 
-use aegis_tests::Bench;
+use aegis_tests::{Bench, console};
 
 #[test]
 fn a_bad_configuration_leaves_the_last_good_one_in_force_and_health_says_so() {
@@ -32,6 +32,6 @@ aegis config show";
     assert!(err.contains("sink"), "the fault is named: {err}");
     assert_eq!(codes(&run), ["last-good"]);
     assert!(run.kind("config")[0]["detail"].as_str().is_some_and(|detail| detail.contains("sink")));
-    let console = std::fs::read_to_string(run.console()).expect("there");
+    let console = console(&run);
     assert!(console.lines().any(|line| line.contains("config") && line.contains("sink")), "{console}");
 }

@@ -3,16 +3,17 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use aegis_qemu::{End, Kernel, Machine, Stick, StickFs, Vm};
-use aegis_tests::{Bench, Evidence, Rule, Slot, receipts, root};
+use aegis_tests::{Bench, Evidence, Rule, Slot, console, receipts, root};
 
 const MIB: u64 = 1 << 20;
-/// Where the partitions begin on the system disk (`image/disk`).
+/// Where the ESP begins on the system disk (`image/disk`).
 const ESP_AT: u64 = MIB;
-const SLOTS_AT: [u64; 2] = [65 * MIB, 97 * MIB];
+/// Where slots A and B do.
+pub(crate) const SLOTS_AT: [u64; 2] = [65 * MIB, 97 * MIB];
 /// The kernel of slot A, as a new disk has it.
 const KERNEL: &str = "EFI/Linux/aegis-a+9.efi";
 
@@ -96,7 +97,7 @@ impl Device {
     pub(crate) fn healthy(&self, bench: &Bench) -> String {
         let (_slot, mut vm) = self.start(bench);
         assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-        console(&vm.cut_power().expect("cut").console())
+        console(&vm.cut_power().expect("cut"))
     }
 
     /// Starts it, waits for a line with this text, and sees that nothing of the image ran.
@@ -104,13 +105,9 @@ impl Device {
         let (_slot, mut vm) = self.start(bench);
         let line = vm.wait_line(text).expect("watched");
         assert!(line.is_some(), "{what}: no `{text}`: {}", vm.console_end());
-        let said = console(&vm.cut_power().expect("cut").console());
+        let said = console(&vm.cut_power().expect("cut"));
         assert!(!said.contains("mounting kernel file systems"), "{what}: {said}");
     }
-}
-
-pub(crate) fn console(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).expect("there")).into_owned()
 }
 
 /// Flips a bit in the middle of the section of this name of a PE program (Microsoft PE/COFF, "Section Table").
@@ -153,7 +150,7 @@ fn the_image_alone_becomes_a_device() {
     assert!(line.is_some(), "{}", vm.console_end());
     let run = vm.cut_power().expect("cut");
     drop(slot);
-    let said = console(&run.console());
+    let said = console(&run);
     let mut rest = said.as_str();
     for line in [
         "firmware: UEFI, Secure Boot on; slot a, image 1.",
@@ -178,7 +175,7 @@ fn the_image_alone_becomes_a_device() {
 
     let (_slot, mut vm) = machine();
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    let said = console(&vm.cut_power().expect("cut").console());
+    let said = console(&vm.cut_power().expect("cut"));
     assert!(said.contains("policy: epoch 1 sequence 7: enforcing") && !said.contains("storage: "), "{said}");
 }
 
@@ -230,7 +227,7 @@ fn a_slot_that_went_bad_gives_way_to_the_other() {
     for _ in 0..2 {
         let (_slot, vm) = device.start(&bench);
         let run = vm.finish().expect("watched");
-        let said = console(&run.console());
+        let said = console(&run);
         assert_ne!(run.end, End::Ran, "{said}");
         assert!(said.contains("device-mapper: verity"), "{said}");
         assert!(!said.contains("mounting kernel file systems"), "{said}");

@@ -1,7 +1,7 @@
 //! What the harness promises of a guest: outputs whole, exit codes true, folders as documented.
 
 use aegis_qemu::Error;
-use aegis_tests::{Bench, Rule};
+use aegis_tests::{Bench, Rule, console};
 
 #[test]
 fn outputs_are_whole_and_the_exit_code_is_the_workloads() {
@@ -49,7 +49,7 @@ fn what_prepare_makes_the_workload_finds_and_rules_of_its_name_are_for_it_alone(
     let run = Bench::run(bench.machine().workload(folder).policy(policy));
     assert_eq!(run.out_text(), "mine\n");
     assert!(run.err_text().contains("Operation not permitted"), "{}", run.err_text());
-    let console = std::fs::read_to_string(run.console()).expect("there");
+    let console = console(&run);
     assert!(console.lines().any(|line| line.trim() == "note"), "what prepare prints: {console}");
     assert_eq!(run.with(&[("verdict", "denied".into()), ("rule", "no-note".into())]).len(), 1);
 }

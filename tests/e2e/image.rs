@@ -4,11 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
+use super::firmware::SLOTS_AT;
 use aegis_qemu::{End, image_folder};
-use aegis_tests::{Bench, arch, root};
+use aegis_tests::{Bench, arch, console, root};
 
-/// Where slot A begins on the system disk (`image/disk`).
-const ROOT_AT: u64 = 65 << 20;
 const BLOCK: u64 = 4096;
 
 /// Our own image, with one bit of its system disk flipped.
@@ -49,7 +48,7 @@ fn the_root_is_verified_and_every_block_is_read_before_anything_runs() {
     let out = run.out_text();
     assert!(out.starts_with("aegis-root\n/dev/root / squashfs ro,"), "{out}");
     assert!(out.contains(" restart_on_corruption"), "{out}");
-    let console = fs::read_to_string(run.console()).expect("there");
+    let console = console(&run);
     let line = |text: &str| console.lines().position(|line| line.contains(text));
     let (verified, loading) = (line("root verified, every block"), line("loading probes and policy"));
     assert!(verified.is_some() && verified < loading, "{console}");
@@ -67,7 +66,7 @@ fn a_flipped_bit_anywhere_in_the_root_is_found_before_anything_runs() {
     ];
     for (name, block) in spots {
         let bench = Bench::new();
-        let image = flipped(&bench, ROOT_AT + block * BLOCK + 17);
+        let image = flipped(&bench, SLOTS_AT[0] + block * BLOCK + 17);
         let (_slot, vm) = Bench::start(bench.demo("echo RAN").image(image));
         let run = vm.finish().expect("watched");
         let console = fs::read_to_string(run.console()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aegis_qemu::{Cache, End};
-use aegis_tests::{Bench, Evidence, Rule};
+use aegis_tests::{Bench, Evidence, Rule, console};
 
 /// Makes events for as long as it lives, and says from time to time what the agent has acknowledged.
 const BUSY: &str = "
@@ -86,7 +86,7 @@ fn without_its_own_storage_a_device_starts_no_workload() {
         assert!(run.stdout().expect("there").is_empty(), "no workload was started");
         // Whom exports are encrypted to was said on that disk: none is made, and the evidence stays in the ring.
         assert!(run.exports.is_empty(), "{:?}", run.exports);
-        let console = std::fs::read_to_string(run.console()).expect("the console");
+        let console = console(&run);
         assert!(console.contains("no-storage"), "{console}");
     }
     // A new disk. What is in the ring is not whole: it is signed by a key that nobody knows yet, and what the device sealed

@@ -1,14 +1,14 @@
 //! One disk, as in the field: the image on it, and behind that the room in which the device makes its ring and its data
 //! partition at its first boot.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use aegis_qemu::{Cache, End, Run};
-use aegis_tests::{Bench, Evidence, Rule};
+use aegis_qemu::{Cache, End};
+use aegis_tests::{Bench, Evidence, Rule, console};
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
@@ -38,10 +38,6 @@ fn codes(events: &[Value]) -> Vec<&str> {
     let boot = &events.last().expect("events")["boot_id"];
     let of_boot = events.iter().filter(|event| event["boot_id"] == *boot && event["kind"] == "storage");
     of_boot.map(|event| event["code"].as_str().expect("a code")).collect()
-}
-
-fn console(run: &Run) -> String {
-    fs::read_to_string(run.console()).expect("the console")
 }
 
 /// What the device says of its disk, and how its data partition is mounted.

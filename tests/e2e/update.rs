@@ -8,9 +8,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aegis_qemu::{Cache, Cut, End, Random, Stick, StickFs, Vm};
-use aegis_tests::{Bench, receipts, root};
+use aegis_tests::{Bench, console, receipts, root};
 
-use super::firmware::{Device, console};
+use super::firmware::Device;
 
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
 const NEWER: u64 = 4_000_000_000;
@@ -79,7 +79,7 @@ fn with_stick(device: &Device, bench: &Bench, image: &Path) -> (String, Vec<serd
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
     take(&mut vm, image);
     let run = vm.cut_power().expect("cut");
-    (console(&run.console()), receipts(&run))
+    (console(&run), receipts(&run))
 }
 
 /// Plugs a stick in and waits until the device has done with it.
@@ -141,7 +141,7 @@ fn an_image_that_never_becomes_healthy_falls_back_by_itself_and_is_held_back() {
     for left in [2, 1, 0] {
         let (_slot, vm) = Bench::start(device.machine(&bench));
         let run = vm.finish().expect("watched");
-        let said = console(&run.console());
+        let said = console(&run);
         assert_ne!(run.end, End::Ran, "{said}");
         assert!(said.contains(&format!("slot b, image 1.{NEWER}")), "{said}");
         assert!(said.contains("IMAGE ON TRIAL NOT HEALTHY: starting again"), "{said}");
@@ -199,7 +199,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         tally.boots += 1;
         if tally.cuts == cuts {
             let end = vm.cut_power().expect("cut");
-            tally.count(&mut before, &console(&end.console()));
+            tally.count(&mut before, &console(&end));
             break;
         }
         vm.plug(&stick(&image)).expect("plugged");
@@ -212,7 +212,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
             tally.lost.dropped += cut.dropped;
         }
         tally.cuts += 1;
-        tally.count(&mut before, &console(&run.console()));
+        tally.count(&mut before, &console(&run));
         fs::remove_file(image).expect("there");
         println!("cut {}: in write {writes}; {}", tally.cuts, device.kernels().join(" "));
     }

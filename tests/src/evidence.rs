@@ -15,6 +15,14 @@ pub struct Evidence {
     pub events: Vec<Value>,
 }
 
+/// What was on the console of a run.
+///
+/// # Panics
+/// When there is no console.
+pub fn console(run: &Run) -> String {
+    String::from_utf8_lossy(&std::fs::read(run.console()).expect("every run has a console")).into_owned()
+}
+
 /// As [`Evidence::receipts`], of a run that left no export too.
 ///
 /// # Panics

@@ -9,5 +9,5 @@ pub mod suite;
 pub mod swaps;
 
 pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
-pub use evidence::{Evidence, count_in, receipts};
+pub use evidence::{Evidence, console, count_in, receipts};
 pub use slots::Slot;

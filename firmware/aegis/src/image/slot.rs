@@ -78,10 +78,8 @@ impl Counted {
         let Some((slot, count)) = middle.split_once('+') else {
             return Some(Self { slot: Slot::from_name(middle)?, left: None, done: 0 });
         };
-        let number = |digits: &str| {
-            let plain = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse().ok())?
-        };
+        // Nine digits fit.
+        let number = |digits: &str| (digits.len() <= 9).then(|| plain(digits))?;
         let (left, done) = match count.split_once('-') {
             Some((left, done)) => (number(left)?, number(done)?),
             None => (number(count)?, 0),
@@ -93,6 +91,11 @@ impl Counted {
     pub(crate) const fn is_given_up(&self) -> bool {
         matches!(self.left, Some(0))
     }
+}
+
+/// A number of digits alone: no sign, and at least one.
+fn plain<T: std::str::FromStr>(digits: &str) -> Option<T> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// What runs, as the kernel was told by who started it.
@@ -120,13 +123,9 @@ impl Running {
         let value = |name: &str| {
             line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
         };
-        let number = |text: &str| {
-            let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse().ok())?
-        };
         let image = value("aegis.image")
             .and_then(|text| text.split_once('.'))
-            .and_then(|(epoch, sequence)| Some((number(epoch)?, number(sequence)?)));
+            .and_then(|(epoch, sequence)| Some((plain(epoch)?, plain(sequence)?)));
         Self { slot: value("aegis.slot").and_then(Slot::from_name), image }
     }
 }
