@@ -96,6 +96,7 @@ bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequ
 lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
+	@tests/fuzz/run --lint
 
 fmt: ## format the code
 	@cargo fmt --all

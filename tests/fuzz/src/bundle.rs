@@ -70,7 +70,7 @@ fn root(revoked: Option<[u8; 32]>) -> Root {
     }
 }
 
-fn context(root: &Root, state: TrustState) -> Context<'_> {
+fn context<'a>(root: &'a Root, state: &TrustState) -> Context<'a> {
     Context {
         root,
         device: Some(DEVICE),
@@ -78,7 +78,7 @@ fn context(root: &Root, state: TrustState) -> Context<'_> {
         agent: Some(AGENT),
         groups: Some(&GROUPS),
         kernel: Some(KERNEL),
-        state,
+        state: *state,
         insist: false,
     }
 }
@@ -88,7 +88,7 @@ pub fn open_run(data: &[u8]) -> bool {
     let mut input = Input(data);
     if input.u8() & 1 == RAW {
         let root = root(None);
-        let context = context(&root, TrustState::default());
+        let context = context(&root, &TrustState::default());
         let bytes = input.rest();
         let opened = open(bytes, &context);
         check(bytes, &context, &opened);
@@ -136,7 +136,7 @@ fn made(input: &mut Input<'_>) -> bool {
     }
     let whole = pack(manifest, &[policy, source], &signers);
     let root = root(revoked.then_some(manifest_hash));
-    let mut context = Context { insist, ..context(&root, state) };
+    let mut context = Context { insist, ..context(&root, &state) };
     if !asks {
         (context.device, context.groups, context.kernel) = (None, None, None);
     }
