@@ -37,6 +37,8 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
     elf::drop_lines(&mut bytes).ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
     let callbacks = elf::callbacks(&bytes)
         .ok_or_else(|| format!("{}: no relocations as clang writes them", object.display()))?;
+    let globals =
+        elf::globals(&bytes).ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);
     let facts = format!(
         "/// Length of the compiled probes, inflated.\n\
@@ -45,7 +47,10 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
          /// Where in them the address of a callback is put into code, and where another relocation of its table is.\n\
          #[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\n\
          const CALLBACKS: &[(usize, usize)] = &{callbacks:?};\n\
-         const RELOCATION_BYTES: usize = {};\n",
+         const RELOCATION_BYTES: usize = {};\n\
+         /// Where in them it is said that a function is global.\n\
+         #[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\n\
+         const GLOBALS: &[usize] = &{globals:?};\n",
         bytes.len(),
         elf::RELOCATION
     );

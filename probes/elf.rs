@@ -37,6 +37,34 @@ pub(crate) fn drop_lines(object: &mut [u8]) -> Option<()> {
     Some(())
 }
 
+/// Where the BTF says of a function that it is global: of its `struct btf_type` the `info`, whose lower half is the linkage.
+pub(crate) fn globals(object: &[u8]) -> Option<Vec<usize>> {
+    const FUNC: u32 = 12;
+    const GLOBAL: u32 = 1;
+    let btf = sections(object)?.iter().find(|section| text(object, section.name) == Some(b".BTF"))?.offset;
+    let mut at = btf + word(object, btf + 4)? as usize + word(object, btf + 8)? as usize;
+    let end = at + word(object, btf + 12)? as usize;
+    let mut found = Vec::new();
+    while at < end {
+        // struct btf_type: name_off, info (vlen, kind), size or type; what follows depends on the kind
+        let info = word(object, at + 4)?;
+        let (kind, vlen) = (info >> 24 & 31, info & 0xffff);
+        if kind == FUNC && vlen == GLOBAL {
+            found.push(at + 4);
+        }
+        let members = match kind {
+            4 | 5 | 15 | 19 => 12 * vlen as usize, // structures, unions, sections, 64-bit enumerations
+            6 | 13 => 8 * vlen as usize,           // enumerations, prototypes
+            3 => 12,                               // arrays
+            1 | 14 | 17 => 4,                      // integers, variables, tags of declarations
+            2 | 7..=12 | 16 | 18 => 0,
+            _ => return None,
+        };
+        at += 12 + members;
+    }
+    Some(found)
+}
+
 /// Bytes of `Elf64_Rel`.
 pub(crate) const RELOCATION: usize = 16;
 

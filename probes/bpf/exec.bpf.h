@@ -27,12 +27,10 @@ static __always_inline __u32 other_features(const struct subject *subject)
 {
 	struct aegis_cgroup *cgroup = bpf_map_lookup_elem(&cgroups, &subject->cgroup);
 	struct aegis_ruleset *rules;
-	__u32 ruleset;
 
 	if (!cgroup)
 		return 0;
-	ruleset = subject->set ? cgroup->ruleset[0] : cgroup->ruleset[1];
-	rules = subject->set ? bpf_map_lookup_elem(&rulesets_0, &ruleset) : bpf_map_lookup_elem(&rulesets_1, &ruleset);
+	rules = subject->set ? find_rules(0, cgroup->ruleset[0]) : find_rules(1, cgroup->ruleset[1]);
 	return rules ? rules->features : 0;
 }
 
@@ -41,25 +39,26 @@ static __always_inline __u32 other_features(const struct subject *subject)
 static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subject *subject, bool enforce,
 					  struct aegis_hash_key *key, __u64 measured)
 {
-	struct decision decision = { .operation = AEGIS_OP_EXEC };
+	struct inquiry inquiry;
+	struct decision *decision;
 	struct aegis_access *record;
 	struct file *file = bprm->file;
 
 	__builtin_memset(subject, 0, sizeof(*subject));
 	if (!subject_of_current(subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	RUN(decide_file(subject, file->f_path.dentry, file->f_path.mnt, &decision, false));
+	decision = decide_file(&inquiry, subject, file->f_path.dentry, file->f_path.mnt, AEGIS_OP_EXEC, false);
 	if (key && subject->features & AEGIS_HAS_HASHES)
-		RUN(take_hash(subject, &decision, key));
+		RUN(take_hash(subject, decision, key));
 	/* It could not be read; or a policy that speaks of content came in the very moment before it was looked at. */
 	if (key && subject->features & AEGIS_HAS_HASH_DENIALS)
-		take(&decision, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY & ~measured, AEGIS_MATCH_LIMIT, 0, 0);
-	judge(subject, &decision);
-	if (!rule_of(&decision))
+		take(decision, AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY & ~measured, AEGIS_MATCH_LIMIT, 0, 0);
+	judge(subject, decision);
+	if (!rule_of(decision))
 		return 0; /* sched_process_exec reports what is allowed and happens */
-	RUN(temper(subject, &decision, enforce));
-	count_decision(subject, &decision);
-	record = begin_access(subject, &decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
+	RUN(temper(subject, decision, enforce));
+	count_decision(subject, decision);
+	record = begin_access(subject, decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
 	if (record) {
 		if (enforce)
 			fill_file_path(&record->head, &record->file, file);
@@ -67,7 +66,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subj
 			fill_path_string(&record->head, &record->file, bprm->interp);
 		bpf_ringbuf_submit(record, 0);
 	}
-	return answer(&decision);
+	return answer(decision);
 }
 
 /* int security_bprm_check(struct linux_binprm *bprm), security/security.c, since 2.6.29.
@@ -126,7 +125,8 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct subject subject = {};
-	struct decision decision = { .operation = AEGIS_OP_EXEC };
+	struct inquiry inquiry;
+	struct decision *decision;
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
@@ -135,12 +135,13 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 	if (in_execve(task) &&
 	    (!(subject.features & AEGIS_HAS_HASH_OVERRIDES) || BPF_CORE_READ(task, mm, exe_file) == file))
 		return 0;
-	RUN(decide_file(&subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), &decision, false));
-	if (!rule_of(&decision))
+	decision = decide_file(&inquiry, &subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt),
+			       AEGIS_OP_EXEC, false);
+	if (!rule_of(decision))
 		return 0;
-	judge(&subject, &decision);
-	RUN(temper(&subject, &decision, enforce));
-	return report_dentry(&subject, &decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),
+	judge(&subject, decision);
+	RUN(temper(&subject, decision, enforce));
+	return report_dentry(&subject, decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_path.dentry),
 			     BPF_CORE_READ(file, f_path.mnt));
 }
 

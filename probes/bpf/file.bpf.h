@@ -63,8 +63,6 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	/* A device opened for ioctl(2) only is read and written by that. */
 	if (!exec && !(mode & (FMODE_READ | FMODE_WRITE)) && (type == S_IFBLK || type == S_IFCHR))
 		mode |= FMODE_READ | FMODE_WRITE;
-	inquiry.dentry = address_of(file->f_path.dentry);
-	inquiry.mount = address_of(file->f_path.mnt);
 	/* execve(2) opening the program, its script interpreter or its ELF loader (PT_INTERP). The loader comes to no
 	 * other hook, and any program can be named as one: what may not be executed is denied here. Everything else
 	 * about exec is bprm_check's and sched_process_exec's to say. (With the glass broken both report: a loader has only
@@ -76,7 +74,8 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		decision->operation = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
 		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
-	RUN(decide_both(&subject, &inquiry, file->f_inode));
+	inquire(&inquiry, &subject, file->f_path.dentry, file->f_path.mnt, file->f_inode);
+	RUN(decide(&inquiry));
 	if (mode & FMODE_WRITE) {
 		RUN(take_cgroup(&subject, &inquiry.decisions[1], file->f_path.dentry));
 		RUN(take_setting(&subject, &inquiry.decisions[1], file));

@@ -12,18 +12,19 @@ static __always_inline struct vfsmount *mount_of(struct dentry *dentry)
 static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __u64 what, __u8 operation, bool enforce)
 {
 	struct subject subject = {};
-	struct decision decision = { .operation = operation };
+	struct inquiry inquiry;
+	struct decision *decision;
 	struct vfsmount *mount;
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
 	mount = mount_of(dentry);
-	RUN(decide_file(&subject, dentry, mount, &decision, what & HELD));
+	decision = decide_file(&inquiry, &subject, dentry, mount, operation, what & HELD);
 	if (hook == AEGIS_HOOK_INODE_CREATE)
-		RUN(take_cgroup(&subject, &decision, dentry));
-	judge(&subject, &decision);
-	RUN(temper(&subject, &decision, enforce));
-	return report_dentry(&subject, &decision, what, dentry, mount);
+		RUN(take_cgroup(&subject, decision, dentry));
+	judge(&subject, decision);
+	RUN(temper(&subject, decision, enforce));
+	return report_dentry(&subject, decision, what, dentry, mount);
 }
 
 /* int security_inode_create(struct inode *dir, struct dentry *dentry, umode_t mode), security/security.c.
@@ -50,18 +51,19 @@ CREATES(symlink, 0120777, HELD)
 static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enforce)
 {
 	struct subject subject = {};
-	struct decision decision = { .operation = AEGIS_OP_CHANGE };
+	struct inquiry inquiry;
+	struct decision *decision;
 	struct vfsmount *mount;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_UNLINK))
 		return 0;
 	mount = mount_of(dentry);
-	RUN(decide_file(&subject, dentry, mount, &decision, directory));
+	decision = decide_file(&inquiry, &subject, dentry, mount, AEGIS_OP_CHANGE, directory);
 	if (directory)
-		RUN(take_cgroup(&subject, &decision, dentry));
-	judge(&subject, &decision);
-	RUN(temper(&subject, &decision, enforce));
-	return report_dentry(&subject, &decision, AEGIS_UNLINK, dentry, mount);
+		RUN(take_cgroup(&subject, decision, dentry));
+	judge(&subject, decision);
+	RUN(temper(&subject, decision, enforce));
+	return report_dentry(&subject, decision, AEGIS_UNLINK, dentry, mount);
 }
 
 /* int security_inode_unlink(struct inode *dir, struct dentry *dentry), security/security.c. fs/namei.c:vfs_unlink.
@@ -113,16 +115,18 @@ static __noinline int report_move(struct subject *subject, struct decision *deci
 /* From one name to another: both have a say, and so has a directory's own keep. */
 static __always_inline int try_move(struct dentry *from, struct dentry *to, enum aegis_hook hook, __u16 kind, bool enforce)
 {
-	struct decision decision = { .operation = AEGIS_OP_CHANGE }, other = { .operation = AEGIS_OP_CHANGE };
+	bool held = kind == AEGIS_RENAME;
 	struct subject subject = {};
+	struct inquiry inquiry;
+	struct decision decision, *other;
 
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	RUN(decide_file(&subject, from, mount_of(from), &decision, kind == AEGIS_RENAME));
-	RUN(decide_file(&subject, to, mount_of(to), &other, kind == AEGIS_RENAME));
+	decision = *decide_file(&inquiry, &subject, from, mount_of(from), AEGIS_OP_CHANGE, held);
+	other = decide_file(&inquiry, &subject, to, mount_of(to), AEGIS_OP_CHANGE, held);
 	judge(&subject, &decision);
-	judge(&subject, &other);
-	take_stricter(&decision, &other);
+	judge(&subject, other);
+	take_stricter(&decision, other);
 	RUN(temper(&subject, &decision, enforce));
 	return report_move(&subject, &decision, kind, from, to);
 }
@@ -199,7 +203,8 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 {
 	struct inode *inode = BPF_CORE_READ(src, d_inode);
 	struct subject subject = {};
-	struct decision decision = { .operation = AEGIS_OP_OPEN_WRITE };
+	struct inquiry inquiry;
+	struct decision *decision;
 	struct ovl_inode *overlay = NULL;
 	struct ovl_entry *entry;
 	struct dentry *lower = NULL;
@@ -211,12 +216,12 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
 	if (!lower)
 		return 0;
-	RUN(decide_file(&subject, lower, mount_of(lower), &decision, false));
-	judge(&subject, &decision);
-	if (!rule_of(&decision))
+	decision = decide_file(&inquiry, &subject, lower, mount_of(lower), AEGIS_OP_OPEN_WRITE, false);
+	judge(&subject, decision);
+	if (!rule_of(decision))
 		return 0; /* the opening itself is reported */
-	RUN(temper(&subject, &decision, enforce));
-	return report_dentry(&subject, &decision, AEGIS_OPEN, lower, mount_of(lower));
+	RUN(temper(&subject, decision, enforce));
+	return report_dentry(&subject, decision, AEGIS_OPEN, lower, mount_of(lower));
 }
 
 /* int security_inode_copy_up(struct dentry *src, struct cred **new), security/security.c, since 4.10.

@@ -66,19 +66,21 @@ static __always_inline bool read_address(struct endpoint *end, const void *addre
 	return true;
 }
 
-static __noinline int decide_net(const struct subject *subject, const struct endpoint *end, struct decision *decision)
+/* What the rules of a set say of one end, to be judged. Global, as `decide` is. */
+__noinline int decide_net(__u32 set, __u32 ruleset, const struct endpoint *end, struct decision *decision)
 {
-	__u8 bit = decision->operation == AEGIS_OP_CONNECT ? NET_CONNECT : NET_BIND;
 	struct aegis_net_key key = {};
 	struct aegis_net *net;
+	__u8 bit;
 
-	if (!(subject->features & AEGIS_HAS_NETS))
+	if (!end || !decision)
 		return DONE;
-	key.ruleset = subject->ruleset;
+	bit = decision->operation == AEGIS_OP_CONNECT ? NET_CONNECT : NET_BIND;
+	key.ruleset = ruleset;
 	key.family = end->family;
 	key.prefix = end->family == AF_INET ? 64 + 32 : 64 + 128;
 	__builtin_memcpy(key.address, end->address, 16);
-	net = subject->set ? bpf_map_lookup_elem(&nets_1, &key) : bpf_map_lookup_elem(&nets_0, &key);
+	net = set ? bpf_map_lookup_elem(&nets_1, &key) : bpf_map_lookup_elem(&nets_0, &key);
 	if (!net)
 		return DONE;
 #pragma unroll
@@ -92,8 +94,16 @@ static __noinline int decide_net(const struct subject *subject, const struct end
 		differs |= bit & ~rule->operations;
 		take(decision, rule->rule, rule->effect & same(differs, 0), AEGIS_MATCH_NET, 0, 0);
 	}
-	judge(subject, decision);
 	return DONE;
+}
+
+static __always_inline void decide_end(const struct subject *subject, const struct endpoint *end,
+				       struct decision *decision)
+{
+	if (!(subject->features & AEGIS_HAS_NETS))
+		return;
+	RUN(decide_net(subject->set, subject->ruleset, end, decision));
+	judge(subject, decision);
 }
 
 static __noinline int report_net(struct subject *subject, struct decision *decision, __u16 kind,
@@ -129,7 +139,7 @@ static __always_inline int try_address(struct socket *sock, const void *address,
 	if (!subject_of_current(&subject, hook) || !read_address(&end, address, length, four))
 		return 0;
 	socket_of(&end, sk);
-	RUN(decide_net(&subject, &end, &decision));
+	decide_end(&subject, &end, &decision);
 	/* Of messages there are as many as there like to be: told where a rule speaks of them. */
 	if (hook == AEGIS_HOOK_SOCKET_SENDMSG && !rule_of(&decision))
 		return 0;
@@ -263,7 +273,7 @@ static __always_inline int try_listen(struct socket *sock, bool enforce)
 	RUN(own_end(&end, BPF_CORE_READ(sock, sk)));
 	if (!is_inet(end.family))
 		return 0;
-	RUN(decide_net(&subject, &end, &decision));
+	decide_end(&subject, &end, &decision);
 	RUN(temper(&subject, &decision, enforce));
 	return report_net(&subject, &decision, AEGIS_LISTEN, &end);
 }
@@ -445,19 +455,20 @@ static __noinline int try_unix(struct sock *other, enum aegis_hook hook, bool en
 	struct dentry *dentry = BPF_CORE_READ(target, path.dentry);
 	struct vfsmount *mount = BPF_CORE_READ(target, path.mnt);
 	struct subject subject = {};
-	struct decision decision = { .operation = AEGIS_OP_UNIX_CONNECT };
+	struct inquiry inquiry;
+	struct decision *decision;
 
 	if (!dentry)
 		return 0; /* abstract or without a name */
 	if (!subject_of_current(&subject, hook))
 		return 0;
-	RUN(decide_file(&subject, dentry, mount, &decision, false));
-	judge(&subject, &decision);
+	decision = decide_file(&inquiry, &subject, dentry, mount, AEGIS_OP_UNIX_CONNECT, false);
+	judge(&subject, decision);
 	/* Of datagrams there are as many as there like to be. */
-	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(&decision))
+	if (hook == AEGIS_HOOK_UNIX_MAY_SEND && !rule_of(decision))
 		return 0;
-	RUN(temper(&subject, &decision, enforce));
-	return report_dentry(&subject, &decision, AEGIS_UNIX_CONNECT, dentry, mount);
+	RUN(temper(&subject, decision, enforce));
+	return report_dentry(&subject, decision, AEGIS_UNIX_CONNECT, dentry, mount);
 }
 
 /* int security_unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk), security/security.c.

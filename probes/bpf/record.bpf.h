@@ -88,6 +88,11 @@ static __always_inline __u64 ancestor(int level)
 	return bpf_get_current_ancestor_cgroup_id(level);
 }
 
+static __always_inline struct aegis_ruleset *find_rules(__u32 set, __u32 ruleset)
+{
+	return set ? bpf_map_lookup_elem(&rulesets_1, &ruleset) : bpf_map_lookup_elem(&rulesets_0, &ruleset);
+}
+
 /* Finds the deepest registered ancestor of the current task's cgroup. False: not ours, nothing to do. */
 static __noinline bool subject_of_current(struct subject *subject, enum aegis_hook hook)
 {
@@ -112,10 +117,7 @@ static __noinline bool subject_of_current(struct subject *subject, enum aegis_ho
 	subject->counters = bpf_map_lookup_elem(&counters, &subject->slot);
 	if (!subject->counters)
 		return false; /* slot out of range: user space never registers one */
-	if (subject->set)
-		subject->rules = bpf_map_lookup_elem(&rulesets_1, &subject->ruleset);
-	else
-		subject->rules = bpf_map_lookup_elem(&rulesets_0, &subject->ruleset);
+	subject->rules = find_rules(subject->set, subject->ruleset);
 	if (subject->rules)
 		subject->features = subject->rules->features;
 	subject->hook = hook;

@@ -17,6 +17,7 @@ struct decision {
 	__u8 verdict;
 	bool passed; /* audited, but a denial were the glass whole */
 	bool fallen; /* audited, but a denial had the deadman not fallen */
+	__u32 reserved;
 };
 
 static __always_inline __u32 rule_of(const struct decision *decision)

@@ -21,20 +21,24 @@ static __always_inline __u64 address_of(const void *thing)
 	return address;
 }
 
-/* A question of one file, of one or two operations at once, and how far up it was looked. */
+/* A question of one file, of one or two operations at once, with its answers; and how far up it was looked. Numbers only,
+ * and no gaps: it is handed to a global function. */
 struct inquiry {
 	struct decision decisions[2];
 	__u64 dentry;
 	__u64 mount; /* struct vfsmount; 0: not known */
+	__u64 inode;
 	__u64 names[AEGIS_NAME_DEPTH_MAX]; /* of the components passed, the last first */
 	__u64 hash;
 	__u32 device;
 	__u32 depth;
 	__u32 set;
 	__u32 ruleset;
-	__u64 trees;
-	__u64 naming;
+	__u32 features; /* NAMING is taken out where names end */
+	__u32 reserved;
 };
+
+#define NAMING (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES)
 
 /* All ones where both are the same, else 0: reckoned without a branch, as in take(). */
 static __always_inline __u64 same(__u64 one, __u64 other)
@@ -86,8 +90,9 @@ static __always_inline struct vfsmount *any_mount(struct super_block *sb)
 
 /* One component down from the root of a file system: is there a path by this name? Called by bpf_loop, which the verifier
  * looks at once instead of at every step. */
-static long match_name(__u32 at, struct inquiry *inquiry)
+static long match_name(__u32 at, struct inquiry **which)
 {
+	struct inquiry *inquiry = *which;
 	struct aegis_entry *entry;
 	__u64 whole; /* this is the last component: the path itself */
 
@@ -106,8 +111,10 @@ static long match_name(__u32 at, struct inquiry *inquiry)
 }
 
 /* A subtree rule on this directory. Apart from its caller for the sake of the stack. */
-static __noinline int match_tree(struct inquiry *inquiry, __u64 number, __u32 device)
+static __noinline int match_tree(struct inquiry *inquiry, struct dentry *dentry)
 {
+	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino); /* of what is not there yet: 0 */
 	struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 
 	if (entry) {
@@ -118,19 +125,18 @@ static __noinline int match_tree(struct inquiry *inquiry, __u64 number, __u32 de
 }
 
 /* One step up from the file; 1: the end. Called by bpf_loop, too. */
-static long climb(__u32 step, struct inquiry *inquiry)
+static long climb(__u32 step, struct inquiry **which)
 {
+	struct inquiry *inquiry = *which;
 	struct dentry *dentry = (struct dentry *)inquiry->dentry;
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
-	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino); /* of what is not there yet: 0 */
 	struct vfsmount *mount = (struct vfsmount *)inquiry->mount;
 	struct mount *at, *above;
 
-	if (inquiry->trees)
-		RUN(match_tree(inquiry, number, device));
+	if (inquiry->features & AEGIS_HAS_TREES)
+		RUN(match_tree(inquiry, dentry));
 	if (dentry != parent) {
-		if (inquiry->naming) {
+		if (inquiry->features & NAMING) {
 #pragma unroll
 			for (int i = AEGIS_NAME_DEPTH_MAX - 1; i > 0; i--)
 				inquiry->names[i] = inquiry->names[i - 1];
@@ -141,10 +147,10 @@ static long climb(__u32 step, struct inquiry *inquiry)
 		return 0;
 	}
 	/* The root of a file system. */
-	if (inquiry->naming) {
-		inquiry->hash = sip_pair(device, number);
-		inquiry->device = device;
-		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, inquiry, 0);
+	if (inquiry->features & NAMING) {
+		inquiry->device = BPF_CORE_READ(dentry, d_sb, s_dev);
+		inquiry->hash = sip_pair(inquiry->device, BPF_CORE_READ(dentry, d_inode, i_ino));
+		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, which, 0);
 	}
 	if (!mount)
 		return 1;
@@ -153,31 +159,32 @@ static long climb(__u32 step, struct inquiry *inquiry)
 	if (above == at || !above)
 		return 1;
 	/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
-	inquiry->naming &= same((__u64)BPF_CORE_READ(mount, mnt_root), (__u64)dentry);
+	inquiry->features &= ~NAMING | same((__u64)BPF_CORE_READ(mount, mnt_root), (__u64)dentry);
 	inquiry->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
 	inquiry->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
 	return 0;
 }
 
 /* No tree rule can be on or above this file system. */
-static __always_inline bool is_plain(const struct subject *subject, __u32 device)
+static __always_inline bool is_plain(const struct aegis_ruleset *rules, __u32 device)
 {
 	__u64 found = 0;
 
 #pragma unroll
 	for (int i = 0; i < AEGIS_PLAIN_DEVICES_MAX; i++)
-		found |= same(subject->rules->plain_devices[i], device);
+		found |= same(rules->plain_devices[i], device);
 	return found;
 }
 
 /* By the object itself, and by its number where it is a device node: a device is that, whatever its node is called and
  * whoever made it. */
-static __noinline int decide_object(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
+static __noinline int decide_object(struct inquiry *inquiry)
 {
+	struct inode *inode = (struct inode *)inquiry->inode;
 	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
 	__u64 number = BPF_CORE_READ(inode, i_ino);
 	__u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct aegis_entry *entry = find_object(subject->set, subject->ruleset, number, device);
+	struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 
 	if (entry) {
 		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_OBJECT, device, number, ~0ULL);
@@ -187,7 +194,7 @@ static __noinline int decide_object(const struct subject *subject, struct inquir
 		return DONE;
 	number = BPF_CORE_READ(inode, i_rdev);
 	device = type == S_IFBLK ? AEGIS_DEVICE_BLOCK : AEGIS_DEVICE_CHARACTER;
-	entry = find_object(subject->set, subject->ruleset, number, device);
+	entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 	if (entry) {
 		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_NODE, 0, number, ~0ULL);
 		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_NODE, 0, number, ~0ULL);
@@ -196,16 +203,19 @@ static __noinline int decide_object(const struct subject *subject, struct inquir
 }
 
 /* There is more to ask than the object: subtrees, where the file system can have any, or a path that ends so. */
-static __noinline int asks_more(const struct subject *subject, struct inquiry *inquiry)
+static __noinline int asks_more(const struct inquiry *inquiry)
 {
 	struct dentry *dentry = (struct dentry *)inquiry->dentry;
+	struct aegis_ruleset *rules = find_rules(inquiry->set, inquiry->ruleset);
 
-	if (subject->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES) &&
-	    !is_plain(subject, BPF_CORE_READ(dentry, d_sb, s_dev)))
-		return 1;
-	if (!(subject->features & AEGIS_HAS_NAMES))
+	if (!rules)
 		return 0;
-	return find_name(subject->set, subject->ruleset, sip_component((__u64)dentry), 1) ? 1 : 0;
+	if (inquiry->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES) &&
+	    !is_plain(rules, BPF_CORE_READ(dentry, d_sb, s_dev)))
+		return 1;
+	if (!(inquiry->features & AEGIS_HAS_NAMES))
+		return 0;
+	return find_name(inquiry->set, inquiry->ruleset, sip_component((__u64)dentry), 1) ? 1 : 0;
 }
 
 static __always_inline void take_limit(struct inquiry *inquiry)
@@ -214,52 +224,60 @@ static __always_inline void take_limit(struct inquiry *inquiry)
 	take(&inquiry->decisions[1], AEGIS_RULE_DEPTH + 1, AEGIS_EFFECT_DENY, AEGIS_MATCH_LIMIT, 0, 0);
 }
 
-/* Part of its caller: on 6.1 stack frames are rounded up to 32 bytes, and one more is one too many. */
-static __always_inline int decide_both(const struct subject *subject, struct inquiry *inquiry, struct inode *inode)
+/* Answers an inquiry, which is used up by that. Global: the kernel verifies it once for each program, whatever the program
+ * comes from; being part of it, it would be verified for each of its ways again, and four times as much in all. What is
+ * global may be given no pointer before 5.12: there it is made static (`for_old_kernels` in probes/src/lib.rs). */
+__noinline int decide(struct inquiry *inquiry)
 {
-	__u64 dentry = inquiry->dentry;
+	struct dentry *dentry;
 	long steps;
 
-	RUN(decide_object(subject, inquiry, inode));
+	if (!inquiry)
+		return DONE;
+	dentry = (struct dentry *)inquiry->dentry;
+	RUN(decide_object(inquiry));
 	/* Opened by handle, it may hang in the air: what is above it, and its name, can't be known. */
-	if (subject->features & AEGIS_HAS_DENIALS &&
-	    BPF_CORE_READ((struct dentry *)dentry, d_flags) & DCACHE_DISCONNECTED)
+	if (inquiry->features & AEGIS_HAS_DENIALS && BPF_CORE_READ(dentry, d_flags) & DCACHE_DISCONNECTED)
 		take_limit(inquiry);
 	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
-	if (!subject->rules || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop) ||
-	    !asks_more(subject, inquiry))
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop) || !asks_more(inquiry))
 		return DONE;
-	inquiry->set = subject->set;
-	inquiry->ruleset = subject->ruleset;
-	inquiry->trees = subject->features & AEGIS_HAS_TREES;
-	inquiry->naming = subject->features & (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES);
-	/* Always 0. Of a constant the verifier would follow each value it can come to. */
-	inquiry->depth = subject->rules->reserved[0];
-	steps = bpf_loop(AEGIS_WALK_MAX, climb, inquiry, 0);
-	if (steps >= AEGIS_WALK_MAX && subject->features & AEGIS_HAS_DENY_TREES)
+	steps = bpf_loop(AEGIS_WALK_MAX, climb, &inquiry, 0);
+	if (steps >= AEGIS_WALK_MAX && inquiry->features & AEGIS_HAS_DENY_TREES)
 		take_limit(inquiry);
 	return DONE;
 }
 
-/* What the rules in force say of one operation on a file (to be judged), or on a name where there is none yet. With `held`, a directory on
- * the way to what is denied has a say too: it stays where it is, and the rule with it. */
-static __noinline int decide_file(const struct subject *subject, struct dentry *dentry, struct vfsmount *mount,
-				  struct decision *decision, bool held)
+/* A question of a file, or of a name where there is none yet. */
+static __always_inline void inquire(struct inquiry *inquiry, const struct subject *subject, const void *dentry,
+				    const void *mount, const void *inode)
 {
-	struct inquiry inquiry = {
-		.dentry = address_of(dentry),
-		.mount = address_of(mount),
-		.decisions = { { .operation = decision->operation },
-			       { .operation = held ? AEGIS_OP_HOLD : NO_OPERATION } },
-	};
+	inquiry->dentry = address_of(dentry);
+	inquiry->mount = address_of(mount);
+	inquiry->inode = address_of(inode);
+	inquiry->set = subject->set;
+	inquiry->ruleset = subject->ruleset;
+	inquiry->features = subject->features;
+}
 
-	RUN(decide_both(subject, &inquiry, BPF_CORE_READ(dentry, d_inode)));
-	*decision = inquiry.decisions[0];
-	if (held && inquiry.decisions[1].weight > decision->weight) {
-		*decision = inquiry.decisions[1];
+/* What the rules in force say of one operation (to be judged). With `held`, a directory on the way to what is denied has a
+ * say too: it stays where it is, and the rule with it. */
+static __always_inline struct decision *decide_file(struct inquiry *inquiry, const struct subject *subject,
+						    struct dentry *dentry, struct vfsmount *mount, __u8 operation,
+						    bool held)
+{
+	struct decision *decision = &inquiry->decisions[0], *keep = &inquiry->decisions[1];
+
+	__builtin_memset(inquiry, 0, sizeof(*inquiry));
+	decision->operation = operation;
+	keep->operation = held ? AEGIS_OP_HOLD : NO_OPERATION;
+	inquire(inquiry, subject, dentry, mount, BPF_CORE_READ(dentry, d_inode));
+	RUN(decide(inquiry));
+	if (held && keep->weight > decision->weight) {
+		*decision = *keep;
 		decision->operation = AEGIS_OP_CHANGE;
 	}
-	return DONE;
+	return decision;
 }
 
 #endif

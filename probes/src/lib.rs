@@ -20,10 +20,11 @@ pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aegis.bpf.o
 
 include!(concat!(env!("OUT_DIR"), "/facts.rs"));
 
-/// Takes the callbacks of `bpf_loop` out of the inflated object, for kernels before 5.17: they know no functions but those that
-/// are called, and refuse a program that has another. What leads to the loop is never taken there; a relocation that is made
-/// twice stands where the callback's was.
-pub fn drop_callbacks(object: &mut [u8]) {
+/// Makes of the inflated object what kernels before 5.17 take. They know no functions but those that are called, and refuse a
+/// program that has another: the callbacks of `bpf_loop` are taken out. What leads to the loop is never taken there; a
+/// relocation that is made twice stands where the callback's was. And before 5.12 no pointer may be given to a global function:
+/// all are static.
+pub fn for_old_kernels(object: &mut [u8]) {
     for (at, other) in CALLBACKS {
         let mut entry = [0; RELOCATION_BYTES];
         if let Some(found) = object.get(*other..other + RELOCATION_BYTES) {
@@ -31,6 +32,12 @@ pub fn drop_callbacks(object: &mut [u8]) {
         }
         if let Some(place) = object.get_mut(*at..at + RELOCATION_BYTES) {
             place.copy_from_slice(&entry);
+        }
+    }
+    // The lower half is 1, and all other kinds of linkage are 0.
+    for at in GLOBALS {
+        if let Some(linkage) = object.get_mut(*at) {
+            *linkage = 0;
         }
     }
 }

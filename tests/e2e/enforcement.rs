@@ -36,6 +36,24 @@ fn passed(run: &Evidence) {
     assert!(run.with(&[("verdict", "denied".into()), ("workload", "demo".into())]).is_empty());
 }
 
+/// Each hook's program, as the kernel's verifier saw it, is in its budget.
+fn within_budget(run: &Evidence) {
+    let budgets: Vec<(&str, u64)> = include_str!("verified.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once(' ').expect("a hook and a number"))
+        .map(|(hook, most)| (hook, most.parse().expect("a number")))
+        .collect();
+    let hooks = run.status["hooks"].as_array().expect("hooks");
+    for hook in hooks {
+        let (name, verified) = (&hook["hook"], hook["verified"].as_u64().unwrap_or(0)); // null: not attached
+        let budget = budgets.iter().find(|(hook, _)| name == hook);
+        let (_, most) = budget.unwrap_or_else(|| panic!("verified.txt: nothing of {name}"));
+        assert!(verified <= *most, "{name}: {verified} instructions verified, {most} in verified.txt");
+    }
+    assert_eq!(budgets.len(), hooks.len(), "verified.txt: hooks that are none");
+}
+
 #[test]
 fn open_and_exec_are_denied_to_the_workload_and_nothing_else_is() {
     let bench = Bench::new();
@@ -71,6 +89,7 @@ fn open_and_exec_are_denied_to_the_workload_and_nothing_else_is() {
             .is_empty()
     );
 
+    within_budget(&run);
     assert_eq!(run.mode(), Some("enforcing"));
     assert_eq!(run.status["reason"], "self-test-passed");
     assert_eq!(

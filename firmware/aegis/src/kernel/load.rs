@@ -8,7 +8,7 @@ use aegis_event::ModeReason;
 use aegis_policy::Policy;
 use aegis_probes::{
     Attach, Condition, HASH_PROGRAM, HOOKS, Hook, NOTE_PROGRAM, OBJECT, OBJECT_BYTES, Program, abi,
-    drop_callbacks,
+    for_old_kernels,
 };
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
@@ -235,7 +235,7 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     let mut object = object()?;
     let bytes = object.as_mut_bytes().get_mut(..OBJECT_BYTES).unwrap_or_default();
     if !walks {
-        drop_callbacks(bytes);
+        for_old_kernels(bytes);
     }
     let mut probes =
         EbpfLoader::new().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;

@@ -267,27 +267,9 @@ impl Writer {
     }
 
     /// Returns when no program is left that began before: what it read may be changed then.
-    ///
-    /// Those that may sleep count themselves while they decide, in either half; twice, since one may have read which half it
-    /// is and not have entered it yet. While they decide they do not sleep: it takes as long as they are kept off the
-    /// processor.
     pub(super) fn wait_for_programs(&self) -> io::Result<()> {
         sys::wait_for_programs()?;
-        let control = &self.control[0];
-        for _ in 0..2 {
-            let left = control.half.fetch_xor(1, SeqCst) as usize & 1;
-            let begun = Instant::now();
-            while control.deciding[left].load(SeqCst) != 0 {
-                if begun.elapsed() > limits::PROGRAMS_WAIT {
-                    return Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "a program still decides by it; try again",
-                    ));
-                }
-                sleep(Duration::from_millis(1));
-            }
-        }
-        Ok(())
+        wait_for_sleepers(&self.control[0], limits::PROGRAMS_WAIT)
     }
 
     pub(super) fn broken_until(&self) -> u64 {
@@ -382,5 +364,103 @@ impl WorkloadNames {
 
     pub(super) fn get(&self, index: usize) -> Name {
         self.0.get(index).map(read_name).unwrap_or_default()
+    }
+}
+
+/// The kernel's own wait knows nothing of programs that may sleep. They count themselves while they decide, in either half;
+/// twice, since one may have read which half it is and not have entered it yet. While they decide they do not sleep: it takes as
+/// long as they are kept off the processor.
+fn wait_for_sleepers(control: &Control, patience: Duration) -> io::Result<()> {
+    for _ in 0..2 {
+        let left = control.half.fetch_xor(1, SeqCst) as usize & 1;
+        let begun = Instant::now();
+        while control.deciding[left].load(SeqCst) != 0 {
+            if begun.elapsed() > patience {
+                let message = "a program still decides by it; try again";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicBool;
+    use std::thread::scope;
+
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    fn kept_off_the_processor() {
+        sleep(Duration::from_micros(20));
+    }
+
+    /// As `bprm_check_hash` does: which half, in, what is in force, decided by it, out.
+    fn decide(control: &Control, sets: &[[AtomicU64; 2]; 2]) -> bool {
+        let half = control.half.load(SeqCst) as usize & 1;
+        kept_off_the_processor();
+        control.deciding[half].fetch_add(1, SeqCst);
+        let set = &sets[control.active.load(SeqCst) as usize & 1];
+        let first = set[0].load(SeqCst);
+        kept_off_the_processor();
+        let whole = first == set[1].load(SeqCst);
+        control.deciding[half].fetch_sub(1, SeqCst);
+        whole
+    }
+
+    #[test]
+    fn a_set_is_refilled_when_nobody_decides_by_it_any_more() {
+        let control = Control::new_zeroed();
+        let sets = [const { [const { AtomicU64::new(0) }; 2] }; 2];
+        let (stop, begin) = (AtomicBool::new(false), Barrier::new(5));
+        scope(|scope| {
+            let deciders: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut torn = 0;
+                        begin.wait();
+                        while !stop.load(SeqCst) {
+                            torn += u32::from(!decide(&control, &sets));
+                        }
+                        torn
+                    })
+                })
+                .collect();
+            begin.wait();
+            let (mut sequence, begun) = (0, Instant::now());
+            while begun.elapsed() < Duration::from_millis(300) {
+                sequence += 1;
+                // As a policy is applied: the idle set is filled, put in force, and the other one is idle when it is left.
+                let idle = control.active.load(SeqCst) as usize & 1 ^ 1;
+                sets[idle][0].store(sequence, SeqCst);
+                sets[idle][1].store(sequence, SeqCst);
+                control.active.store(idle as u32, SeqCst);
+                wait_for_sleepers(&control, Duration::from_secs(30)).expect("all are left");
+            }
+            stop.store(true, SeqCst);
+            let torn: u32 = deciders.into_iter().map(|decider| decider.join().expect("no panic")).sum();
+            assert_eq!(torn, 0, "decisions by half a policy");
+        });
+    }
+
+    #[test]
+    fn who_is_in_either_half_is_waited_for_and_who_stays_is_said() {
+        for half in 0..2 {
+            let control = Control::new_zeroed();
+            control.deciding[half].store(1, SeqCst);
+            let stays = wait_for_sleepers(&control, Duration::from_millis(5)).expect_err("one is left");
+            assert_eq!(stays.kind(), io::ErrorKind::TimedOut);
+            scope(|scope| {
+                let waits = scope.spawn(|| wait_for_sleepers(&control, Duration::from_secs(30)));
+                sleep(Duration::from_millis(50));
+                assert!(!waits.is_finished(), "half {half}");
+                control.deciding[half].store(0, SeqCst);
+                waits.join().expect("no panic").expect("all are left");
+            });
+        }
     }
 }
