@@ -9,9 +9,9 @@
 
 /* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
 #ifdef AEGIS_ABI_NEXT
-#define AEGIS_ABI_VERSION 6
+#define AEGIS_ABI_VERSION 7
 #else
-#define AEGIS_ABI_VERSION 5
+#define AEGIS_ABI_VERSION 6
 #endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
@@ -31,6 +31,7 @@
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
 #define AEGIS_WALK_MAX 64             /* components and mounts from a file up to the root of all */
 #define AEGIS_NAME_DEPTH_MAX 8        /* components of a path that is known by name, below its file system's root */
+#define AEGIS_COMMON_MAX 8            /* places that Aegis and workloads share, and nobody mounts over */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */
 #define AEGIS_VOLUMES_MAX 8192        /* open files whose volumes are being summed */
 #define AEGIS_FLOWS_MAX 1024          /* sockets whose bytes are being summed: all but TCP */
@@ -427,8 +428,14 @@ enum aegis_ability {
 
 /* `control`: ARRAY of one, mmapable. `active` is the pointer that a swap flips: one aligned 32-bit store. */
 struct aegis_control {
+	/* These three stay where they are, whatever the ABI: who loads another one takes them over. */
 	__u32 abi_version;
+	__u32 agent;      /* process id of the agent; 0: none. Protected from workloads' signals and tracing */
+	/* Break-glass: until then (CLOCK_BOOTTIME, ns) nothing is denied, the self-test's own rules excepted. Ends by
+	 * itself, whoever is alive. 0: not broken in this boot; in the past: when the last break ended. */
+	__u64 broken_until;
 	__u32 active;     /* rule set in force: 0 or 1 */
+	__u32 abilities;  /* enum aegis_ability: what this kernel can (docs/degraded-modes.md); user space's to read */
 	__u64 policy[2];  /* sequence of the policy in each set */
 	__u64 epoch[2];   /* epoch of the policy in each set */
 	__u32 mode;       /* aegis_event::Mode, as proven by the self-test */
@@ -436,21 +443,19 @@ struct aegis_control {
 	__u32 rules[2];   /* rules of the policy in each set */
 	__u32 entries[2]; /* entries filled for them */
 	__u32 unresolved[2]; /* paths of the policy that are not there, and known by name only */
+	__u32 uncovered[2];  /* paths of the policy that it can't be held on, or not all of it */
 	__u8 policy_hash[2][32]; /* SHA-256 of the bundle in each set */
 	__u64 loaded_at;  /* CLOCK_BOOTTIME ns when the probes were loaded */
-	/* Break-glass: until then (CLOCK_BOOTTIME, ns) nothing is denied, the self-test's own rules excepted. Ends by
-	 * itself, whoever is alive. 0: not broken in this boot; in the past: when the last break ended. */
-	__u64 broken_until;
 	__u64 name_key[2]; /* random, of this load: who can't read it can't make names that collide */
-	__u32 agent;       /* process id of the agent; 0: none. Protected from workloads' signals and tracing */
-	__u32 abilities;   /* enum aegis_ability: what this kernel can (docs/degraded-modes.md); user space's to read */
-	/* Where Aegis lives: its mount namespace (inode number of it in nsfs), and what is `/` there. */
+	/* Where Aegis lives: its mount namespace (inode number of it in nsfs), and the places there that it shares with
+	 * workloads, `/` first; 0: none. */
 	__u64 namespace;
-	__u64 root_inode;
-	__u32 root_device;
+	__u64 common_inode[AEGIS_COMMON_MAX];
+	__u32 common_device[AEGIS_COMMON_MAX];
 	/* Programs that may sleep count themselves while they decide, in the half that this names. Who is to refill a set
 	 * turns it and waits until nobody is left in the other half, twice: RCU does not wait for them. */
 	__u32 half;
+	__u32 reserved;
 	__u64 deciding[2];
 };
 

@@ -210,17 +210,21 @@ static __always_inline bool shares_mounts(const struct aegis_control *page)
 	return page->namespace && BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) == page->namespace;
 }
 
-/* The root of all, and what can't be looked at, where Aegis lives. Elsewhere (a container's own namespace) they are the
- * business of who is there. */
+/* Places that Aegis shares with all (`/`, /proc, /sys, /dev, ...), and what can't be looked at, where Aegis lives: what is
+ * seen there it believes. Elsewhere (a container's own namespace) they are the business of who is there. */
 static __noinline int take_common(const struct subject *subject, struct decision *decision, struct dentry *dentry,
 				  bool blind)
 {
 	struct aegis_control *page = control_page();
-	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino), found = 0;
+	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
 
 	if (!page || !shares_mounts(page))
 		return DONE;
-	if (blind || (number == page->root_inode && BPF_CORE_READ(dentry, d_sb, s_dev) == page->root_device))
+#pragma unroll
+	for (int i = 0; i < AEGIS_COMMON_MAX; i++)
+		found |= same(page->common_inode[i], number) & same(page->common_device[i], device);
+	if (blind || found)
 		take_self(subject, decision, AEGIS_MATCH_SURFACE, number);
 	return DONE;
 }

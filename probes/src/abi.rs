@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 6 } else { 5 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 7 } else { 6 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -43,6 +43,8 @@ pub const WALK_MAX: usize = 64;
 pub const NAME_DEPTH_MAX: usize = 8;
 /// File systems known to have no subtree rule.
 pub const PLAIN_DEVICES_MAX: usize = 8;
+/// Places that Aegis and workloads share, and nobody mounts over.
+pub const COMMON_MAX: usize = 8;
 /// Open files whose volumes are being summed.
 pub const VOLUMES_MAX: usize = 8192;
 /// Sockets whose bytes are being summed: all but TCP.
@@ -719,10 +721,18 @@ pub const CAN_WALK: u32 = 2;
 #[derive(Debug, FromBytes, KnownLayout)]
 #[repr(C)]
 pub struct Control {
-    /// [`ABI_VERSION`].
+    /// [`ABI_VERSION`]. It and the two that follow stay where they are, whatever the ABI: who loads another one takes them
+    /// over.
     pub abi_version: AtomicU32,
+    /// Process id of the agent; 0: none. Protected from workloads' signals and tracing.
+    pub agent: AtomicU32,
+    /// Until then (`CLOCK_BOOTTIME`, nanoseconds) nothing is denied, the self-test's own rules excepted. 0: the glass was
+    /// not broken in this boot; in the past: when the last break ended.
+    pub broken_until: AtomicU64,
     /// Rule set in force, 0 or 1.
     pub active: AtomicU32,
+    /// What this kernel can: [`CAN_HASH`], [`CAN_WALK`].
+    pub abilities: AtomicU32,
     /// Sequence of the policy in each set.
     pub policy: [AtomicU64; 2],
     /// Epoch of the policy in each set.
@@ -737,27 +747,24 @@ pub struct Control {
     pub entries: [AtomicU32; 2],
     /// Paths of the policy that are not there, and known by name only.
     pub unresolved: [AtomicU32; 2],
+    /// Paths of the policy that it can't be held on, or not all of it.
+    pub uncovered: [AtomicU32; 2],
     /// SHA-256 of the bundle in each set.
     pub policy_hash: [[AtomicU8; 32]; 2],
     /// `CLOCK_BOOTTIME`, nanoseconds, when the probes were loaded.
     pub loaded_at: AtomicU64,
-    /// Until then (`CLOCK_BOOTTIME`, nanoseconds) nothing is denied, the self-test's own rules excepted. 0: the glass was
-    /// not broken in this boot; in the past: when the last break ended.
-    pub broken_until: AtomicU64,
     /// Random, of this load: who can't read it can't make names that collide.
     pub name_key: [AtomicU64; 2],
-    /// Process id of the agent; 0: none. Protected from workloads' signals and tracing.
-    pub agent: AtomicU32,
-    /// What this kernel can: [`CAN_HASH`], [`CAN_WALK`].
-    pub abilities: AtomicU32,
     /// The mount namespace that Aegis lives in: its inode number in nsfs.
     pub namespace: AtomicU64,
-    /// Inode of `/` there.
-    pub root_inode: AtomicU64,
-    /// Its device, major << 20 | minor.
-    pub root_device: AtomicU32,
+    /// Inodes of the places there that it shares with workloads, `/` first; 0: none.
+    pub common_inode: [AtomicU64; COMMON_MAX],
+    /// Their devices, major << 20 | minor.
+    pub common_device: [AtomicU32; COMMON_MAX],
     /// Which of the two counts below a program that may sleep enters now.
     pub half: AtomicU32,
+    /// 0.
+    pub reserved: AtomicU32,
     /// Such programs that decide now.
     pub deciding: [AtomicU64; 2],
 }

@@ -73,8 +73,9 @@ fn layouts() -> Vec<Layout> {
         HashKey = "aegis_hash_key" { digest, ruleset, reserved }
         Hash = "aegis_hash" { rule, effect, reserved }
         Control = "aegis_control" {
-            abi_version, active, policy, epoch, mode, reason, rules, entries, unresolved, policy_hash, loaded_at,
-            broken_until, name_key, agent, abilities, namespace, root_inode, root_device, half, deciding,
+            abi_version, agent, broken_until, active, abilities, policy, epoch, mode, reason, rules, entries,
+            unresolved, uncovered, policy_hash, loaded_at, name_key, namespace, common_inode, common_device, half,
+            reserved, deciding,
         }
         Counters = "aegis_counters" {
             seen, ring_full, limited, denied, passed, fallen, volumes_full, flows_full, rate_begun, rate_count,
@@ -94,6 +95,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         NET_RULES_MAX = abi::NET_RULES_MAX, HASHES_MAX = abi::HASHES_MAX,
         CGROUP_DEPTH_MAX = abi::CGROUP_DEPTH_MAX, WALK_MAX = abi::WALK_MAX,
         NAME_DEPTH_MAX = abi::NAME_DEPTH_MAX, PLAIN_DEVICES_MAX = abi::PLAIN_DEVICES_MAX,
+        COMMON_MAX = abi::COMMON_MAX,
         VOLUMES_MAX = abi::VOLUMES_MAX, FLOWS_MAX = abi::FLOWS_MAX, RING_BYTES = abi::RING_BYTES,
         RULESET_SELFTEST = abi::RULESET_SELFTEST, RULESET_OTHERS = abi::RULESET_OTHERS,
         RULESETS_MAX = abi::RULESETS_MAX, FORK = abi::FORK, EXEC = abi::EXEC, EXIT = abi::EXIT,

@@ -194,15 +194,21 @@ fn read_name(page: &[AtomicU8; abi::WORKLOAD_NAME_MAX]) -> Name {
 pub(super) struct Home {
     /// Its mount namespace.
     namespace: u64,
-    /// What is `/` there.
-    root: Object,
+    /// What is there at each of [`COMMON`].
+    common: [Option<Object>; abi::COMMON_MAX],
 }
+
+/// Places that Aegis shares with workloads, and believes: nobody mounts over them where it lives.
+const COMMON: [&str; 6] = ["/", "/proc", "/sys", "/sys/fs/cgroup", "/sys/kernel/security", "/dev"];
 
 impl Home {
     /// This process's.
     pub(super) fn look() -> io::Result<Self> {
-        let namespace = std::fs::metadata("/proc/self/ns/mnt")?.ino();
-        Ok(Self { namespace, root: inode_of(Path::new("/"))? })
+        let mut common = [None; abi::COMMON_MAX];
+        for (found, place) in common.iter_mut().zip(COMMON) {
+            *found = inode_of(Path::new(place)).ok();
+        }
+        Ok(Self { namespace: std::fs::metadata("/proc/self/ns/mnt")?.ino(), common })
     }
 }
 
@@ -255,8 +261,13 @@ impl Writer {
     ) {
         let control = &self.control[0];
         control.namespace.store(home.namespace, Relaxed);
-        control.root_inode.store(home.root.1, Relaxed);
-        control.root_device.store(home.root.0, Relaxed);
+        for ((inode, device), found) in
+            control.common_inode.iter().zip(&control.common_device).zip(home.common)
+        {
+            let (number, inode_number) = found.unwrap_or((0, 0));
+            inode.store(inode_number, Relaxed);
+            device.store(number, Relaxed);
+        }
         for (to, word) in control.name_key.iter().zip(name_key) {
             to.store(word, Relaxed);
         }
