@@ -1,6 +1,6 @@
 //! Deny by inode from a signed policy: the program is told, others pass, the evidence says which rule.
 
-use aegis_tests::{Bench, Evidence, Rule};
+use aegis_tests::{Bench, Evidence, Rule, console};
 
 /// What the denied and the allowed accesses print.
 const SCRIPT: &str = "
@@ -10,12 +10,15 @@ nc --help >/dev/null 2>nc.err; echo \"nc: $? $(cat nc.err | head -n 1)\"
 true; echo \"true: $?\"
 ";
 
+/// More than 8 directories deep and not there: nothing can hold a rule on it, which is said.
+const TOO_DEEP: &str = "/srv/2/3/4/5/6/7/8/deep";
+
 const RULES: [Rule<'static>; 2] = [
     Rule {
         name: "no-shadow",
         action: "deny",
         operations: &["open-read", "open-write"],
-        paths: &["/etc/shadow"],
+        paths: &["/etc/shadow", TOO_DEEP],
     },
     Rule { name: "no-nc", action: "deny", operations: &["exec"], paths: &["/usr/bin/nc"] },
 ];
@@ -96,6 +99,9 @@ fn open_and_exec_are_denied_to_the_workload_and_nothing_else_is() {
         (run.number("/policy/sequence"), run.number("/policy/rules"), run.number("/policy/unresolved")),
         (500, 2, 0)
     );
+    assert_eq!(run.number("/policy/uncovered"), 1, "{TOO_DEEP}");
+    let console = console(&run);
+    assert!(console.contains("1 paths NOT COVERED"), "{console}");
     assert!(run.number("/denied") >= all.len() as u64);
     assert_eq!(run.lost(), 0);
 }
@@ -208,4 +214,92 @@ fn a_denied_program_does_not_run_as_the_loader_of_another() {
         run.with(&[("kind", "exec-check".into()), ("verdict", "denied".into()), ("rule", "no-wc".into())]);
     assert_eq!(denied.len(), 1);
     assert_eq!(denied[0]["path"], "/usr/bin/wc");
+}
+
+/// The least program that ends with 7: ELF header, `PT_LOAD`, `exit(7)`; `mark` makes other content of it.
+fn program_that_ends_with_7(mark: &str) -> Vec<u8> {
+    const BASE: u64 = 0x1000_0000;
+    const CODE: [u8; 12] = [0xb8, 60, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05]; // mov eax, 60; mov edi, 7; syscall
+    let code_at: u64 = 64 + 56;
+    let length = code_at + (CODE.len() + mark.len()) as u64;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    elf.extend([2u16, 62].iter().flat_map(|half| half.to_le_bytes())); // ET_EXEC, x86-64
+    elf.extend(1u32.to_le_bytes());
+    elf.extend([BASE + code_at, 64, 0].iter().flat_map(|long| long.to_le_bytes()));
+    elf.extend(0u32.to_le_bytes());
+    elf.extend([64u16, 56, 1, 0, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
+    elf.extend([1u32, 5].iter().flat_map(|word| word.to_le_bytes())); // PT_LOAD, readable and executable
+    elf.extend([0, BASE, BASE, length, length, 4096].iter().flat_map(|long| long.to_le_bytes()));
+    elf.extend(CODE);
+    elf.extend(mark.as_bytes());
+    elf
+}
+
+/// With an override by content no opening for exec is denied: what may run is decided when the content is known.
+#[test]
+fn an_override_by_content_lets_that_content_run_and_no_other() {
+    use sha2::Digest as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    let good = program_that_ends_with_7("good");
+    let digest =
+        sha2::Sha256::digest(&good).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let policy = bench.config(
+        "override.toml",
+        &format!(
+            r#"schema = 1
+name = "override"
+mode = "enforce"
+self-protection = false
+
+[[workload]]
+name = "demo"
+
+[[rule]]
+name = "no-tools"
+action = "deny"
+operations = ["exec"]
+paths = ["/workload/good", "/workload/evil", "/workload/gone", "/usr/bin/wc"]
+trees = ["/scratch/tools"]
+
+[[rule]]
+name = "but-good"
+action = "allow"
+override = true
+operations = ["exec"]
+hashes = ["{digest}"]
+"#
+        ),
+    );
+    let script = "
+mkdir -p /scratch/tools; cp /workload/good /scratch/tools/good; cp /workload/evil /scratch/tools/evil
+for each in good evil good-script evil-script evil-loaded wc-loaded; do /workload/$each; echo \"$each $?\"; done
+/scratch/tools/good; echo \"tree-good $?\"; /scratch/tools/evil; echo \"tree-evil $?\"
+cp /workload/evil /scratch/evil; /scratch/evil; echo \"elsewhere $?\"
+wc /etc/hosts; echo \"wc $?\"
+";
+    let folder = bench.workload("demo", script);
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    };
+    put("good", &good);
+    put("evil", &program_that_ends_with_7("evil"));
+    put("good-script", b"#!/workload/good\n");
+    put("evil-script", b"#!/workload/evil\n");
+    put("evil-loaded", &program_with_loader("/workload/evil"));
+    put("wc-loaded", &program_with_loader("/usr/bin/wc"));
+    let run = Bench::run(bench.machine().workload(folder).policy(policy));
+    assert_eq!(
+        run.out_text(),
+        "good 7\nevil 126\ngood-script 7\nevil-script 126\nevil-loaded 126\nwc-loaded 126\ntree-good 7\n\
+         tree-evil 126\nelsewhere 7\nwc 126\n",
+        "{}",
+        run.err_text()
+    );
+    assert_eq!(run.mode(), Some("enforcing"));
+    let denied = run.with(&[("verdict", "denied".into()), ("workload", "demo".into())]);
+    assert!(denied.iter().all(|event| event["rule"] == "no-tools"), "{denied:?}");
+    assert_eq!(denied.len(), 6, "{denied:?}");
 }

@@ -92,17 +92,14 @@ impl Kernel for Probes {
             Err(error) => Some(error.to_string()),
         };
         let (rules, entries) = (applied.rules, applied.entries);
-        let uncovered = applied.unresolved.iter().filter(|missing| !missing.reason.is_empty()).count();
-        let missing = applied.unresolved.len() - uncovered;
-        let uncovered = if uncovered == 0 {
-            String::new()
-        } else {
-            format!(", {uncovered} paths NOT COVERED (see the log)")
+        let uncovered = match applied.uncovered {
+            0 => String::new(),
+            paths => format!(", {paths} paths NOT COVERED (see the log)"),
         };
         let detail = if applied.flipped {
-            format!("{rules} rules, {entries} entries, as they were")
+            format!("{rules} rules, {entries} entries, as they were{uncovered}")
         } else {
-            format!("{rules} rules, {entries} entries, {missing} paths not there{uncovered}")
+            format!("{rules} rules, {entries} entries, {} paths not there{uncovered}", applied.pending)
         };
         Ok(Enforced { detail, unproven })
     }

@@ -90,9 +90,15 @@ fn text(status: &Status, report: &Report) -> String {
         _ => "",
     };
     let lines = [
-        format!("mode      {mode} ({reason})"),
         format!(
-            "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not found",
+            "mode      {mode} ({reason}){}",
+            match policy.uncovered {
+                0 => String::new(),
+                paths => format!("; {paths} PATHS OF THE POLICY ARE NOT COVERED"),
+            }
+        ),
+        format!(
+            "policy    epoch {} sequence {}, {} rules, {} entries, {} paths not there",
             policy.epoch, policy.sequence, policy.rules, policy.entries, policy.unresolved
         ),
         format!(

@@ -33,10 +33,21 @@ pub(crate) struct Applied {
     pub(crate) rules: u32,
     /// Entries of the kernel's maps they filled.
     pub(crate) entries: u32,
-    /// Paths that lead to nothing now: known by name, or, with a reason, not at all.
+    /// Paths that lead to nothing now, and are known by name.
+    pub(crate) pending: u32,
+    /// Paths that the policy can't be held on, or not all of it.
+    pub(crate) uncovered: u32,
+    /// Either, path by path, with its reason; of a set that was filled before they are not looked up again.
     pub(crate) unresolved: Vec<Unresolved>,
     /// The idle set held this policy still: nothing was filled.
     pub(crate) flipped: bool,
+}
+
+impl Applied {
+    fn of(head: &SetHead, unresolved: Vec<Unresolved>, flipped: bool) -> Self {
+        let (rules, entries) = (head.rules, head.entries);
+        Self { rules, entries, pending: head.unresolved, uncovered: head.uncovered, unresolved, flipped }
+    }
 }
 
 /// Names of our own, behind a policy's.
@@ -66,8 +77,7 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
         maps.raise_deadman(policy)?;
         register_cgroups(&control, set, policy)?;
         control.publish(set, &head);
-        let (rules, entries) = (head.rules, head.entries);
-        return Ok(Applied { rules, entries, unresolved: Vec::new(), flipped: true });
+        return Ok(Applied::of(&head, Vec::new(), true));
     }
     // Programs that began before the last flip may still decide by the set that is idle now: wait them out before it is
     // touched. (Here and not after the flip: a policy that is in force is not to be called refused.)
@@ -81,16 +91,21 @@ pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     register_cgroups(&control, set, policy)?;
 
     let unresolved = rules.unresolved;
+    let count = |pending: bool| {
+        let paths = unresolved.iter().filter(|path| path.reason.is_empty() == pending);
+        u32::try_from(paths.count()).unwrap_or(u32::MAX)
+    };
     let head = SetHead {
         epoch: offer.epoch,
         sequence: offer.sequence,
         rules: policy.rule_count(),
         entries: filled,
-        unresolved: u32::try_from(unresolved.len()).unwrap_or(u32::MAX),
+        unresolved: count(true),
+        uncovered: count(false),
         hash: offer.hash,
     };
     control.publish(set, &head);
-    Ok(Applied { rules: head.rules, entries: head.entries, unresolved, flipped: false })
+    Ok(Applied::of(&head, unresolved, false))
 }
 
 /// Tells every registered cgroup which of the idle set's rules are its own.

@@ -36,8 +36,10 @@ pub(crate) struct PolicyInForce {
     pub(crate) rules: u32,
     /// Entries of the kernel's map that its rules filled.
     pub(crate) entries: u32,
-    /// Its paths that did not exist on this host when it was applied.
+    /// Its paths that did not exist on this host when it was applied, and are known by name.
     pub(crate) unresolved: u32,
+    /// Its paths that it can't be held on, or not all of it.
+    pub(crate) uncovered: u32,
     /// SHA-256 of the bundle; zeros before any policy.
     pub(crate) hash: [u8; 32],
 }
@@ -149,6 +151,7 @@ impl KernelState {
             rules: control.rules[set].load(Relaxed),
             entries: control.entries[set].load(Relaxed),
             unresolved: control.unresolved[set].load(Relaxed),
+            uncovered: control.uncovered[set].load(Relaxed),
             hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
         }
     }
@@ -225,6 +228,7 @@ pub(super) struct SetHead {
     pub(super) rules: u32,
     pub(super) entries: u32,
     pub(super) unresolved: u32,
+    pub(super) uncovered: u32,
     pub(super) hash: [u8; 32],
 }
 
@@ -321,6 +325,7 @@ impl Writer {
             rules: control.rules[set].load(Relaxed),
             entries: control.entries[set].load(Relaxed),
             unresolved: control.unresolved[set].load(Relaxed),
+            uncovered: control.uncovered[set].load(Relaxed),
             hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
         };
         (head.hash != [0; 32]).then_some(head)
@@ -340,6 +345,7 @@ impl Writer {
         control.rules[set].store(head.rules, Relaxed);
         control.entries[set].store(head.entries, Relaxed);
         control.unresolved[set].store(head.unresolved, Relaxed);
+        control.uncovered[set].store(head.uncovered, Relaxed);
         for (to, byte) in control.policy_hash[set].iter().zip(head.hash) {
             to.store(byte, Relaxed);
         }

@@ -220,6 +220,7 @@ impl Status {
                 "rules": self.policy.rules,
                 "entries": self.policy.entries,
                 "unresolved": self.policy.unresolved,
+                "uncovered": self.policy.uncovered,
                 "hash": crate::storage::device::hex(&self.policy.hash),
             },
             "events": events,
