@@ -29,6 +29,8 @@ pub(crate) struct PolicySource {
     /// Where it says that; none: it does not say so.
     pub(crate) self_protection_at: Option<At>,
     pub(crate) deadman: Option<Deadman>,
+    /// Where it says that.
+    pub(crate) deadman_at: Option<At>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
     /// Templates that the policy's own file has and nothing uses.
@@ -296,6 +298,7 @@ impl Reading {
             self_protection: root.self_protection.as_ref().is_none_or(|truth| truth.value),
             self_protection_at: root.self_protection.as_ref().map(|truth| truth.at),
             deadman: root.deadman.as_ref().map(|deadman| deadman.value),
+            deadman_at: root.deadman.as_ref().map(|deadman| deadman.at),
             rules: self.rules(rules, &workloads)?,
             workloads,
             unused_templates: if fragment { Vec::new() } else { unused(root) },

@@ -33,6 +33,7 @@ macro_rules! codes {
 
 codes! {
     AuditMode = "audit-mode", "no", "a deny rule denies nothing, since the policy's mode is audit";
+    DeadmanFalls = "deadman-falls", "no", "the policy has a deadman: a workload that is denied often enough, by its own doing, is not denied any more until the next policy";
     DirectoryPath = "directory-path", "no", "a path is a directory of the system: the rule is on the directory itself; `trees` is for it and what lies in it";
     DuplicateAddress = "duplicate-address", "yes", "an address, port or protocol stands twice in a rule, or within another";
     DuplicateHash = "duplicate-hash", "yes", "a hash stands twice in a rule";

@@ -31,6 +31,11 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         let message = "self-protection is off: workloads may stop the agent and change what it keeps; leave the line out";
         findings.push(Finding::new(Code::SelfProtection, at, message.to_owned()));
     }
+    if let Some(at) = policy.deadman_at.filter(|_| policy.mode == Mode::Enforce) {
+        let message = "a workload can make the deadman fall by being denied on purpose, and then its rules deny nothing until the next policy; \
+                       it is for the first days of a policy";
+        findings.push(Finding::new(Code::DeadmanFalls, at, message.to_owned()));
+    }
     for template in &policy.unused_templates {
         let message = format!("nothing uses template \"{}\"", template.value);
         findings.push(Finding::new(Code::UnusedTemplate, template.at, message));

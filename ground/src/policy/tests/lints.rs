@@ -38,6 +38,7 @@ fn each_code_warns() {
         ("/etc/gshadow", "/", "over-broad", 18),
         ("/etc/gshadow", "/workload/run", "self-locking", 18),
         ("mode =", "self-protection = false\nmode =", "self-protection", 3),
+        ("\n[[workload]]", "\n[deadman]\ndenials = 20\nseconds = 60\n\n[[workload]]", "deadman-falls", 5),
         (
             "\"agent-*\"",
             "\"dem*\"\n[[rule]]\nname = \"wide\"\nworkloads = [\"dem*\"]\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/y\"]",
@@ -98,7 +99,7 @@ fn each_code_warns() {
         assert!(found.iter().any(|warning| (warning.0, warning.1) == (line, code)), "{code}: {found:?}");
     }
     // Each code is above, but for the one that needs a tree.
-    assert_eq!(Code::ALL.len(), 25);
+    assert_eq!(Code::ALL.len(), 26);
 }
 
 #[test]
