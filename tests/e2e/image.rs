@@ -1,5 +1,6 @@
 //! The image: its root is what the kernel was told it is, or nothing runs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -40,12 +41,45 @@ fn blocks() -> (u64, u64) {
     (blocks, tree)
 }
 
+/// What the image says is in it: each place, with the SHA-256 of what is there.
+fn listed(parts: &serde_json::Value) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for part in parts["components"].as_array().expect("components") {
+        for place in part["evidence"]["occurrences"].as_array().into_iter().flatten() {
+            let (hash, place) = (&part["hashes"][0]["content"], &place["location"]);
+            let (hash, place) = (hash.as_str().expect("a hash"), place.as_str().expect("a place"));
+            if place != "esp" {
+                files.insert(format!("{hash}  {place}"));
+            }
+        }
+    }
+    files
+}
+
 #[test]
-fn the_root_is_verified_and_every_block_is_read_before_anything_runs() {
+fn the_root_is_verified_before_anything_runs_and_every_file_is_listed() {
     let bench = Bench::new();
-    let run =
-        Bench::run(bench.demo("cat /sys/block/dm-0/dm/name; grep ' / ' /proc/mounts; cat /proc/cmdline"));
+    let run = Bench::run(bench.demo(
+        "cat /sys/block/dm-0/dm/name; grep ' / ' /proc/mounts; cat /proc/cmdline; echo; find / -xdev -type f -exec sha256sum {} + ",
+    ));
     let out = run.out_text();
+    let parts = fs::read(image_folder(root(), arch()).join("sbom.cdx.json")).expect("make image leaves it");
+    let parts: serde_json::Value = serde_json::from_slice(&parts).expect("JSON");
+    let there: BTreeSet<String> =
+        out.lines().filter(|line| line.get(64..67) == Some("  /")).map(str::to_owned).collect();
+    assert!(there.len() > 200, "{out}");
+    assert_eq!(there, listed(&parts));
+    // The crates that the agent asks for itself are there, in the versions that it was built of.
+    let locked = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    for name in ["aya", "ed25519-compact", "heapless", "minicbor", "postcard", "smol"] {
+        let found = parts["components"].as_array().into_iter().flatten().find(|part| part["name"] == name);
+        let version =
+            found.unwrap_or_else(|| panic!("{name} is not listed"))["version"].as_str().expect("text");
+        assert!(
+            locked.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")),
+            "{name} {version}"
+        );
+    }
     assert!(out.starts_with("aegis-root\n/dev/root / squashfs ro,"), "{out}");
     assert!(out.contains(" restart_on_corruption"), "{out}");
     let console = console(&run);
