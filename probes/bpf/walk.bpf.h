@@ -226,7 +226,7 @@ static __always_inline void take_limit(struct inquiry *inquiry)
 
 /* Answers an inquiry, which is used up by that. Global: the kernel verifies it once for each program, whatever the program
  * comes from; being part of it, it would be verified for each of its ways again, and four times as much in all. What is
- * global may be given no pointer before 5.12: there it is made static (`for_old_kernels` in probes/src/lib.rs). */
+ * global may be given no pointer before 5.12: before 5.17 it is made static (`for_old_kernels` in probes/src/lib.rs). */
 __noinline int decide(struct inquiry *inquiry)
 {
 	struct dentry *dentry;

@@ -1,11 +1,16 @@
-//! `make kernels`: the edge-case suite on every kernel, one guest at a time; writes `docs/evidence/kernels.md`.
+//! `make kernels`: the edge-case suite and the tests of what is seen on every kernel, two guests at a time; writes `docs/evidence/kernels.md`.
 //! `KERNELS="own debian-5.10"`: only these, and nothing is written.
 
-use std::process::ExitCode;
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 
 use aegis_qemu::{Kernel, build_image, image_folder};
 use aegis_tests::suite::{Boot, Suite, Table, write_table};
 use aegis_tests::{Bench, arch, root, said};
+
+/// Guests at once: more take each other's time, and a scenario's patience.
+const GUESTS: usize = 2;
 
 /// Package and version of one of Debian's kernels, the version of our own.
 fn release(kernel: &Kernel) -> String {
@@ -20,6 +25,51 @@ fn release(kernel: &Kernel) -> String {
     }
 }
 
+/// All that is held on one kernel.
+fn held(kernel: &Kernel) -> Table {
+    let bench = Bench::new();
+    let mut table = Table::default();
+    for boot in [Boot::Fresh, Boot::Again, Boot::Plain] {
+        let state = bench.at(if boot == Boot::Plain { "device-plain" } else { "device" });
+        let suite = Suite::run(&bench, kernel, boot, &state);
+        eprintln!(
+            "{kernel} {}: {} scenarios, {} failed",
+            boot.name(),
+            suite.lines.len(),
+            suite.failures().len()
+        );
+        for failure in suite.failures() {
+            eprintln!("  {failure}");
+        }
+        table.add(&suite);
+    }
+    let suite = Suite::run(&bench, kernel, Boot::Absent, &bench.at("device-absent"));
+    let needless = suite.needless();
+    eprintln!("{kernel} without rules: {} scenarios, {} failed", suite.lines.len(), needless.len());
+    table.add_other("*without rules, each act passes*", suite.lines.len().to_string(), needless);
+    let (went, failed) = observed(kernel);
+    eprintln!("{kernel} observation: {went}, {} failed", failed.len());
+    table.add_other("*events, field by field*", went, failed);
+    table
+}
+
+/// The tests of what is seen, as `cargo test` says it.
+fn observed(kernel: &Kernel) -> (String, Vec<String>) {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["test", "--quiet", "--package", "aegis-tests", "--test", "e2e", "--", "observation::"]);
+    command.current_dir(root()).env("AEGIS_KERNEL", kernel.to_string()).env("AEGIS_NO_BUILD", "1");
+    let output = command.output().expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let passed =
+        text.lines().find_map(|line| line.strip_prefix("test result: ")?.split(' ').nth(1)).unwrap_or("0");
+    let mut failed: Vec<String> =
+        text.lines().filter(|line| line.ends_with(" --- FAILED")).map(str::to_owned).collect();
+    if !output.status.success() && failed.is_empty() {
+        failed.push(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("no word").to_owned());
+    }
+    (passed.to_owned(), failed)
+}
+
 fn main() -> ExitCode {
     let asked = std::env::var("KERNELS").unwrap_or_default();
     let mut kernels: Vec<Kernel> =
@@ -29,27 +79,29 @@ fn main() -> ExitCode {
         kernels.push(Kernel::Own);
         kernels.extend(Kernel::RELEASES.map(Kernel::DebianRelease));
     }
-    let mut tables = Vec::new();
     for kernel in &kernels {
         build_image(root(), arch(), kernel).expect("the image builds");
-        let bench = Bench::new();
-        let mut table = Table::default();
-        for boot in [Boot::Fresh, Boot::Again, Boot::Plain] {
-            let state = bench.at(if boot == Boot::Plain { "device-plain" } else { "device" });
-            let suite = Suite::run(&bench, kernel, boot, &state);
-            eprintln!(
-                "{kernel} {}: {} scenarios, {} failed",
-                boot.name(),
-                suite.lines.len(),
-                suite.failures().len()
-            );
-            for failure in suite.failures() {
-                eprintln!("  {failure}");
-            }
-            table.add(&suite);
-        }
-        tables.push((format!("{kernel}<br>{}", release(kernel).trim()), table));
     }
+    let waiting = Mutex::new(kernels.iter().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..GUESTS {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().expect("no panic").next();
+                    let Some((at, kernel)) = next else { break };
+                    let table = held(kernel);
+                    done.lock().expect("no panic").insert(at, (kernel, table));
+                }
+            });
+        }
+    });
+    let tables: Vec<(String, Table)> = done
+        .into_inner()
+        .expect("no panic")
+        .into_values()
+        .map(|(kernel, table)| (format!("{kernel}<br>{}", release(kernel).trim()), table))
+        .collect();
     let about = format!(
         "{}, commit {}, QEMU's software emulation on {} cores.",
         said("date", &["-u", "+%Y-%m-%d"]),

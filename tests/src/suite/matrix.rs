@@ -1,6 +1,6 @@
 //! The table: kernel × group of scenarios. `make kernels` writes it to `docs/evidence/kernels.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -8,10 +8,11 @@ use aegis_suite::groups;
 
 use super::{Outcome, Suite};
 
-/// Counts of one kernel: by group, passed, skipped, failed.
+/// Counts of one kernel: by group, passed, skipped, failed; what else was held there, and what failed.
 #[derive(Default)]
 pub struct Table {
     groups: BTreeMap<&'static str, [usize; 3]>,
+    others: BTreeMap<&'static str, String>,
     notes: Vec<String>,
 }
 
@@ -31,13 +32,20 @@ impl Table {
         }
     }
 
+    /// Adds something else that was held: how it went, and what failed of it.
+    pub fn add_other(&mut self, name: &'static str, went: String, failed: Vec<String>) {
+        let went = if failed.is_empty() { went } else { format!("{went} **{} failed**", failed.len()) };
+        self.others.insert(name, went);
+        self.notes.extend(failed.into_iter().map(|why| format!("{name}: {why}")));
+    }
+
     fn sum(&self) -> [usize; 3] {
         self.groups.values().fold([0; 3], |sum, counts| std::array::from_fn(|at| sum[at] + counts[at]))
     }
 
     /// True when nothing failed.
     pub fn is_good(&self) -> bool {
-        self.sum()[2] == 0
+        self.notes.is_empty()
     }
 }
 
@@ -76,6 +84,12 @@ pub fn write_table(path: &Path, about: &str, kernels: &[(String, Table)]) -> std
     }
     let sums: Vec<String> = kernels.iter().map(|(_, table)| cell(table.sum())).collect();
     let _ = writeln!(text, "| **all** | {} |", sums.join(" | "));
+    let others: BTreeSet<&str> = kernels.iter().flat_map(|(_, table)| table.others.keys().copied()).collect();
+    for name in others {
+        let cells: Vec<&str> =
+            kernels.iter().map(|(_, table)| table.others.get(name).map_or("-", String::as_str)).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
     for (name, table) in kernels.iter().filter(|(_, table)| !table.notes.is_empty()) {
         let _ = writeln!(text, "\n## Failed on {name}\n");
         for note in &table.notes {

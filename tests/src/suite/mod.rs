@@ -160,6 +160,23 @@ impl Suite {
         judge(scenario, line, self.boot, &self.evidence.events)
     }
 
+    /// Of a boot without rules: what holds there all the same, and so proves nothing, and what does not pass there.
+    pub fn needless(&self) -> Vec<String> {
+        let skipped = skips(&self.kernel, Boot::Again);
+        let mut found = Vec::new();
+        for (scenario, line) in &self.lines {
+            match self.judge(scenario, line) {
+                Outcome::Failed(_) => {}
+                Outcome::Skipped(_) if skipped.contains(&scenario.id) => continue,
+                outcome => found.push(format!("{}: needs no rule: {outcome:?}", scenario.id)),
+            }
+            if line.result != "pass" {
+                found.push(format!("{}: does not pass without one: {}", scenario.id, line.result));
+            }
+        }
+        found
+    }
+
     /// The scenarios that failed, a line each.
     pub fn failures(&self) -> Vec<String> {
         let failed = self.outcomes().into_iter().filter_map(|(scenario, outcome)| match outcome {

@@ -6,7 +6,7 @@
 //! This process moves into a cgroup of its own (slot 0, rule set entry 0), where the policy in force denies three
 //! things to it, tries them, and moves back. What it tries inside shows in the evidence as workload `aegis-selftest`.
 //!
-//! Its own denials are real while the glass is broken too (`probes/bpf/rules.bpf.h:unless_broken`): what it proves is what
+//! Its own denials are real while the glass is broken too (`probes/bpf/rules.bpf.h:temper`): what it proves is what
 //! will be in force once the glass is whole, and needs nobody to prove it again.
 
 use std::fs::{self, File, Permissions};
