@@ -85,6 +85,9 @@ update-cuts: image firmware ## power cuts in the middle of image updates, CUTS=1
 swaps: image ## swaps of the policy under readers, and rollbacks with 10,000 rules, SWAPS=1000; writes docs/evidence/swaps.md
 	@cargo run --quiet --package aegis-tests --bin swaps
 
+reproducible: image ## agent and image of HEAD, built in two folders and compared byte for byte
+	@tests/reproducible $(ARCH)
+
 flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN=4; NAME=… for some of them
 	@tests/flaky $(NAME)
 
@@ -104,4 +107,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps reproducible flaky bench-ring fuzz convert-big lint fmt clean
