@@ -209,3 +209,39 @@ fn a_denied_program_does_not_run_as_the_loader_of_another() {
     assert_eq!(denied.len(), 1);
     assert_eq!(denied[0]["path"], "/usr/bin/wc");
 }
+
+/// A workload that is root, under a policy that lets it mount, puts folders where cgroups are looked for.
+#[test]
+fn what_is_mounted_over_the_cgroups_is_taken_for_none() {
+    let bench = Bench::new();
+    let policy = bench.at("own.toml");
+    let text = "schema = 1\nname = \"own\"\nmode = \"enforce\"\nself-protection = false\n\n[[workload]]\nname = \"demo\"\n\n\
+                [[rule]]\nname = \"no-shadow\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\"]\n";
+    std::fs::write(&policy, text).expect("the policy is written");
+    let script = "
+cd /sys/fs/cgroup
+look() {
+    aegis workload run other -- /usr/bin/true 2>/scratch/err && ran=yes || ran=no
+    { true </etc/shadow; } 2>/dev/null && opened=yes || opened=no
+    echo \"$1: ran $ran, opened $opened\"
+    grep -o 'not the root of cgroup v2\\|not procfs' /scratch/err
+}
+mkdir -p workloads/other/inner
+mount -t tmpfs none /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/workloads/other; : >/sys/fs/cgroup/workloads/other/cgroup.procs
+look folders
+umount /sys/fs/cgroup
+mount --bind workloads/demo /sys/fs/cgroup
+look part
+umount /sys/fs/cgroup
+mount -t tmpfs none /sys/fs/cgroup/workloads
+look below
+umount /sys/fs/cgroup/workloads
+mount -t tmpfs none /proc
+look proc
+umount /proc
+look nothing";
+    let run = Bench::run(bench.demo(script).policy(policy));
+    let expected = "folders: ran no, opened no\nnot the root of cgroup v2\npart: ran no, opened no\nnot the root of cgroup v2\n\
+                    below: ran no, opened no\nproc: ran no, opened no\nnot procfs\nnothing: ran yes, opened no\n";
+    assert_eq!(run.out_text(), expected, "{}", run.err_text());
+}

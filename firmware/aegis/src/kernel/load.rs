@@ -20,7 +20,6 @@ use zerocopy::IntoBytes as _;
 
 use super::lock::Lock;
 use super::state::{Home, Writer};
-use super::workload::CGROUP_ROOT;
 use super::{KernelError, PINS, sys, workload};
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
@@ -31,7 +30,6 @@ const LSM_LIST: &str = "/sys/kernel/security/lsm";
 const HOOKS_FILE: &str = "hooks.json";
 /// `include/uapi/linux/magic.h`.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
 /// What happened to one hook.
 #[derive(Clone, Debug)]
@@ -95,7 +93,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load() -> Result<Loaded, KernelError> {
     let _lock = Lock::rules()?;
     require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
-    require(CGROUP_ROOT, CGROUP2_SUPER_MAGIC, "not cgroup v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup")?;
+    workload::Tree::open()?;
     match super::KernelState::open() {
         Ok(_) => {
             let hooks = pinned_hooks();

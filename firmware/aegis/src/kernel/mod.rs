@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod fill;
 mod glass;
+mod kernelfs;
 mod load;
 mod lock;
 mod mounts;
