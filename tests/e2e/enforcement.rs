@@ -214,10 +214,8 @@ fn a_denied_program_does_not_run_as_the_loader_of_another() {
 #[test]
 fn what_is_mounted_over_the_cgroups_is_taken_for_none() {
     let bench = Bench::new();
-    let policy = bench.at("own.toml");
-    let text = "schema = 1\nname = \"own\"\nmode = \"enforce\"\nself-protection = false\n\n[[workload]]\nname = \"demo\"\n\n\
-                [[rule]]\nname = \"no-shadow\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\"]\n";
-    std::fs::write(&policy, text).expect("the policy is written");
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let policy = bench.policy("own", "enforce", &[rule]);
     let script = "
 cd /sys/fs/cgroup
 look() {
