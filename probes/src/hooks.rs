@@ -144,6 +144,10 @@ macro_rules! decided {
 /// A function that kernels have whose hook `inode_setattr` has the idmap in front: both came with 6.9.
 const SETATTR_WITH_IDMAP: &str = "bpf_lsm_inode_post_setattr";
 
+/// A function of kernels whose sleepable LSM programs run whoever else is in them on the same CPU: since 6.2, and 6.1 by now. In those
+/// before, one that sleeps while it decides has the next passed over, undecided.
+const SLEEPERS_RUN_TOGETHER: &str = "__bpf_prog_enter_sleepable_recur";
+
 /// A function of overlayfs, where that is no module, since 6.5: then its own entry says what lies below (`struct ovl_inode`, `oe`).
 const OVERLAY_WITH_STACK: &str = "ovl_stack_put";
 
@@ -163,7 +167,12 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: "bprm_check_security",
         programs: &[
-            program("bprm_check_hash", Attach::LsmSleepable, "bprm_check_security"),
+            Program {
+                name: "bprm_check_hash",
+                attach: Attach::LsmSleepable,
+                target: "bprm_check_security",
+                condition: Condition::With(SLEEPERS_RUN_TOGETHER),
+            },
             program("bprm_check", Attach::Lsm, "bprm_check_security"),
             program("bprm_check_watch", Attach::Fentry, "security_bprm_check"),
         ],

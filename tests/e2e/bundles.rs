@@ -127,3 +127,56 @@ fn a_policy_that_was_lost_comes_back_with_the_same_stick() {
     assert_eq!((run.exit, run.mode()), (Some(1), Some("enforcing")), "and stays");
     assert_eq!(run.with(&[("kind", "policy".into()), ("code", "unchanged".into())]).len(), 1);
 }
+
+/// Under a policy that lets the workload act as the operator: what applying it again is for, what is left undone when that is
+/// cut short, and a memory that somebody fills.
+#[test]
+fn a_policy_is_applied_again_and_proven_again() {
+    const SECRET: Rule<'static> =
+        Rule { name: "no-secret", action: "deny", operations: &["open"], paths: &["/scratch/secret"] };
+    let bench = Bench::new();
+    let policy = bench.policy("good", "enforce", &[SECRET]);
+    let folder = bench.workload(
+        "demo",
+        "
+mode() { aegis status --json | grep -o '\"mode\":\"[a-z-]*\"'; }
+try() { { true <$1; } 2>/dev/null && echo \"$2: open\" || echo \"$2: denied\"; }
+look() { try /scratch/secret \"$1, by its name\"; try /scratch/other \"$1, by another\"; }
+look before
+aegis policy apply /workload/good.aegis | grep -o unchanged
+look after
+n=0
+while [ $n -lt 90 ]; do
+    aegis policy apply /workload/good.aegis >/dev/null 2>&1 & pid=$!
+    sleep 0.$((n % 9))5
+    kill -KILL $pid; wait $pid 2>/dev/null
+    [ \"$(mode)\" = '\"mode\":\"audit-only\"' ] && break
+    n=$((n + 1))
+done
+echo \"cut short: $(mode)\"
+aegis policy settle; echo \"settled $?: $(mode)\"
+cat /dev/zero >/run/full 2>/dev/null; cat /dev/zero >/run/rest 2>/dev/null
+aegis policy apply /workload/next.aegis | grep -o 'accepted.*sequence 101'
+look next",
+    );
+    // Who is free makes the file after the policy, which knows it by name only, and gives it another.
+    bench.script("demo/prepare", "echo secret >/scratch/secret; ln /scratch/secret /scratch/other");
+    let [good, next] = [("good.aegis", 100), ("next.aegis", 101)].map(|(name, sequence)| {
+        let bundle = bench.bundle(name, &policy, sequence);
+        fs::copy(&bundle, folder.join(name)).expect("copied");
+        bundle
+    });
+    assert!(next.exists());
+    let run = Bench::run(bench.machine().bundle(&good).workload(folder));
+    let expected = "before, by its name: denied\nbefore, by another: open\nunchanged\n\
+                    after, by its name: denied\nafter, by another: denied\n\
+                    cut short: \"mode\":\"audit-only\"\nsettled 0: \"mode\":\"enforcing\"\n\
+                    accepted epoch 1 sequence 101\nnext, by its name: denied\nnext, by another: denied\n";
+    assert_eq!(run.out_text(), expected, "{}", run.err_text());
+    let unchanged = run.with(&[("kind", "policy".into()), ("code", "unchanged".into())]);
+    assert!(
+        unchanged[0]["detail"].as_str().is_some_and(|detail| detail.contains("looked up anew")),
+        "{unchanged:?}"
+    );
+    assert_eq!((run.mode(), run.number("/policy/sequence")), (Some("enforcing"), 101));
+}

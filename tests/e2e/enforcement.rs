@@ -304,3 +304,37 @@ wc /etc/hosts; echo \"wc $?\"
     let of = |path: &str| denied.iter().filter(|event| event["path"] == path).count();
     assert_eq!((of("/workload/evil"), of("/usr/bin/wc"), denied.len()), (3, 2, 5), "{denied:?}");
 }
+
+/// A workload that is root, under a policy that lets it mount, puts folders where cgroups are looked for.
+#[test]
+fn what_is_mounted_over_the_cgroups_is_taken_for_none() {
+    let bench = Bench::new();
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let policy = bench.policy("own", "enforce", &[rule]);
+    let script = "
+cd /sys/fs/cgroup
+look() {
+    aegis workload run other -- /usr/bin/true 2>/scratch/err && ran=yes || ran=no
+    { true </etc/shadow; } 2>/dev/null && opened=yes || opened=no
+    echo \"$1: ran $ran, opened $opened\"
+    grep -o 'not the root of cgroup v2\\|not procfs' /scratch/err
+}
+mkdir -p workloads/other/inner
+mount -t tmpfs none /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/workloads/other; : >/sys/fs/cgroup/workloads/other/cgroup.procs
+look folders
+umount /sys/fs/cgroup
+mount --bind workloads/demo /sys/fs/cgroup
+look part
+umount /sys/fs/cgroup
+mount -t tmpfs none /sys/fs/cgroup/workloads
+look below
+umount /sys/fs/cgroup/workloads
+mount -t tmpfs none /proc
+look proc
+umount /proc
+look nothing";
+    let run = Bench::run(bench.demo(script).policy(policy));
+    let expected = "folders: ran no, opened no\nnot the root of cgroup v2\npart: ran no, opened no\nnot the root of cgroup v2\n\
+                    below: ran no, opened no\nproc: ran no, opened no\nnot procfs\nnothing: ran yes, opened no\n";
+    assert_eq!(run.out_text(), expected, "{}", run.err_text());
+}

@@ -78,9 +78,9 @@ Usage: aegis COMMAND
   policy status [--json]      what is in force, where it comes from, what is remembered
   policy history [--json]     the last decisions on bundles, root metadata and tokens
   policy verify FILE [--json] would it be taken from a stick? changes nothing
-  policy apply FILE           take one bundle, also one that is held back
+  policy apply FILE           take one bundle, also one that is held back; of the one in force look all paths up anew
          [--sha256 HEX]       only if the file has this SHA-256
-  policy settle               what was decided is in the kernel again, if a decision was cut short
+  policy settle               what was decided is in the kernel again, and proven, if a decision was cut short
   policy rollback             back to the policy before the one in force
   image status [--json]       which slot runs, what waits in the other, what is remembered
   image take FILE             write an image to the idle slot, also one that is held back

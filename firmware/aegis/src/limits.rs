@@ -116,3 +116,7 @@ pub(crate) const BOOT_ENTRIES: usize = 64;
 pub(crate) const STICK_IMAGES: usize = 4;
 /// How long a program that decides may be kept off the processor before a policy is not put in force for its sake.
 pub(crate) const PROGRAMS_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Longest text that is read of a file of the kernel's, bytes: a page.
+pub(crate) const KERNEL_TEXT_BYTES: u64 = 4096;
+/// Block devices of the host that are looked at for our own disks. More are refused: ours may be the last.
+pub(crate) const SYSFS_BLOCK_DEVICES: usize = 16_384;

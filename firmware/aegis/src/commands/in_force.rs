@@ -29,6 +29,12 @@ pub(crate) trait Kernel {
 
     /// Puts a bundle's policy in force and proves it. On an error the old one is in force still.
     fn enforce(&self, bundle: &Bundle<'_>) -> Result<Enforced, KernelError>;
+
+    /// False when nothing was proven of what is in force: the test failed, or who was to make it ended before.
+    fn is_proven(&self) -> bool;
+
+    /// Proves the policy that is in force, which is this bundle's; why not, when it is not.
+    fn prove(&self, bundle: &Bundle<'_>) -> Option<String>;
 }
 
 /// A policy that is in force.
@@ -63,34 +69,8 @@ impl Kernel for Probes {
                 log::warn!("policy: rule {rule}: {path}: {} (not covered)", missing.reason);
             }
         }
-        // In force from here on. A test that can't be made proves nothing: the mode says so.
-        let proof = kernel::selftest::prove(&bundle.policy).unwrap_or_else(|error| {
-            let (mode, reason) = (Mode::AuditOnly, ModeReason::SelfTestFailed);
-            kernel::selftest::Proof { mode, reason, detail: error.to_string() }
-        });
-        if proof.detail.is_empty() {
-            log::info!(
-                "policy: epoch {epoch} sequence {sequence}: {} ({}), in force after {}, proven after {}",
-                proof.mode,
-                proof.reason,
-                millis(flipped),
-                millis(begun.elapsed())
-            );
-        } else {
-            log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
-        }
-        note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
-        // What was proven, also behind broken glass; a kernel that can't deny at all proves nothing against a policy.
-        let unproven = match KernelState::open() {
-            Ok(state) => {
-                let (_, proven) = state.proven_mode();
-                let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
-                    && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
-                failed.then_some(proof.detail)
-            }
-            // It is in force already, and what was proven of it is not to be had.
-            Err(error) => Some(error.to_string()),
-        };
+        // In force from here on.
+        let unproven = prove(bundle, &format!(", in force after {}", millis(flipped)), begun);
         let (rules, entries) = (applied.rules, applied.entries);
         let uncovered = match applied.uncovered {
             0 => String::new(),
@@ -102,6 +82,47 @@ impl Kernel for Probes {
             format!("{rules} rules, {entries} entries, {} paths not there{uncovered}", applied.pending)
         };
         Ok(Enforced { detail, unproven })
+    }
+
+    fn is_proven(&self) -> bool {
+        let reason = KernelState::open().map(|state| state.proven_mode().1);
+        reason.is_ok_and(|reason| ModeReason::from_number(reason) != Some(ModeReason::SelfTestFailed))
+    }
+
+    fn prove(&self, bundle: &Bundle<'_>) -> Option<String> {
+        prove(bundle, "", Instant::now())
+    }
+}
+
+/// Proves what is in force since `begun`, and says so; why not, where the policy asks for denials that could have been proven.
+fn prove(bundle: &Bundle<'_>, what: &str, begun: Instant) -> Option<String> {
+    let (epoch, sequence) = (bundle.manifest.epoch, bundle.manifest.sequence);
+    // A test that can't be made proves nothing: the mode says so.
+    let proof = kernel::selftest::prove(&bundle.policy).unwrap_or_else(|error| {
+        let (mode, reason) = (Mode::AuditOnly, ModeReason::SelfTestFailed);
+        kernel::selftest::Proof { mode, reason, detail: error.to_string() }
+    });
+    if proof.detail.is_empty() {
+        log::info!(
+            "policy: epoch {epoch} sequence {sequence}: {} ({}){what}, proven after {}",
+            proof.mode,
+            proof.reason,
+            millis(begun.elapsed())
+        );
+    } else {
+        log::warn!("policy: {} ({}): {}", proof.mode, proof.reason, proof.detail);
+    }
+    note(Body::ModeChange { mode: proof.mode, reason: proof.reason, epoch, sequence });
+    // What was proven, also behind broken glass; a kernel that can't deny at all proves nothing against a policy.
+    match KernelState::open() {
+        Ok(state) => {
+            let (_, proven) = state.proven_mode();
+            let failed = bundle.policy.mode() == aegis_policy::Mode::Enforce
+                && ModeReason::from_number(proven) == Some(ModeReason::SelfTestFailed);
+            failed.then_some(proof.detail)
+        }
+        // It is in force already, and what was proven of it is not to be had.
+        Err(error) => Some(error.to_string()),
     }
 }
 

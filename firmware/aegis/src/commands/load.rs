@@ -27,7 +27,7 @@ pub(crate) fn run() -> Outcome {
         log::warn!("hook {}: {}", hook.hook.name, hook.reason);
     }
     let (wanted, faults) = put_last_good()?;
-    retire_others(wanted)?;
+    retire_others(wanted, loaded.heritage)?;
     break_glass::heed_marker();
     judge(wanted)?;
     if faults.is_empty() {
@@ -41,7 +41,7 @@ pub(crate) fn run() -> Outcome {
 
 /// What another version of the probes had in force was in force until here; unless ours does not do what the policy asks for:
 /// then they stay beside it, and either's denial denies.
-fn retire_others(wanted: aegis_policy::Mode) -> Outcome {
+fn retire_others(wanted: aegis_policy::Mode, heritage: kernel::Heritage) -> Outcome {
     let fail = |error: kernel::KernelError| Failure::error(error.to_string());
     let (mode, reason) = KernelState::open().map_err(fail)?.proven_mode();
     let less = wanted == aegis_policy::Mode::Enforce && Mode::from_number(mode) != Some(Mode::Enforcing);
@@ -57,7 +57,7 @@ fn retire_others(wanted: aegis_policy::Mode) -> Outcome {
         }
         return Ok(());
     }
-    let retired = kernel::retire_others().map_err(fail)?;
+    let retired = kernel::retire_others(heritage).map_err(fail)?;
     if !retired.is_empty() {
         log::info!("probes of {} retired", names(&retired));
     }

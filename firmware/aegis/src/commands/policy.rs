@@ -137,8 +137,15 @@ pub(super) fn decide(
         },
         Ok(accepted) => {
             let (epoch, sequence) = (accepted.bundle.manifest.epoch, accepted.bundle.manifest.sequence);
-            let taken = if accepted.unchanged && is_in_force(trust, kernel, &accepted.bundle.manifest_hash) {
-                Taken { answer: Answer::Unchanged, ..refused(accepted.code(), String::new()) }
+            let same = Some(&accepted).filter(|accepted| accepted.unchanged);
+            let running = same.and_then(|same| in_force(trust, kernel, &same.bundle.manifest_hash));
+            let taken = if let Some((source, kept)) = running {
+                // A stick that is plugged in once more asks for nothing.
+                let again = if insist { once_more(trust, kernel, &kept, source) } else { Ok(String::new()) };
+                match again {
+                    Ok(detail) => Taken { answer: Answer::Unchanged, ..refused(accepted.code(), detail) },
+                    Err((code, detail)) => refused(code, detail),
+                }
             } else {
                 match put_in_force(trust, kernel, bytes, &accepted) {
                     Ok(detail) => Taken { answer: Answer::Accepted, ..refused("accepted", detail) },
@@ -150,12 +157,34 @@ pub(super) fn decide(
     }
 }
 
-/// The bundle with this manifest is what the kernel decides by, and is there for the next boot: not so after a slot was
-/// lost, or a rollback.
-fn is_in_force(trust: &Trust<impl Disk>, kernel: &impl Kernel, manifest: &[u8; 32]) -> bool {
-    let Ok(running) = kernel.in_force() else { return false };
-    running == trust.state().bundle
-        && matches!(trust.named(&running), Some((Source::Bundle, bytes)) if manifest_hash(&bytes) == Some(*manifest))
+/// The bundle with this manifest, as it is kept, if it is what the kernel decides by, and is there for the next boot: not so
+/// after a slot was lost, or a rollback.
+fn in_force(
+    trust: &Trust<impl Disk>,
+    kernel: &impl Kernel,
+    manifest: &[u8; 32],
+) -> Option<(Source, Vec<u8>)> {
+    let running = kernel.in_force().ok().filter(|running| *running == trust.state().bundle)?;
+    trust.named(&running).filter(|(source, bytes)| {
+        *source == Source::Bundle && manifest_hash(bytes).as_ref() == Some(manifest)
+    })
+}
+
+/// The policy in force is put in force again: its paths are looked up anew, and it is proven. It was decided before: no trial,
+/// and nothing is written.
+fn once_more(
+    trust: &Trust<impl Disk>,
+    kernel: &impl Kernel,
+    kept: &[u8],
+    source: Source,
+) -> Result<String, Refused> {
+    let bundle = trust.open_kept(kept, source).map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+    let enforced = kernel.enforce(&bundle).map_err(refused_by_kernel)?;
+    match enforced.unproven {
+        // There is none that it could give way to.
+        Some(why) => Err(("self-test-failed", format!("{why}; it stays in force, not proven"))),
+        None => Ok(format!("looked up anew: {}", enforced.detail)),
+    }
 }
 
 /// Own copy, trial counted, kernel, proof, commit.

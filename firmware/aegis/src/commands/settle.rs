@@ -1,5 +1,6 @@
 //! `aegis policy settle`: what was decided is in force again. A decision that was cut short (its process was killed between
-//! kernel and commit) leaves a policy in the kernel that nobody let in.
+//! kernel and commit) leaves a policy in the kernel that nobody let in; and one that nobody has proven, even where it is the
+//! right one.
 
 use aegis_bundle::What;
 
@@ -8,7 +9,7 @@ use super::taken::Taken;
 use crate::outcome::{Failure, Outcome};
 use crate::storage::DATA;
 use crate::storage::disk::Disk;
-use crate::storage::trust::{self, Trust};
+use crate::storage::trust::{self, Standing, Trust};
 
 /// The code of a policy that was in the kernel and had not been let in.
 const UNDONE: &str = "undone";
@@ -52,8 +53,24 @@ pub(super) fn settle(
     let standing = in_force::due(trust)?;
     let overdue = in_force::is_overdue(kernel, &standing);
     if !overdue.map_err(|error| Failure::error(format!("policy: {error}")))? {
+        prove(trust, kernel, &standing);
         return Ok(None);
     }
     in_force::put(trust, kernel, &standing)?;
     Ok(Some(running))
+}
+
+/// What is in force is what was decided. Nobody else is about to prove it: that is done under the lock that we hold.
+fn prove(trust: &Trust<impl Disk>, kernel: &impl Kernel, standing: &Standing) {
+    if kernel.is_proven() || kernel.in_force().ok() != Some(aegis_bundle::hash(&standing.bytes)) {
+        return;
+    }
+    let why = match trust.open_kept(&standing.bytes, standing.source) {
+        Ok(bundle) => kernel.prove(&bundle),
+        Err(refusal) => Some(refusal.to_string()),
+    };
+    match why {
+        None => log::info!("policy: proven, which was left undone"),
+        Some(why) => log::error!("policy: in force, and not proven: {why}"),
+    }
 }

@@ -82,8 +82,8 @@ impl fmt::Display for KernelError {
                 write!(f, "the kernel holds {found} of {expected} rule entries just written")
             }
             Self::NoHashes => f.write_str(
-                "the policy has rules by content (hashes), and this kernel can't decide them (IMA and Linux 5.18 are needed; \
-                 `aegis status` says what bprm_check_security is attached as)",
+                "the policy has rules by content (hashes), and this kernel can't decide them (IMA, and Linux 6.2 or a 6.1 of \
+                 today, are needed; `aegis status` says what bprm_check_security is attached as)",
             ),
             Self::GlassTime => write!(
                 f,

@@ -19,8 +19,7 @@ use serde_json::{Value, json};
 use zerocopy::IntoBytes as _;
 
 use super::lock::Lock;
-use super::state::{Home, Writer};
-use super::workload::CGROUP_ROOT;
+use super::state::{Heritage, Home, Writer};
 use super::{KernelError, PINS, sys, workload};
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
@@ -28,10 +27,8 @@ use crate::storage::{RUN, atomic};
 const BPFFS: &str = "/sys/fs/bpf";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
-const HOOKS_FILE: &str = "hooks.json";
 /// `include/uapi/linux/magic.h`.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
 /// What happened to one hook.
 #[derive(Clone, Debug)]
@@ -87,6 +84,8 @@ pub(crate) struct Loaded {
     pub(crate) adopted: bool,
     /// One for each hook.
     pub(crate) hooks: Vec<HookStatus>,
+    /// What those of other versions had when ours took it over: for [`retire_others`].
+    pub(crate) heritage: Heritage,
 }
 
 /// Loads the probes, or adopts those that an earlier `aegis load` of this boot left.
@@ -95,12 +94,15 @@ pub(crate) struct Loaded {
 pub(crate) fn load() -> Result<Loaded, KernelError> {
     let _lock = Lock::rules()?;
     require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
-    require(CGROUP_ROOT, CGROUP2_SUPER_MAGIC, "not cgroup v2: mount -t cgroup2 cgroup2 /sys/fs/cgroup")?;
+    workload::Tree::open()?;
     match super::KernelState::open() {
         Ok(_) => {
             let hooks = pinned_hooks();
             workload::register_all()?;
-            return Ok(Loaded { adopted: true, hooks });
+            // What ours took over was theirs when they were loaded; what they have now counts where ours have not another agent yet.
+            let (ours, theirs) = (Writer::open()?.heritage(), Heritage::of(&others()?)?);
+            let heritage = ours.or_if_of_another_agent(theirs);
+            return Ok(Loaded { adopted: true, hooks, heritage });
         }
         Err(KernelError::NotLoaded(error))
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {}
@@ -116,29 +118,36 @@ pub(crate) fn load() -> Result<Loaded, KernelError> {
     fs::create_dir_all(&work).map_err(KernelError::file(&work))?;
 
     let loaded = load_into(&work).and_then(|hooks| {
+        let heritage = Heritage::of(&others()?)?;
+        Writer::open_in(&work)?.inherit(heritage);
         // Before they are published: what decides is never there without its reasons.
         keep_report(&hooks)?;
         // One rename publishes everything; a crash before it leaves only what the next load removes.
         fs::rename(&work, PINS).map_err(KernelError::file(PINS))?;
-        Ok(hooks)
+        Ok((hooks, heritage))
     });
-    let hooks = match loaded {
-        Ok(hooks) => hooks,
+    let (hooks, heritage) = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => {
             remove_pins(&work)?;
             return Err(error);
         }
     };
     workload::register_all()?;
-    Ok(Loaded { adopted: false, hooks })
+    Ok(Loaded { adopted: false, hooks, heritage })
+}
+
+/// By version: what the probes of another one are attached as is not ours to say.
+fn hooks_file() -> String {
+    format!("hooks.{}.json", abi::ABI_VERSION)
 }
 
 /// Why hooks are not attached as they should be: for whoever asks later in this boot.
 fn keep_report(hooks: &[HookStatus]) -> Result<(), KernelError> {
     let report = Value::Array(hooks.iter().map(HookStatus::to_json).collect());
-    atomic::replace(Path::new(RUN), HOOKS_FILE, report.to_string().as_bytes(), 0o600)
+    atomic::replace(Path::new(RUN), &hooks_file(), report.to_string().as_bytes(), 0o600)
         .map(drop)
-        .map_err(KernelError::file(HOOKS_FILE))
+        .map_err(KernelError::file(Path::new(RUN).join(hooks_file())))
 }
 
 /// Where probes of other versions are pinned.
@@ -150,10 +159,14 @@ pub(crate) fn others() -> Result<Vec<PathBuf>, KernelError> {
     paths.filter(|path| !path.as_ref().is_ok_and(|path| path == own)).collect()
 }
 
-/// Takes the probes of other versions out of the kernel: when the policy is in force in ours. Returns where they were.
-pub(crate) fn retire_others() -> Result<Vec<PathBuf>, KernelError> {
+/// Takes the probes of other versions out of the kernel: when the policy is in force in ours. Returns where they were. `then`: of
+/// [`Loaded`]; who came to them since is guarded, a token that came to them since is heeded.
+pub(crate) fn retire_others(then: Heritage) -> Result<Vec<PathBuf>, KernelError> {
     let _lock = Lock::rules()?;
     let others = others()?;
+    if !others.is_empty() {
+        Writer::open()?.inherit_at_the_end(then, Heritage::of(&others)?);
+    }
     for path in &others {
         remove_pins(path)?;
     }
@@ -178,7 +191,7 @@ pub(crate) fn hooks_report() -> Value {
 
 /// The hooks as they are pinned now.
 pub(super) fn pinned_hooks() -> Vec<HookStatus> {
-    let report: Value = atomic::read_bounded(&Path::new(RUN).join(HOOKS_FILE), 64 * 1024)
+    let report: Value = atomic::read_bounded(&Path::new(RUN).join(hooks_file()), 64 * 1024)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();

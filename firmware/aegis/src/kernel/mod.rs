@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod fill;
 mod glass;
+mod kernelfs;
 mod load;
 mod lock;
 mod mounts;
@@ -34,7 +35,7 @@ pub(crate) use events::EventSource;
 pub(crate) use glass::{break_glass, mend_glass};
 pub(crate) use load::{hooks_report, load, others, retire_others};
 pub(crate) use note::send_note;
-pub(crate) use state::{KernelState, PolicyInForce, guard_agent};
+pub(crate) use state::{Heritage, KernelState, PolicyInForce, guard_agent};
 pub(crate) use sys::lift_memlock;
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.

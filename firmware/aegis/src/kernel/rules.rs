@@ -2,7 +2,7 @@
 //! written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aegis_policy::{Effect, Hashes, Operation, Policy, Prefix, Rule, Target};
 use aegis_probes::abi::{
@@ -65,7 +65,7 @@ impl RuleSet {
         }
         build.nets();
         if policy.self_protection() {
-            build.protect(&mounts);
+            build.protect(&mounts)?;
         }
         build.finish(&mounts)
     }
@@ -77,7 +77,7 @@ struct Build<'p> {
     walks: bool,
     places: HashMap<String, Result<Place, String>>,
     /// Where subtree rules are, by rule set: file system and place.
-    trees: BTreeMap<u32, BTreeSet<(u32, std::path::PathBuf)>>,
+    trees: BTreeMap<u32, BTreeSet<(u32, PathBuf)>>,
     set: RuleSet,
 }
 
@@ -332,7 +332,7 @@ impl<'p> Build<'p> {
     }
 
     /// Every workload is kept off Aegis's own, covered by a pattern or not.
-    fn protect(&mut self, mounts: &Mounts) {
+    fn protect(&mut self, mounts: &Mounts) -> Result<(), KernelError> {
         let feature = match self.policy.mode() {
             aegis_policy::Mode::Enforce => abi::SELF_DENY | abi::HAS_DENIALS,
             aegis_policy::Mode::Audit => abi::SELF_AUDIT,
@@ -344,18 +344,21 @@ impl<'p> Build<'p> {
             .chain([abi::RULESET_OTHERS])
             .collect();
         let operations = [abi::OP_OPEN_READ, abi::OP_OPEN_WRITE, abi::OP_CHANGE, abi::OP_UNIX_CONNECT];
+        let unresolved = |path: &Path, reason: String| Unresolved {
+            rule: "aegis-self".to_owned(),
+            path: path.display().to_string(),
+            reason,
+        };
         let mut places = Vec::new();
         for path in protect::directories() {
             match place::look(&path, mounts) {
                 Ok(place) => places.push(place),
-                Err(reason) => self.set.unresolved.push(Unresolved {
-                    rule: "aegis-self".to_owned(),
-                    path: path.display().to_string(),
-                    reason,
-                }),
+                Err(reason) => self.set.unresolved.push(unresolved(&path, reason)),
             }
         }
-        let nodes = protect::nodes();
+        let nodes = protect::nodes()?;
+        let lost = |node: &PathBuf| unresolved(node, "the kernel lists no such block device".to_owned());
+        self.set.unresolved.extend(nodes.missing.iter().map(lost));
         for ruleset in rulesets {
             self.set.rulesets[ruleset as usize].features |= feature;
             let fill = |tree| {
@@ -375,11 +378,12 @@ impl<'p> Build<'p> {
                     put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
                 }
             }
-            for number in &nodes {
+            for number in &nodes.numbers {
                 let key = ObjectKey { inode: u64::from(*number), device: abi::DEVICE_BLOCK, ruleset };
                 fill(false)(self.set.objects.entry(key).or_default());
             }
         }
+        Ok(())
     }
 
     fn finish(mut self, mounts: &Mounts) -> Result<RuleSet, KernelError> {
@@ -404,10 +408,7 @@ const FIXED: [&str; 5] = ["/", "/proc", "/sys", "/dev", "/usr"];
 
 /// Of the file systems that stay, those that no subtree rule can be on or above, as far as mounts go now: files there need no
 /// walk. What is mounted later is not among them.
-fn plain_devices(
-    trees: &BTreeSet<(u32, std::path::PathBuf)>,
-    mounts: &Mounts,
-) -> [u32; abi::PLAIN_DEVICES_MAX] {
+fn plain_devices(trees: &BTreeSet<(u32, PathBuf)>, mounts: &Mounts) -> [u32; abi::PLAIN_DEVICES_MAX] {
     let touched = |device: u32| {
         trees.iter().any(|(of, _)| *of == device)
             || mounts

@@ -25,11 +25,12 @@ use super::load::pinned_hooks;
 use super::lock::Lock;
 use super::place::inode_of;
 use super::state::{KernelState, WorkloadNames, Writer};
-use super::workload::{cgroup_id, cgroups, enter, own_cgroup};
+use super::workload::{Group, Tree, cgroups, own_cgroup};
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
 
-const CGROUP: &str = "/sys/fs/cgroup/aegis-selftest";
+/// Its cgroup, below the root of the hierarchy.
+const CGROUP: &str = "aegis-selftest";
 pub(crate) const NAME: &[u8] = b"aegis-selftest";
 const SLOT: u32 = 0;
 const RULESET: u32 = abi::RULESET_SELFTEST;
@@ -128,7 +129,7 @@ impl Files {
     }
 
     /// Rules for them in both sets, and the cgroup they are for.
-    fn register(&self) -> Result<(), KernelError> {
+    fn register(&self, tree: &Tree) -> Result<Group, KernelError> {
         let denied = |operations: &[usize]| {
             let mut entry = Entry::default();
             for operation in operations {
@@ -161,10 +162,11 @@ impl Files {
                 open_hashes(set)?.set(&key, &denied).map_err(fail)?;
             }
         }
-        fs::create_dir_all(CGROUP).map_err(KernelError::file(CGROUP))?;
+        let group = tree.make(CGROUP)?;
         WorkloadNames::open()?.set(SLOT as usize, NAME);
         let entry = Cgroup { slot: SLOT, ruleset: [RULESET; 2], reserved: 0 };
-        cgroups()?.set(&cgroup_id(Path::new(CGROUP))?, &entry).map_err(KernelError::object("cgroups"))
+        cgroups()?.set(&group.id, &entry).map_err(KernelError::object("cgroups"))?;
+        Ok(group)
     }
 }
 
@@ -174,7 +176,8 @@ type Outcome = Result<(), i32>;
 /// Makes the test. `None`: every attempt came out as it must; else what did not.
 fn observe(hashes: bool) -> Result<Option<String>, KernelError> {
     let files = Files::make(hashes)?;
-    files.register()?;
+    let tree = Tree::open()?;
+    let group = files.register(&tree)?;
     let state = KernelState::open()?;
     if is_noexec(&files.denied_program) {
         // Half a proof is none: `enforcing` speaks of open and exec.
@@ -183,21 +186,21 @@ fn observe(hashes: bool) -> Result<Option<String>, KernelError> {
             files.denied_program.display()
         )));
     }
-    let home = Path::new(super::workload::CGROUP_ROOT).join(own_cgroup()?.trim_start_matches('/'));
+    let home = tree.find(own_cgroup()?.trim_start_matches('/'))?;
 
     let denials = state.denied(SLOT as usize);
-    enter(Path::new(CGROUP))?;
+    group.enter()?;
     let inside = own_cgroup()?;
     let tried = attempts(&files);
     // Back before anything else: whatever follows is not the self-test's.
-    enter(&home)?;
+    home.enter()?;
     let counted = state.denied(SLOT as usize) - denials;
     let outside = [
         ("open for reading from outside", open(&files.denied), Expect::Passes),
         ("open for writing from outside", open_to_write(&files.denied), Expect::Passes),
     ];
 
-    if !CGROUP.ends_with(&inside) {
+    if inside.strip_prefix('/') != Some(CGROUP) {
         return Ok(Some(format!("could not enter {CGROUP}: in {inside}")));
     }
     if let Some((what, outcome, _)) =

@@ -3,6 +3,7 @@
 //! Mapped while privileged; reading them needs no capability and no system call afterwards.
 
 use std::io;
+use std::mem::offset_of;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -215,6 +216,73 @@ impl Home {
     }
 }
 
+/// What probes take over from those of another version that they take the place of: an upgrade neither leaves the agent
+/// that runs unguarded nor mends the glass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heritage {
+    /// The agent's process.
+    agent: u32,
+    broken_until: u64,
+}
+
+/// Where [`Heritage`] is in the control page of every ABI since [`HERITAGE_SINCE`]: the version and the agent in the first word,
+/// the end of the break in the second.
+type Front = [AtomicU64; 2];
+/// Of versions before, other things are there.
+const HERITAGE_SINCE: u32 = 6;
+const _: () = assert!(offset_of!(Control, abi_version) == 0 && cfg!(target_endian = "little"));
+const _: () = assert!(offset_of!(Control, agent) == 4 && offset_of!(Control, broken_until) == 8);
+
+impl Heritage {
+    /// Of the probes of all these versions: the agent of the newest that has one, the break that ends last.
+    pub(super) fn of(others: &[PathBuf]) -> Result<Self, KernelError> {
+        let mut found = Vec::new();
+        for pins in others {
+            let path = pins.join("control");
+            match Shared::<Front>::front(&path) {
+                Ok(front) => found.extend(Self::read(pins, &front[0])),
+                // Left half way by a load that died.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(KernelError::file(path)(error)),
+            }
+        }
+        found.sort_by_key(|(version, _)| *version);
+        Ok(found.into_iter().fold(Self::default(), |before, (_, of)| Self {
+            agent: if of.agent == 0 { before.agent } else { of.agent },
+            broken_until: of.broken_until.max(before.broken_until),
+        }))
+    }
+
+    /// Of probes that are in force, under the name of their version.
+    fn read(pins: &Path, front: &Front) -> Option<(u32, Self)> {
+        let [first, second] = front.each_ref().map(|word| word.load(Acquire));
+        let (version, agent) = (first as u32, (first >> 32) as u32);
+        let is_named = pins.file_name().is_some_and(|name| name == format!("v{version}").as_str());
+        (version >= HERITAGE_SINCE && is_named).then_some((version, Self { agent, broken_until: second }))
+    }
+
+    /// Of a load that was cut short: what ours (`self`) took over, whatever the others have now; or what they have now, where
+    /// another agent runs with ours and is the one to know.
+    pub(super) fn or_if_of_another_agent(self, others: Self) -> Self {
+        if self.agent == others.agent { self } else { others }
+    }
+
+    /// What ours are to have when the others go: they took over `then`, the others have `now`. An agent that began, a token that
+    /// was taken in between counts, with whichever of the two; of two tokens the one that ends last.
+    fn at_the_end(self, then: Self, now: Self) -> Self {
+        Self {
+            agent: if self.agent == then.agent { now.agent } else { self.agent },
+            broken_until: if self.broken_until == then.broken_until {
+                now.broken_until
+            } else if now.broken_until == then.broken_until {
+                self.broken_until
+            } else {
+                self.broken_until.max(now.broken_until)
+            },
+        }
+    }
+}
+
 /// The same pages, to write. Only under the lock.
 pub(super) struct Writer {
     control: Shared<Control>,
@@ -285,6 +353,22 @@ impl Writer {
     pub(super) fn wait_for_programs(&self) -> io::Result<()> {
         sys::wait_for_programs()?;
         wait_for_sleepers(&self.control[0], limits::PROGRAMS_WAIT)
+    }
+
+    /// What another version would take over from ours.
+    pub(super) fn heritage(&self) -> Heritage {
+        Heritage { agent: self.control[0].agent.load(Acquire), broken_until: self.broken_until() }
+    }
+
+    /// Of ours, just loaded: as it is with the others.
+    pub(super) fn inherit(&self, of: Heritage) {
+        self.set_agent(of.agent);
+        self.set_broken_until(of.broken_until);
+    }
+
+    /// When the others go, which have `now`: what changed since ours took over `then`.
+    pub(super) fn inherit_at_the_end(&self, then: Heritage, now: Heritage) {
+        self.inherit(self.heritage().at_the_end(then, now));
     }
 
     pub(super) fn broken_until(&self) -> u64 {
@@ -411,6 +495,39 @@ mod tests {
     use zerocopy::FromZeros as _;
 
     use super::*;
+
+    #[test]
+    fn what_changed_in_an_upgrade_is_taken_over_from_whom_it_changed_with() {
+        let of = |agent, broken_until| Heritage { agent, broken_until };
+        for (ours, then, now, expected) in [
+            (of(0, 0), of(0, 0), of(0, 0), of(0, 0)),
+            (of(7, 50), of(7, 50), of(7, 50), of(7, 50)),
+            // A token for the old, one that mends it, another agent of theirs.
+            (of(7, 0), of(7, 0), of(7, 90), of(7, 90)),
+            (of(7, 50), of(7, 50), of(7, 20), of(7, 20)),
+            (of(7, 0), of(7, 0), of(8, 0), of(8, 0)),
+            // The same for ours.
+            (of(7, 90), of(7, 0), of(7, 0), of(7, 90)),
+            (of(7, 20), of(7, 50), of(7, 50), of(7, 20)),
+            (of(9, 0), of(7, 0), of(8, 0), of(9, 0)),
+            // Both.
+            (of(7, 90), of(7, 0), of(7, 80), of(7, 90)),
+        ] {
+            assert_eq!(ours.at_the_end(then, now), expected, "{ours:?} {then:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn only_of_probes_in_force_is_something_taken_over() {
+        let front = |version: u64| [AtomicU64::new(version | 7 << 32), AtomicU64::new(50)];
+        let read = |name: &str, version| Heritage::read(Path::new(name), &front(version));
+        let of = Heritage { agent: 7, broken_until: 50 };
+        assert_eq!(read("/sys/fs/bpf/aegis/v6", 6), Some((6, of)));
+        assert_eq!(read("/sys/fs/bpf/aegis/v9", 9), Some((9, of)));
+        for (name, version) in [("v5", 5), ("v7-new", 7), ("v7", 0), ("v7", 6), ("other", 7)] {
+            assert_eq!(read(name, version), None, "{name} {version}");
+        }
+    }
 
     fn kept_off_the_processor() {
         sleep(Duration::from_micros(20));

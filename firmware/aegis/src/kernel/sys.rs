@@ -392,6 +392,17 @@ impl<T: FromBytes + Sync> Shared<T> {
         unsafe { Self::map(fd.as_fd(), 0, max_entries, writable) }
     }
 
+    /// The front of the only element of the mmapable array map pinned at `path`, whatever is behind it. Read-only.
+    pub(super) fn front(path: &Path) -> io::Result<Self> {
+        let fd = obj_get(path)?;
+        let [_, value_size, max_entries] = map_shape(fd.as_fd())?;
+        if value_size < size_of::<T>() || max_entries == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
+        }
+        // SAFETY: as in `array`; the element is at least as long as a `T`, and only one `T` is mapped.
+        unsafe { Self::map(fd.as_fd(), 0, 1, false) }
+    }
+
     /// # Safety
     /// The map behind the descriptor has `count` elements laid out as `T` at `offset`, and whoever else writes to them does so
     /// as `T` expects. The mapping holds the map.

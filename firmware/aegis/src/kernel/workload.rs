@@ -5,24 +5,26 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aegis_policy::{Policy, names};
 use aegis_probes::abi::{Cgroup, RULESET_OTHERS, WORKLOADS_MAX};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
+use super::kernelfs::{self, Known};
 use super::lock::Lock;
 use super::state::{WorkloadNames, Writer, pin};
 use super::{KernelError, sys};
 use crate::storage::{RUN, atomic};
 
-/// The cgroup v2 hierarchy.
-pub(super) const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+/// Where the cgroup v2 hierarchy is, for messages: what is done is done from [`Tree`].
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 /// Parent of all workloads' cgroups.
-const WORKLOADS: &str = "/sys/fs/cgroup/workloads";
+const WORKLOADS: &str = "workloads";
 /// Name, in events, of what runs below [`WORKLOADS`] and is not registered; the pattern that speaks of it.
 const CATCH_ALL: &str = "*";
 
@@ -33,65 +35,140 @@ pub(super) fn cgroups() -> Result<Cgroups, KernelError> {
     Cgroups::open(&pin("cgroups")).map_err(KernelError::NotLoaded)
 }
 
-/// Makes the workload's cgroup and registers it with the probes; returns its slot. Harmless when it is already.
-pub(crate) fn register(name: &str) -> Result<u32, KernelError> {
+/// The cgroup v2 hierarchy, from its root down: nothing that is mounted over it, or in it, is taken for a cgroup.
+pub(super) struct Tree(Known);
+
+/// A cgroup's directory, held open: another one of this name would be another cgroup.
+pub(super) struct Group {
+    directory: OwnedFd,
+    path: PathBuf,
+    /// Its id: the inode number of its directory (`kernel/cgroup/cgroup.c:cgroup_id`).
+    pub(super) id: u64,
+}
+
+impl Tree {
+    pub(super) fn open() -> Result<Self, KernelError> {
+        Known::open(kernelfs::CGROUPS).map(Self)
+    }
+
+    /// The cgroup at this path below the root.
+    pub(super) fn find(&self, path: impl AsRef<Path>) -> Result<Group, KernelError> {
+        let path = path.as_ref();
+        let shown = Path::new(CGROUP_ROOT).join(path);
+        let find = || {
+            let directory = self.0.folder(path)?;
+            let id = rustix::fs::fstat(&directory)?.st_ino;
+            Ok(Group { directory, path: shown.clone(), id })
+        };
+        find().map_err(KernelError::file(&shown))
+    }
+
+    /// Makes the cgroup where it is not there yet; the one above it is.
+    pub(super) fn make(&self, path: impl AsRef<Path>) -> Result<Group, KernelError> {
+        let path = path.as_ref();
+        let above = self.find(path.parent().unwrap_or(Path::new("")))?;
+        let name = path.file_name().unwrap_or_default();
+        match rustix::fs::mkdirat(&above.directory, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => self.find(path),
+            Err(error) => Err(KernelError::file(Path::new(CGROUP_ROOT).join(path))(error.into())),
+        }
+    }
+
+    /// The cgroup of this id is no more: another has its path, or none. What can't be looked at is not gone.
+    fn is_gone(&self, path: &Path, id: u64) -> bool {
+        match self.find(path) {
+            Ok(found) => found.id != id,
+            Err(KernelError::File { error, .. }) => error.kind() == io::ErrorKind::NotFound,
+            Err(_) => false,
+        }
+    }
+
+    /// Names of the workloads' cgroups.
+    fn workloads(&self) -> Result<Vec<String>, KernelError> {
+        let path = Path::new(CGROUP_ROOT).join(WORKLOADS);
+        let read = || {
+            let mut names = Vec::new();
+            for entry in Dir::new(self.0.below(Path::new(WORKLOADS), OFlags::RDONLY | OFlags::DIRECTORY)?)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if entry.file_type() == FileType::Directory && names::is_workload_name(name) {
+                    names.extend(str::from_utf8(name).map(str::to_owned));
+                }
+            }
+            Ok(names)
+        };
+        read().map_err(KernelError::file(path))
+    }
+}
+
+impl Group {
+    /// Moves this process into it.
+    pub(super) fn enter(&self) -> Result<(), KernelError> {
+        let write = || {
+            let procs = kernelfs::below(self.directory.as_fd(), Path::new("cgroup.procs"), OFlags::WRONLY)?;
+            rustix::io::write(procs, b"0").map(drop).map_err(io::Error::from)
+        };
+        write().map_err(KernelError::file(self.path.join("cgroup.procs")))
+    }
+}
+
+/// Makes the workload's cgroup and registers it with the probes; returns it. Harmless when it is already.
+fn register(tree: &Tree, name: &str) -> Result<Group, KernelError> {
     if !names::is_workload_name(name.as_bytes()) {
         return Err(KernelError::WorkloadName);
     }
     let _lock = Lock::rules()?;
-    register_directory(name, &Path::new(WORKLOADS).join(name))
+    tree.make(WORKLOADS)?;
+    register_directory(tree, name, &Path::new(WORKLOADS).join(name))
 }
 
 /// Registers the parent of all workloads, so that what runs there without a name of its own is seen too, and those that are
 /// there already: probes that are loaded anew know of none.
 pub(super) fn register_all() -> Result<(), KernelError> {
-    register_directory(CATCH_ALL, Path::new(WORKLOADS))?;
-    let entries = fs::read_dir(WORKLOADS).map_err(KernelError::file(WORKLOADS))?;
-    let is_workload = |entry: &fs::DirEntry| {
-        let name = entry.file_name();
-        names::is_workload_name(name.as_encoded_bytes()) && entry.file_type().is_ok_and(|kind| kind.is_dir())
-    };
-    let mut left = entries.flatten().filter(is_workload);
-    for entry in left.by_ref().take(WORKLOADS_MAX) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        match register_directory(&name, &entry.path()) {
+    let tree = Tree::open()?;
+    register_directory(&tree, CATCH_ALL, Path::new(WORKLOADS))?;
+    let mut left = tree.workloads()?.into_iter();
+    for name in left.by_ref().take(WORKLOADS_MAX) {
+        match register_directory(&tree, &name, &Path::new(WORKLOADS).join(&name)) {
             // There is room for so many; the rest is covered by what covers all.
             Err(KernelError::NoSlot) => log::error!("workload {name}: {}", KernelError::NoSlot),
             done => drop(done?),
         }
     }
     if left.next().is_some() {
-        log::error!("more than {WORKLOADS_MAX} workloads in {WORKLOADS}: {}", KernelError::NoSlot);
+        log::error!(
+            "more than {WORKLOADS_MAX} workloads in {CGROUP_ROOT}/{WORKLOADS}: {}",
+            KernelError::NoSlot
+        );
     }
     Ok(())
 }
 
-fn register_directory(name: &str, directory: &Path) -> Result<u32, KernelError> {
+fn register_directory(tree: &Tree, name: &str, directory: &Path) -> Result<Group, KernelError> {
     let cgroups = cgroups()?;
     let names = WorkloadNames::open()?;
-    fs::create_dir_all(directory).map_err(KernelError::file(directory))?;
-    let id = cgroup_id(directory)?;
-    let slot = choose_slot(&cgroups, &names, name)?;
+    let group = tree.make(directory)?;
+    let slot = choose_slot(tree, &cgroups, &names, name)?;
     let entry = Cgroup { slot, ruleset: [ruleset(0, name)?, ruleset(1, name)?], reserved: 0 };
     // The name before the registration: no event of this slot is ever without it.
     names.set(slot as usize, name.as_bytes());
     let fail = |error| KernelError::object("cgroups")(error);
-    if cgroups.get(&id).map_err(fail)?.as_ref() != Some(&entry) {
-        cgroups.set(&id, &entry).map_err(fail)?;
+    if cgroups.get(&group.id).map_err(fail)?.as_ref() != Some(&entry) {
+        cgroups.set(&group.id, &entry).map_err(fail)?;
         // As in `apply`: a replaced element's memory is used again by the next update.
         Writer::open()?.wait_for_programs().map_err(fail)?;
     }
-    Ok(slot)
-}
-
-/// Id of a cgroup: the inode number of its directory (`kernel/cgroup/cgroup.c:cgroup_id`).
-pub(super) fn cgroup_id(directory: &Path) -> Result<u64, KernelError> {
-    fs::metadata(directory).map(|found| found.ino()).map_err(KernelError::file(directory))
+    Ok(group)
 }
 
 /// The slot of this name; else one that was never used; else one whose cgroup is gone. Registrations of cgroups that
 /// are gone are removed on the way.
-fn choose_slot(cgroups: &Cgroups, names: &WorkloadNames, name: &str) -> Result<u32, KernelError> {
+fn choose_slot(
+    tree: &Tree,
+    cgroups: &Cgroups,
+    names: &WorkloadNames,
+    name: &str,
+) -> Result<u32, KernelError> {
     let fail = |error| KernelError::object("cgroups")(error);
     let mut taken = BTreeSet::from([0]);
     for id in cgroups.keys().map_err(fail)? {
@@ -99,12 +176,11 @@ fn choose_slot(cgroups: &Cgroups, names: &WorkloadNames, name: &str) -> Result<u
         if entry.slot == 0 {
             continue;
         }
-        let registered = names.get(entry.slot as usize);
-        let directory = directory_of(&registered);
-        if directory.and_then(|path| fs::metadata(path).ok()).is_some_and(|found| found.ino() == id) {
-            taken.insert(entry.slot);
-        } else {
+        let directory = directory_of(&names.get(entry.slot as usize));
+        if directory.is_none_or(|path| tree.is_gone(&path, id)) {
             cgroups.remove(&id).map_err(fail)?;
+        } else {
+            taken.insert(entry.slot);
         }
     }
     let slots = 1..WORKLOADS_MAX as u32;
@@ -115,6 +191,7 @@ fn choose_slot(cgroups: &Cgroups, names: &WorkloadNames, name: &str) -> Result<u
         .ok_or(KernelError::NoSlot)
 }
 
+/// Below the root of the hierarchy.
 fn directory_of(name: &[u8]) -> Option<PathBuf> {
     match str::from_utf8(name).ok()? {
         "" => None,
@@ -171,36 +248,26 @@ pub(super) fn ruleset_of(policy: &Policy<'_>, name: &[u8]) -> u32 {
     index.map_or(RULESET_OTHERS, u32::from)
 }
 
-/// Moves this process into a cgroup.
-pub(super) fn enter(directory: &Path) -> Result<(), KernelError> {
-    let procs = directory.join("cgroup.procs");
-    fs::write(&procs, "0").map_err(KernelError::file(procs))
-}
-
-/// The cgroup this process is in, as a path below [`CGROUP_ROOT`], beginning with `/`.
+/// The cgroup this process is in, as a path from the root of the hierarchy, beginning with `/`.
 pub(super) fn own_cgroup() -> Result<String, KernelError> {
-    const OWN: &str = "/proc/self/cgroup";
-    let text = fs::read_to_string(OWN).map_err(KernelError::file(OWN))?;
+    const OWN: &str = "self/cgroup";
+    let text = Known::open(kernelfs::PROC)?
+        .read(Path::new(OWN))
+        .map_err(KernelError::file(Path::new("/proc").join(OWN)))?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"));
     Ok(path.unwrap_or("?").to_owned())
 }
 
 /// Becomes `command` inside the workload's cgroup. Returns only when it could not: the command never runs outside.
 pub(crate) fn enter_and_exec(name: &str, command: &[OsString]) -> Result<Infallible, KernelError> {
-    register(name)?;
-    // Asked of the kernel, not remembered: the registration is ours. (Inside, bpf(2) is closed to us as to any workload.) By
-    // one descriptor: another directory of this name would be another cgroup.
-    let path = Path::new(WORKLOADS).join(name);
-    let directory = fs::File::open(&path).map_err(KernelError::file(&path))?;
-    let id = directory.metadata().map_err(KernelError::file(&path))?.ino();
-    if cgroups()?.get(&id).map_err(KernelError::object("cgroups"))?.is_none() {
+    let group = register(&Tree::open()?, name)?;
+    // Asked of the kernel, not remembered: the registration is ours. (Inside, bpf(2) is closed to us as to any workload.)
+    if cgroups()?.get(&group.id).map_err(KernelError::object("cgroups"))?.is_none() {
         return Err(KernelError::NotConfined { cgroup: own_cgroup()? });
     }
-    rustix::fs::openat(&directory, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|procs| rustix::io::write(&procs, b"0").map(drop))
-        .map_err(|error| KernelError::file(&path)(error.into()))?;
+    group.enter()?;
     let cgroup = own_cgroup()?;
-    if cgroup != format!("/workloads/{name}") {
+    if cgroup != format!("/{WORKLOADS}/{name}") {
         return Err(KernelError::NotConfined { cgroup });
     }
     rustix::thread::set_no_new_privs(true)

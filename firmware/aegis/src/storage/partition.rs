@@ -45,9 +45,12 @@ pub(crate) fn vouch(label: &str, node: &Path) -> io::Result<()> {
 }
 
 /// The nodes of all partitions that were vouched for.
-pub(crate) fn all_vouched() -> Vec<PathBuf> {
-    let entries = fs::read_dir(Path::new(RUN).join(VOUCHED)).into_iter().flatten().flatten();
-    entries.take(crate::limits::BLOCK_DEVICES).filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
+pub(crate) fn all_vouched() -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(Path::new(RUN).join(VOUCHED)) {
+        Ok(entries) => entries.map(|entry| fs::read_link(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A device of sysfs that hangs on a USB bus: `…/usb1/1-1/…`.

@@ -72,10 +72,32 @@ fn the_same_bundle_again_changes_nothing() {
     let world = World::new();
     let disk = world.disk();
     let (kernel, before) = (world.boot(&disk), *world.trust(&disk).state());
+    let times = kernel.times.get();
     let taken = world.offer(&disk, &kernel, &world.second);
     assert_eq!((taken.answer, taken.code), (Answer::Unchanged, "unchanged"));
-    assert_eq!(*world.trust(&disk).state(), before);
+    assert_eq!((*world.trust(&disk).state(), kernel.times.get()), (before, times));
     assert_eq!(world.offer(&disk, &kernel, &world.first).code, "rollback");
+}
+
+#[test]
+fn a_person_who_applies_it_again_has_it_looked_up_again_and_nothing_else() {
+    let world = World::new();
+    let disk = world.disk();
+    let (kernel, before) = (world.boot(&disk), *world.trust(&disk).state());
+    let insist = || world.insist(&disk, &kernel, &world.second);
+    let times = kernel.times.get();
+    let taken = insist();
+    assert_eq!((taken.answer, taken.code), (Answer::Unchanged, "unchanged"));
+    assert_eq!((kernel.running(), kernel.times.get()), (hash(&world.second), times + 1));
+    // What the kernel does not take, or does not prove, is no trial of it: it was let in before.
+    for (mood, code) in [(Mood::Refuses, "read-back-differs"), (Mood::ProvesNothing, "self-test-failed")] {
+        for _ in 0..=bounds::TRIES {
+            kernel.mood.set(mood);
+            assert_eq!((insist().code, kernel.running()), (code, hash(&world.second)));
+        }
+    }
+    assert_eq!(*world.trust(&disk).state(), before);
+    assert_eq!(insist().code, "unchanged");
 }
 
 #[test]

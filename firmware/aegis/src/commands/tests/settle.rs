@@ -65,3 +65,21 @@ fn what_can_not_be_settled_is_left_and_said() {
     assert_eq!(settle(&mut world.trust(&empty), &kernel).unwrap(), Some(hash(&world.third)));
     assert_eq!((kernel.running(), world.trust(&empty).state().bundle), (hash(&world.baseline), NONE));
 }
+
+/// The process that puts the policy in force once more dies before it has proven it.
+#[test]
+fn what_nobody_has_proven_is_proven() {
+    let world = World::new();
+    let disk = world.disk();
+    let kernel = world.boot(&disk);
+    let settled = || settle(&mut world.trust(&disk), &kernel).unwrap();
+    let (before, times) = (*world.trust(&disk).state(), kernel.times.get());
+    for (mood, proven) in [(Mood::ProvesNothing, false), (Mood::Takes, true)] {
+        kernel.proven.set(false);
+        kernel.mood.set(mood);
+        assert_eq!((settled(), kernel.proven.get()), (None, proven));
+    }
+    kernel.mood.set(Mood::ProvesNothing);
+    assert_eq!((settled(), kernel.proven.get()), (None, true), "once");
+    assert_eq!((*world.trust(&disk).state(), kernel.times.get()), (before, times), "nothing else is done");
+}

@@ -141,6 +141,10 @@ pub(super) enum Mood {
 pub(super) struct Fake {
     running: Cell<[u8; 32]>,
     pub(super) mood: Cell<Mood>,
+    /// What is in force was seen to deny.
+    pub(super) proven: Cell<bool>,
+    /// How often something was put in force.
+    pub(super) times: Cell<u32>,
 }
 
 impl Kernel for Fake {
@@ -158,8 +162,20 @@ impl Kernel for Fake {
             return Err(KernelError::ReadBack { expected: 1, found: 0 });
         }
         self.running.set(bundle.hash);
+        self.times.set(self.times.get() + 1);
+        self.proven.set(mood != Mood::ProvesNothing);
         let unproven = (mood == Mood::ProvesNothing).then(|| "nothing was denied".to_owned());
         Ok(Enforced { detail: String::new(), unproven })
+    }
+
+    fn is_proven(&self) -> bool {
+        self.proven.get()
+    }
+
+    fn prove(&self, bundle: &Bundle<'_>) -> Option<String> {
+        assert_eq!(bundle.hash, self.running.get());
+        self.proven.set(self.mood.replace(Mood::Takes) != Mood::ProvesNothing);
+        (!self.proven.get()).then(|| "nothing was denied".to_owned())
     }
 }
 
@@ -214,7 +230,12 @@ impl World {
 
     /// A boot: what is to be in force is put in force.
     pub(super) fn boot(&self, disk: &Simulated) -> Fake {
-        let kernel = Fake { running: Cell::default(), mood: Cell::new(Mood::Takes) };
+        let kernel = Fake {
+            running: Cell::default(),
+            mood: Cell::new(Mood::Takes),
+            proven: Cell::default(),
+            times: Cell::default(),
+        };
         let mut trust = self.trust(disk);
         trust.sweep(false);
         let standing = in_force::due(&mut trust).expect("a sound image");
