@@ -30,6 +30,7 @@
 #define AEGIS_HASHES_MAX 4096         /* program digests of one rule set, over all workloads */
 #define AEGIS_CGROUP_DEPTH_MAX 8      /* ancestors looked at, from the root down */
 #define AEGIS_WALK_MAX 64             /* components and mounts from a file up to the root of all */
+#define AEGIS_MOUNTS_MAX 4096         /* mounts of one file system, since 6.18 looked through for the oldest */
 #define AEGIS_NAME_DEPTH_MAX 8        /* components of a path that is known by name, below its file system's root */
 #define AEGIS_COMMON_MAX 8            /* places that Aegis and workloads share, and nobody mounts over */
 #define AEGIS_PLAIN_DEVICES_MAX 8     /* file systems known to have no subtree rule */

@@ -136,6 +136,7 @@ struct mount { /* fs/mount.h */
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 	struct list_head mnt_instance; /* before 6.18 */
 	struct mount *mnt_next_for_sb; /* since */
 };
@@ -197,9 +198,15 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
 struct cgroup {
 	int level;
+	struct kernfs_node *kn;
 	__u64 ancestor_ids[1]; /* before 6.1 */
+	struct cgroup *ancestors[1]; /* since */
 };
 
 struct css_set {

@@ -52,29 +52,50 @@ static __always_inline bool is_guarded(__u32 tgid)
 	return tgid == 1 || (page && tgid && tgid == page->agent);
 }
 
+/* 1: a task is in this cgroup, or in one below it. */
+__noinline int is_below(__u64 address, __u64 cgroup)
+{
+	struct task_struct *task = (struct task_struct *)address;
+	struct cgroup *own = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	int deepest = BPF_CORE_READ(own, level);
+	__u64 found = 0, at, id;
+
+	for (int level = 1; level <= AEGIS_CGROUP_DEPTH_MAX && level <= deepest; level++) {
+		id = 0;
+		if (bpf_core_field_exists(own->ancestor_ids)) {
+			at = (__u64)own + bpf_core_field_offset(struct cgroup, ancestor_ids) + level * sizeof(id);
+			bpf_probe_read_kernel(&id, sizeof(id), (void *)at);
+		} else {
+			struct cgroup *above = NULL;
+
+			at = (__u64)own + bpf_core_field_offset(struct cgroup, ancestors) + level * sizeof(above);
+			bpf_probe_read_kernel(&above, sizeof(above), (void *)at);
+			id = BPF_CORE_READ(above, kn, id);
+		}
+		found |= same(id, cgroup);
+	}
+	return found & 1;
+}
+
 static __always_inline int try_ptrace(struct task_struct *child, unsigned int mode, bool enforce)
 {
 	__u32 target = BPF_CORE_READ(child, tgid);
 	struct saying saying = { .kind = AEGIS_PTRACE, .number = mode, .target = target, .enforce = enforce };
 	struct decision decision = {};
 	struct subject subject = {};
-	bool guarded;
 
-	if (!subject_of_current(&subject, AEGIS_HOOK_PTRACE))
+	/* Reading (ps, top) is no tracing, and what is secret in /proc asks to attach. */
+	if (!(mode & PTRACE_MODE_ATTACH) || !subject_of_current(&subject, AEGIS_HOOK_PTRACE))
 		return 0;
-	guarded = is_guarded(target);
-	/* Reading (ps, top) is no tracing; of what is guarded it is. Nobody asks leave to look at himself. */
-	if (!(mode & PTRACE_MODE_ATTACH) && !guarded)
-		return 0;
+	/* Nobody asks leave to look at himself. */
 	if (target == bpf_get_current_pid_tgid() >> 32)
 		return 0;
-	decision.operation = AEGIS_OP_PTRACE;
-	if (mode & PTRACE_MODE_ATTACH)
-		take_surface(&subject, &decision, AEGIS_OP_PTRACE);
-	if (guarded && mode & PTRACE_MODE_ATTACH)
+	take_surface(&subject, &decision, AEGIS_OP_PTRACE);
+	/* Who puts code into a task outside of his workload is outside himself: our own commands and sessions are in none. */
+	if (is_guarded(target))
 		take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
-	else if (guarded)
-		return 0; /* /proc/PID/stat and its like ask too; what is secret there asks to attach */
+	else if (!is_below(address_of(child), subject.cgroup))
+		take_self(&subject, &decision, AEGIS_MATCH_CGROUP, 0);
 	return report_surface(&subject, &decision, &saying);
 }
 
@@ -189,17 +210,57 @@ int BPF_PROG(bpf_call_watch, int command)
 	return 0;
 }
 
-/* A place of Aegis's own, or one on the way to it: what is mounted over it, or taken from under it, is a matter of its own
- * safety. */
-static __noinline int take_place(const struct subject *subject, struct decision *decision, struct dentry *dentry)
+/* A way up, to see whether it leads through a place of Aegis's own. */
+struct ascent {
+	__u64 dentry;
+	__u64 mount; /* struct vfsmount; 0: not known */
+	__u64 found; /* that place's inode */
+	__u32 set;
+	__u32 ruleset;
+};
+
+/* One step; 1: no more. At the first a place on the way to Aegis's own counts too. */
+static long ascend(__u32 step, struct ascent *ascent)
 {
+	struct dentry *dentry = (struct dentry *)ascent->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct vfsmount *mount = (struct vfsmount *)ascent->mount;
 	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
 	struct aegis_entry *entry =
-		find_object(subject->set, subject->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
+		find_object(ascent->set, ascent->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
+	struct mount *at, *above;
 
-	if (entry && (entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF || entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF))
-		take_self(subject, decision, AEGIS_MATCH_OBJECT, number);
-	return DONE;
+	if (entry && (entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF ||
+		      (!step && entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF))) {
+		ascent->found = number;
+		return 1;
+	}
+	if (dentry != parent) {
+		ascent->dentry = (__u64)parent;
+		return 0;
+	}
+	if (!mount)
+		return 1;
+	at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
+	above = BPF_CORE_READ(at, mnt_parent);
+	if (above == at || !above)
+		return 1;
+	ascent->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
+	ascent->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
+	return 0;
+}
+
+/* The inode of a place of Aegis's own at or above this one, or of this one, if it is on the way to such a place; 0: none. */
+__noinline __u64 own_place(__u64 dentry, __u64 mount, __u32 set, __u32 ruleset)
+{
+	struct ascent ascent = { .dentry = dentry, .mount = mount, .set = set, .ruleset = ruleset };
+
+	/* Before 5.17 only the place itself is looked at. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(AEGIS_WALK_MAX, ascend, &ascent, 0);
+	else
+		ascend(0, &ascent);
+	return ascent.found;
 }
 
 /* What this task mounts and unmounts, Aegis and init see. */
@@ -210,26 +271,73 @@ static __always_inline bool shares_mounts(const struct aegis_control *page)
 	return page->namespace && BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) == page->namespace;
 }
 
-/* Places that Aegis shares with all (`/`, /proc, /sys, /dev, ...), and what can't be looked at, where Aegis lives: what is
- * seen there it believes. Elsewhere (a container's own namespace) they are the business of who is there. */
-static __noinline int take_common(const struct subject *subject, struct decision *decision, struct dentry *dentry,
-				  bool blind)
+#define WHOLE (~0ULL)
+
+/* 1: a place that Aegis shares with all (`/`, /proc, /sys, /dev, ...): what is seen there it believes. With WHOLE all that lies
+ * on their file systems is one: a cgroup's directory, a program of the image. */
+__noinline int is_common(__u64 address, __u64 whole)
 {
+	struct dentry *dentry = (struct dentry *)address;
 	struct aegis_control *page = control_page();
 	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino), found = 0;
 	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
 
-	if (!page || !shares_mounts(page))
-		return DONE;
+	if (!page || !device)
+		return 0;
 #pragma unroll
 	for (int i = 0; i < AEGIS_COMMON_MAX; i++)
-		found |= same(page->common_inode[i], number) & same(page->common_device[i], device);
-	if (blind || found)
-		take_self(subject, decision, AEGIS_MATCH_SURFACE, number);
+		found |= same(page->common_device[i], device) & (same(page->common_inode[i], number) | whole);
+	return found & 1;
+}
+
+/* 1: what is mounted by this stays, since it is on such a file system, or is one. A mount that is attached nowhere, or
+ * elsewhere, is the business of who is there. */
+__noinline int is_kept(__u64 address)
+{
+	struct mount *mount = (struct mount *)(address - bpf_core_field_offset(struct mount, mnt));
+	struct aegis_control *page = control_page();
+
+	if (!page || !page->namespace || BPF_CORE_READ(mount, mnt_ns, ns.inum) != page->namespace)
+		return 0;
+	return is_common((__u64)BPF_CORE_READ(mount, mnt.mnt_root), 0) ||
+	       is_common((__u64)BPF_CORE_READ(mount, mnt_mountpoint), WHOLE);
+}
+
+/* What a call on mounts asks about: a place, and a mount that goes from where it is. */
+struct asked {
+	__u64 dentry; /* 0: no place */
+	__u64 mount;
+	__u64 gone; /* struct vfsmount; 0: none */
+};
+
+/* What is mounted over a place of Aegis's own or one that it believes, or taken from under it, is a matter of its own safety. */
+static __noinline int take_asked(const struct subject *subject, struct decision *decision, const struct asked *asked,
+				 bool blind)
+{
+	struct vfsmount *gone = (struct vfsmount *)asked->gone, *mount = (struct vfsmount *)asked->mount;
+	struct aegis_control *page = control_page();
+	__u64 own = 0, kept = 0;
+
+	if (gone) {
+		own = own_place((__u64)BPF_CORE_READ(gone, mnt_root), asked->gone, subject->set, subject->ruleset);
+		kept = is_kept(asked->gone);
+	}
+	if (!own && asked->dentry)
+		own = own_place(asked->dentry, asked->mount, subject->set, subject->ruleset);
+	if (!kept && asked->dentry && page && shares_mounts(page)) {
+		kept = blind || is_common(asked->dentry, WHOLE);
+		/* Over a mount is over the place that it is mounted on. */
+		if (!kept && asked->dentry == (__u64)BPF_CORE_READ(mount, mnt_root))
+			kept = is_kept(asked->mount);
+	}
+	if (own)
+		take_self(subject, decision, AEGIS_MATCH_OBJECT, own);
+	if (kept)
+		take_self(subject, decision, AEGIS_MATCH_SURFACE, 0);
 	return DONE;
 }
 
-static __noinline int try_mount(struct saying *saying, struct dentry *dentry, struct dentry *other)
+static __noinline int try_mount(struct saying *saying, const struct asked *asked)
 {
 	struct decision decision = {};
 	struct subject subject = {};
@@ -237,50 +345,51 @@ static __noinline int try_mount(struct saying *saying, struct dentry *dentry, st
 	if (!subject_of_current(&subject, AEGIS_HOOK_MOUNT))
 		return 0;
 	take_surface(&subject, &decision, AEGIS_OP_MOUNT);
-	RUN(take_place(&subject, &decision, dentry));
-	if (other)
-		RUN(take_place(&subject, &decision, other));
-	RUN(take_common(&subject, &decision, dentry, saying->blind));
+	RUN(take_asked(&subject, &decision, asked, saying->blind));
 	saying->kind = AEGIS_MOUNT;
 	return report_surface(&subject, &decision, saying);
 }
 
-#define MOUNTS(hook, program, arguments, flags, type, word, dentry, other, is_blind)                              \
-	SEC("lsm/" #hook)                                                                               \
-	int BPF_PROG(program, arguments)                                                                \
-	{                                                                                               \
+#define MOUNTS(hook, program, arguments, flags, type, word, asks, is_blind)                                                      \
+	SEC("lsm/" #hook)                                                                                                        \
+	int BPF_PROG(program, arguments)                                                                                         \
+	{                                                                                                                        \
 		struct saying saying = { .number = flags, .kernel_text = type, .enforce = true, .blind = is_blind, TEXT(word) }; \
-		return try_mount(&saying, dentry, other);                                               \
-	}                                                                                               \
-	SEC("fentry/security_" #hook)                                                                   \
-	int BPF_PROG(program##_watch, arguments)                                                        \
-	{                                                                                               \
-		struct saying saying = { .number = flags, .kernel_text = type, .blind = is_blind, TEXT(word) };            \
-		try_mount(&saying, dentry, other);                                                      \
-		return 0;                                                                               \
+		struct asked asked = { asks };                                                                                   \
+		return try_mount(&saying, &asked);                                                                               \
+	}                                                                                                                        \
+	SEC("fentry/security_" #hook)                                                                                            \
+	int BPF_PROG(program##_watch, arguments)                                                                                 \
+	{                                                                                                                        \
+		struct saying saying = { .number = flags, .kernel_text = type, .blind = is_blind, TEXT(word) };                  \
+		struct asked asked = { asks };                                                                                   \
+		try_mount(&saying, &asked);                                                                                      \
+		return 0;                                                                                                        \
 	}
 #define WITH(...) __VA_ARGS__
+#define AT(path) .dentry = (__u64)BPF_CORE_READ(path, dentry), .mount = (__u64)BPF_CORE_READ(path, mnt)
 
 /* int security_sb_mount(const char *dev_name, const struct path *path, const char *type, unsigned long flags, void *data),
  * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. Moving a mount so comes to no other hook, and
  * this one does not know which. */
 MOUNTS(sb_mount, mount_call, WITH(const char *device, struct path *path, const char *type, unsigned long flags), flags, type,
-       "mount", BPF_CORE_READ(path, dentry), NULL, flags & MS_MOVE)
+       "mount", WITH(AT(path)), flags & MS_MOVE)
 
 /* int security_move_mount(const struct path *from_path, const struct path *to_path), security/security.c, since 5.2. */
-MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount", BPF_CORE_READ(to, dentry),
-       BPF_CORE_READ(from, dentry), false)
+MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount",
+       WITH(AT(to), .gone = (__u64)BPF_CORE_READ(from, mnt)), false)
 
 /* int security_sb_umount(struct vfsmount *mnt, int flags), security/security.c. */
-MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", BPF_CORE_READ(mnt, mnt_root), NULL, false)
+MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", WITH(.gone = address_of(mnt)), false)
 
 /* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. It moves every
  * process whose root is the old one. */
 MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, NULL, "pivot_root",
-       BPF_CORE_READ(old, dentry), BPF_CORE_READ(new, dentry), true)
+       WITH(AT(old), .gone = (__u64)BPF_CORE_READ(new, mnt)), true)
 
 /* int security_sb_remount(struct super_block *sb, void *mnt_opts), security/security.c: fsconfig(2), and mount(2) once more. */
-MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount", BPF_CORE_READ(sb, s_root), NULL, false)
+MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount",
+       WITH(.dentry = (__u64)BPF_CORE_READ(sb, s_root), .mount = (__u64)any_mount(sb)), false)
 
 /* int security_task_kill(struct task_struct *p, struct kernel_siginfo *info, int sig, const struct cred *cred),
  * security/security.c. kernel/signal.c:check_kill_permission: every signal from user space. */

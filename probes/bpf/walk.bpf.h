@@ -67,25 +67,63 @@ static __always_inline void take_tree(struct decision *decision, const struct ae
 	take(decision, entry->tree_rule[operation], entry->tree_effect[operation], match, device, inode);
 }
 
-/* Any mount of a file system: where no hook says by which one a file was reached. Read without a lock; only what it points
- * to is read, by reads that may fail. */
-static __always_inline struct vfsmount *any_mount(struct super_block *sb)
+/* A look through the mounts of a file system, the newest first. */
+struct seek {
+	__u64 mount; /* struct mount: the next to be looked at; 0: no more */
+	__u64 oldest;
+	__u64 home; /* the oldest where Aegis lives; 0: none */
+	__u64 namespace; /* that mount namespace */
+};
+
+/* One of them; 1: no more. */
+static long seek_mount(__u32 step, struct seek *seek)
 {
+	struct mount *mount = (struct mount *)seek->mount;
+
+	if (!mount)
+		return 1;
+	seek->oldest = (__u64)mount;
+	if (BPF_CORE_READ(mount, mnt_ns, ns.inum) == seek->namespace)
+		seek->home = (__u64)mount;
+	seek->mount = (__u64)BPF_CORE_READ(mount, mnt_next_for_sb);
+	return 0;
+}
+
+/* Instead of a mount: there are too many to find the one. No address, and what is read there is 0. */
+#define MOUNT_LOST 1
+
+/* The mount by which a file is looked at where no hook says by which one it was reached (struct vfsmount; 0: there is none):
+ * the oldest of its file system where Aegis lives, else the oldest of all. Whoever mounts it once more, wherever, makes a
+ * newer one, and does not choose. Read without a lock; only what it points to is read, by reads that may fail. */
+__noinline __u64 oldest_mount(__u64 address)
+{
+	struct super_block *sb = (struct super_block *)address;
 	struct super_block___listed *listed = (void *)sb;
+	struct aegis_control *page = control_page();
 	struct mount *mount = NULL;
-	void *first;
+	struct seek seek = {};
+	__u64 first;
 
 	if (bpf_core_field_exists(mount->mnt_next_for_sb)) {
-		mount = BPF_CORE_READ(listed, s_mounts);
-		if (!mount)
-			return NULL;
+		seek.mount = (__u64)BPF_CORE_READ(listed, s_mounts);
+		seek.namespace = page && page->namespace ? page->namespace : ~0ULL;
+		bpf_loop(AEGIS_MOUNTS_MAX, seek_mount, &seek, 0);
+		if (seek.mount)
+			return MOUNT_LOST;
+		first = seek.home ? seek.home : seek.oldest;
 	} else {
-		first = BPF_CORE_READ(sb, s_mounts.next);
-		if (first == (void *)sb + bpf_core_field_offset(struct super_block, s_mounts))
-			return NULL; /* an empty list */
-		mount = first - bpf_core_field_offset(struct mount, mnt_instance);
+		/* Before 6.18 the oldest comes first. */
+		first = (__u64)BPF_CORE_READ(sb, s_mounts.next);
+		if (first == address + bpf_core_field_offset(struct super_block, s_mounts))
+			return 0; /* an empty list */
+		first -= bpf_core_field_offset(struct mount, mnt_instance);
 	}
-	return (void *)mount + bpf_core_field_offset(struct mount, mnt);
+	return first ? first + bpf_core_field_offset(struct mount, mnt) : 0;
+}
+
+static __always_inline struct vfsmount *any_mount(struct super_block *sb)
+{
+	return (struct vfsmount *)oldest_mount(address_of(sb));
 }
 
 /* One component down from the root of a file system: is there a path by this name? Called by bpf_loop, which the verifier
@@ -239,6 +277,12 @@ __noinline int decide(struct inquiry *inquiry)
 	/* Opened by handle, it may hang in the air: what is above it, and its name, can't be known. */
 	if (inquiry->features & AEGIS_HAS_DENIALS && BPF_CORE_READ(dentry, d_flags) & DCACHE_DISCONNECTED)
 		take_limit(inquiry);
+	/* Of one with so many mounts nobody knows what is above it. */
+	if (inquiry->mount == MOUNT_LOST) {
+		inquiry->mount = 0;
+		if (inquiry->features & AEGIS_HAS_DENY_TREES)
+			take_limit(inquiry);
+	}
 	/* Before 5.17 nothing is known above a file, nor by name: policy apply says so (AEGIS_CAN_WALK). */
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop) || !asks_more(inquiry))
 		return DONE;

@@ -39,6 +39,8 @@ pub const HASHES_MAX: usize = 4096;
 pub const CGROUP_DEPTH_MAX: usize = 8;
 /// Components and mounts from a file up to the root of all.
 pub const WALK_MAX: usize = 64;
+/// Mounts of one file system, since 6.18 looked through for the oldest.
+pub const MOUNTS_MAX: usize = 4096;
 /// Components of a path that is known by name, below its file system's root.
 pub const NAME_DEPTH_MAX: usize = 8;
 /// File systems known to have no subtree rule.

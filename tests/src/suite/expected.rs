@@ -22,6 +22,7 @@ const OWN: &[&str] = &[
     "trace-write",
     "trace-read",
     "self-vm-write",
+    "self-out-write",
 ];
 
 /// Debian's kernels for arm64 have no `kexec_file_load(2)`.

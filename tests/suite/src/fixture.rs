@@ -323,10 +323,17 @@ pub fn mount_all() -> Done {
         // A file system of its own, mounted below the tree.
         sys::mount("inner", &memory.at("tree/mnt"), "tmpfs", 0, "size=64k,mode=755").step("tmpfs")?;
         fs::write(memory.at("tree/mnt/file"), SECRET).step("a file in it")?;
+        // The same, once more: the newest mount of it is not below the tree.
+        let again = format!("/scratch/m/inner-{letter}");
+        fs::create_dir_all(&again).step("a mount point")?;
+        sys::mount(&memory.at("tree/mnt"), &again, "", bind, "").step("bind mount")?;
         overlay(disk, letter)?;
     }
     fs::create_dir_all("/scratch/m/root").step("a mount point")?;
     sys::mount("/", "/scratch/m/root", "", bind, "").step("bind mount of the root")?;
+    // The self-test's own file system, once more; a boot whose policy guards nothing has it too.
+    fs::create_dir_all("/scratch/m/selftest").step("a mount point")?;
+    sys::mount("/run/aegis/selftest", "/scratch/m/selftest", "", bind, "").step("bind mount")?;
     for (folder, kind) in [("spare", "tmpfs"), ("cgroup", "cgroup2")] {
         let path = format!("/scratch/m/{folder}");
         fs::create_dir_all(&path).step("a mount point")?;

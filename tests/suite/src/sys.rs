@@ -208,6 +208,30 @@ pub(crate) fn kill(pid: i32, signal: i32) -> Done {
     Ok(())
 }
 
+/// A signal that is sent by a socket to which something comes (`fcntl(2)`: `F_SETOWN`, `F_SETSIG`).
+pub(crate) fn signal_by_descriptor(pid: i32, signal: i32) -> Done {
+    let (own, other) = std::os::unix::net::UnixStream::pair().step("a pair of sockets")?;
+    let set = |what: i32, value: i32| {
+        call(libc::SYS_fcntl, &[n(own.as_raw_fd()), n(what), n(value)]).step("fcntl").map(drop)
+    };
+    set(libc::F_SETOWN, pid)?;
+    set(F_SETSIG, signal)?;
+    set(libc::F_SETFL, libc::O_ASYNC)?;
+    write(other.as_raw_fd(), b"x").step("a byte")?;
+    Ok(())
+}
+
+/// `include/uapi/asm-generic/fcntl.h`.
+const F_SETSIG: i32 = 10;
+
+/// This child ended by this signal.
+pub(crate) fn died_of(pid: i32, signal: i32) -> Done {
+    match wait(pid)? {
+        status if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == signal => Ok(()),
+        status => Err(Stop::Broken(format!("it ended with status {status:#x}"))),
+    }
+}
+
 /// A pipe: to read, to write.
 pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Stop> {
     let mut ends = [0_i32; 2];

@@ -370,7 +370,8 @@ impl<'p> Build<'p> {
             };
             let hold = Seat { operation: abi::OP_HOLD, tree: false };
             for place in &places {
-                self.enter(ruleset, place, true, &[], fill(true));
+                // What is mounted below them is Aegis's own too: the self-test's files are on a file system of theirs.
+                self.enter(ruleset, place, true, &mounts.below(&place.real), fill(true));
                 // What lies on the way is not moved, removed or mounted over, the roots of file systems included.
                 for above in place.real.ancestors().skip(1).filter(|above| *above != Path::new("/")) {
                     let Ok((device, inode)) = place::inode_of(above) else { continue };

@@ -202,7 +202,8 @@ pub(super) struct Home {
     common: [Option<Object>; abi::COMMON_MAX],
 }
 
-/// Places that Aegis shares with workloads, and believes: nobody mounts over them where it lives.
+/// Places that Aegis shares with workloads, and believes: where it lives nobody mounts over them, nor over what else lies on
+/// their file systems.
 const COMMON: [&str; 6] = ["/", "/proc", "/sys", "/sys/fs/cgroup", "/sys/kernel/security", "/dev"];
 
 impl Home {

@@ -165,6 +165,13 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
+/// Where this process is, below the root of the hierarchy.
+pub(super) fn own() -> Result<String, Stop> {
+    let text = fs::read_to_string("/proc/self/cgroup").step("the own cgroup")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    line.map(str::to_owned).ok_or_else(|| Stop::Broken("no cgroup2".to_owned()))
+}
+
 /// The cgroup that is not ours; on the twin's side one that is, made for the purpose.
 fn folder(side: Side, denied: &str) -> Result<String, Stop> {
     if side.protected {

@@ -58,6 +58,17 @@ pub(super) const ALL: &[Scenario] = &[
         sys::fd_of(call(libc::SYS_pidfd_getfd, &[n(pidfd.as_raw_fd()), 1, 0]))?;
         Ok(())
     }),
+    surface("ptrace", "trace-below", PTRACE, |_| {
+        // Of the same workload, in a cgroup of its own below: not outside.
+        let folder = format!("/sys/fs/cgroup{}/traced", super::cgroups::own()?);
+        std::fs::create_dir(&folder).step(&folder)?;
+        let victim = Victim::start()?;
+        let moved = std::fs::write(format!("{folder}/cgroup.procs"), victim.pid().to_string());
+        let done = moved.step("within one's own").and_then(|()| seize(victim.pid()));
+        drop(victim);
+        std::fs::remove_dir(&folder).step("gone")?;
+        done
+    }),
     surface("module load", "module-bytes", MODULE, |_| {
         let empty = sys::c("");
         // Long enough for a head of an ELF file: what is shorter is not even asked about.
@@ -107,6 +118,12 @@ pub(super) const ALL: &[Scenario] = &[
         apart()?;
         sys::mount("proc", "/scratch/m/spare", "proc", 0, "")
     }),
+    surface("mount", "mount-own-proc", MOUNT, |_| {
+        // Over a place that is Aegis's too, but not where it lives: the rule's business alone.
+        apart()?;
+        sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "").or_else(ruled)?;
+        sys::mount("proc", "/proc", "proc", 0, "")
+    }),
     surface("mount", "mount-context", MOUNT, |_| {
         apart()?;
         let kind = sys::c("tmpfs");
@@ -147,6 +164,11 @@ pub(super) const ALL: &[Scenario] = &[
     .control(Control::Outside),
 ];
 
+/// What a rule denies here, it denies: the mount that follows is asked all the same.
+fn ruled(stop: Stop) -> Done {
+    if matches!(stop, Stop::Errno(libc::EPERM)) { Ok(()) } else { Err(stop) }
+}
+
 /// A mount namespace of one's own: what is mounted in it, should nothing forbid it, is gone with this process.
 fn apart() -> Done {
     sys::unshare(libc::CLONE_NEWNS).step("unshare")
@@ -157,6 +179,11 @@ fn attach(mount: i32) -> Done {
     let here = n(sys::HERE);
     let list = [n(mount), from.as_ptr() as usize, here, to.as_ptr() as usize, FROM_EMPTY_PATH];
     call(libc::SYS_move_mount, &list)?;
+    Ok(())
+}
+
+fn seize(pid: i32) -> Done {
+    call(libc::SYS_ptrace, &[libc::PTRACE_SEIZE as usize, n(pid), 0, 0])?;
     Ok(())
 }
 

@@ -12,13 +12,15 @@ use crate::sys::{self, Victim, call, n};
 const OPEN: super::Expected = ("aegis-self", "open", "file_open");
 const SIGNAL: super::Expected = ("aegis-self", "signal", "task_kill");
 const TRACE: super::Expected = ("aegis-self", "ptrace", "ptrace_access_check");
+const MOUNT: super::Expected = ("aegis-self", "mount", "sb_mount");
+const SELFTEST: &str = "/run/aegis/selftest";
 const BPF: super::Expected = ("aegis-self", "bpf", "bpf");
 const PINS: &str = "/sys/fs/bpf/aegis";
 
 /// What the kernel itself refuses, and only after it has asked: where nothing is guarded that is as good as done.
 fn but_for(side: Side, done: Done) -> Done {
     match done {
-        Err(Stop::Errno(libc::EINVAL | libc::EBUSY)) if side.absent => Ok(()),
+        Err(Stop::Errno(libc::EINVAL | libc::EBUSY | libc::ENOENT)) if side.absent => Ok(()),
         other => other,
     }
 }
@@ -56,25 +58,17 @@ pub(super) const ALL: &[Scenario] = &[
         })
     })
     .control(Control::Absent),
-    denied("self-protection", "self-memory", TRACE, |side| {
-        with_process(side, |pid| match super::open(&format!("/proc/{pid}/mem"), libc::O_RDWR) {
-            Err(Stop::Errno(libc::EACCES)) => Err(Stop::Errno(libc::EPERM)),
-            other => other,
-        })
-    })
-    .control(Control::Absent),
-    denied("self-protection", "self-vm-write", TRACE, |side| {
-        with_process(side, |pid| {
-            let word = 0_u64;
-            let (from, to) = ([sys::at(&word), 8], [sys::at(&word), 8]);
-            match call(libc::SYS_process_vm_writev, &[n(pid), sys::at(&from), 1, sys::at(&to), 1, 0]) {
-                // Let through, it finds no such page in another program.
-                Ok(_) | Err(libc::EFAULT) => Ok(()),
-                Err(number) => Err(Stop::Errno(number)),
-            }
-        })
-    })
-    .control(Control::Absent),
+    denied("self-protection", "self-memory", TRACE, |side| with_process(side, write_memory))
+        .control(Control::Absent),
+    denied("self-protection", "self-vm-write", TRACE, |side| with_process(side, write_into))
+        .control(Control::Absent),
+    // Not the agent, but like it in no cgroup of this workload: our commands, a session, another workload's task.
+    guarded("self-out-attach", TRACE, |_| {
+        call(libc::SYS_ptrace, &[libc::PTRACE_SEIZE as usize, n(outsider()?), 0, 0])?;
+        Ok(())
+    }),
+    guarded("self-out-memory", TRACE, |_| write_memory(outsider()?)),
+    guarded("self-out-write", TRACE, |_| write_into(outsider()?)),
     guarded("self-pin-unlink", ("aegis-self", "unlink", "inode_unlink"), |side| {
         let pin = a_pin("link_")?;
         // A stand-in where it would come true.
@@ -126,10 +120,18 @@ pub(super) const ALL: &[Scenario] = &[
             Ok(())
         })
     }),
+    denied("self-protection", "self-sigio", SIGNAL, |side| {
+        with_process(side, |pid| {
+            // No event tells of this signal, which need not be the doing of who runs just then; it does not arrive.
+            let signal = if side.protected { deadly(side) } else { libc::SIGKILL };
+            sys::signal_by_descriptor(pid, signal)?;
+            if side.protected { sys::kill(pid, 0) } else { sys::died_of(pid, signal) }
+        })
+    }),
     guarded("self-setting", OPEN, |_| {
         sys::open("/proc/sys/kernel/ftrace_enabled", libc::O_WRONLY).map(drop).map_err(Stop::from)
     }),
-    guarded("self-mount-over", ("aegis-self", "mount", "sb_mount"), |_| {
+    guarded("self-mount-over", MOUNT, |_| {
         // In a mount namespace of its own: where it is not denied, nobody else sees it.
         call(libc::SYS_unshare, &[n(libc::CLONE_NEWNS)])?;
         let (tmpfs, place) = (c"tmpfs", c"/run/aegis");
@@ -140,16 +142,52 @@ pub(super) const ALL: &[Scenario] = &[
         Ok(())
     }),
     // Where Aegis lives; each fails by itself, after it was asked whether it may.
-    guarded("self-mount-move", ("aegis-self", "mount", "sb_mount"), |side| {
+    guarded("self-mount-move", MOUNT, |side| {
         but_for(side, sys::mount("/scratch/p", "/scratch/o", "", libc::MS_MOVE, ""))
     }),
-    guarded("self-root-end", ("aegis-self", "mount", "sb_mount"), |side| {
-        but_for(side, sys::path_call(libc::SYS_umount2, "/", &[n(libc::MNT_EXPIRE | libc::MNT_DETACH)]))
-    }),
-    guarded("self-pivot", ("aegis-self", "mount", "sb_mount"), |side| {
+    guarded("self-root-end", MOUNT, |side| but_for(side, unmount("/"))),
+    guarded("self-pivot", MOUNT, |side| {
         // No place where anything is mounted.
         let old = sys::c("/scratch/p/nest");
         but_for(side, sys::path_call(libc::SYS_pivot_root, "/scratch/p", &[old.as_ptr() as usize]))
+    }),
+    // Each asks for what the kernel has not, and is told so after it was asked whether it may.
+    guarded("self-test-over", MOUNT, |side| but_for(side, mount_over(SELFTEST))),
+    guarded("self-test-bind", MOUNT, |side| {
+        but_for(side, sys::mount("/scratch/none", SELFTEST, "", libc::MS_BIND, ""))
+    }),
+    guarded("self-test-again", MOUNT, |side| but_for(side, make_read_only(SELFTEST))),
+    // The same file system, mounted elsewhere by the one who prepares.
+    guarded("self-test-else", MOUNT, |side| but_for(side, make_read_only("/scratch/m/selftest"))),
+    guarded("self-test-end", MOUNT, |side| but_for(side, unmount(SELFTEST))),
+    // Not a place that is known by itself: what is below one.
+    guarded("self-mount-deep", MOUNT, |side| but_for(side, mount_over("/run/aegis/selftest/denied"))),
+    guarded("self-mount-cg", MOUNT, |side| but_for(side, mount_over("/sys/fs/cgroup"))),
+    guarded("self-mount-cgs", MOUNT, |side| {
+        but_for(side, mount_over("/sys/fs/cgroup/workloads/suite-prepare"))
+    }),
+    guarded("self-mount-proc", MOUNT, |side| but_for(side, mount_over("/proc"))),
+    guarded("self-mount-sys", MOUNT, |side| but_for(side, mount_over("/sys/class/block"))),
+    guarded("self-mount-dev", MOUNT, |side| {
+        but_for(side, sys::mount("/scratch/none", "/dev/null", "", libc::MS_BIND, ""))
+    }),
+    guarded("self-mount-usr", MOUNT, |side| but_for(side, mount_over("/usr/sbin"))),
+    guarded("self-sec-end", MOUNT, |side| but_for(side, unmount("/sys/kernel/security"))),
+    guarded("self-sec-again", MOUNT, |side| but_for(side, make_read_only("/sys/kernel/security"))),
+    guarded("self-sec-move", MOUNT, |_| {
+        let (from, to) = (sys::c("/sys/kernel/security"), sys::c("/scratch/m/folder-o"));
+        let here = n(sys::HERE);
+        let move_to = |from: &std::ffi::CString, to: &std::ffi::CString| {
+            call(libc::SYS_move_mount, &[here, from.as_ptr() as usize, here, to.as_ptr() as usize, 0])
+        };
+        match move_to(&from, &to) {
+            Ok(_) => {
+                move_to(&to, &from).step("back")?;
+                Ok(())
+            }
+            Err(libc::ENOSYS) => Err(Stop::Skip("move_mount".to_owned())),
+            Err(number) => Err(Stop::Errno(number)),
+        }
     }),
     guarded("self-cg-make", ("aegis-self", "create", "inode_create"), |_| {
         let path = "/sys/fs/cgroup/workloads/suite-made";
@@ -195,6 +233,40 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
+/// Opens a process's memory to write.
+fn write_memory(pid: i32) -> Done {
+    match super::open(&format!("/proc/{pid}/mem"), libc::O_RDWR) {
+        Err(Stop::Errno(libc::EACCES)) => Err(Stop::Errno(libc::EPERM)),
+        other => other,
+    }
+}
+
+/// Writes into a process's memory, by the call.
+fn write_into(pid: i32) -> Done {
+    let word = 0_u64;
+    let (from, to) = ([sys::at(&word), 8], [sys::at(&word), 8]);
+    match call(libc::SYS_process_vm_writev, &[n(pid), sys::at(&from), 1, sys::at(&to), 1, 0]) {
+        // Let through, it finds no such page in another program.
+        Ok(_) | Err(libc::EFAULT) => Ok(()),
+        Err(number) => Err(Stop::Errno(number)),
+    }
+}
+
+/// A tmpfs over this place, which the kernel refuses for what it is told to be like.
+fn mount_over(place: &str) -> Done {
+    sys::mount("tmpfs", place, "tmpfs", 0, "size=none")
+}
+
+/// The file system that is mounted there, read only; the kernel refuses it for the same reason.
+fn make_read_only(place: &str) -> Done {
+    sys::mount("", place, "", libc::MS_REMOUNT | libc::MS_RDONLY, "size=none")
+}
+
+/// Ends a mount, in two ways that exclude each other.
+fn unmount(place: &str) -> Done {
+    sys::path_call(libc::SYS_umount2, place, &[n(libc::MNT_EXPIRE | libc::MNT_DETACH)])
+}
+
 const fn deadly(side: Side) -> i32 {
     if side.absent { libc::SIGCONT } else { libc::SIGKILL }
 }
@@ -210,15 +282,22 @@ fn with_process(side: Side, act: impl FnOnce(i32) -> Done) -> Done {
 
 /// The process that calls itself `aegis` and was started as `aegis run`.
 pub(super) fn agent() -> Result<i32, Stop> {
-    for entry in fs::read_dir("/proc").step("/proc")?.flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+    process("an agent", |pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        if words.len() > 1 && words[0].ends_with(b"aegis") && words[1] == b"run" {
-            return Ok(pid);
-        }
-    }
-    Err(Stop::Broken("no agent".to_owned()))
+        words.len() > 1 && words[0].ends_with(b"aegis") && words[1] == b"run"
+    })
+}
+
+/// A process of the one outside.
+fn outsider() -> Result<i32, Stop> {
+    process("one outside", |pid| fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"outside\n"))
+}
+
+fn process(what: &str, is_it: impl Fn(i32) -> bool) -> Result<i32, Stop> {
+    let entries = fs::read_dir("/proc").step("/proc")?.flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok());
+    pids.find(|pid| is_it(*pid)).ok_or_else(|| Stop::Broken(format!("not {what}")))
 }
 
 /// A pin whose name begins so, wherever below it is.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd as _;
 
 use super::{EXEC, READ, TREE, WRITE, open, read};
+use crate::fixture::SECRET;
 use crate::outside;
 use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
 use crate::side::Side;
@@ -42,6 +43,20 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     // A file system mounted below a protected directory is below it too.
     denied("bind mount", "bind-below", TREE, |side| read(&side.at("tree/mnt/file"))).in_memory(),
+    // Its names are held by where it was mounted first, not by where it was mounted last.
+    denied("bind mount", "bind-below-rm", ("suite-tree", "unlink", "inode_unlink"), |side| {
+        let path = format!("/scratch/m/inner-{}/file", side.letter());
+        fs::remove_file(&path)?;
+        fs::write(path, SECRET).step("back")
+    })
+    .in_memory(),
+    denied("bind mount", "bind-below-mv", ("suite-tree", "rename", "inode_rename"), |side| {
+        let folder = format!("/scratch/m/inner-{}", side.letter());
+        let (path, to) = (format!("{folder}/file"), format!("{folder}/moved"));
+        fs::rename(&path, &to)?;
+        fs::rename(to, path).step("back")
+    })
+    .in_memory(),
     denied("mount namespace", "ns-unshare", READ, |side| {
         sys::unshare(libc::CLONE_NEWNS).step("unshare")?;
         read(&side.at("secret"))
