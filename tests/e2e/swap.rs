@@ -156,9 +156,9 @@ asked load
 shadow upgraded
 asked mend
 shadow mended
-agent; [ $pid = $old ] && kill -KILL $old; echo \"killed: $?\"
+kill -KILL $old; echo \"killed: $?\"
 asked stop
-other $old
+read -r pid </scratch/pid
 kill -KILL $pid; echo \"killed: $?\"
 cat /scratch/operator.log"
         ),
@@ -173,7 +173,8 @@ on load; /workload/aegis-next load 2>/dev/null; echo \"load $?, reports $(ls /ru
 mount --bind /workload/aegis-next $(command -v aegis); : >/scratch/load.done
 on mend; aegis break-glass mend >/dev/null; echo \"mend $?\"; : >/scratch/mend.done
 # The old agent, and what else is of the old version: init starts the new.
-on stop; agent; kill -TERM $pid; read -r pid </run/aegis/stick.pid; kill -TERM $pid; echo \"stop $?\"; : >/scratch/stop.done"
+on stop; agent; old=$pid; kill -TERM $old; read -r pid </run/aegis/stick.pid; kill -TERM $pid; echo \"stop $?\"
+other $old; echo $pid >/scratch/pid; : >/scratch/stop.done"
         ),
     );
     fs::copy(next_agent(), folder.join("aegis-next")).expect("it was built");

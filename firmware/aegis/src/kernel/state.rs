@@ -234,14 +234,20 @@ const HERITAGE_SINCE: u32 = 6;
 const _: () = assert!(offset_of!(Control, abi_version) == 0 && cfg!(target_endian = "little"));
 const _: () = assert!(offset_of!(Control, agent) == 4 && offset_of!(Control, broken_until) == 8);
 
+/// `v6`: the ABI version that a directory of pins is named after; none while it is being filled.
+fn version_of(pins: &Path) -> Option<u32> {
+    pins.file_name()?.to_str()?.strip_prefix('v')?.parse().ok()
+}
+
 impl Heritage {
     /// Of the probes of all these versions: the agent of the newest that has one, the break that ends last.
     pub(super) fn of(others: &[PathBuf]) -> Result<Self, KernelError> {
         let mut found = Vec::new();
-        for pins in others {
+        let known = others.iter().filter_map(|pins| Some((version_of(pins)?, pins)));
+        for (version, pins) in known.filter(|(version, _)| *version >= HERITAGE_SINCE) {
             let path = pins.join("control");
             match Shared::<Front>::front(&path) {
-                Ok(front) => found.extend(Self::read(pins, &front[0])),
+                Ok(front) => found.extend(Self::read(version, &front[0])),
                 // Left half way by a load that died.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(KernelError::file(path)(error)),
@@ -254,12 +260,10 @@ impl Heritage {
         }))
     }
 
-    /// Of probes that are in force, under the name of their version.
-    fn read(pins: &Path, front: &Front) -> Option<(u32, Self)> {
-        let [first, second] = front.each_ref().map(|word| word.load(Acquire));
-        let (version, agent) = (first as u32, (first >> 32) as u32);
-        let is_named = pins.file_name().is_some_and(|name| name == format!("v{version}").as_str());
-        (version >= HERITAGE_SINCE && is_named).then_some((version, Self { agent, broken_until: second }))
+    /// Of probes that are what their pins are named after: stamped, and so in force.
+    fn read(version: u32, front: &Front) -> Option<(u32, Self)> {
+        let [first, broken_until] = front.each_ref().map(|word| word.load(Acquire));
+        (first as u32 == version).then_some((version, Self { agent: (first >> 32) as u32, broken_until }))
     }
 
     /// Of a load that was cut short: what ours (`self`) took over, whatever the others have now; or what they have now, where
@@ -520,13 +524,14 @@ mod tests {
 
     #[test]
     fn only_of_probes_in_force_is_something_taken_over() {
+        for (pins, version) in [("v6", Some(6)), ("v17", Some(17)), ("v7-new", None), ("other", None)] {
+            assert_eq!(version_of(&Path::new("/sys/fs/bpf/aegis").join(pins)), version, "{pins}");
+        }
         let front = |version: u64| [AtomicU64::new(version | 7 << 32), AtomicU64::new(50)];
-        let read = |name: &str, version| Heritage::read(Path::new(name), &front(version));
         let of = Heritage { agent: 7, broken_until: 50 };
-        assert_eq!(read("/sys/fs/bpf/aegis/v6", 6), Some((6, of)));
-        assert_eq!(read("/sys/fs/bpf/aegis/v9", 9), Some((9, of)));
-        for (name, version) in [("v5", 5), ("v7-new", 7), ("v7", 0), ("v7", 6), ("other", 7)] {
-            assert_eq!(read(name, version), None, "{name} {version}");
+        assert_eq!(Heritage::read(6, &front(6)), Some((6, of)));
+        for stamped in [0, 7] {
+            assert_eq!(Heritage::read(6, &front(stamped)), None, "{stamped}");
         }
     }
 
