@@ -409,7 +409,8 @@ int BPF_PROG(task_kill, struct task_struct *task, void *info, int sig)
 
 /* int security_file_send_sigiotask(struct task_struct *tsk, struct fown_struct *fown, int sig), security/security.c.
  * fs/fcntl.c:sigio_perm: a signal that a descriptor sends (F_SETOWN, F_SETSIG), which is not asked for as one. Whoever runs
- * now need not be who set it up, so it is decided by the rules of those that no pattern covers, and there is no event. */
+ * now need not be who set it up, and an interrupt may send it: it is decided by the rules of those that no pattern covers, and
+ * there is no event, which would accuse the wrong one. */
 SEC("lsm/file_send_sigiotask")
 int BPF_PROG(descriptor_signal, struct task_struct *task)
 {
