@@ -110,3 +110,24 @@ fn a_flipped_bit_anywhere_in_the_root_is_found_before_anything_runs() {
         assert!(console.contains("device-mapper: verity"), "{name}: {console}");
     }
 }
+
+/// What the page on hardening says of each option is what was built.
+#[test]
+fn the_page_on_hardening_says_what_the_kernel_is() {
+    let page = fs::read_to_string(root().join("docs/kernel-hardening.md")).expect("there");
+    let config = fs::read_to_string(image_folder(root(), aegis_qemu::Arch::X86_64).join("kernel.config"))
+        .expect("make image leaves it");
+    let mut lines = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `CONFIG_")) {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let (option, said) =
+            (cells.next().unwrap_or_default().trim_matches('`'), cells.next().unwrap_or_default());
+        let is = config
+            .lines()
+            .find_map(|line| line.strip_prefix(option)?.strip_prefix('='))
+            .or_else(|| config.lines().any(|line| line == format!("# {option} is not set")).then_some("n"));
+        assert_eq!(is.unwrap_or("absent"), said, "{row}");
+        lines += 1;
+    }
+    assert!(lines >= 40, "{lines}");
+}
