@@ -5,8 +5,9 @@ use std::str::FromStr;
 use super::Compiled;
 use super::place::SourceError;
 
-/// Linux that measures programs for rules on hashes (`bpf_ima_file_hash` of a sleepable program), major and minor.
-const MEASURES: Kernel = Kernel { major: 5, minor: 18 };
+/// Linux that measures programs for rules on hashes: `bpf_ima_file_hash` (5.18) of a sleepable program that no other task on the
+/// CPU keeps from running (6.2, and taken back to 6.1's later releases).
+const MEASURES: Kernel = Kernel { major: 6, minor: 1 };
 
 /// The device that a policy is for.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -48,7 +49,7 @@ impl Device {
     pub(super) fn check(self, compiled: &Compiled) -> Result<(), SourceError> {
         let why = match self.kernel.filter(|kernel| *kernel < MEASURES) {
             Some(Kernel { major, minor }) => {
-                format!("Linux {major}.{minor} measures none for it (5.18 does)")
+                format!("Linux {major}.{minor} measures none for it (6.2 does, and 6.1 of today)")
             }
             None if self.no_ima => "a kernel without IMA measures none".to_owned(),
             None => return Ok(()),

@@ -41,7 +41,7 @@ codes! {
     DuplicatePath = "duplicate-path", "yes", "a path or tree stands twice in a rule";
     DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
     DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
-    HashSupport = "hash-support", "no", "a rule is on the hash of programs: a device whose kernel is older than 5.18 or has no IMA refuses the whole policy (`hash-unsupported`); our own kernel measures";
+    HashSupport = "hash-support", "no", "a rule is on the hash of programs: a device whose kernel is older than 6.2 (a 6.1 of today is enough) or has no IMA refuses the whole policy (`hash-unsupported`); our own kernel measures";
     ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
     LeftOutWorkload = "left-out-workload", "no", "a deny rule is for a pattern and not for a workload of that pattern that is declared apart: rules for the wider one are not for the narrower";
     LiteralPath = "literal-path", "no", "a path has `*`, `?`, `[`, `{` or `$` in it, or a blank at its end: it is taken as it is written, and stands for no other";

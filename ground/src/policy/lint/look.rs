@@ -252,7 +252,7 @@ fn literal_paths(rule: &RuleSource, findings: &mut Vec<Finding>) {
 fn hashes(rule: &RuleSource, findings: &mut Vec<Finding>) {
     if let Some(first) = rule.raw.hashes.first() {
         let message = format!(
-            "rule \"{}\" needs a kernel that measures programs (IMA with SHA-256, Linux 5.18 or newer; our own kernel does): any \
+            "rule \"{}\" needs a kernel that measures programs (IMA with SHA-256, Linux 6.2 or a 6.1 of today; our own kernel does): any \
              other device refuses the whole policy (hash-unsupported); --kernel and --no-ima make that an error",
             rule.name()
         );

@@ -400,7 +400,7 @@ fn the_kinds_are_linted() {
             vec![
                 (
                     "hash-support",
-                    "rule \"h\" needs a kernel that measures programs (IMA with SHA-256, Linux 5.18",
+                    "rule \"h\" needs a kernel that measures programs (IMA with SHA-256, Linux 6.2",
                 ),
                 ("duplicate-hash", "rule \"h\" lists aaaaaaaa"),
             ],
