@@ -43,14 +43,14 @@ fn held(kernel: &Kernel) -> Table {
         }
         table.add(&suite);
     }
+    // Before 5.17 paths are their last components, and much is skipped with rules or without.
+    if matches!(kernel, Kernel::DebianRelease("5.10")) {
+        return table;
+    }
     let suite = Suite::run(&bench, kernel, Boot::Absent, &bench.at("device-absent"));
     let needless = suite.needless();
     eprintln!("{kernel} without rules: {} scenarios, {} failed", suite.lines.len(), needless.len());
     table.add_other("*without rules, each act passes*", suite.lines.len().to_string(), needless);
-    // Before 5.17 paths are their last components, and these tests are for whole ones.
-    if matches!(kernel, Kernel::DebianRelease("5.10")) {
-        return table;
-    }
     let (went, failed) = observed(kernel);
     eprintln!("{kernel} observation: {went}, {} failed", failed.len());
     table.add_other("*events, field by field*", went, failed);
