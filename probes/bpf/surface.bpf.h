@@ -224,11 +224,9 @@ static long ascend(__u32 step, struct ascent *ascent)
 {
 	struct dentry *dentry = (struct dentry *)ascent->dentry;
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	struct vfsmount *mount = (struct vfsmount *)ascent->mount;
 	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
 	struct aegis_entry *entry =
 		find_object(ascent->set, ascent->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
-	struct mount *at, *above;
 
 	if (entry && (entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF ||
 		      (!step && entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF))) {
@@ -239,15 +237,7 @@ static long ascend(__u32 step, struct ascent *ascent)
 		ascent->dentry = (__u64)parent;
 		return 0;
 	}
-	if (!mount)
-		return 1;
-	at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
-	above = BPF_CORE_READ(at, mnt_parent);
-	if (above == at || !above)
-		return 1;
-	ascent->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
-	ascent->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
-	return 0;
+	return leave_mount(&ascent->dentry, &ascent->mount) ? 0 : 1;
 }
 
 /* The inode of a place of Aegis's own at or above this one, or of this one, if it is on the way to such a place; 0: none. */

@@ -162,6 +162,22 @@ static __noinline int match_tree(struct inquiry *inquiry, struct dentry *dentry)
 	return DONE;
 }
 
+/* From the root of what is mounted to the place that it is mounted on, and that place's own mount. False: it is the root of all,
+ * or mounted nowhere. */
+static __always_inline bool leave_mount(__u64 *dentry, __u64 *mount)
+{
+	struct mount *at = (void *)*mount - bpf_core_field_offset(struct mount, mnt), *above;
+
+	if (!*mount)
+		return false;
+	above = BPF_CORE_READ(at, mnt_parent);
+	if (above == at || !above)
+		return false;
+	*dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
+	*mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
+	return true;
+}
+
 /* One step up from the file; 1: the end. Called by bpf_loop, too. */
 static long climb(__u32 step, struct inquiry **which)
 {
@@ -169,7 +185,6 @@ static long climb(__u32 step, struct inquiry **which)
 	struct dentry *dentry = (struct dentry *)inquiry->dentry;
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 	struct vfsmount *mount = (struct vfsmount *)inquiry->mount;
-	struct mount *at, *above;
 
 	if (inquiry->features & AEGIS_HAS_TREES)
 		RUN(match_tree(inquiry, dentry));
@@ -190,16 +205,10 @@ static long climb(__u32 step, struct inquiry **which)
 		inquiry->hash = sip_pair(inquiry->device, BPF_CORE_READ(dentry, d_inode, i_ino));
 		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, which, 0);
 	}
-	if (!mount)
-		return 1;
-	at = (void *)mount - bpf_core_field_offset(struct mount, mnt);
-	above = BPF_CORE_READ(at, mnt_parent);
-	if (above == at || !above)
+	if (!leave_mount(&inquiry->dentry, &inquiry->mount))
 		return 1;
 	/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
 	inquiry->features &= ~NAMING | same((__u64)BPF_CORE_READ(mount, mnt_root), (__u64)dentry);
-	inquiry->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
-	inquiry->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
 	return 0;
 }
 
