@@ -9,9 +9,9 @@
 
 /* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
 #ifdef AEGIS_ABI_NEXT
-#define AEGIS_ABI_VERSION 7
+#define AEGIS_ABI_VERSION 8
 #else
-#define AEGIS_ABI_VERSION 6
+#define AEGIS_ABI_VERSION 7
 #endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
@@ -159,6 +159,7 @@ enum aegis_hook {
 	AEGIS_HOOK_PRIVILEGE = 26,
 	AEGIS_HOOK_VOLUME = 27,
 	AEGIS_HOOK_FLOW = 28,
+	AEGIS_HOOK_PATH_NOTIFY = 29,
 };
 
 /* Head of every record in the ring buffer, 72 bytes. */

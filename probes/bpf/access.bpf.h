@@ -30,30 +30,6 @@ static __always_inline struct aegis_access *begin_access(struct subject *subject
 /* In between: what holds directories on the way to what is denied has a say. */
 #define HELD (1ULL << 16)
 
-/* A file of the cgroup file system, to be written, made or removed: nobody moves himself, or anybody, into a cgroup that is
- * not below his own workload's, nor changes its limits, nor makes or removes one there. */
-static __noinline int take_cgroup(const struct subject *subject, struct decision *decision, struct dentry *dentry)
-{
-	__u64 number = 0;
-
-	if (BPF_CORE_READ(dentry, d_sb, s_magic) != CGROUP2_SUPER_MAGIC)
-		return DONE;
-	for (int step = 0; step < 16; step++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (parent == dentry)
-			break;
-		dentry = parent;
-		number = BPF_CORE_READ(dentry, d_inode, i_ino);
-		if (number == subject->cgroup)
-			return DONE;
-		if (bpf_map_lookup_elem(&cgroups, &number))
-			break; /* another workload's, be it below ours */
-	}
-	take_self(subject, decision, AEGIS_MATCH_CGROUP, number);
-	return DONE;
-}
-
 /* An access of which the hook knows the dentry. */
 static __noinline int report_dentry(struct subject *subject, struct decision *decision, __u64 what,
 				    struct dentry *dentry, struct vfsmount *mount)

@@ -3,38 +3,6 @@
  * Files: opening one, for reading, writing or execution.
  */
 
-/* The first eight characters of a name, as they are read: little-endian. */
-#define FTRACE_E 0x655f656361727466ULL
-#define CORE_PAT 0x7461705f65726f63ULL
-#define MODPROBE 0x65626f7270646f6dULL
-#define POWEROFF 0x66666f7265776f70ULL
-#define USERMODE 0x65646f6d72657375ULL
-
-/* Settings below /proc/sys/kernel, by whichever mount of procfs: the one that takes our programs out of the kernel's functions
- * (ftrace_enabled), and those that have the kernel run a program of one's choice outside of every workload (core_pattern,
- * modprobe, poweroff_cmd, usermodehelper). */
-static __noinline int take_setting(const struct subject *subject, struct decision *decision, struct file *file)
-{
-	struct dentry *dentry = file->f_path.dentry;
-	struct dentry *above = BPF_CORE_READ(dentry, d_parent);
-	__u64 name = 0, kernel = 0, sys = 0;
-
-	if (BPF_CORE_READ(dentry, d_sb, s_magic) != PROC_SUPER_MAGIC)
-		return DONE;
-	bpf_probe_read_kernel(&name, sizeof(name), name_of(above));
-	if (name == USERMODE)
-		above = BPF_CORE_READ(above, d_parent);
-	else
-		bpf_probe_read_kernel(&name, sizeof(name), name_of(dentry));
-	bpf_probe_read_kernel(&kernel, 7, name_of(above));
-	bpf_probe_read_kernel(&sys, 4, name_of(BPF_CORE_READ(above, d_parent)));
-	if (kernel != 0x6c656e72656b || sys != 0x737973) /* "kernel", "sys" */
-		return DONE;
-	if (name == FTRACE_E || name == CORE_PAT || name == MODPROBE || name == POWEROFF || name == USERMODE)
-		take_self(subject, decision, AEGIS_MATCH_SURFACE, BPF_CORE_READ(dentry, d_inode, i_ino));
-	return DONE;
-}
-
 static __noinline int report_file(struct subject *subject, struct decision *decision, __u16 kind, struct file *file,
 				  __u32 flags)
 {

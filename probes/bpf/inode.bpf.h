@@ -197,23 +197,17 @@ int BPF_PROG(inode_setattr_old, struct dentry *dentry, struct iattr *attr)
 
 /* Overlayfs is about to copy a lower file up, since it is opened for writing or changed. The copy is another inode: what may
  * not be written below is not written by way of its copy. (Its content is read through file_open, which knows the lower
- * file.) Where overlayfs is a module, and before 6.5, its types are not the kernel's, and this is not attached:
- * docs/bypass-catalog.md. */
+ * file.) Where `lower_of` does not know that file, this is not attached. */
 static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 {
-	struct inode *inode = BPF_CORE_READ(src, d_inode);
 	struct subject subject = {};
 	struct inquiry inquiry;
 	struct decision *decision;
-	struct ovl_inode *overlay = NULL;
-	struct ovl_entry *entry;
-	struct dentry *lower = NULL;
+	struct dentry *lower;
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_COPY_UP))
 		return 0;
-	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
-	entry = BPF_CORE_READ(overlay, oe);
-	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
+	lower = lower_of(BPF_CORE_READ(src, d_inode));
 	if (!lower)
 		return 0;
 	decision = decide_file(&inquiry, &subject, lower, mount_of(lower), AEGIS_OP_OPEN_WRITE, false);

@@ -73,12 +73,20 @@ enum {
 #define PROT_EXEC 0x4 /* include/uapi/asm-generic/mman-common.h */
 #define VM_EXEC 0x4   /* include/linux/mm.h */
 #define PTRACE_MODE_ATTACH 0x2 /* include/linux/ptrace.h */
-#define MS_MOVE 8192 /* include/uapi/linux/mount.h */
+#define MS_REMOUNT 32 /* include/uapi/linux/mount.h */
+#define MS_BIND 4096
+#define MS_MOVE 8192
 #define MSG_PEEK 2 /* include/linux/socket.h */
 #define MSG_ERRQUEUE 0x2000
 #define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
 #define CGROUP2_SUPER_MAGIC 0x63677270 /* include/uapi/linux/magic.h */
 #define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define CGROUP_SUPER_MAGIC 0x27e0eb
+#define BINFMTFS_MAGIC 0x42494e4d
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define FS_PERMISSION_EVENTS (0x10000 | 0x20000 | 0x40000 | 0x100000) /* include/linux/fsnotify_backend.h: open, access, open
+	to execute; before access, since 6.14 */
 #define IPPROTO_SMC 256 /* include/uapi/linux/in.h, since 6.11 */
 #define AF_SMC 43
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
@@ -137,6 +145,7 @@ struct mount { /* fs/mount.h */
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	struct list_head mnt_share; /* of its peers */
 	struct list_head mnt_instance; /* before 6.18 */
 	struct mount *mnt_next_for_sb; /* since */
 };
@@ -225,6 +234,23 @@ struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct pid {
+	struct hlist_head tasks[1]; /* by enum pid_type: PIDTYPE_PID is 0 */
+};
+
+struct proc_inode { /* fs/proc/internal.h */
+	struct pid *pid; /* NULL: of no process */
+	struct inode vfs_inode;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -238,6 +264,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
+	struct hlist_node pid_links[1]; /* as struct pid has them */
 	const struct cred *cred;
 };
 
@@ -289,6 +316,7 @@ struct ovl_entry { /* since 6.5 by itself */
 };
 
 struct ovl_inode {
+	struct dentry *__upperdentry;
 	struct inode vfs_inode;
 	struct ovl_entry *oe;
 };

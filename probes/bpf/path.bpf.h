@@ -28,16 +28,9 @@ static long put_component(__u32 step, struct trail *trail)
 
 	if (trail->dentry == trail->root && trail->mount == trail->root_mount)
 		return 1;
-	if (trail->dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
-		struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-		struct mount *above = vfsmount ? BPF_CORE_READ(mount, mnt_parent) : NULL;
-
-		if (above == mount || !above)
-			return 1; /* the root of all, or a file system without a place (memfd) */
-		trail->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
-		trail->mount = (__u64)above + bpf_core_field_offset(struct mount, mnt);
-		return 0;
-	}
+	/* The end: the root of all, or a file system without a place (memfd). */
+	if (trail->dentry == parent || dentry == BPF_CORE_READ(vfsmount, mnt_root))
+		return leave_mount(&trail->dentry, &trail->mount) ? 0 : 1;
 	length = name_length(dentry);
 	if (length + 1 > trail->position || *(volatile __u64 *)&trail->scratch->owner != trail->mark) {
 		trail->position = AEGIS_PATH_MAX;

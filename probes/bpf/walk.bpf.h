@@ -333,4 +333,37 @@ static __always_inline struct decision *decide_file(struct inquiry *inquiry, con
 	return decision;
 }
 
+/* Of a file that overlayfs shows, the lower one that it shows; NULL: none, or of its own. Where overlayfs is a module, and
+ * before 6.5, its types are not the kernel's, and it is not known: docs/bypass-catalog.md. */
+static __always_inline struct dentry *lower_of(struct inode *inode)
+{
+	struct ovl_inode *overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	struct ovl_entry *entry = BPF_CORE_READ(overlay, oe);
+	struct dentry *lower = NULL;
+
+	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
+	return lower;
+}
+
+/* What the rules say of the file that overlayfs shows as this one, folded into what `decide_file` said of this one. */
+static __noinline int take_shown(struct inquiry *inquiry, const struct subject *subject, struct inode *inode)
+{
+	struct ovl_inode *overlay = NULL;
+	struct dentry *shown;
+
+	if (!bpf_core_field_exists(overlay->oe) || BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+		return DONE;
+	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	shown = BPF_CORE_READ(overlay, __upperdentry);
+	if (!shown)
+		shown = lower_of(inode);
+	if (!shown)
+		return DONE;
+	inquiry->decisions[1].operation = NO_OPERATION;
+	inquiry->depth = 0;
+	inquire(inquiry, subject, shown, any_mount(BPF_CORE_READ(shown, d_sb)), BPF_CORE_READ(shown, d_inode));
+	RUN(decide(inquiry));
+	return DONE;
+}
+
 #endif

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 7 } else { 6 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 8 } else { 7 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -244,7 +244,7 @@ pub const HOOK_MODULE: usize = 21;
 pub const HOOK_BPF: usize = 22;
 /// `sb_mount`, `move_mount`, `sb_umount`, `sb_pivotroot`.
 pub const HOOK_MOUNT: usize = 23;
-/// `task_kill`.
+/// `task_kill`, also `task_setrlimit`, `task_setnice`, `task_setscheduler`, `task_setioprio`.
 pub const HOOK_TASK_KILL: usize = 24;
 /// `task_alloc`.
 pub const HOOK_TASK_ALLOC: usize = 25;
@@ -254,6 +254,8 @@ pub const HOOK_PRIVILEGE: usize = 26;
 pub const HOOK_VOLUME: usize = 27;
 /// The close of a socket.
 pub const HOOK_FLOW: usize = 28;
+/// `path_notify`.
+pub const HOOK_PATH_NOTIFY: usize = 29;
 
 /// `enum aegis_feature`: subtree rules on directories that exist.
 pub const HAS_TREES: u32 = 1;
@@ -388,7 +390,7 @@ pub struct Decision {
     pub rule: RuleName,
     /// [`OP_OPEN_READ`] … [`OP_ESCAPE`].
     pub operation: u8,
-    /// [`HOOK_PROCESS`] … [`HOOK_FLOW`].
+    /// [`HOOK_PROCESS`] … [`HOOK_PATH_NOTIFY`].
     pub hook: u8,
     /// [`MATCH_NONE`] … [`MATCH_LIMIT`].
     pub matched: u8,

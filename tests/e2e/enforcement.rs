@@ -1,5 +1,6 @@
 //! Deny by inode from a signed policy: the program is told, others pass, the evidence says which rule.
 
+use aegis_qemu::{Stick, StickFs};
 use aegis_tests::{Bench, Evidence, Rule, console};
 
 /// What the denied and the allowed accesses print.
@@ -303,6 +304,42 @@ wc /etc/hosts; echo \"wc $?\"
     assert!(denied.iter().all(|event| event["rule"] == "no-tools"), "{denied:?}");
     let of = |path: &str| denied.iter().filter(|event| event["path"] == path).count();
     assert_eq!((of("/workload/evil"), of("/usr/bin/wc"), denied.len()), (3, 2, 5), "{denied:?}");
+}
+
+/// In a mount namespace of its own a workload mounts what it likes, but for what would come to Aegis's: there, too, where the
+/// system's mounts are shared, as they are under many an init.
+#[test]
+fn what_would_come_to_aegis_by_a_shared_mount_is_denied_elsewhere_too() {
+    let bench = Bench::new();
+    let text = |more: &str| {
+        format!(
+            "schema = 1\nname = \"own\"\nmode = \"enforce\"\n{more}\n[[workload]]\nname = \"demo\"\n\n[[rule]]\n\
+             name = \"no-shadow\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\"]\n"
+        )
+    };
+    let open = bench.bundle("5.aegis", &bench.config("open.toml", &text("self-protection = false\n")), 5);
+    let guarded = bench.bundle("6.aegis", &bench.config("guarded.toml", &text("")), 6);
+    // Nobody who is guarded against may make it so: it is done before.
+    let script = "
+mount --make-shared /sys/fs/cgroup && echo shared
+until ! { true >/run/aegis/demo; } 2>/dev/null; do sleep 0.2; done
+try() {
+    unshare -m --propagation $1 sh -c 'mount -t tmpfs none /sys/fs/cgroup/workloads' && done=mounted || done=no
+    ls -d /sys/fs/cgroup/workloads/demo >/dev/null && here=here || here=gone
+    echo \"$1: $done, $here\"
+}
+try private
+try shared";
+    let (_slot, mut vm) = Bench::start(bench.demo(script).bundle(&open));
+    assert!(vm.wait_stdout("shared").expect("watched"), "{}", vm.console_end());
+    let first = vm.stick().expect("it began with one");
+    vm.unplug(first).expect("pulled");
+    vm.plug(&Stick::new(StickFs::Vfat).file("6.aegis", &guarded)).expect("plugged");
+    let run = Bench::evidence(vm.finish().expect("watched"));
+    assert_eq!(run.out_text(), "shared\nprivate: mounted, here\nshared: no, here\n", "{}", run.err_text());
+    let denied =
+        run.with(&[("kind", "mount".into()), ("rule", "aegis-self".into()), ("verdict", "denied".into())]);
+    assert_eq!(denied.len(), 1, "{denied:?}");
 }
 
 /// A workload that is root, under a policy that lets it mount, puts folders where cgroups are looked for.

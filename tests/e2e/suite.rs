@@ -39,10 +39,10 @@ fn what_is_full_costs_evidence_and_no_denial() {
     holds(&suite);
     let lost = suite.evidence.lost();
     assert!(lost >= 1000, "{lost} lost: the ring buffer was not full");
-    // What was not summed is counted, too: of 300 files and 300 sockets more than there is room for.
+    // What was not summed is counted, too: of 300 files and 300 sockets more than there is room for, and of what others had open.
     for counter in ["/volumes_full", "/flows_full"] {
         let counted = suite.evidence.number(counter);
-        assert!((1..=600).contains(&counted), "{counter}: {counted}");
+        assert!((300..=600).contains(&counted), "{counter}: {counted}");
     }
 }
 

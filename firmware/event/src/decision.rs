@@ -109,7 +109,7 @@ numbered! {
         Bpf = 22, "bpf";
         /// `security_sb_mount`, also `move_mount`, `sb_umount` and `sb_pivotroot`.
         SbMount = 23, "sb_mount";
-        /// `security_task_kill`.
+        /// `security_task_kill`, also `task_setrlimit`, `task_setnice`, `task_setscheduler` and `task_setioprio`.
         TaskKill = 24, "task_kill";
         /// `security_task_alloc`.
         TaskAlloc = 25, "task_alloc";
@@ -119,6 +119,8 @@ numbered! {
         Volume = 27, "volume";
         /// The close of a socket.
         Flow = 28, "flow";
+        /// `security_path_notify`.
+        PathNotify = 29, "path_notify";
     }
 }
 

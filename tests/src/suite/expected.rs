@@ -6,7 +6,8 @@ use aegis_suite::{Scenario, groups};
 use super::Boot;
 use crate::bench::arch;
 
-/// Our own kernel has neither user namespaces nor modules, kexec, protection keys or calls into another process's memory.
+/// Our own kernel has neither user namespaces nor modules, kexec, protection keys, calls into another process's memory, ACLs,
+/// sysrq or fanotify.
 const OWN: &[&str] = &[
     "user-read",
     "user-write",
@@ -23,7 +24,13 @@ const OWN: &[&str] = &[
     "trace-read",
     "self-vm-write",
     "self-out-write",
+    "acl-set",
+    "self-sysrq",
+    "self-fanotify",
 ];
+
+/// Before 5.12.
+const OLDEST: &[&str] = &["mount-setattr"];
 
 /// Debian's kernels for arm64 have no `kexec_file_load(2)`.
 const DEBIAN_AARCH64: &[&str] = &["kexec-file"];
@@ -49,7 +56,7 @@ fn is_by_name(scenario: &Scenario, boot: Boot) -> bool {
 
 /// What is not decided on this kernel, and why: known, written down (`docs/bypass-catalog.md`), and not asked for there.
 pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option<&'static str> {
-    const COPIED: [&str; 5] = ["ov-write", "ov-trunc", "ov-chmod", "ov-rename", "ov-link"];
+    const COPIED: [&str; 6] = ["ov-write", "ov-trunc", "ov-chmod", "ov-rename", "ov-link", "ov-map"];
     if scenario.rule == "suite-hash" && !measures(kernel) {
         return Some("this kernel does not measure programs");
     }
@@ -57,7 +64,7 @@ pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option
         return Some("before 5.17 neither names nor subtrees are decided, and the mode is audit-only");
     }
     if kernel.starts_with("debian") && COPIED.contains(&scenario.id) {
-        return Some("overlayfs is a module here: what it copies up is not known");
+        return Some("overlayfs is a module here: what it copies up, or has mapped, is not known");
     }
     if scenario.id == "ov-tree" && matches!(kernel, "debian" | "debian-6.1") {
         return Some(
@@ -74,6 +81,7 @@ pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option
 pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
     let lacking: &[&str] = match (kernel, arch()) {
         ("own", _) => OWN,
+        ("debian-5.10", _) => OLDEST,
         (_, Arch::Aarch64) => DEBIAN_AARCH64,
         (_, Arch::X86_64) => &[],
     };

@@ -33,6 +33,7 @@ const FILES: &[(&str, What)] = &[
     // rule suite-read: neither read nor written
     ("secret", File(SECRET)),
     ("swapped", File(SECRET)),
+    ("numbered", File(SECRET)),
     ("nest", Folder),
     ("nest/inner", Folder),
     ("nest/inner/secret", File(SECRET)),
@@ -57,6 +58,8 @@ const FILES: &[(&str, What)] = &[
     ("tree/deep/er/file", File(SECRET)),
     ("tree/empty", Folder),
     ("tree/mnt", Folder),
+    ("tree/later", Folder),
+    ("tree/many", Folder),
     ("tree/out", Link("../plain")),
     // below an overlay
     ("lower", Folder),
@@ -327,6 +330,15 @@ pub fn mount_all() -> Done {
         let again = format!("/scratch/m/inner-{letter}");
         fs::create_dir_all(&again).step("a mount point")?;
         sys::mount(&memory.at("tree/mnt"), &again, "", bind, "").step("bind mount")?;
+        // One that was mounted elsewhere first.
+        let first = format!("/scratch/m/first-{letter}");
+        fs::create_dir_all(&first).step("a mount point")?;
+        sys::mount("first", &first, "tmpfs", 0, "size=64k,mode=755").step("tmpfs")?;
+        fs::write(format!("{first}/file"), SECRET).step("a file in it")?;
+        sys::mount(&first, &memory.at("tree/later"), "", bind, "").step("bind mount")?;
+        // One that the one outside mounts again and again, where nobody else sees it.
+        sys::mount("many", &memory.at("tree/many"), "tmpfs", 0, "size=64k,mode=755").step("tmpfs")?;
+        fs::write(memory.at("tree/many/file"), SECRET).step("a file in it")?;
         overlay(disk, letter)?;
     }
     fs::create_dir_all("/scratch/m/root").step("a mount point")?;
@@ -338,6 +350,12 @@ pub fn mount_all() -> Done {
         let path = format!("/scratch/m/{folder}");
         fs::create_dir_all(&path).step("a mount point")?;
         sys::mount(kind, &path, kind, 0, "").step(kind)?;
+    }
+    // Cgroups of the first version, where the kernel still has them: without a controller, under a name.
+    fs::create_dir_all("/scratch/m/v1").step("a mount point")?;
+    match sys::mount("v1", "/scratch/m/v1", "cgroup", 0, "none,name=suite") {
+        Err(crate::scenario::Stop::Errno(libc::ENODEV | libc::EINVAL | libc::ENOENT)) => {}
+        other => other.step("cgroup v1")?,
     }
     fs::create_dir_all("/scratch/m/spare/old").step("a folder")
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -98,6 +99,7 @@ fn view() -> Result<OwnedFd, Stop> {
         sys::set_name("outside");
         let made = (|| -> Done {
             sys::unshare(libc::CLONE_NEWNS).step("unshare")?;
+            many_mounts("/scratch/p/tree/many", "/scratch/m/root/tmp")?;
             for letter in ['p', 'o'] {
                 let target = format!("/scratch/m/empty-{letter}");
                 sys::mount(&format!("/data/suite/{letter}"), &target, "", libc::MS_BIND, "")
@@ -135,11 +137,69 @@ fn serve(visitor: &UnixStream, view: &OwnedFd) -> Done {
         ["replace", path] => {
             vacate(path);
             fs::write(path, SECRET).step(path)?;
-            let mut visitor = visitor;
-            visitor.write_all(b"+").step("an answer")
+            agree(visitor)
+        }
+        ["put", path] => {
+            fs::write(path, SECRET).step(path)?;
+            agree(visitor)
+        }
+        ["remove", path] => {
+            fs::remove_file(path).step(path)?;
+            agree(visitor)
+        }
+        ["rename", from, to] => {
+            fs::rename(from, to).step(from)?;
+            agree(visitor)
+        }
+        ["renumber", old, new] => {
+            give_number(old, new)?;
+            agree(visitor)
         }
         _ => Err(Stop::Broken(format!("not understood: {line}"))),
     }
+}
+
+fn agree(mut visitor: &UnixStream) -> Done {
+    visitor.write_all(b"+").step("an answer")
+}
+
+/// More mounts of this file system than are looked through for its oldest (`AEGIS_MOUNTS_MAX`), below a mount of their own:
+/// whoever is bound below himself has twice as many.
+fn many_mounts(of: &str, at: &str) -> Done {
+    const DOUBLED: usize = 12;
+    sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "").step("private")?;
+    sys::mount("mounts", at, "tmpfs", 0, "size=64k").step("tmpfs")?;
+    for number in 0..=DOUBLED {
+        fs::create_dir(format!("{at}/{number}")).step("a mount point")?;
+    }
+    sys::mount(of, &format!("{at}/{DOUBLED}"), "", libc::MS_BIND, "").step("bind mount")?;
+    for number in 0..DOUBLED {
+        let below = format!("{at}/{number}");
+        sys::mount(at, &below, "", libc::MS_BIND | libc::MS_REC, "").step(&below)?;
+    }
+    Ok(())
+}
+
+/// Removes a file and makes another, which gets its number in the file system: the lowest that is free, as a rule.
+fn give_number(old: &str, new: &str) -> Done {
+    let number = |path: &str| fs::metadata(path).step(path).map(|found| found.ino());
+    let wanted = number(old)?;
+    fs::remove_file(old).step(old)?;
+    // Those that got another are held until it is found.
+    let others: Vec<String> = (0..64).map(|other| format!("{new}-{other}")).collect();
+    let mut found = false;
+    for other in &others {
+        fs::write(other, SECRET).step(other)?;
+        if number(other)? == wanted {
+            fs::rename(other, new).step(new)?;
+            found = true;
+            break;
+        }
+    }
+    for other in &others {
+        let _ = fs::remove_file(other);
+    }
+    if found { Ok(()) } else { Err(Stop::Broken(format!("nobody got the number {wanted} of {old}"))) }
 }
 
 fn visit(line: &str) -> Result<UnixStream, Stop> {
@@ -165,7 +225,31 @@ pub(crate) fn bound(denied: bool) -> Result<OwnedFd, Stop> {
 
 /// Has this file removed and made anew: another inode under the same name.
 pub(crate) fn replace(path: &str) -> Done {
+    ask(&format!("replace {path}"))
+}
+
+/// Has a file made here, with the secret in it.
+pub(crate) fn put(path: &str) -> Done {
+    ask(&format!("put {path}"))
+}
+
+/// Has this file removed.
+pub(crate) fn remove(path: &str) -> Done {
+    ask(&format!("remove {path}"))
+}
+
+/// Has this file renamed.
+pub(crate) fn rename(from: &str, to: &str) -> Done {
+    ask(&format!("rename {from} {to}"))
+}
+
+/// Has this file removed and another made that has its number in the file system.
+pub(crate) fn renumber(old: &str, new: &str) -> Done {
+    ask(&format!("renumber {old} {new}"))
+}
+
+fn ask(line: &str) -> Done {
     let mut answer = String::new();
-    BufReader::new(visit(&format!("replace {path}"))?).read_line(&mut answer).step("an answer")?;
-    if answer == "+" { Ok(()) } else { Err(Stop::Broken(format!("{path} was not replaced"))) }
+    BufReader::new(visit(line)?).read_line(&mut answer).step("an answer")?;
+    if answer == "+" { Ok(()) } else { Err(Stop::Broken(format!("not done: {line}"))) }
 }

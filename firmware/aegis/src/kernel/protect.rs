@@ -2,8 +2,9 @@
 //! (`probes/bpf/surface.bpf.h`): its own directories, and the disks it writes to, whatever their nodes are called.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, OFlags};
@@ -19,11 +20,26 @@ pub(super) fn directories() -> [PathBuf; 3] {
     [pins.to_owned(), RUN.into(), DATA.into()]
 }
 
-/// The block devices of ours.
+/// The program that this process runs.
+pub(super) const PROGRAM: &str = "/proc/self/exe";
+
+/// Where that program lies. Its name, as long as it leads there: after an update it is another's, and what runs is known by
+/// its object alone.
+pub(super) fn program() -> io::Result<PathBuf> {
+    let (path, runs) = (std::fs::read_link(PROGRAM)?, std::fs::metadata(PROGRAM)?);
+    let leads_there =
+        std::fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (runs.dev(), runs.ino()));
+    Ok(if leads_there { path } else { PROGRAM.into() })
+}
+
+/// The devices of ours.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Nodes {
-    /// Numbers (major << 20 | minor) of those that hold a partition of ours, and of those partitions' disks.
+    /// Numbers (major << 20 | minor) of the block devices that hold a partition of ours, of those partitions' disks, and of what
+    /// is made of either (device-mapper, md).
     pub(super) numbers: BTreeSet<u32>,
+    /// Of the character devices that lead to these disks, too: SCSI's and NVMe's own.
+    pub(super) characters: BTreeSet<u32>,
     /// Partitions that are ours and that the kernel does not list.
     pub(super) missing: Vec<PathBuf>,
 }
@@ -36,12 +52,32 @@ pub(super) fn nodes() -> Result<Nodes, KernelError> {
     const VOUCHED: &str = "partitions that were vouched for";
     let vouched = partition::all_vouched().map_err(KernelError::file(VOUCHED))?;
     let sysfs = Known::open(kernelfs::SYSFS)?;
-    let find = || {
-        let class = sysfs.below(Path::new(CLASS), OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let names = Dir::new(class)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
+    find(&Class(sysfs), &vouched).map_err(KernelError::file(Path::new("/sys").join(CLASS)))
+}
+
+/// What sysfs says below the class of block devices.
+trait Sysfs {
+    /// The text of a file.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// The names in a directory; at most [`limits::SYSFS_BLOCK_DEVICES`].
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+}
+
+struct Class(Known);
+
+impl Sysfs for Class {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.0.read(&Path::new(CLASS).join(path))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let directory = self
+            .0
+            .below(&Path::new(CLASS).join(path), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
         let mut listed = Vec::new();
-        for name in names {
-            let name = OsStr::new(name?.to_str().map_err(io::Error::other)?).to_owned();
+        for entry in Dir::new(directory)? {
+            let name = entry?.file_name().to_owned();
+            let name = OsStr::new(name.to_str().map_err(io::Error::other)?).to_owned();
             if name != "." && name != ".." {
                 listed.push(name);
             }
@@ -52,40 +88,74 @@ pub(super) fn nodes() -> Result<Nodes, KernelError> {
                 return Err(io::Error::other(message));
             }
         }
-        find(&listed, &vouched, |path| sysfs.read(&Path::new(CLASS).join(path)))
-    };
-    find().map_err(KernelError::file(Path::new("/sys").join(CLASS)))
+        Ok(listed)
+    }
 }
 
-/// Ours of these. `read`: a file of sysfs, below the class of block devices.
-fn find(
-    listed: &[impl AsRef<OsStr>],
-    vouched: &[PathBuf],
-    read: impl Fn(&Path) -> io::Result<String>,
-) -> io::Result<Nodes> {
+fn find(sysfs: &impl Sysfs, vouched: &[PathBuf]) -> io::Result<Nodes> {
     let mut nodes = Nodes { missing: vouched.to_vec(), ..Nodes::default() };
-    for name in listed {
-        let device = Path::new(name.as_ref());
-        let is_vouched = |node: &PathBuf| node.file_name() == Some(name.as_ref());
-        let Some(uevent) = there(read(&device.join("uevent")))? else { continue };
+    for name in sysfs.list(Path::new(""))? {
+        let device = Path::new(&name);
+        let is_vouched = |node: &PathBuf| node.file_name() == Some(&name);
+        let Some(uevent) = there(sysfs.read(&device.join("uevent")))? else { continue };
         if !uevent.lines().any(|line| line.starts_with("PARTNAME=aegis-")) && !vouched.iter().any(is_vouched)
         {
             continue;
         }
         // A partition's directory lies in its disk's.
-        let Some(own) = there(read(&device.join("dev")))? else { continue };
-        let disk = there(read(&device.join("../dev")))?;
-        for text in [Some(own), disk].into_iter().flatten() {
-            let number = number(&text).ok_or_else(|| io::Error::other(format!("not a number: {text:?}")))?;
-            nodes.numbers.insert(number);
-        }
+        let Some(own) = number(sysfs, device)? else { continue };
+        nodes.numbers.insert(own);
         nodes.missing.retain(|node| !is_vouched(node));
+        let disk = device.join("..");
+        nodes.numbers.extend(number(sysfs, &disk)?);
+        for part in [device, &disk] {
+            nodes.holders(sysfs, part, limits::SYSFS_HOLDERS_DEPTH)?;
+            nodes.characters(sysfs, &part.join("device"))?;
+        }
     }
     Ok(nodes)
 }
 
+impl Nodes {
+    /// What is made of a block device: device-mapper, md; and what is made of that.
+    fn holders(&mut self, sysfs: &impl Sysfs, device: &Path, deeper: usize) -> io::Result<()> {
+        let holders = device.join("holders");
+        for name in there(sysfs.list(&holders))?.unwrap_or_default() {
+            if deeper == 0 {
+                return Err(io::Error::other("devices upon devices upon one of ours: too deep"));
+            }
+            let holder = holders.join(name);
+            self.numbers.extend(number(sysfs, &holder)?);
+            self.holders(sysfs, &holder, deeper - 1)?;
+        }
+        Ok(())
+    }
+
+    /// Doors to a disk that are no block devices: of SCSI `sg` and `bsg`, of NVMe the controller and `ng`.
+    fn characters(&mut self, sysfs: &impl Sysfs, device: &Path) -> io::Result<()> {
+        let mut doors = vec![device.to_owned()];
+        for name in there(sysfs.list(device))?.unwrap_or_default() {
+            let (path, text) = (device.join(&name), name.to_string_lossy());
+            if name == "scsi_generic" || name == "bsg" {
+                doors
+                    .extend(there(sysfs.list(&path))?.unwrap_or_default().iter().map(|door| path.join(door)));
+            } else if text.starts_with("nvme") || text.starts_with("ng") {
+                doors.push(path);
+            }
+        }
+        for door in doors {
+            let uevent = there(sysfs.read(&door.join("uevent")))?.unwrap_or_default();
+            // A controller's directory has the disks, too.
+            if !uevent.lines().any(|line| line.starts_with("DEVTYPE=")) {
+                self.characters.extend(number(sysfs, &door)?);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `None`: the device went away meanwhile, or there is none.
-fn there(read: io::Result<String>) -> io::Result<Option<String>> {
+fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {
             Ok(None)
@@ -94,48 +164,109 @@ fn there(read: io::Result<String>) -> io::Result<Option<String>> {
     }
 }
 
-/// `254:16` in a device's `dev`.
-fn number(text: &str) -> Option<u32> {
-    let (major, minor) = text.trim().split_once(':')?;
-    Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
+/// `254:16` in a device's `dev`; `None`: it has none.
+fn number(sysfs: &impl Sysfs, device: &Path) -> io::Result<Option<u32>> {
+    let Some(text) = there(sysfs.read(&device.join("dev")))? else { return Ok(None) };
+    let parse = || {
+        let (major, minor) = text.trim().split_once(':')?;
+        Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
+    };
+    parse().map(Some).ok_or_else(|| io::Error::other(format!("not a number: {text:?}")))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
     use super::*;
 
-    /// Devices before ours, then a disk with a partition of ours by its label, one that was vouched for, and another.
-    fn read(path: &Path) -> io::Result<String> {
-        let text = match path.to_str().unwrap() {
-            "vda1/uevent" => "DEVTYPE=partition\nPARTNAME=aegis-ring\n",
-            "vda1/dev" => "254:1\n",
-            "vda1/../dev" => "254:0\n",
-            "sda3/uevent" => "DEVTYPE=partition\nPARTNAME=aegis\n",
-            "sda3/dev" => "8:3\n",
-            "sda3/../dev" => "8:0\n",
-            "gone/uevent" => return Err(io::Error::from_raw_os_error(libc::ENODEV)),
-            "closed/uevent" => return Err(io::Error::from_raw_os_error(libc::EACCES)),
-            path if path.ends_with("/uevent") => "DEVTYPE=disk\n",
-            path => panic!("{path} is nobody's business"),
-        };
-        Ok(text.to_owned())
+    /// Files of sysfs below the class of block devices, as paths say them.
+    struct Made(BTreeMap<&'static str, &'static str>);
+
+    impl Sysfs for Made {
+        fn read(&self, path: &Path) -> io::Result<String> {
+            let gone = || io::Error::from_raw_os_error(libc::ENOENT);
+            match *self.0.get(path.to_str().unwrap()).ok_or_else(gone)? {
+                "ENODEV" => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+                "EACCES" => Err(io::Error::from_raw_os_error(libc::EACCES)),
+                text => Ok(text.to_owned()),
+            }
+        }
+
+        fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+            let below = self.0.keys().filter_map(|file| Path::new(file).strip_prefix(path).ok());
+            let mut names: Vec<OsString> =
+                below.filter_map(|rest| Some(rest.iter().next()?.to_owned())).collect();
+            names.dedup();
+            if names.is_empty() { Err(io::Error::from_raw_os_error(libc::ENOENT)) } else { Ok(names) }
+        }
+    }
+
+    /// A disk with a partition of ours by its label, one that was vouched for, and others.
+    fn made(more: &[(&'static str, &'static str)]) -> Made {
+        let files = [
+            ("vda/uevent", "DEVTYPE=disk\n"),
+            ("vda1/uevent", "DEVTYPE=partition\nPARTNAME=aegis-ring\n"),
+            ("vda1/dev", "254:1\n"),
+            ("vda1/../dev", "254:0\n"),
+            ("sda3/uevent", "DEVTYPE=partition\nPARTNAME=aegis\n"),
+            ("sda3/dev", "8:3\n"),
+            ("sda3/../dev", "8:0\n"),
+            ("sdb/uevent", "DEVTYPE=disk\n"),
+            ("sdb/device/scsi_generic/sg1/dev", "21:1\n"),
+            ("gone/uevent", "ENODEV"),
+        ];
+        Made(files.into_iter().chain(more.iter().copied()).collect())
+    }
+
+    fn vouched() -> [PathBuf; 2] {
+        ["/dev/sda3", "/dev/sdb3"].map(PathBuf::from)
     }
 
     #[test]
-    fn ours_are_found_behind_any_number_of_others() {
-        let mut listed: Vec<String> = (0..2 * limits::BLOCK_DEVICES).map(|n| format!("loop{n}")).collect();
-        listed.extend(["gone", "vda", "vda1", "sda3"].map(str::to_owned));
-        let vouched = ["/dev/sda3", "/dev/sdb3"].map(PathBuf::from);
-        let nodes = find(&listed, &vouched, read).unwrap();
+    fn ours_are_found_among_others() {
+        let nodes = find(&made(&[]), &vouched()).unwrap();
         assert_eq!(nodes.numbers, BTreeSet::from([254 << 20, 254 << 20 | 1, 8 << 20, 8 << 20 | 3]));
+        assert_eq!(nodes.characters, BTreeSet::new());
         assert_eq!(nodes.missing, [PathBuf::from("/dev/sdb3")], "said, and not left out");
     }
 
     #[test]
+    fn other_doors_to_a_disk_of_ours_are_found() {
+        let scsi = [
+            ("sda3/../device/scsi_generic/sg0/dev", "21:0\n"),
+            ("sda3/../device/bsg/0:0:0:0/dev", "245:0\n"),
+            ("sda3/holders/dm-2/dev", "253:2\n"),
+            ("sda3/holders/dm-2/holders/dm-7/dev", "253:7\n"),
+        ];
+        let nodes = find(&made(&scsi), &vouched()).unwrap();
+        assert!([253 << 20 | 2, 253 << 20 | 7].iter().all(|number| nodes.numbers.contains(number)));
+        assert_eq!(nodes.characters, BTreeSet::from([21 << 20, 245 << 20]), "and no other disk's");
+
+        let nvme = [
+            ("nvme0n1p2/uevent", "DEVTYPE=partition\nPARTNAME=aegis-data\n"),
+            ("nvme0n1p2/dev", "259:2\n"),
+            ("nvme0n1p2/../dev", "259:0\n"),
+            ("nvme0n1p2/../device/dev", "240:0\n"),
+            ("nvme0n1p2/../device/uevent", "MAJOR=240\nMINOR=0\nDEVNAME=nvme0\n"),
+            ("nvme0n1p2/../device/ng0n1/dev", "241:0\n"),
+            ("nvme0n1p2/../device/nvme0n1/dev", "259:0\n"),
+            ("nvme0n1p2/../device/nvme0n1/uevent", "DEVTYPE=disk\n"),
+        ];
+        let nodes = find(&made(&nvme), &[]).unwrap();
+        assert_eq!(nodes.characters, BTreeSet::from([240 << 20, 241 << 20]));
+    }
+
+    #[test]
     fn what_can_not_be_looked_at_is_not_taken_for_somebody_else_s() {
-        assert!(find(&["vda1", "closed"], &[], read).is_err());
-        let garbled = |path: &Path| if path.ends_with("dev") { Ok(String::new()) } else { read(path) };
-        assert!(find(&["vda1"], &[], garbled).is_err());
+        for (path, text) in [
+            ("closed/uevent", "EACCES"),
+            ("vda1/dev", ""),
+            ("sda3/../device/scsi_generic/sg0/dev", "EACCES"),
+            ("sda3/holders/1/holders/2/holders/3/holders/4/holders/5/holders/6/dev", "253:6\n"),
+        ] {
+            assert!(find(&made(&[(path, text)]), &vouched()).is_err(), "{path}");
+        }
     }
 }

@@ -356,6 +356,15 @@ impl<'p> Build<'p> {
                 Err(reason) => self.set.unresolved.push(unresolved(&path, reason)),
             }
         }
+        // What it runs: who does is guarded as the agent is (`probes/bpf/tasks.bpf.h:is_ours`).
+        let program = protect::program().map_err(KernelError::file(protect::PROGRAM))?;
+        let program = match place::look(&program, mounts) {
+            Ok(place) => Some(place),
+            Err(reason) => {
+                self.set.unresolved.push(unresolved(&program, reason));
+                None
+            }
+        };
         let nodes = protect::nodes()?;
         let lost = |node: &PathBuf| unresolved(node, "the kernel lists no such block device".to_owned());
         self.set.unresolved.extend(nodes.missing.iter().map(lost));
@@ -379,9 +388,20 @@ impl<'p> Build<'p> {
                     put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
                 }
             }
-            for number in &nodes.numbers {
-                let key = ObjectKey { inode: u64::from(*number), device: abi::DEVICE_BLOCK, ruleset };
-                fill(false)(self.set.objects.entry(key).or_default());
+            if let Some(place) = &program {
+                self.enter(ruleset, place, false, &[], |entry| {
+                    for operation in [abi::OP_OPEN_WRITE, abi::OP_CHANGE] {
+                        put(entry, Seat { operation, tree: false }, abi::RULE_SELF + 1, EFFECT_SELF);
+                    }
+                });
+            }
+            for (device, numbers) in
+                [(abi::DEVICE_BLOCK, &nodes.numbers), (abi::DEVICE_CHARACTER, &nodes.characters)]
+            {
+                for number in numbers {
+                    let key = ObjectKey { inode: u64::from(*number), device, ruleset };
+                    fill(false)(self.set.objects.entry(key).or_default());
+                }
             }
         }
         Ok(())

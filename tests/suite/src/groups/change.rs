@@ -63,6 +63,38 @@ pub(super) const ALL: &[Scenario] = &[
         fs::set_permissions(side.at("kept"), fs::Permissions::from_mode(0o600)).map_err(Stop::from)
     })
     .allows("reading and writing what only `change` is denied of"),
+    denied("attributes", "flags-set", HELD, |side| {
+        // Flags of the inode (chattr): they change neither content nor, by our rules, who may have it.
+        const GET: usize = 0x8008_6601; // FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_NODUMP_FL
+        const SET: usize = 0x4008_6602;
+        const NO_DUMP: u64 = 0x40;
+        let path = side.at("kept");
+        let file = fs::File::open(&path).step("it may be read")?;
+        let mut flags = 0_u64;
+        call(libc::SYS_ioctl, &[n(file.as_raw_fd()), GET, std::ptr::from_mut(&mut flags) as usize])
+            .offered("flags")?;
+        for now in [flags | NO_DUMP, flags] {
+            call(libc::SYS_ioctl, &[n(file.as_raw_fd()), SET, sys::at(&now)]).step("flags")?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Stop::from)
+    })
+    .allows("flags of a protected file's inode"),
+    denied("attributes", "acl-set", HELD, |side| {
+        // Whom it lets in: the file's owner and root can say so, rules are no permissions.
+        const ENTRIES: [(u16, u16, i32); 5] =
+            [(1, 6, -1), (2, 4, 65534), (4, 4, -1), (16, 4, -1), (32, 4, -1)];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, may, who) in ENTRIES {
+            list.extend([tag.to_le_bytes(), may.to_le_bytes()].concat());
+            list.extend(who.to_le_bytes());
+        }
+        let (path, name) = (sys::c(&side.at("kept")), sys::c("system.posix_acl_access"));
+        let what = [path.as_ptr() as usize, name.as_ptr() as usize, sys::at(&list[..]), list.len(), 0];
+        call(libc::SYS_setxattr, &what).offered("ACLs")?;
+        call(libc::SYS_removexattr, &what[..2]).step("back")?;
+        fs::set_permissions(side.at("kept"), fs::Permissions::from_mode(0o600)).map_err(Stop::from)
+    })
+    .allows("ACLs of a protected file"),
     denied("attributes", "xattr-set", READ, |side| {
         // No rule speaks of extended attributes: they change neither content nor who may have it, by our rules.
         let (path, name) = (sys::c(&side.at("secret")), sys::c("user.suite"));

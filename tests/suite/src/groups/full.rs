@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
 
 use super::{READ, open, own::agent, read};
 use crate::scenario::{Done, Scenario, Step as _, Stop, denied};
@@ -75,8 +76,47 @@ pub(super) const ALL: &[Scenario] = &[
     })
     .plain()
     .seconds(120),
+    denied("disk full", "full-run", READ, |side| {
+        with_full("/run", || {
+            // What Aegis keeps of this boot has a file system of its own.
+            if room("/run/aegis")? == 0 {
+                return Err(Stop::Broken("/run/aegis is full, too".to_owned()));
+            }
+            read(&side.at("secret"))
+        })
+    })
+    .seconds(120),
+    denied("disk full", "full-data", READ, |side| with_full("/data", || read(&side.at("secret"))))
+        .allows("filling the file system that own storage is on")
+        .seconds(120),
     denied("ring full", "full-write", READ, |side| open(&side.at("secret"), libc::O_WRONLY)).plain(),
 ];
+
+/// Bytes that are free in the file system of this directory.
+fn room(path: &str) -> Result<u64, Stop> {
+    // struct statfs in words: its type, bytes of a block, blocks, and those that are free.
+    let (path, mut found) = (sys::c(path), [0_u64; 16]);
+    sys::call(libc::SYS_statfs, &[path.as_ptr() as usize, found.as_mut_ptr() as usize]).step("statfs")?;
+    Ok(found[1].saturating_mul(found[3]))
+}
+
+/// With no room left in the file system of this directory.
+fn with_full(folder: &str, act: impl FnOnce() -> Done) -> Done {
+    let path = format!("{folder}/suite-fill");
+    let file = fs::File::create(&path).step(&path)?;
+    let (mut length, mut step) = (0_u64, 1_u64 << 30);
+    while step >= 4096 {
+        let list = [sys::n(file.as_raw_fd()), 0, length as usize, step as usize];
+        match sys::call(libc::SYS_fallocate, &list) {
+            Ok(_) => length += step,
+            Err(libc::ENOSPC) => step /= 2,
+            Err(number) => return Err(Stop::Broken(format!("{path}: errno {number}"))),
+        }
+    }
+    let done = act();
+    fs::remove_file(&path).step(&path)?;
+    done
+}
 
 /// Lets this process have so many files open.
 fn may_open(files: usize) -> Done {

@@ -151,6 +151,23 @@ pub(super) const ALL: &[Scenario] = &[
         let old = sys::c("/scratch/m/spare/old");
         sys::path_call(libc::SYS_pivot_root, "/scratch/m/spare", &[old.as_ptr() as usize])
     }),
+    surface("mount", "mount-setattr", MOUNT, |_| {
+        // No kernel asks any hook about it. It changes what a mount is like, and mounts nothing.
+        apart()?;
+        let place = sys::c("/scratch/m/spare");
+        let read_only = [1_u64, 0, 0, 0];
+        let list = [n(sys::HERE), place.as_ptr() as usize, 0, sys::at(&read_only), size_of_val(&read_only)];
+        call(libc::SYS_mount_setattr, &list).offered("mount_setattr")?;
+        sys::mount("tmpfs", "/scratch/m/spare", "tmpfs", 0, "size=64k")
+    })
+    .allows("what a mount is like (`mount_setattr`)"),
+    surface("switching off", "reboot-keys", MOUNT, |_| {
+        // Who has the capability switches the machine off. This is the one that asks for the least: what Ctrl-Alt-Del does.
+        call(libc::SYS_reboot, &[0xfee1_dead, 672_274_793, 0, 0]).step("reboot(2)")?;
+        apart()?;
+        sys::mount("tmpfs", "/scratch/m/spare", "tmpfs", 0, "size=64k")
+    })
+    .allows("`reboot(2)`, to who has the capability"),
     surface("mount", "mount-user-ns", MOUNT, |_| {
         sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).offered("CLONE_NEWUSER")?;
         std::fs::write("/proc/self/uid_map", "0 0 1").step("uid_map")?;

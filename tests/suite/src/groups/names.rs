@@ -117,8 +117,17 @@ pub(super) const ALL: &[Scenario] = &[
         let done = read(&format!("{to}/inner/secret"));
         fs::rename(to, from).step("back")?;
         done
+    }),
+    denied("rename", "ren-free", READ, |side| {
+        // It came after the policy and was moved away by the one outside: it was known by that name only.
+        let (from, to) = (side.at("pending"), side.free("folder/away"));
+        outside::put(&from)?;
+        outside::rename(&from, &to)?;
+        read(&to).step("by the name that it has now")?;
+        fs::remove_file(&to).step("remove")?;
+        read(&side.at("secret"))
     })
-    .by_object(),
+    .allows("what came after the policy, under the name that somebody free gave it"),
     denied("procfs", "proc-root", READ, |side| read(&format!("/proc/self/root{}", side.at("secret")))),
     denied("procfs", "proc-cwd", READ, |side| {
         std::env::set_current_dir(side.root()).step("chdir")?;
@@ -194,6 +203,16 @@ pub(super) const ALL: &[Scenario] = &[
         open(&side.at("swapped"), libc::O_WRONLY | libc::O_TRUNC)
     })
     .in_memory(),
+    denied("unlink/recreate", "re-number", READ, |side| {
+        // Another file that got the number of one that the one outside removed: taken for that.
+        let (old, new) = (side.at("numbered"), side.free("numbered-again"));
+        outside::renumber(&old, &new)?;
+        let done = read(&new);
+        outside::remove(&new)?;
+        outside::put(&old)?;
+        done
+    })
+    .by_object(),
     denied("unlink/recreate", "re-reader", READ, |side| {
         // The old object is still open somewhere: that name leads to the new one now.
         let old = outside::opened(&side.at("swapped"), libc::O_RDONLY)?;

@@ -132,6 +132,24 @@ pub(super) const ALL: &[Scenario] = &[
     denied("bind", "bind-listen", BIND, |side| {
         TcpListener::bind(("127.0.0.1", bind_port(side))).map(drop).map_err(Stop::from)
     }),
+    denied("bind", "bind-zero", BIND, |side| {
+        // Which port it is is for the kernel to say.
+        let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM).step("a socket")?;
+        sys::bind(&socket, &sys::address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))).step("port 0")?;
+        bind(libc::AF_INET, libc::SOCK_DGRAM, side)
+    })
+    .allows("a port that the kernel chooses"),
+    denied("connect v4", "sctp-none", CONNECT, |side| {
+        // Its own calls come to another hook.
+        const IPPROTO_SCTP: usize = 132;
+        let (family, kind) = (libc::AF_INET as usize, libc::SOCK_STREAM as usize);
+        match sys::fd_of(sys::call(libc::SYS_socket, &[family, kind, IPPROTO_SCTP])) {
+            Err(libc::EPROTONOSUPPORT) => TcpStream::connect(side.net4()).map(drop).map_err(Stop::from),
+            Err(number) => Err(Stop::Broken(format!("SCTP: errno {number}"))),
+            Ok(_) => Err(Stop::Broken("this kernel speaks SCTP".to_owned())),
+        }
+    })
+    .allows("SCTP's own calls, where a kernel has them: these have not"),
     denied("listen", "listen-handed", ("suite-bind", "listen", "socket_listen"), |side| {
         // A socket that somebody else bound.
         sys::listen(&outside::bound(side.protected)?)

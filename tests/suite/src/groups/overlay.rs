@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{READ, TREE, open, read};
+use super::{EXEC, READ, TREE, open, read};
 use crate::fixture::merged;
 use crate::scenario::{Scenario, Step as _, Stop, denied};
 use crate::sys;
@@ -44,6 +44,15 @@ pub(super) const ALL: &[Scenario] = &[
         fs::remove_file(to).step("remove")
     })
     .by_object(),
+    denied("overlay", "ov-exec", EXEC, |side| {
+        let path = merged(side, "tool")?;
+        sys::run_program(sys::TOOL_EXIT, || sys::execve(&path, &["tool"]))
+    })
+    .by_object(),
+    denied("overlay", "ov-map", ("suite-exec", "exec-check", "mmap_file"), |side| {
+        let fd = sys::open(&merged(side, "tool")?, libc::O_RDONLY).step("it may be read")?;
+        sys::map(&fd, libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE).map(drop).map_err(Stop::Errno)
+    }),
     denied("overlay", "ov-whiteout", READ, |side| {
         // It disappears in the overlay only: what is below stays, and stays protected.
         let path = merged(side, "plain")?;

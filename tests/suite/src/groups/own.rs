@@ -58,8 +58,15 @@ pub(super) const ALL: &[Scenario] = &[
         })
     })
     .control(Control::Absent),
-    denied("self-protection", "self-memory", TRACE, |side| with_process(side, write_memory))
-        .control(Control::Absent),
+    // To write it is denied as any file of the agent's in /proc is.
+    denied("self-protection", "self-memory", TRACE, |side| {
+        with_process(side, |pid| open_memory(pid, libc::O_RDONLY))
+    })
+    .control(Control::Absent),
+    denied("self-protection", "self-mem-write", OPEN, |side| {
+        with_process(side, |pid| open_memory(pid, libc::O_RDWR))
+    })
+    .control(Control::Absent),
     denied("self-protection", "self-vm-write", TRACE, |side| with_process(side, write_into))
         .control(Control::Absent),
     // Not the agent, but like it in no cgroup of this workload: our commands, a session, another workload's task.
@@ -67,7 +74,7 @@ pub(super) const ALL: &[Scenario] = &[
         call(libc::SYS_ptrace, &[libc::PTRACE_SEIZE as usize, n(outsider()?), 0, 0])?;
         Ok(())
     }),
-    guarded("self-out-memory", TRACE, |_| write_memory(outsider()?)),
+    guarded("self-out-memory", TRACE, |_| open_memory(outsider()?, libc::O_RDWR)),
     guarded("self-out-write", TRACE, |_| write_into(outsider()?)),
     guarded("self-pin-unlink", ("aegis-self", "unlink", "inode_unlink"), |side| {
         let pin = a_pin("link_")?;
@@ -120,6 +127,30 @@ pub(super) const ALL: &[Scenario] = &[
             Ok(())
         })
     }),
+    // Not the agent: a command of ours, as `aegis load` and `aegis policy apply` are.
+    guarded("self-command", SIGNAL, |_| sys::kill(command()?, 0)),
+    denied("self-protection", "self-nice", SIGNAL, |side| {
+        with_process(side, |pid| {
+            call(libc::SYS_setpriority, &[0, n(pid), 0])?;
+            Ok(())
+        })
+    }),
+    denied("self-protection", "self-affinity", SIGNAL, |side| {
+        with_process(side, |pid| {
+            let all = u64::MAX;
+            call(libc::SYS_sched_setaffinity, &[n(pid), 8, sys::at(&all)])?;
+            Ok(())
+        })
+    }),
+    denied("self-protection", "self-ioprio", SIGNAL, |side| {
+        with_process(side, |pid| {
+            call(libc::SYS_ioprio_set, &[1, n(pid), 2 << 13 | 4])?;
+            Ok(())
+        })
+    }),
+    denied("self-protection", "self-oom", OPEN, |side| {
+        with_process(side, |pid| super::open(&format!("/proc/{pid}/oom_score_adj"), libc::O_WRONLY))
+    }),
     denied("self-protection", "self-sigio", SIGNAL, |side| {
         with_process(side, |pid| {
             // No event tells of this signal, which need not be the doing of who runs just then; it does not arrive.
@@ -130,6 +161,34 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     guarded("self-setting", OPEN, |_| {
         sys::open("/proc/sys/kernel/ftrace_enabled", libc::O_WRONLY).map(drop).map_err(Stop::from)
+    }),
+    guarded("self-sysrq", OPEN, |_| there("/proc/sysrq-trigger")),
+    guarded("self-release", OPEN, |_| there("/scratch/m/v1/release_agent")),
+    guarded("self-fanotify", ("aegis-self", "mount", "path_notify"), |_| {
+        // Whoever opens something there waits until this process answers.
+        const ASKED_BEFORE: usize = 4; // FAN_CLASS_CONTENT
+        const ADD_MOUNT: usize = 0x11; // FAN_MARK_ADD | FAN_MARK_MOUNT
+        const OPENING: usize = 0x1_0000; // FAN_OPEN_PERM
+        let group = sys::fd_of(call(libc::SYS_fanotify_init, &[ASKED_BEFORE, 0])).offered("fanotify")?;
+        let place = c"/scratch/m/spare";
+        let list = [n(group.as_raw_fd()), ADD_MOUNT, OPENING, n(sys::HERE), place.as_ptr() as usize];
+        call(libc::SYS_fanotify_mark, &list)?;
+        Ok(())
+    }),
+    guarded("self-cg-again", MOUNT, |side| {
+        // The file system itself, by a mount that only this process has.
+        sys::unshare(libc::CLONE_NEWNS).step("unshare")?;
+        but_for(side, make_read_only("/sys/fs/cgroup"))
+    }),
+    guarded("self-cg-set", MOUNT, |_| {
+        // The same by the new calls, as it is.
+        const RECONFIGURE: usize = 7;
+        sys::unshare(libc::CLONE_NEWNS).step("unshare")?;
+        let place = c"/sys/fs/cgroup";
+        let picked = call(libc::SYS_fspick, &[n(sys::HERE), place.as_ptr() as usize, 0]);
+        let picked = sys::fd_of(picked).offered("fspick")?;
+        call(libc::SYS_fsconfig, &[n(picked.as_raw_fd()), RECONFIGURE, 0, 0, 0])?;
+        Ok(())
     }),
     guarded("self-mount-over", MOUNT, |_| {
         // In a mount namespace of its own: where it is not denied, nobody else sees it.
@@ -233,9 +292,10 @@ pub(super) const ALL: &[Scenario] = &[
     }),
 ];
 
-/// Opens a process's memory to write.
-fn write_memory(pid: i32) -> Done {
-    match super::open(&format!("/proc/{pid}/mem"), libc::O_RDWR) {
+/// Opens a process's memory.
+fn open_memory(pid: i32, flags: i32) -> Done {
+    match super::open(&format!("/proc/{pid}/mem"), flags) {
+        // /proc says EACCES, whatever the hook said (fs/proc/base.c:proc_mem_open).
         Err(Stop::Errno(libc::EACCES)) => Err(Stop::Errno(libc::EPERM)),
         other => other,
     }
@@ -289,6 +349,23 @@ pub(super) fn agent() -> Result<i32, Stop> {
     })
 }
 
+/// A command of Aegis's own that is no agent: what watches for sticks.
+fn command() -> Result<i32, Stop> {
+    process("a command", |pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.len() > 1 && words[0].ends_with(b"aegis") && words[1] == b"stick"
+    })
+}
+
+/// Opens to write what not every kernel has.
+fn there(path: &str) -> Done {
+    match super::open(path, libc::O_WRONLY) {
+        Err(Stop::Errno(libc::ENOENT)) => Err(Stop::Skip(format!("no {path}"))),
+        other => other,
+    }
+}
+
 /// A process of the one outside.
 fn outsider() -> Result<i32, Stop> {
     process("one outside", |pid| fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"outside\n"))
@@ -315,7 +392,7 @@ fn a_pin(prefix: &str) -> Result<String, Stop> {
             }
         }
     }
-    for version in (3..10).rev() {
+    for version in (3..20).rev() {
         let path = format!("{PINS}/v{version}/{prefix}file_open");
         if fs::symlink_metadata(&path).is_ok() {
             return Ok(path);

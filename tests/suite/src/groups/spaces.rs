@@ -57,6 +57,22 @@ pub(super) const ALL: &[Scenario] = &[
         fs::rename(to, path).step("back")
     })
     .in_memory(),
+    denied("bind mount", "bind-elsewhere", TREE, |side| {
+        // One that was mounted elsewhere before it was mounted below the tree: its names are held by that other place.
+        let path = side.at("tree/later/file");
+        fs::remove_file(&path).step("by its name")?;
+        fs::write(format!("/scratch/m/first-{}/file", side.letter()), SECRET).step("back")?;
+        read(&path)
+    })
+    .in_memory()
+    .allows("names in a file system that was mounted elsewhere before it was mounted below a tree"),
+    denied("bind mount", "mount-many", ("suite-tree|aegis-depth", "unlink", "inode_unlink"), |side| {
+        // Mounted so often that nobody can say where first.
+        let path = side.at("tree/many/file");
+        fs::remove_file(&path)?;
+        fs::write(path, SECRET).step("back")
+    })
+    .in_memory(),
     denied("mount namespace", "ns-unshare", READ, |side| {
         sys::unshare(libc::CLONE_NEWNS).step("unshare")?;
         read(&side.at("secret"))

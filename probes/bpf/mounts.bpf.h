@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * Mounts: what `mount` rules speak of. And what is mounted over the places that Aegis believes, or taken from under them.
+ */
+
+/* A way up, to see whether it leads through a place of Aegis's own. */
+struct ascent {
+	__u64 dentry;
+	__u64 mount; /* struct vfsmount; 0: not known */
+	__u64 found; /* that place's inode */
+	__u32 set;
+	__u32 ruleset;
+};
+
+/* One step; 1: no more. At the first a place on the way to Aegis's own counts too. */
+static long ascend(__u32 step, struct ascent *ascent)
+{
+	struct dentry *dentry = (struct dentry *)ascent->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
+	struct aegis_entry *entry =
+		find_object(ascent->set, ascent->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
+
+	if (entry && (entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF ||
+		      (!step && entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF))) {
+		ascent->found = number;
+		return 1;
+	}
+	if (dentry != parent) {
+		ascent->dentry = (__u64)parent;
+		return 0;
+	}
+	return leave_mount(&ascent->dentry, &ascent->mount) ? 0 : 1;
+}
+
+/* The inode of a place of Aegis's own at or above this one, or of this one, if it is on the way to such a place; 0: none. */
+__noinline __u64 own_place(__u64 dentry, __u64 mount, __u32 set, __u32 ruleset)
+{
+	struct ascent ascent = { .dentry = dentry, .mount = mount, .set = set, .ruleset = ruleset };
+
+	/* Before 5.17 only the place itself is looked at. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(AEGIS_WALK_MAX, ascend, &ascent, 0);
+	else
+		ascend(0, &ascent);
+	return ascent.found;
+}
+
+/* What this task mounts and unmounts, Aegis and init see. */
+static __always_inline bool shares_mounts(const struct aegis_control *page)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return page->namespace && BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) == page->namespace;
+}
+
+#define WHOLE (~0ULL)
+
+/* 1: a place that Aegis shares with all (`/`, /proc, /sys, /dev, ...): what is seen there it believes. With WHOLE all that lies
+ * on their file systems is one: a cgroup's directory, a program of the image. */
+__noinline int is_common(__u64 address, __u64 whole)
+{
+	struct dentry *dentry = (struct dentry *)address;
+	struct aegis_control *page = control_page();
+	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino), found = 0;
+	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
+
+	if (!page || !device)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < AEGIS_COMMON_MAX; i++)
+		found |= same(page->common_device[i], device) & (same(page->common_inode[i], number) | whole);
+	return found & 1;
+}
+
+/* 1: what is mounted on this, or taken from it, is so in other namespaces, too: it has peers (MS_SHARED). */
+static __always_inline bool has_peers(struct mount *mount)
+{
+	__u64 list = (__u64)mount + bpf_core_field_offset(struct mount, mnt_share);
+
+	return mount && (__u64)BPF_CORE_READ(mount, mnt_share.next) != list;
+}
+
+static __always_inline struct mount *mount_around(__u64 address)
+{
+	return address ? (struct mount *)(address - bpf_core_field_offset(struct mount, mnt)) : NULL;
+}
+
+/* 1: what is mounted by this stays, since it is on such a file system, or is one. A mount that is attached nowhere, or
+ * elsewhere, is the business of who is there, unless it goes from a place that is shared. */
+__noinline int is_kept(__u64 address)
+{
+	struct mount *mount = mount_around(address);
+	struct aegis_control *page = control_page();
+
+	if (!page || !page->namespace)
+		return 0;
+	if (BPF_CORE_READ(mount, mnt_ns, ns.inum) != page->namespace && !has_peers(BPF_CORE_READ(mount, mnt_parent)))
+		return 0;
+	return is_common((__u64)BPF_CORE_READ(mount, mnt.mnt_root), 0) ||
+	       is_common((__u64)BPF_CORE_READ(mount, mnt_mountpoint), WHOLE);
+}
+
+/* How far a call on mounts reaches. */
+enum reach {
+	HERE, /* the mount namespace of who calls, and where its mounts have peers */
+	UNSEEN, /* the same, and the hook does not say what it takes from its place */
+	EVERYWHERE, /* a file system as such, by whichever mount */
+};
+
+/* What a call on mounts asks about: a place, and a mount that goes from where it is. */
+struct asked {
+	__u64 dentry; /* 0: no place */
+	__u64 mount;
+	__u64 gone; /* struct vfsmount; 0: none */
+	__u64 reach; /* enum reach */
+};
+
+/* What is mounted over a place of Aegis's own or one that it believes, or taken from under it, is a matter of its own safety. */
+static __noinline int take_asked(const struct subject *subject, struct decision *decision, const struct asked *asked)
+{
+	struct vfsmount *gone = (struct vfsmount *)asked->gone, *mount = (struct vfsmount *)asked->mount;
+	struct aegis_control *page = control_page();
+	__u64 own = 0, kept = 0;
+
+	if (gone) {
+		own = own_place((__u64)BPF_CORE_READ(gone, mnt_root), asked->gone, subject->set, subject->ruleset);
+		kept = is_kept(asked->gone);
+	}
+	if (!own && asked->dentry)
+		own = own_place(asked->dentry, asked->mount, subject->set, subject->ruleset);
+	if (asked->reach == EVERYWHERE)
+		kept |= is_common(asked->dentry, 0);
+	if (!kept && asked->dentry && page && (shares_mounts(page) || has_peers(mount_around(asked->mount)))) {
+		kept = (asked->reach == UNSEEN && shares_mounts(page)) || is_common(asked->dentry, WHOLE);
+		/* Over a mount is over the place that it is mounted on. */
+		if (!kept && asked->dentry == (__u64)BPF_CORE_READ(mount, mnt_root))
+			kept = is_kept(asked->mount);
+	}
+	if (own)
+		take_self(subject, decision, AEGIS_MATCH_OBJECT, own);
+	if (kept)
+		take_self(subject, decision, AEGIS_MATCH_SURFACE, 0);
+	return DONE;
+}
+
+static __noinline int try_mount(struct saying *saying, const struct asked *asked)
+{
+	struct decision decision = {};
+	struct subject subject = {};
+
+	if (!subject_of_current(&subject, AEGIS_HOOK_MOUNT))
+		return 0;
+	take_surface(&subject, &decision, AEGIS_OP_MOUNT);
+	RUN(take_asked(&subject, &decision, asked));
+	saying->kind = AEGIS_MOUNT;
+	return report_surface(&subject, &decision, saying);
+}
+
+#define MOUNTS(hook, program, arguments, flags, type, word, asks)                                                      \
+	SEC("lsm/" #hook)                                                                                                        \
+	int BPF_PROG(program, arguments)                                                                                         \
+	{                                                                                                                        \
+		struct saying saying = { .number = flags, .kernel_text = type, .enforce = true, TEXT(word) };                    \
+		struct asked asked = { asks };                                                                                   \
+		return try_mount(&saying, &asked);                                                                               \
+	}                                                                                                                        \
+	SEC("fentry/security_" #hook)                                                                                            \
+	int BPF_PROG(program##_watch, arguments)                                                                                 \
+	{                                                                                                                        \
+		struct saying saying = { .number = flags, .kernel_text = type, TEXT(word) };                                     \
+		struct asked asked = { asks };                                                                                   \
+		try_mount(&saying, &asked);                                                                                      \
+		return 0;                                                                                                        \
+	}
+#define WITH(...) __VA_ARGS__
+#define AT(path) .dentry = (__u64)BPF_CORE_READ(path, dentry), .mount = (__u64)BPF_CORE_READ(path, mnt)
+
+/* int security_sb_mount(const char *dev_name, const struct path *path, const char *type, unsigned long flags, void *data),
+ * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. Moving a mount so comes to no other hook, and
+ * this one does not know which. */
+MOUNTS(sb_mount, mount_call, WITH(const char *device, struct path *path, const char *type, unsigned long flags), flags, type,
+       "mount",
+       WITH(AT(path), .reach = flags & MS_MOVE			       ? UNSEEN :
+			       (flags & (MS_REMOUNT | MS_BIND)) == MS_REMOUNT ? EVERYWHERE :
+										HERE))
+
+/* int security_move_mount(const struct path *from_path, const struct path *to_path), security/security.c, since 5.2. */
+MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount",
+       WITH(AT(to), .gone = (__u64)BPF_CORE_READ(from, mnt)))
+
+/* int security_sb_umount(struct vfsmount *mnt, int flags), security/security.c. */
+MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL, "umount", WITH(.gone = address_of(mnt)))
+
+/* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. It moves every
+ * process whose root is the old one. */
+MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, NULL, "pivot_root",
+       WITH(AT(old), .gone = (__u64)BPF_CORE_READ(new, mnt), .reach = UNSEEN))
+
+/* int security_sb_remount(struct super_block *sb, void *mnt_opts), security/security.c: fsconfig(2), and mount(2) once more. */
+MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount",
+       WITH(.dentry = (__u64)BPF_CORE_READ(sb, s_root), .mount = (__u64)any_mount(sb), .reach = EVERYWHERE))
+
+/* int security_path_notify(const struct path *path, u64 mask, unsigned int obj_type), security/security.c, since 5.4.
+ * fs/notify/fanotify: who is asked before a file is opened, and never answers, holds whoever opens it, Aegis too: on a file, a
+ * mount or a file system. As bpf(2), that is nobody's who is watched. */
+SEC("lsm/path_notify")
+int BPF_PROG(path_notify, struct path *path, __u64 mask)
+{
+	struct saying saying = { .kind = AEGIS_MOUNT, .number = mask, .enforce = true, TEXT("fanotify_mark") };
+	struct decision decision = { .operation = AEGIS_OP_MOUNT };
+	struct subject subject = {};
+
+	if (!(mask & FS_PERMISSION_EVENTS) || !subject_of_current(&subject, AEGIS_HOOK_PATH_NOTIFY))
+		return 0;
+	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
+	return report_surface(&subject, &decision, &saying);
+}
