@@ -197,7 +197,7 @@ int BPF_PROG(inode_setattr_old, struct dentry *dentry, struct iattr *attr)
 
 /* Overlayfs is about to copy a lower file up, since it is opened for writing or changed. The copy is another inode: what may
  * not be written below is not written by way of its copy. (Its content is read through file_open, which knows the lower
- * file.) Where `lower_of` does not know that file, this is not attached. */
+ * file.) Where `shown_by` does not know that file, this is not attached. */
 static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 {
 	struct subject subject = {};
@@ -207,7 +207,7 @@ static __always_inline int try_copy_up(struct dentry *src, bool enforce)
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_INODE_COPY_UP))
 		return 0;
-	lower = lower_of(BPF_CORE_READ(src, d_inode));
+	lower = real_of(src, true);
 	if (!lower)
 		return 0;
 	decision = decide_file(&inquiry, &subject, lower, mount_of(lower), AEGIS_OP_OPEN_WRITE, false);

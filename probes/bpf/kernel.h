@@ -76,6 +76,7 @@ enum {
 #define MS_REMOUNT 32 /* include/uapi/linux/mount.h */
 #define MS_BIND 4096
 #define MS_MOVE 8192
+#define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20) /* unbindable, private, slave, shared */
 #define MSG_PEEK 2 /* include/linux/socket.h */
 #define MSG_ERRQUEUE 0x2000
 #define CLONE_INTO_CGROUP 0x200000000ULL /* include/uapi/linux/sched.h */
@@ -85,6 +86,9 @@ enum {
 #define CGROUP_SUPER_MAGIC 0x27e0eb
 #define BINFMTFS_MAGIC 0x42494e4d
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define FIFREEZE 0xc0045877 /* include/uapi/linux/fs.h */
+#define FITHAW 0xc0045878
+#define FS_IOC_SHUTDOWN 0x8004587d
 #define FS_PERMISSION_EVENTS (0x10000 | 0x20000 | 0x40000 | 0x100000) /* include/linux/fsnotify_backend.h: open, access, open
 	to execute; before access, since 6.14 */
 #define IPPROTO_SMC 256 /* include/uapi/linux/in.h, since 6.11 */
@@ -146,8 +150,21 @@ struct mount { /* fs/mount.h */
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
 	struct list_head mnt_share; /* of its peers */
+	struct list_head mnt_slave_list; /* of those that get what comes to it; a list with one end (hlist_head) since 6.17 */
 	struct list_head mnt_instance; /* before 6.18 */
 	struct mount *mnt_next_for_sb; /* since */
+};
+
+struct file_system_type {
+	const char *name;
+};
+
+struct fs_context {
+	struct file_system_type *fs_type;
+};
+
+struct fs_parameter {
+	const char *key;
 };
 
 struct path {

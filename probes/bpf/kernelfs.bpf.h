@@ -37,7 +37,6 @@ static __noinline int take_cgroup(const struct subject *subject, struct decision
 #define HOTPLUG 0x0067756c70746f68ULL /* with its end */
 #define SYSRQ_TR 0x72742d7172737973ULL
 #define UEVENT_H 0x685f746e65766575ULL
-#define RELEASE_ 0x5f657361656c6572ULL
 
 static __always_inline __u64 name_begin(struct dentry *dentry, __u32 length)
 {

@@ -73,12 +73,20 @@ __noinline int is_common(__u64 address, __u64 whole)
 	return found & 1;
 }
 
-/* 1: what is mounted on this, or taken from it, is so in other namespaces, too: it has peers (MS_SHARED). */
+/* 1: there is something in a list whose head is there. An empty one leads to itself, or, with one end, nowhere. */
+static __always_inline bool has_members(__u64 head)
+{
+	__u64 first = 0;
+
+	bpf_probe_read_kernel(&first, sizeof(first), (void *)head);
+	return first && first != head;
+}
+
+/* 1: what is mounted on this, or taken from it, is so in other namespaces, too: it has peers (MS_SHARED) or slaves. */
 static __always_inline bool has_peers(struct mount *mount)
 {
-	__u64 list = (__u64)mount + bpf_core_field_offset(struct mount, mnt_share);
-
-	return mount && (__u64)BPF_CORE_READ(mount, mnt_share.next) != list;
+	return mount && (has_members((__u64)mount + bpf_core_field_offset(struct mount, mnt_share)) ||
+			 has_members((__u64)mount + bpf_core_field_offset(struct mount, mnt_slave_list)));
 }
 
 static __always_inline struct mount *mount_around(__u64 address)
@@ -90,30 +98,25 @@ static __always_inline struct mount *mount_around(__u64 address)
  * elsewhere, is the business of who is there, unless it goes from a place that is shared. */
 __noinline int is_kept(__u64 address)
 {
-	struct mount *mount = mount_around(address);
+	struct mount *mount = mount_around(address), *above = BPF_CORE_READ(mount, mnt_parent);
 	struct aegis_control *page = control_page();
 
 	if (!page || !page->namespace)
 		return 0;
-	if (BPF_CORE_READ(mount, mnt_ns, ns.inum) != page->namespace && !has_peers(BPF_CORE_READ(mount, mnt_parent)))
+	if (BPF_CORE_READ(mount, mnt_ns, ns.inum) != page->namespace && (above == mount || !has_peers(above)))
 		return 0;
 	return is_common((__u64)BPF_CORE_READ(mount, mnt.mnt_root), 0) ||
 	       is_common((__u64)BPF_CORE_READ(mount, mnt_mountpoint), WHOLE);
 }
-
-/* How far a call on mounts reaches. */
-enum reach {
-	HERE, /* the mount namespace of who calls, and where its mounts have peers */
-	UNSEEN, /* the same, and the hook does not say what it takes from its place */
-	EVERYWHERE, /* a file system as such, by whichever mount */
-};
 
 /* What a call on mounts asks about: a place, and a mount that goes from where it is. */
 struct asked {
 	__u64 dentry; /* 0: no place */
 	__u64 mount;
 	__u64 gone; /* struct vfsmount; 0: none */
-	__u64 reach; /* enum reach */
+	/* As mount(2) has them. They are asked here and not where they come from: of a constant that is one of several the verifier
+	 * of 6.1 follows one, and takes what hangs on the others for dead. */
+	__u64 flags;
 };
 
 /* What is mounted over a place of Aegis's own or one that it believes, or taken from under it, is a matter of its own safety. */
@@ -121,7 +124,7 @@ static __noinline int take_asked(const struct subject *subject, struct decision 
 {
 	struct vfsmount *gone = (struct vfsmount *)asked->gone, *mount = (struct vfsmount *)asked->mount;
 	struct aegis_control *page = control_page();
-	__u64 own = 0, kept = 0;
+	__u64 own = 0, kept = 0, flags = asked->flags;
 
 	if (gone) {
 		own = own_place((__u64)BPF_CORE_READ(gone, mnt_root), asked->gone, subject->set, subject->ruleset);
@@ -129,10 +132,15 @@ static __noinline int take_asked(const struct subject *subject, struct decision 
 	}
 	if (!own && asked->dentry)
 		own = own_place(asked->dentry, asked->mount, subject->set, subject->ruleset);
-	if (asked->reach == EVERYWHERE)
-		kept |= is_common(asked->dentry, 0);
-	if (!kept && asked->dentry && page && (shares_mounts(page) || has_peers(mount_around(asked->mount)))) {
-		kept = (asked->reach == UNSEEN && shares_mounts(page)) || is_common(asked->dentry, WHOLE);
+	/* About the file system as such, by whichever mount. */
+	if ((flags & (MS_REMOUNT | MS_BIND)) == MS_REMOUNT)
+		kept |= is_common(asked->dentry, WHOLE);
+	/* What this very mount is like is nobody else's business, whoever its peers are: they are what is made private first in a
+	 * new namespace. */
+	if (!kept && asked->dentry && page &&
+	    (shares_mounts(page) || (!(flags & (MS_REMOUNT | MS_PROPAGATION)) && has_peers(mount_around(asked->mount))))) {
+		/* Of a move the hook does not say what it takes from its place. */
+		kept = (flags & MS_MOVE && shares_mounts(page)) || is_common(asked->dentry, WHOLE);
 		/* Over a mount is over the place that it is mounted on. */
 		if (!kept && asked->dentry == (__u64)BPF_CORE_READ(mount, mnt_root))
 			kept = is_kept(asked->mount);
@@ -180,10 +188,7 @@ static __noinline int try_mount(struct saying *saying, const struct asked *asked
  * security/security.c. fs/namespace.c:path_mount: mount(2) in all its ways. Moving a mount so comes to no other hook, and
  * this one does not know which. */
 MOUNTS(sb_mount, mount_call, WITH(const char *device, struct path *path, const char *type, unsigned long flags), flags, type,
-       "mount",
-       WITH(AT(path), .reach = flags & MS_MOVE			       ? UNSEEN :
-			       (flags & (MS_REMOUNT | MS_BIND)) == MS_REMOUNT ? EVERYWHERE :
-										HERE))
+       "mount", WITH(AT(path), .flags = flags))
 
 /* int security_move_mount(const struct path *from_path, const struct path *to_path), security/security.c, since 5.2. */
 MOUNTS(move_mount, mount_move, WITH(struct path *from, struct path *to), 0, NULL, "move_mount",
@@ -195,11 +200,47 @@ MOUNTS(sb_umount, mount_end, WITH(struct vfsmount *mnt, int flags), flags, NULL,
 /* int security_sb_pivotroot(const struct path *old_path, const struct path *new_path), security/security.c. It moves every
  * process whose root is the old one. */
 MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, NULL, "pivot_root",
-       WITH(AT(old), .gone = (__u64)BPF_CORE_READ(new, mnt), .reach = UNSEEN))
+       WITH(AT(old), .gone = (__u64)BPF_CORE_READ(new, mnt), .flags = MS_MOVE))
 
 /* int security_sb_remount(struct super_block *sb, void *mnt_opts), security/security.c: fsconfig(2), and mount(2) once more. */
 MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount",
-       WITH(.dentry = (__u64)BPF_CORE_READ(sb, s_root), .mount = (__u64)any_mount(sb), .reach = EVERYWHERE))
+       WITH(.dentry = (__u64)BPF_CORE_READ(sb, s_root), .mount = (__u64)any_mount(sb), .flags = MS_REMOUNT))
+
+/* int security_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg), security/security.c. A file system that is
+ * frozen, or shut down, by any file on it: whoever writes there waits for whoever did that. As remounting it read-only is. */
+SEC("lsm/file_ioctl")
+int BPF_PROG(file_system_freeze, struct file *file, unsigned int command)
+{
+	struct saying saying = { .number = command, .enforce = true, TEXT("freeze") };
+	struct asked asked = { .flags = MS_REMOUNT };
+	struct super_block *sb;
+
+	if (command != FIFREEZE && command != FITHAW && command != FS_IOC_SHUTDOWN)
+		return 0;
+	sb = BPF_CORE_READ(file, f_inode, i_sb);
+	asked.dentry = (__u64)BPF_CORE_READ(sb, s_root);
+	asked.mount = (__u64)any_mount(sb);
+	return try_mount(&saying, &asked);
+}
+
+/* int security_fs_context_parse_param(struct fs_context *fc, struct fs_parameter *param), security/security.c, since 5.1.
+ * fs/fs_context.c:vfs_parse_fs_param: an option of a mount, by mount(2) or fsconfig(2). `release_agent` of cgroup v1 is a program
+ * that the kernel runs: denied as its file is (kernelfs.bpf.h). Who says nothing here lets the next one speak. */
+SEC("lsm/fs_context_parse_param")
+int BPF_PROG(mount_option, struct fs_context *context, struct fs_parameter *option)
+{
+	struct saying saying = { .kind = AEGIS_MOUNT, .enforce = true, TEXT("release_agent") };
+	struct decision decision = { .operation = AEGIS_OP_MOUNT };
+	struct subject subject = {};
+	__u64 key = 0, type = 0;
+
+	bpf_probe_read_kernel(&key, sizeof(key), BPF_CORE_READ(option, key));
+	bpf_probe_read_kernel(&type, 7, BPF_CORE_READ(context, fs_type, name));
+	if (key != RELEASE_ || type != 0x70756f726763 /* "cgroup" */ || !subject_of_current(&subject, AEGIS_HOOK_MOUNT))
+		return 0;
+	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
+	return report_surface(&subject, &decision, &saying);
+}
 
 /* int security_path_notify(const struct path *path, u64 mask, unsigned int obj_type), security/security.c, since 5.4.
  * fs/notify/fanotify: who is asked before a file is opened, and never answers, holds whoever opens it, Aegis too: on a file, a

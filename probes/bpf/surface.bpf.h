@@ -4,6 +4,9 @@
  * tasks: tasks.bpf.h.)
  */
 
+/* The first eight characters of `release_agent`, as they are read: little-endian. */
+#define RELEASE_ 0x5f657361656c6572ULL
+
 /* What a record says besides its decision. */
 struct saying {
 	__u16 kind;

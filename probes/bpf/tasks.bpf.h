@@ -161,6 +161,10 @@ STARVES(setnice, task_nice, "setpriority")
 /* int security_task_setscheduler(struct task_struct *p), security/security.c: how it is scheduled, and on which processors. */
 STARVES(setscheduler, task_schedule, "sched_setattr")
 
+/* int security_task_movememory(struct task_struct *p), security/security.c. mm/migrate.c, mm/mempolicy.c: move_pages(2),
+ * migrate_pages(2). */
+STARVES(movememory, task_memory, "move_pages")
+
 /* int security_task_setioprio(struct task_struct *p, int ioprio), security/security.c. block/ioprio.c:set_task_ioprio. */
 STARVES(setioprio, task_ioprio, "ioprio_set")
 

@@ -333,30 +333,41 @@ static __always_inline struct decision *decide_file(struct inquiry *inquiry, con
 	return decision;
 }
 
-/* Of a file that overlayfs shows, the lower one that it shows; NULL: none, or of its own. Where overlayfs is a module, and
- * before 6.5, its types are not the kernel's, and it is not known: docs/bypass-catalog.md. */
-static __always_inline struct dentry *lower_of(struct inode *inode)
+static __always_inline bool is_overlay(struct dentry *dentry)
 {
-	struct ovl_inode *overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
-	struct ovl_entry *entry = BPF_CORE_READ(overlay, oe);
-	struct dentry *lower = NULL;
+	return BPF_CORE_READ(dentry, d_sb, s_magic) == OVERLAYFS_SUPER_MAGIC;
+}
 
-	bpf_core_read(&lower, sizeof(lower), &entry->__lowerstack[0].dentry);
-	return lower;
+/* Of a file that overlayfs shows, the one that it shows: in the upper layer, unless only those below are asked for, else in the
+ * lower; NULL: not known. Where overlayfs is a module, and before 6.5, its types are not the kernel's: docs/bypass-catalog.md. */
+static __always_inline struct dentry *shown_by(struct dentry *dentry, bool below)
+{
+	struct ovl_inode *overlay = (void *)BPF_CORE_READ(dentry, d_inode) - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	struct dentry *shown = below ? NULL : BPF_CORE_READ(overlay, __upperdentry);
+	struct ovl_entry *entry = BPF_CORE_READ(overlay, oe);
+
+	if (!shown)
+		bpf_core_read(&shown, sizeof(shown), &entry->__lowerstack[0].dentry);
+	return shown;
+}
+
+/* The same, through an overlay upon an overlay, too; more than two there are not (FILESYSTEM_MAX_STACK_DEPTH). */
+static __always_inline struct dentry *real_of(struct dentry *dentry, bool below)
+{
+	struct dentry *shown = shown_by(dentry, below);
+
+	return shown && is_overlay(shown) ? shown_by(shown, false) : shown;
 }
 
 /* What the rules say of the file that overlayfs shows as this one, folded into what `decide_file` said of this one. */
-static __noinline int take_shown(struct inquiry *inquiry, const struct subject *subject, struct inode *inode)
+static __noinline int take_shown(struct inquiry *inquiry, const struct subject *subject, struct file *file)
 {
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry), *shown;
 	struct ovl_inode *overlay = NULL;
-	struct dentry *shown;
 
-	if (!bpf_core_field_exists(overlay->oe) || BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+	if (!bpf_core_field_exists(overlay->oe) || !is_overlay(dentry))
 		return DONE;
-	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
-	shown = BPF_CORE_READ(overlay, __upperdentry);
-	if (!shown)
-		shown = lower_of(inode);
+	shown = real_of(dentry, false);
 	if (!shown)
 		return DONE;
 	inquiry->decisions[1].operation = NO_OPERATION;

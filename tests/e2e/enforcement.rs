@@ -327,7 +327,7 @@ fn what_would_come_to_aegis_by_a_shared_mount_is_denied_elsewhere_too() {
     let guarded = bench.bundle("6.aegis", &bench.config("guarded.toml", &text("")), 6);
     // Nobody who is guarded against may make it so: it is done before.
     let script = "
-mount --make-shared /sys/fs/cgroup && echo shared
+mount --make-rshared / && echo shared
 until ! { true >/run/aegis/demo; } 2>/dev/null; do sleep 0.2; done
 try() {
     unshare -m --propagation $1 sh -c 'mount -t tmpfs none /sys/fs/cgroup/workloads' && done=mounted || done=no

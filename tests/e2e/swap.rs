@@ -132,6 +132,42 @@ aegis status | head -3"
 }
 
 /// What an upgrade takes over: the agent that runs is guarded all the time, glass that is broken stays so until it is mended.
+/// Killed while it pins, and when all is pinned and no policy is in it yet.
+#[test]
+fn a_loader_that_dies_half_way_leaves_in_force_what_was() {
+    let bench = Bench::new();
+    let policy = policy(&bench, "self-protection = false\n", "");
+    let folder = bench.workload(
+        "demo",
+        "
+pins=/sys/fs/bpf/aegis
+pinned() { set -- $pins/*-new/*; [ -e \"$1\" ] && echo $# || echo 0; }
+published() { set -- $pins/v[0-9] $pins/v[0-9][0-9]; shown=0; for each; do [ -d $each ] && shown=$((shown + 1)); done; [ $shown -gt 1 ]; }
+(while [ ! -e /scratch/over ]; do { true </etc/shadow; } 2>/dev/null && echo leaked >>/scratch/leaks; sleep 0.02; done; : >/scratch/ended) &
+for reached in '[ $(pinned) -ge 1 ]' '[ $(pinned) -ge 40 ]' '[ $(pinned) -ge 90 ]' published; do
+    /workload/aegis-next load 2>/dev/null & loader=$!
+    until eval $reached; do kill -0 $loader 2>/dev/null || break; done
+    kill -KILL $loader 2>/dev/null && echo \"killed at $reached\" || echo \"too late for $reached\"
+    wait $loader
+done
+/workload/aegis-next load; echo \"load $?, versions $(ls $pins | wc -l)\"
+/workload/aegis-next load; echo \"load $?\"
+: >/scratch/over; while [ ! -e /scratch/ended ]; do sleep 0.1; done
+cat /scratch/leaks 2>/dev/null; echo end",
+    );
+    fs::copy(next_agent(), folder.join("aegis-next")).expect("it was built");
+    let run = Bench::run(bench.machine().policy(policy).workload(folder));
+    assert_eq!(
+        run.out_text(),
+        "killed at [ $(pinned) -ge 1 ]\nkilled at [ $(pinned) -ge 40 ]\nkilled at [ $(pinned) -ge 90 ]\nkilled at published\n\
+         load 0, versions 1\nload 0\nend\n",
+        "{}",
+        run.err_text()
+    );
+    let denied = run.with(&[("rule", "no-shadow".into()), ("verdict", "denied".into())]);
+    assert!(denied.len() > 20, "{}", denied.len());
+}
+
 #[test]
 fn an_upgrade_keeps_the_agent_guarded_and_the_glass_as_it_is() {
     let bench = Bench::new();

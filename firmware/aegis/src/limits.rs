@@ -121,4 +121,4 @@ pub(crate) const KERNEL_TEXT_BYTES: u64 = 4096;
 /// Block devices of the host that are looked at for our own disks. More are refused: ours may be the last.
 pub(crate) const SYSFS_BLOCK_DEVICES: usize = 16_384;
 /// Devices made of devices made of one of ours (device-mapper, md). More are refused.
-pub(crate) const SYSFS_HOLDERS_DEPTH: usize = 4;
+pub(crate) const SYSFS_HOLDERS_DEPTH: usize = 8;

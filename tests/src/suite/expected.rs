@@ -27,6 +27,7 @@ const OWN: &[&str] = &[
     "acl-set",
     "self-sysrq",
     "self-fanotify",
+    "self-pages",
 ];
 
 /// Before 5.12.
@@ -56,7 +57,16 @@ fn is_by_name(scenario: &Scenario, boot: Boot) -> bool {
 
 /// What is not decided on this kernel, and why: known, written down (`docs/bypass-catalog.md`), and not asked for there.
 pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option<&'static str> {
-    const COPIED: [&str; 6] = ["ov-write", "ov-trunc", "ov-chmod", "ov-rename", "ov-link", "ov-map"];
+    const COPIED: [&str; 8] = [
+        "ov-write",
+        "ov-trunc",
+        "ov-chmod",
+        "ov-rename",
+        "ov-link",
+        "ov-map",
+        "ov-nested",
+        "ov-nested-write",
+    ];
     if scenario.rule == "suite-hash" && !measures(kernel) {
         return Some("this kernel does not measure programs");
     }

@@ -370,9 +370,16 @@ fn overlay(disk: Side, letter: char) -> Done {
     }
     let options = format!("lowerdir={},upperdir={upper}/upper,workdir={upper}/work", disk.at("lower"));
     match sys::mount("overlay", &merged, "overlay", 0, &options) {
-        Err(crate::scenario::Stop::Errno(libc::ENODEV)) => Ok(()),
-        other => other.step("overlay"),
+        Err(crate::scenario::Stop::Errno(libc::ENODEV)) => return Ok(()),
+        other => other.step("overlay")?,
     }
+    let (nested, upper) = (format!("/scratch/nested-{letter}"), format!("/data/suite/nested-{letter}"));
+    let _ = fs::remove_dir_all(&upper);
+    for folder in [&nested, &format!("{upper}/upper"), &format!("{upper}/work")] {
+        fs::create_dir_all(folder).step(folder)?;
+    }
+    let options = format!("lowerdir={merged},upperdir={upper}/upper,workdir={upper}/work");
+    sys::mount("overlay", &nested, "overlay", 0, &options).step("an overlay upon an overlay")
 }
 
 /// Where the overlay of this side is; skips where there is none.

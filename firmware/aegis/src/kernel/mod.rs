@@ -40,7 +40,7 @@ pub(crate) use sys::lift_memlock;
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = match aegis_probes::abi::ABI_VERSION {
-    6 => "/sys/fs/bpf/aegis/v6",
     7 => "/sys/fs/bpf/aegis/v7",
+    8 => "/sys/fs/bpf/aegis/v8",
     _ => panic!("name the directory after the ABI"),
 };

@@ -194,6 +194,12 @@ fn is_link(file: &OwnedFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Symlink)
 }
 
+/// What the path leads to now, links of the kernel's own followed, too. An error says for a person why no rule can hold on to it.
+pub(super) fn object_of(path: &Path) -> Result<Object, String> {
+    let found = Found::open(path).map_err(|error| error.to_string())?;
+    found.why_unknowable().map_or(Ok(found.object), |why| Err(why.to_owned()))
+}
+
 /// What the path leads to now, symbolic links followed: device and inode.
 pub(super) fn inode_of(path: &Path) -> io::Result<Object> {
     Found::open(path).map(|found| found.object)

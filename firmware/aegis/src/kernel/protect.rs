@@ -1,16 +1,16 @@
 //! What of Aegis itself workloads are kept off, besides its process, bpf(2) and cgroups that are not theirs
-//! (`probes/bpf/surface.bpf.h`): its own directories, and the disks it writes to, whatever their nodes are called.
+//! (`probes/bpf/tasks.bpf.h`, `kernelfs.bpf.h`, `surface.bpf.h`): its own directories, and the disks it writes to, whatever their nodes are called.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, OFlags};
 
 use super::KernelError;
 use super::kernelfs::{self, Known};
+use super::place::{self, Object};
 use crate::limits;
 use crate::storage::{DATA, RUN, partition};
 
@@ -20,16 +20,25 @@ pub(super) fn directories() -> [PathBuf; 3] {
     [pins.to_owned(), RUN.into(), DATA.into()]
 }
 
-/// The program that this process runs.
+/// The program that this process runs: as it runs, whatever lies at its path by now.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
 
-/// Where that program lies. Its name, as long as it leads there: after an update it is another's, and what runs is known by
-/// its object alone.
-pub(super) fn program() -> io::Result<PathBuf> {
-    let (path, runs) = (std::fs::read_link(PROGRAM)?, std::fs::metadata(PROGRAM)?);
-    let leads_there =
-        std::fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (runs.dev(), runs.ino()));
-    Ok(if leads_there { path } else { PROGRAM.into() })
+/// That program, and the directories above it, which stay where they are: who moves one puts another program at its path.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) object: Object,
+    pub(super) above: Vec<Object>,
+}
+
+/// # Errors
+/// For a person: why no rule can hold on to it.
+pub(super) fn program() -> Result<Program, String> {
+    // By procfs, and not by what somebody mounted over it.
+    Known::open(kernelfs::PROC).map_err(|error| error.to_string())?;
+    let object = place::object_of(Path::new(PROGRAM))?;
+    let path = std::fs::read_link(PROGRAM).map_err(|error| error.to_string())?;
+    let directories = path.ancestors().skip(1).filter(|above| *above != Path::new("/"));
+    Ok(Program { object, above: directories.filter_map(|above| place::inode_of(above).ok()).collect() })
 }
 
 /// The devices of ours.
@@ -38,13 +47,16 @@ pub(super) struct Nodes {
     /// Numbers (major << 20 | minor) of the block devices that hold a partition of ours, of those partitions' disks, and of what
     /// is made of either (device-mapper, md).
     pub(super) numbers: BTreeSet<u32>,
-    /// Of the character devices that lead to these disks, too: SCSI's and NVMe's own.
+    /// Of the character devices that lead to these disks, too: SCSI's and `NVMe`'s own, and device-mapper's control, by which a device
+    /// is made of any other.
     pub(super) characters: BTreeSet<u32>,
     /// Partitions that are ours and that the kernel does not list.
     pub(super) missing: Vec<PathBuf>,
 }
 
 const CLASS: &str = "class/block";
+/// From there: `/dev/mapper/control`.
+const MAPPER: &str = "../misc/device-mapper";
 
 /// # Errors
 /// Where not all block devices can be looked at: one of ours may be among the rest.
@@ -83,8 +95,9 @@ impl Sysfs for Class {
             }
             if listed.len() > limits::SYSFS_BLOCK_DEVICES {
                 let most = limits::SYSFS_BLOCK_DEVICES;
-                let message =
-                    format!("more than {most} block devices, and ours may be behind them (remove some)");
+                let message = format!(
+                    "more than {most} devices in one place, and ours may be behind them (remove some)"
+                );
                 return Err(io::Error::other(message));
             }
         }
@@ -113,6 +126,7 @@ fn find(sysfs: &impl Sysfs, vouched: &[PathBuf]) -> io::Result<Nodes> {
             nodes.characters(sysfs, &part.join("device"))?;
         }
     }
+    nodes.characters.extend(number(sysfs, Path::new(MAPPER))?);
     Ok(nodes)
 }
 
@@ -131,7 +145,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// Doors to a disk that are no block devices: of SCSI `sg` and `bsg`, of NVMe the controller and `ng`.
+    /// Doors to a disk that are no block devices: of SCSI `sg` and `bsg`, of `NVMe` the controller and `ng`.
     fn characters(&mut self, sysfs: &impl Sysfs, device: &Path) -> io::Result<()> {
         let mut doors = vec![device.to_owned()];
         for name in there(sysfs.list(device))?.unwrap_or_default() {
@@ -146,7 +160,7 @@ impl Nodes {
         for door in doors {
             let uevent = there(sysfs.read(&door.join("uevent")))?.unwrap_or_default();
             // A controller's directory has the disks, too.
-            if !uevent.lines().any(|line| line.starts_with("DEVTYPE=")) {
+            if !uevent.lines().any(|line| ["DEVTYPE=disk", "DEVTYPE=partition"].contains(&line)) {
                 self.characters.extend(number(sysfs, &door)?);
             }
         }
@@ -216,8 +230,13 @@ mod tests {
             ("sdb/uevent", "DEVTYPE=disk\n"),
             ("sdb/device/scsi_generic/sg1/dev", "21:1\n"),
             ("gone/uevent", "ENODEV"),
+            ("../misc/device-mapper/dev", "10:236\n"),
         ];
         Made(files.into_iter().chain(more.iter().copied()).collect())
+    }
+
+    const fn dev(major: u32, minor: u32) -> u32 {
+        major << 20 | minor
     }
 
     fn vouched() -> [PathBuf; 2] {
@@ -227,8 +246,8 @@ mod tests {
     #[test]
     fn ours_are_found_among_others() {
         let nodes = find(&made(&[]), &vouched()).unwrap();
-        assert_eq!(nodes.numbers, BTreeSet::from([254 << 20, 254 << 20 | 1, 8 << 20, 8 << 20 | 3]));
-        assert_eq!(nodes.characters, BTreeSet::new());
+        assert_eq!(nodes.numbers, BTreeSet::from([dev(254, 0), dev(254, 1), dev(8, 0), dev(8, 3)]));
+        assert_eq!(nodes.characters, BTreeSet::from([dev(10, 236)]), "by which devices are made of ours");
         assert_eq!(nodes.missing, [PathBuf::from("/dev/sdb3")], "said, and not left out");
     }
 
@@ -241,8 +260,12 @@ mod tests {
             ("sda3/holders/dm-2/holders/dm-7/dev", "253:7\n"),
         ];
         let nodes = find(&made(&scsi), &vouched()).unwrap();
-        assert!([253 << 20 | 2, 253 << 20 | 7].iter().all(|number| nodes.numbers.contains(number)));
-        assert_eq!(nodes.characters, BTreeSet::from([21 << 20, 245 << 20]), "and no other disk's");
+        assert!([dev(253, 2), dev(253, 7)].iter().all(|number| nodes.numbers.contains(number)));
+        assert_eq!(
+            nodes.characters,
+            BTreeSet::from([dev(10, 236), dev(21, 0), dev(245, 0)]),
+            "and no other disk's"
+        );
 
         let nvme = [
             ("nvme0n1p2/uevent", "DEVTYPE=partition\nPARTNAME=aegis-data\n"),
@@ -255,7 +278,7 @@ mod tests {
             ("nvme0n1p2/../device/nvme0n1/uevent", "DEVTYPE=disk\n"),
         ];
         let nodes = find(&made(&nvme), &[]).unwrap();
-        assert_eq!(nodes.characters, BTreeSet::from([240 << 20, 241 << 20]));
+        assert_eq!(nodes.characters, BTreeSet::from([dev(10, 236), dev(240, 0), dev(241, 0)]));
     }
 
     #[test]
@@ -264,7 +287,10 @@ mod tests {
             ("closed/uevent", "EACCES"),
             ("vda1/dev", ""),
             ("sda3/../device/scsi_generic/sg0/dev", "EACCES"),
-            ("sda3/holders/1/holders/2/holders/3/holders/4/holders/5/holders/6/dev", "253:6\n"),
+            (
+                "sda3/holders/1/holders/2/holders/3/holders/4/holders/5/holders/6/holders/7/holders/8/holders/9/dev",
+                "253:9\n",
+            ),
         ] {
             assert!(find(&made(&[(path, text)]), &vouched()).is_err(), "{path}");
         }

@@ -357,11 +357,10 @@ impl<'p> Build<'p> {
             }
         }
         // What it runs: who does is guarded as the agent is (`probes/bpf/tasks.bpf.h:is_ours`).
-        let program = protect::program().map_err(KernelError::file(protect::PROGRAM))?;
-        let program = match place::look(&program, mounts) {
-            Ok(place) => Some(place),
+        let program = match protect::program() {
+            Ok(program) => Some(program),
             Err(reason) => {
-                self.set.unresolved.push(unresolved(&program, reason));
+                self.set.unresolved.push(unresolved(Path::new(protect::PROGRAM), reason));
                 None
             }
         };
@@ -388,12 +387,18 @@ impl<'p> Build<'p> {
                     put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
                 }
             }
-            if let Some(place) = &program {
-                self.enter(ruleset, place, false, &[], |entry| {
-                    for operation in [abi::OP_OPEN_WRITE, abi::OP_CHANGE] {
+            if let Some(program) = &program {
+                let mut own = |(device, inode): Object, operations: &[usize]| {
+                    let entry = self.set.objects.entry(ObjectKey { inode, device, ruleset }).or_default();
+                    for operation in operations.iter().copied() {
                         put(entry, Seat { operation, tree: false }, abi::RULE_SELF + 1, EFFECT_SELF);
                     }
-                });
+                };
+                own(program.object, &[abi::OP_OPEN_WRITE, abi::OP_CHANGE]);
+                // Not OP_HOLD: what is mounted from them elsewhere, and taken away again, is a container's own business.
+                for above in program.above.iter().copied() {
+                    own(above, &[abi::OP_CHANGE]);
+                }
             }
             for (device, numbers) in
                 [(abi::DEVICE_BLOCK, &nodes.numbers), (abi::DEVICE_CHARACTER, &nodes.characters)]

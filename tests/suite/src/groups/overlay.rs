@@ -53,6 +53,18 @@ pub(super) const ALL: &[Scenario] = &[
         let fd = sys::open(&merged(side, "tool")?, libc::O_RDONLY).step("it may be read")?;
         sys::map(&fd, libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE).map(drop).map_err(Stop::Errno)
     }),
+    denied("overlay", "ov-nested", ("suite-exec", "exec-check", "mmap_file"), |side| {
+        // An overlay upon an overlay.
+        let path = format!("/scratch/nested-{}/tool", side.letter());
+        let fd = sys::open(&path, libc::O_RDONLY).offered("an overlay upon an overlay")?;
+        sys::map(&fd, libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE).map(drop).map_err(Stop::Errno)
+    }),
+    denied("overlay", "ov-nested-write", WRITE, |side| {
+        let path = format!("/scratch/nested-{}/config", side.letter());
+        fs::metadata(&path).offered("an overlay upon an overlay")?;
+        open(&path, libc::O_WRONLY)
+    })
+    .by_object(),
     denied("overlay", "ov-whiteout", READ, |side| {
         // It disappears in the overlay only: what is below stays, and stays protected.
         let path = merged(side, "plain")?;

@@ -142,6 +142,13 @@ pub(super) const ALL: &[Scenario] = &[
             Ok(())
         })
     }),
+    denied("self-protection", "self-pages", SIGNAL, |side| {
+        with_process(side, |pid| {
+            let (page, status) = (0x1000_usize, 0_i32);
+            call(libc::SYS_move_pages, &[n(pid), 1, sys::at(&page), 0, sys::at(&status), 0])?;
+            Ok(())
+        })
+    }),
     denied("self-protection", "self-ioprio", SIGNAL, |side| {
         with_process(side, |pid| {
             call(libc::SYS_ioprio_set, &[1, n(pid), 2 << 13 | 4])?;
@@ -164,6 +171,37 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     guarded("self-sysrq", OPEN, |_| there("/proc/sysrq-trigger")),
     guarded("self-release", OPEN, |_| there("/scratch/m/v1/release_agent")),
+    guarded("self-core", OPEN, |_| there("/proc/sys/kernel/core_pattern")),
+    guarded("self-agent-opt", ("aegis-self", "mount", "sb_mount"), |_| {
+        // The same when it is mounted; nothing comes of it but the file system's description.
+        const SET_STRING: usize = 1;
+        let (kind, key, value) = (c"cgroup", c"release_agent", c"/scratch/none");
+        let context =
+            sys::fd_of(call(libc::SYS_fsopen, &[kind.as_ptr() as usize, 0])).offered("cgroup v1")?;
+        let words = [key.as_ptr() as usize, value.as_ptr() as usize];
+        call(libc::SYS_fsconfig, &[n(context.as_raw_fd()), SET_STRING, words[0], words[1], 0])?;
+        Ok(())
+    }),
+    guarded("self-mapper", OPEN, |_| {
+        // By which a device can be made of any other; by a node of the workload's own making.
+        let text = fs::read_to_string("/sys/class/misc/device-mapper/dev").offered("device-mapper")?;
+        let number = text
+            .trim()
+            .split_once(':')
+            .and_then(|(major, minor)| Some(libc::makedev(major.parse().ok()?, minor.parse().ok()?)));
+        let path = "/dev/suite-mapper";
+        let _ = fs::remove_file(path);
+        sys::mknod(path, libc::S_IFCHR | 0o600, number.unwrap_or_default()).step("mknod")?;
+        let done = super::open(path, libc::O_RDWR);
+        let _ = fs::remove_file(path);
+        done
+    }),
+    guarded("self-freeze", MOUNT, |side| {
+        // Own storage's file system; it is not frozen, which the kernel says after it was asked whether it may be thawed.
+        const THAW: usize = 0xc004_5878;
+        let folder = sys::open("/data/suite", libc::O_RDONLY | libc::O_DIRECTORY).step("a folder on it")?;
+        but_for(side, call(libc::SYS_ioctl, &[n(folder.as_raw_fd()), THAW, 0]).map(drop).map_err(Stop::Errno))
+    }),
     guarded("self-fanotify", ("aegis-self", "mount", "path_notify"), |_| {
         // Whoever opens something there waits until this process answers.
         const ASKED_BEFORE: usize = 4; // FAN_CLASS_CONTENT
