@@ -266,7 +266,7 @@ fn what_the_probes_never_write_is_refused() {
         |access| access.head.rule = 0,
         |access| access.decision.operation = 5,
         |access| access.decision.operation = 22,
-        |access| access.decision.hook = 29,
+        |access| access.decision.hook = 30,
         |access| access.decision.matched = abi::MATCH_NONE,
         |access| access.decision.matched = 10,
         |access| access.head.flags = abi::GLASS_BROKEN,

@@ -86,7 +86,7 @@ numbered! {
         BpfCall = 19, "bpf";
         /// Something was mounted, moved or unmounted (`security_sb_mount` and the like).
         Mount = 20, "mount";
-        /// A signal to the agent (`security_task_kill`).
+        /// A signal to one of Aegis's own, or what would starve it (`security_task_kill` and the like).
         Signal = 21, "signal";
         /// A task on its way out of its workload's cgroup (`security_task_alloc`).
         Escape = 22, "escape";
