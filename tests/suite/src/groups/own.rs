@@ -129,6 +129,15 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     // Not the agent: a command of ours, as `aegis load` and `aegis policy apply` are.
     guarded("self-command", SIGNAL, |_| sys::kill(command()?, 0)),
+    guarded("self-own-aegis", SIGNAL, |_| {
+        // The workload's own process that runs the same program is nobody's but its own.
+        let other = command()?;
+        let own = StandsStill::running(&format!("/proc/{other}/exe"))?;
+        sys::kill(own.0, 0).step("a signal to one's own")?;
+        super::open(&format!("/proc/{}/oom_score_adj", own.0), libc::O_WRONLY).step("a file of one's own")?;
+        sys::kill(other, 0)
+    })
+    .allows("signals to a process of one's own that runs Aegis's program"),
     denied("self-protection", "self-nice", SIGNAL, |side| {
         with_process(side, |pid| {
             call(libc::SYS_setpriority, &[0, n(pid), 0])?;
@@ -394,6 +403,44 @@ fn command() -> Result<i32, Stop> {
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         words.len() > 1 && words[0].ends_with(b"aegis") && words[1] == b"stick"
     })
+}
+
+/// A child that runs Aegis's program and has nowhere to put its words.
+struct StandsStill(i32);
+
+impl StandsStill {
+    fn running(link: &str) -> Result<Self, Stop> {
+        let program = fs::read_link(link).step(link)?;
+        let (reader, writer) = sys::pipe()?;
+        let set = |flags: i32| call(libc::SYS_fcntl, &[n(writer.as_raw_fd()), n(libc::F_SETFL), n(flags)]);
+        set(libc::O_NONBLOCK).step("a pipe")?;
+        while sys::write(writer.as_raw_fd(), &[0; 4096]).is_ok() {}
+        set(0).step("a pipe")?;
+        let pid = sys::fork()?;
+        if pid == 0 {
+            let _ = call(libc::SYS_dup3, &[n(writer.as_raw_fd()), 1, 0]);
+            let path = program.to_string_lossy().into_owned();
+            sys::execve(&path, &["aegis", "version"]);
+            sys::leave(1);
+        }
+        let child = Self(pid);
+        // As long as it is there, so is the other end.
+        std::mem::forget(reader);
+        for _ in 0..100 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|runs| runs == program) {
+                return Ok(child);
+            }
+        }
+        Err(Stop::Broken(format!("{} does not run", program.display())))
+    }
+}
+
+impl Drop for StandsStill {
+    fn drop(&mut self) {
+        let _ = sys::kill(self.0, libc::SIGKILL);
+        let _ = sys::wait(self.0);
+    }
 }
 
 /// Opens to write what not every kernel has.
