@@ -206,10 +206,9 @@ MOUNTS(sb_pivotroot, mount_pivot, WITH(struct path *old, struct path *new), 0, N
 MOUNTS(sb_remount, mount_again, WITH(struct super_block *sb), 0, NULL, "remount",
        WITH(.dentry = (__u64)BPF_CORE_READ(sb, s_root), .mount = (__u64)any_mount(sb), .flags = MS_REMOUNT))
 
-/* int security_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg), security/security.c. A file system that is
- * frozen, or shut down, by any file on it: whoever writes there waits for whoever did that. As remounting it read-only is. */
-SEC("lsm/file_ioctl")
-int BPF_PROG(file_system_freeze, struct file *file, unsigned int command)
+/* A file system that is frozen, or shut down, by any file on it: whoever writes there waits for whoever did that. As remounting
+ * it read-only is. */
+static __always_inline int try_freeze(struct file *file, unsigned int command)
 {
 	struct saying saying = { .number = command, .enforce = true, TEXT("freeze") };
 	struct asked asked = { .flags = MS_REMOUNT };
@@ -221,6 +220,21 @@ int BPF_PROG(file_system_freeze, struct file *file, unsigned int command)
 	asked.dentry = (__u64)BPF_CORE_READ(sb, s_root);
 	asked.mount = (__u64)any_mount(sb);
 	return try_mount(&saying, &asked);
+}
+
+/* int security_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg), security/security.c. */
+SEC("lsm/file_ioctl")
+int BPF_PROG(file_system_freeze, struct file *file, unsigned int command)
+{
+	return try_freeze(file, command);
+}
+
+/* int security_file_ioctl_compat(struct file *file, unsigned int cmd, unsigned long arg), security/security.c, since 6.8, and in
+ * later releases of those before: the call of 32-bit programs, which else comes to the other hook. */
+SEC("lsm/file_ioctl_compat")
+int BPF_PROG(file_system_freeze_compat, struct file *file, unsigned int command)
+{
+	return try_freeze(file, command);
 }
 
 /* int security_fs_context_parse_param(struct fs_context *fc, struct fs_parameter *param), security/security.c, since 5.1.

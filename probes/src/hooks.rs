@@ -151,6 +151,9 @@ const SLEEPERS_RUN_TOGETHER: &str = "__bpf_prog_enter_sleepable_recur";
 /// A function of overlayfs, where that is no module, since 6.5: then its own entry says what lies below (`struct ovl_inode`, `oe`).
 const OVERLAY_WITH_STACK: &str = "ovl_stack_put";
 
+/// A function of kernels that ask about the calls of 32-bit programs apart.
+const COMPAT_APART: &str = "bpf_lsm_file_ioctl_compat";
+
 /// Every hook, in attach order.
 pub const HOOKS: &[Hook] = &[
     watched!("sched_process_fork", "process_fork", Attach::TpBtf, "sched_process_fork"),
@@ -278,6 +281,17 @@ pub const HOOKS: &[Hook] = &[
     decided!("sb_pivotroot", "mount_pivot", "mount_pivot_watch", "security_sb_pivotroot", both(MOUNT)),
     decided!("sb_remount", "mount_again", "mount_again_watch", "security_sb_remount", both(MOUNT)),
     decided!("file_ioctl", "file_system_freeze", both(MOUNT)),
+    // Where there is none, 32-bit programs come to the other.
+    Hook {
+        name: "file_ioctl_compat",
+        programs: &[Program {
+            name: "file_system_freeze_compat",
+            attach: Attach::Lsm,
+            target: "file_ioctl_compat",
+            condition: Condition::With(COMPAT_APART),
+        }],
+        guards: NOTHING,
+    },
     decided!("fs_context_parse_param", "mount_option", both(0)),
     decided!("path_notify", "path_notify", both(0)),
     decided!("task_kill", "task_kill", both(0)),
