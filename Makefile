@@ -91,6 +91,9 @@ reproducible: image ## agent and image of HEAD, built in two folders and compare
 flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN=4; NAME=… for some of them
 	@tests/flaky $(NAME)
 
+bench-boot: image ## from the kernel's start to a policy in force, beside the same image without the agent; ROUNDS=5
+	@tests/bench-boot
+
 bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequential-storage; figures in target/bench-ring/*.json
 	@mkdir -p target/bench-ring
 	@cargo run --quiet --release --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build -- --dir target/bench-ring/data --json >target/bench-ring/ring.json

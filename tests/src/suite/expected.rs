@@ -30,11 +30,14 @@ const OWN: &[&str] = &[
     "self-pages",
 ];
 
+/// Debian's have device-mapper in a module, which nobody loads here.
+const DEBIAN: &[&str] = &["self-mapper"];
+
 /// Before 5.12.
-const OLDEST: &[&str] = &["mount-setattr"];
+const DEBIAN_5_10: &[&str] = &["mount-setattr", "self-mapper"];
 
 /// Debian's kernels for arm64 have no `kexec_file_load(2)`.
-const DEBIAN_AARCH64: &[&str] = &["kexec-file"];
+const DEBIAN_AARCH64: &[&str] = &["kexec-file", "self-mapper"];
 
 /// True where the kernel can measure programs: `bpf_ima_file_hash`, since 5.18. A device whose kernel can't refuses a policy that
 /// asks for it.
@@ -91,9 +94,9 @@ pub(super) fn undecided(kernel: &str, boot: Boot, scenario: &Scenario) -> Option
 pub fn skips(kernel: &str, boot: Boot) -> Vec<&'static str> {
     let lacking: &[&str] = match (kernel, arch()) {
         ("own", _) => OWN,
-        ("debian-5.10", _) => OLDEST,
+        ("debian-5.10", _) => DEBIAN_5_10,
         (_, Arch::Aarch64) => DEBIAN_AARCH64,
-        (_, Arch::X86_64) => &[],
+        (_, Arch::X86_64) => DEBIAN,
     };
     let skipped = |scenario: &Scenario| {
         lacking.contains(&scenario.id)

@@ -1,0 +1,14 @@
+//! `aegis-bare`: in the agent's place, so that the same image boots without it (`make bench-boot`). Decides nothing, keeps nothing:
+//! what is to run on waits, everything else is done at once.
+
+use std::time::Duration;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if matches!(words[..], ["run", ..] | ["stick", "watch"] | ["break-glass", "console"]) {
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    }
+}
