@@ -110,4 +110,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps reproducible flaky bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps reproducible flaky bench-boot bench-ring fuzz convert-big lint fmt clean

@@ -8,7 +8,7 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if matches!(words[..], ["run", ..] | ["stick", "watch"] | ["break-glass", "console"]) {
         loop {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         }
     }
 }
