@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     /// Files of sysfs below the class of block devices, as paths say them.
-    struct Made(BTreeMap<&'static str, &'static str>);
+    struct Made(BTreeMap<String, &'static str>);
 
     impl Sysfs for Made {
         fn read(&self, path: &Path) -> io::Result<String> {
@@ -232,7 +232,8 @@ mod tests {
             ("gone/uevent", "ENODEV"),
             ("../misc/device-mapper/dev", "10:236\n"),
         ];
-        Made(files.into_iter().chain(more.iter().copied()).collect())
+        let files = files.into_iter().chain(more.iter().copied());
+        Made(files.map(|(path, text)| (path.to_owned(), text)).collect())
     }
 
     const fn dev(major: u32, minor: u32) -> u32 {
@@ -244,8 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn ours_are_found_among_others() {
-        let nodes = find(&made(&[]), &vouched()).unwrap();
+    fn ours_are_found_behind_any_number_of_others() {
+        let mut sysfs = made(&[]);
+        let others = (0..2 * limits::BLOCK_DEVICES).map(|n| (format!("loop{n}/uevent"), "DEVTYPE=disk\n"));
+        sysfs.0.extend(others);
+        let nodes = find(&sysfs, &vouched()).unwrap();
         assert_eq!(nodes.numbers, BTreeSet::from([dev(254, 0), dev(254, 1), dev(8, 0), dev(8, 3)]));
         assert_eq!(nodes.characters, BTreeSet::from([dev(10, 236)]), "by which devices are made of ours");
         assert_eq!(nodes.missing, [PathBuf::from("/dev/sdb3")], "said, and not left out");
