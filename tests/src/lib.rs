@@ -10,4 +10,4 @@ pub mod swaps;
 
 pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
 pub use evidence::{Evidence, console, count_in, receipts};
-pub use slots::Slot;
+pub use slots::{Slot, few_at_once};

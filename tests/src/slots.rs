@@ -1,5 +1,6 @@
 //! Few guests at a time: software emulation of more than the host has cores for makes all of them late.
 
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Guests that may run at once.
@@ -30,6 +31,28 @@ impl Drop for Slot {
     }
 }
 
+/// Does this to each, as many at once as there are guests; what came of them, in their order.
+///
+/// # Panics
+/// When it does for one of them.
+pub fn few_at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let waiting = Mutex::new(all.iter().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..SLOTS {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().expect("no panic").next();
+                    let Some((at, one)) = next else { break };
+                    let result = work(one);
+                    done.lock().expect("no panic").insert(at, result);
+                }
+            });
+        }
+    });
+    done.into_inner().expect("no panic").into_values().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +66,15 @@ mod tests {
         assert_eq!(*FREE.lock().expect("not poisoned"), 0);
         drop(held);
         assert_eq!(*FREE.lock().expect("not poisoned"), SLOTS);
+    }
+
+    #[test]
+    fn what_came_of_each_is_in_its_place() {
+        let all: Vec<u64> = (0..20).collect();
+        let squares = few_at_once(&all, |one| {
+            std::thread::sleep(std::time::Duration::from_millis(20 - one));
+            one * one
+        });
+        assert_eq!(squares, all.iter().map(|one| one * one).collect::<Vec<_>>());
     }
 }

@@ -1,16 +1,11 @@
 //! `make kernels`: the edge-case suite and the tests of what is seen on every kernel, two guests at a time; writes `docs/evidence/kernels.md`.
 //! `KERNELS="own debian-5.10"`: only these, and nothing is written.
 
-use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 
 use aegis_qemu::{Kernel, build_image, image_folder};
 use aegis_tests::suite::{Boot, Suite, Table, write_table};
-use aegis_tests::{Bench, arch, root, said};
-
-/// Guests at once: more take each other's time, and a scenario's patience.
-const GUESTS: usize = 2;
+use aegis_tests::{Bench, arch, few_at_once, root, said};
 
 /// Package and version of one of Debian's kernels, the version of our own.
 fn release(kernel: &Kernel) -> String {
@@ -86,26 +81,8 @@ fn main() -> ExitCode {
     for kernel in &kernels {
         build_image(root(), arch(), kernel).expect("the image builds");
     }
-    let waiting = Mutex::new(kernels.iter().enumerate());
-    let done = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..GUESTS {
-            scope.spawn(|| {
-                loop {
-                    let next = waiting.lock().expect("no panic").next();
-                    let Some((at, kernel)) = next else { break };
-                    let table = held(kernel);
-                    done.lock().expect("no panic").insert(at, (kernel, table));
-                }
-            });
-        }
-    });
-    let tables: Vec<(String, Table)> = done
-        .into_inner()
-        .expect("no panic")
-        .into_values()
-        .map(|(kernel, table)| (format!("{kernel}<br>{}", release(kernel).trim()), table))
-        .collect();
+    let tables: Vec<(String, Table)> =
+        few_at_once(&kernels, |kernel| (format!("{kernel}<br>{}", release(kernel).trim()), held(kernel)));
     let about = format!(
         "{}, commit {}, QEMU's software emulation on {} cores.",
         said("date", &["-u", "+%Y-%m-%d"]),

@@ -2,42 +2,25 @@
 //! A part is several boots, two at a time. What each of them said is kept in `target/swaps` under the commit's name: the next run of the same
 //! commit takes it as it is. Writes `docs/evidence/swaps.md`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aegis_tests::swaps::{self, Said, report};
-use aegis_tests::{Bench, root};
+use aegis_tests::{Bench, few_at_once, root};
 
 /// Rounds of the race, rollbacks: so many in one boot.
 const A_BOOT: usize = 125;
-
-/// Guests at once.
-const GUESTS: usize = 2;
 
 /// What the guests of this part said, `count` times in all.
 fn part(name: &str, count: usize, run: impl Fn(&Bench, usize) -> Said + Sync) -> Result<Said, String> {
     let boots: Vec<(usize, usize)> =
         (0..count).step_by(A_BOOT).map(|done| A_BOOT.min(count - done)).enumerate().collect();
-    let next = AtomicUsize::new(0);
-    let texts = Mutex::new(BTreeMap::new());
-    let work = || -> Result<(), String> {
-        while let Some((number, times)) = boots.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-            let said = boot(&format!("{name}-{number}"), times, |bench| run(bench, times))?;
-            texts.lock().map_err(|error| error.to_string())?.insert(number, said.text);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let guests: Vec<_> = (0..GUESTS).map(|_| scope.spawn(work)).collect();
-        guests
-            .into_iter()
-            .try_for_each(|guest| guest.join().map_err(|_| "a guest's thread died".to_owned())?)
-    })?;
-    let texts = texts.into_inner().map_err(|error| error.to_string())?;
-    Ok(Said::read(&texts.into_values().collect::<String>()))
+    let texts: Result<Vec<String>, String> = few_at_once(&boots, |&(number, times)| {
+        boot(&format!("{name}-{number}"), times, |bench| run(bench, times)).map(|said| said.text)
+    })
+    .into_iter()
+    .collect();
+    Ok(Said::read(&texts?.concat()))
 }
 
 /// What the guest of this boot said, from the run before or from one now.
