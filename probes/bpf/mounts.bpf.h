@@ -89,11 +89,6 @@ static __always_inline bool has_peers(struct mount *mount)
 			 has_members((__u64)mount + bpf_core_field_offset(struct mount, mnt_slave_list)));
 }
 
-static __always_inline struct mount *mount_around(__u64 address)
-{
-	return address ? (struct mount *)(address - bpf_core_field_offset(struct mount, mnt)) : NULL;
-}
-
 /* 1: what is mounted by this stays, since it is on such a file system, or is one. A mount that is attached nowhere, or
  * elsewhere, is the business of who is there, unless it goes from a place that is shared. */
 __noinline int is_kept(__u64 address)
@@ -244,7 +239,6 @@ SEC("lsm/fs_context_parse_param")
 int BPF_PROG(mount_option, struct fs_context *context, struct fs_parameter *option)
 {
 	struct saying saying = { .kind = AEGIS_MOUNT, .enforce = true, TEXT("release_agent") };
-	struct decision decision = { .operation = AEGIS_OP_MOUNT };
 	struct subject subject = {};
 	__u64 key = 0, type = 0;
 
@@ -252,8 +246,7 @@ int BPF_PROG(mount_option, struct fs_context *context, struct fs_parameter *opti
 	bpf_probe_read_kernel(&type, 7, BPF_CORE_READ(context, fs_type, name));
 	if (key != RELEASE_ || type != 0x70756f726763 /* "cgroup" */ || !subject_of_current(&subject, AEGIS_HOOK_MOUNT))
 		return 0;
-	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
-	return report_surface(&subject, &decision, &saying);
+	return report_self(&subject, AEGIS_OP_MOUNT, AEGIS_MATCH_SURFACE, &saying);
 }
 
 /* int security_path_notify(const struct path *path, u64 mask, unsigned int obj_type), security/security.c, since 5.4.
@@ -263,11 +256,9 @@ SEC("lsm/path_notify")
 int BPF_PROG(path_notify, struct path *path, __u64 mask)
 {
 	struct saying saying = { .kind = AEGIS_MOUNT, .number = mask, .enforce = true, TEXT("fanotify_mark") };
-	struct decision decision = { .operation = AEGIS_OP_MOUNT };
 	struct subject subject = {};
 
 	if (!(mask & FS_PERMISSION_EVENTS) || !subject_of_current(&subject, AEGIS_HOOK_PATH_NOTIFY))
 		return 0;
-	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
-	return report_surface(&subject, &decision, &saying);
+	return report_self(&subject, AEGIS_OP_MOUNT, AEGIS_MATCH_SURFACE, &saying);
 }

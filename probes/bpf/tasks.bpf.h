@@ -95,7 +95,6 @@ int BPF_PROG(ptrace_access_watch, struct task_struct *child, unsigned int mode)
 /* What would end, stop or starve one of Aegis's own; `number` and `text` are the event's. */
 static __noinline int try_signal(struct task_struct *task, struct saying *saying)
 {
-	struct decision decision = { .operation = AEGIS_OP_SIGNAL };
 	struct subject subject = {};
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_TASK_KILL) || !is_ours(&subject, task))
@@ -103,8 +102,7 @@ static __noinline int try_signal(struct task_struct *task, struct saying *saying
 	saying->kind = AEGIS_SIGNAL;
 	saying->target = BPF_CORE_READ(task, tgid);
 	saying->enforce = true;
-	take_self(&subject, &decision, AEGIS_MATCH_SURFACE, 0);
-	return report_surface(&subject, &decision, saying);
+	return report_self(&subject, AEGIS_OP_SIGNAL, AEGIS_MATCH_SURFACE, saying);
 }
 
 /* int security_task_kill(struct task_struct *p, struct kernel_siginfo *info, int sig, const struct cred *cred),
@@ -175,11 +173,9 @@ SEC("lsm/task_alloc")
 int BPF_PROG(task_alloc, struct task_struct *task, unsigned long clone_flags)
 {
 	struct saying saying = { .kind = AEGIS_ESCAPE, .enforce = true, TEXT("clone3") };
-	struct decision decision = { .operation = AEGIS_OP_ESCAPE };
 	struct subject subject = {};
 
 	if (!(clone_flags & CLONE_INTO_CGROUP) || !subject_of_current(&subject, AEGIS_HOOK_TASK_ALLOC))
 		return 0;
-	take_self(&subject, &decision, AEGIS_MATCH_CGROUP, 0);
-	return report_surface(&subject, &decision, &saying);
+	return report_self(&subject, AEGIS_OP_ESCAPE, AEGIS_MATCH_CGROUP, &saying);
 }

@@ -162,15 +162,18 @@ static __noinline int match_tree(struct inquiry *inquiry, struct dentry *dentry)
 	return DONE;
 }
 
+/* What a struct vfsmount is the outer side of; none of none. */
+static __always_inline struct mount *mount_around(__u64 address)
+{
+	return address ? (struct mount *)(address - bpf_core_field_offset(struct mount, mnt)) : NULL;
+}
+
 /* From the root of what is mounted to the place that it is mounted on, and that place's own mount. False: it is the root of all,
  * or mounted nowhere. */
 static __always_inline bool leave_mount(__u64 *dentry, __u64 *mount)
 {
-	struct mount *at = (void *)*mount - bpf_core_field_offset(struct mount, mnt), *above;
+	struct mount *at = mount_around(*mount), *above = BPF_CORE_READ(at, mnt_parent);
 
-	if (!*mount)
-		return false;
-	above = BPF_CORE_READ(at, mnt_parent);
 	if (above == at || !above)
 		return false;
 	*dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);

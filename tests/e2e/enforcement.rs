@@ -317,14 +317,8 @@ for each in good evil; do merged/$each; echo \"shown $each $?\"; done
 #[test]
 fn what_would_come_to_aegis_by_a_shared_mount_is_denied_elsewhere_too() {
     let bench = Bench::new();
-    let text = |more: &str| {
-        format!(
-            "schema = 1\nname = \"own\"\nmode = \"enforce\"\n{more}\n[[workload]]\nname = \"demo\"\n\n[[rule]]\n\
-             name = \"no-shadow\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\"]\n"
-        )
-    };
-    let open = bench.bundle("5.aegis", &bench.config("open.toml", &text("self-protection = false\n")), 5);
-    let guarded = bench.bundle("6.aegis", &bench.config("guarded.toml", &text("")), 6);
+    let open = bench.bundle("5.aegis", &bench.shadow("open", "self-protection = false\n", ""), 5);
+    let guarded = bench.bundle("6.aegis", &bench.shadow("guarded", "", ""), 6);
     // Nobody who is guarded against may make it so: it is done before.
     let script = "
 mount --make-rshared / && echo shared

@@ -1,7 +1,6 @@
 //! Swaps, rollbacks, and what outlives whom: the agent's death, an upgrade, the deadman, a rate. `make swaps` is the long run.
 
 use std::fs;
-use std::path::PathBuf;
 
 use aegis_qemu::{Stick, StickFs};
 use aegis_tests::swaps::{self, GATE_MS, Said, Swap, TARGET_MS, quantile, report};
@@ -136,7 +135,7 @@ aegis status | head -3"
 #[test]
 fn a_loader_that_dies_half_way_leaves_in_force_what_was() {
     let bench = Bench::new();
-    let policy = policy(&bench, "self-protection = false\n", "");
+    let policy = bench.shadow("own", "self-protection = false\n", "");
     let folder = bench.workload(
         "demo",
         "
@@ -172,7 +171,7 @@ cat /scratch/leaks 2>/dev/null; echo end",
 fn an_upgrade_keeps_the_agent_guarded_and_the_glass_as_it_is() {
     let bench = Bench::new();
     let open = bench.bundle("5.aegis", &bench.policy("shadow", "enforce", &[SHADOW]), 5);
-    let guarded = bench.bundle("6.aegis", &policy(&bench, "", ""), 6);
+    let guarded = bench.bundle("6.aegis", &bench.shadow("guarded", "", ""), 6);
     let folder = bench.workload(
         "demo",
         &format!(
@@ -255,21 +254,10 @@ other $old; echo $pid >/scratch/pid; : >/scratch/stop.done"
     assert_eq!(run.kind("glass-mended").len(), 1);
 }
 
-/// A policy of its own text for `demo`: [`SHADOW`], self-protection, and these lines of the whole and of the workload.
-fn policy(bench: &Bench, whole: &str, workload: &str) -> PathBuf {
-    let path = bench.at("own.toml");
-    let text = format!(
-        "schema = 1\nname = \"own\"\nmode = \"enforce\"\n{whole}\n[[workload]]\nname = \"demo\"\n{workload}\n\
-         [[rule]]\nname = \"no-shadow\"\nworkloads = [\"demo\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/etc/shadow\"]\n"
-    );
-    fs::write(&path, text).expect("the policy is written");
-    path
-}
-
 #[test]
 fn probes_that_prove_nothing_retire_nobody() {
     let bench = Bench::new();
-    let policy = policy(&bench, "self-protection = false\n", "");
+    let policy = bench.shadow("own", "self-protection = false\n", "");
     let folder = bench.workload(
         "demo",
         "
@@ -302,7 +290,7 @@ umount /run/aegis/selftest",
 #[test]
 fn the_deadman_falls_loudly_and_the_next_policy_raises_it() {
     let bench = Bench::new();
-    let policy = policy(&bench, "[deadman]\ndenials = 20\nseconds = 60\n", "");
+    let policy = bench.shadow("own", "[deadman]\ndenials = 20\nseconds = 60\n", "");
     let bundles = [5, 6].map(|sequence| bench.bundle(&format!("{sequence}.aegis"), &policy, sequence));
     let script = "
 shadow() { { true </etc/shadow; } 2>/dev/null; }
@@ -348,7 +336,7 @@ echo RAISED";
 #[test]
 fn what_is_over_a_rate_is_counted_and_denied_all_the_same() {
     let bench = Bench::new();
-    let policy = policy(&bench, "", "rate = 50\n");
+    let policy = bench.shadow("own", "", "rate = 50\n");
     let script = "
 i=0; while [ $i -lt 2000 ]; do true </etc/hosts; i=$((i + 1)); done
 i=0; denied=0

@@ -144,6 +144,23 @@ impl Bench {
         path
     }
 
+    /// A policy source in force against `demo`'s opening `/etc/shadow`, with these lines of the whole and of the workload. Aegis
+    /// guards itself under it, unless a line says that it does not.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn shadow(&self, name: &str, whole: &str, workload: &str) -> PathBuf {
+        let shadow =
+            Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] }
+                .to_toml();
+        let text = format!(
+            "schema = 1\nname = {name:?}\nmode = \"enforce\"\n{whole}\n[[workload]]\nname = \"demo\"\n{workload}\n{shadow}"
+        );
+        let path = self.at(&format!("{name}.toml"));
+        fs::write(&path, text).expect("the policy is written");
+        path
+    }
+
     /// A configuration of this text, for `Machine::config`.
     ///
     /// # Panics
