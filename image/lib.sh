@@ -19,7 +19,7 @@ SHELL_STATIC=/bin/lksh
 EFI_DIR=/usr/lib/systemd/boot/efi
 # Tools a read-only appliance has no use for: servers, logins, modules, package managers.
 # shellcheck disable=SC2034
-LEFT_OUT='busybox|sh|ash|linuxrc|crond|crontab|depmod|dpkg|dpkg-deb|rpm|rpm2cpio|dumpleases|ftpd|getty|httpd|insmod|login|lsmod|mkpasswd|modinfo|modprobe|passwd|rmmod|su|sulogin|telnetd|tftpd|udhcpc|udhcpc6|udhcpd|vlock'
+LEFT_OUT='busybox|sh|ash|init|linuxrc|crond|crontab|depmod|dpkg|dpkg-deb|rpm|rpm2cpio|dumpleases|ftpd|getty|httpd|insmod|login|lsmod|mkpasswd|modinfo|modprobe|passwd|rmmod|su|sulogin|telnetd|tftpd|udhcpc|udhcpc6|udhcpd|vlock'
 
 say() { printf 'image: %s\n' "$*" >&2; }
 die() { printf 'image: %s\n' "$*" >&2; exit 2; }

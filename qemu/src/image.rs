@@ -83,8 +83,9 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// The image in `folder`, as `make image` leaves it.
+    /// The image in `folder`, as `make image` leaves it: the debug variant, unless a firmware starts it.
     pub(crate) fn open(folder: &Path, kernel: &Kernel) -> Result<Self, Error> {
+        let by_firmware = *kernel == Kernel::Uefi;
         let (kernel, initramfs) = match kernel {
             Kernel::Own | Kernel::Uefi => (folder.join("vmlinuz"), None),
             Kernel::Debian | Kernel::DebianRelease(_) => {
@@ -96,10 +97,12 @@ impl Image {
                 (path.clone(), beside.is_file().then_some(beside))
             }
         };
+        // A firmware starts what is made for the field; whoever starts a kernel himself has a workload, which may be a script.
+        let disk = if by_firmware { folder.to_owned() } else { folder.join("debug") };
         // An initramfs finds the root by itself, and holds no block of it against anything.
         let root =
-            if initramfs.is_some() { "ro".to_owned() } else { read_root(&folder.join("system.cmdline"))? };
-        let image = Self { kernel, initramfs, system: folder.join("system.img"), root };
+            if initramfs.is_some() { "ro".to_owned() } else { read_root(&disk.join("system.cmdline"))? };
+        let image = Self { kernel, initramfs, system: disk.join("system.img"), root };
         for path in [Some(&image.kernel), image.initramfs.as_ref(), Some(&image.system)].into_iter().flatten()
         {
             if let Err(error) = File::open(path) {

@@ -14,11 +14,11 @@ const BLOCK: u64 = 4096;
 /// Our own image, with one bit of its system disk flipped.
 fn flipped(bench: &Bench, at: u64) -> PathBuf {
     let (from, to) = (image_folder(root(), arch()), bench.at("image"));
-    fs::create_dir_all(&to).expect("a folder for the image");
-    for name in ["vmlinuz", "system.img", "system.cmdline"] {
+    fs::create_dir_all(to.join("debug")).expect("a folder for the image");
+    for name in ["vmlinuz", "debug/system.img", "debug/system.cmdline"] {
         fs::copy(from.join(name), to.join(name)).expect("make image leaves it");
     }
-    let disk = File::options().read(true).write(true).open(to.join("system.img")).expect("copied");
+    let disk = File::options().read(true).write(true).open(to.join("debug/system.img")).expect("copied");
     let mut byte = [0];
     disk.read_exact_at(&mut byte, at).expect("it is in the disk");
     disk.write_all_at(&[byte[0] ^ 0x10], at).expect("written");
@@ -27,7 +27,7 @@ fn flipped(bench: &Bench, at: u64) -> PathBuf {
 
 /// Blocks of the root, and behind them those of the tree, by the line that the kernel is told.
 fn blocks() -> (u64, u64) {
-    let line = fs::read_to_string(image_folder(root(), arch()).join("system.cmdline"))
+    let line = fs::read_to_string(image_folder(root(), arch()).join("debug/system.cmdline"))
         .expect("make image leaves it");
     let words: Vec<&str> = line.split(' ').collect();
     let at = words.iter().position(|word| *word == "4096").expect("the size of a block");
@@ -67,7 +67,8 @@ find / -xdev -type f ! -path '/usr/bin/*' -exec sha256sum {} +
 find / -xdev -type f -path '/usr/bin/*' | sed 's/^/there /'",
     ));
     let out = run.out_text();
-    let parts = fs::read(image_folder(root(), arch()).join("sbom.cdx.json")).expect("make image leaves it");
+    let parts =
+        fs::read(image_folder(root(), arch()).join("debug/sbom.cdx.json")).expect("make image leaves it");
     let parts: serde_json::Value = serde_json::from_slice(&parts).expect("JSON");
     let listed = listed(&parts);
     let hashed: BTreeSet<&str> = out.lines().filter(|line| line.get(64..67) == Some("  /")).collect();

@@ -12,6 +12,7 @@ mod firmware;
 mod glass;
 mod harness;
 mod image;
+mod init;
 mod kills;
 mod observation;
 mod power;

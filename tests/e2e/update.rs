@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_qemu::{Cache, Cut, End, Random, Stick, StickFs, Vm};
-use aegis_tests::{Bench, console, receipts, root};
+use aegis_qemu::{Arch, Cache, Cut, End, Random, Stick, StickFs, Vm, image_folder};
+use aegis_tests::{Bench, console, receipts, root, suite};
 
 use super::firmware::Device;
 
@@ -19,9 +19,8 @@ const CUTS: u64 = 10;
 /// How a stick's image is called.
 const NAME: &str = "site.aegis-image";
 
-/// The root file system that was built.
-fn squashfs(bench: &Bench) -> PathBuf {
-    let image = root().join("target/image/x86_64");
+/// The root file system of the image in this folder.
+pub(crate) fn squashfs(bench: &Bench, image: &Path) -> PathBuf {
     let line = fs::read_to_string(image.join("system.cmdline")).expect("make image leaves it");
     let table =
         line.split("ro,0 ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a table of dm-verity");
@@ -56,12 +55,11 @@ fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
 fn broken(bench: &Bench, sequence: u64) -> PathBuf {
     let (tree, made) = (bench.at("tree"), bench.at("broken.squashfs"));
     let mut unpack = Command::new("unsquashfs");
-    unpack.args(["-no-progress", "-d"]).arg(&tree).arg(squashfs(bench));
+    unpack.args(["-no-progress", "-d"]).arg(&tree).arg(squashfs(bench, &image_folder(root(), Arch::X86_64)));
     Bench::good(unpack);
     let agent = tree.join("usr/bin/aegis");
     fs::remove_file(&agent).expect("there");
-    bench.script("agent", "exit 1");
-    fs::copy(bench.at("agent"), &agent).expect("copied");
+    fs::copy(suite::program().with_file_name("aegis-broken"), &agent).expect("it was built");
     let mut pack = Command::new("mksquashfs");
     pack.arg(&tree).arg(&made).args(["-noappend", "-quiet", "-no-progress", "-all-root"]);
     pack.args(["-b", "256K", "-comp", "zstd", "-Xcompression-level", "3"]);
@@ -94,7 +92,7 @@ fn take(vm: &mut Vm, image: &Path) {
 fn an_image_comes_by_stick_is_tried_committed_and_not_taken_again() {
     let bench = Bench::new();
     let device = Device::new(&bench);
-    let image = release(&bench, &squashfs(&bench), NEWER);
+    let image = release(&bench, &squashfs(&bench, &image_folder(root(), Arch::X86_64)), NEWER);
     let (said, answers) = with_stick(&device, &bench, &image);
     assert!(said.contains("slot a, image 1."), "{said}");
     assert!(said.contains("slot b: it is tried at the next start"), "{said}");
@@ -187,7 +185,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
     });
     println!("AEGIS_UPDATE_SEED={seed}");
     let mut chance = Random::new(seed);
-    let squashfs = squashfs(&bench);
+    let squashfs = squashfs(&bench, &image_folder(root(), Arch::X86_64));
     let (mut tally, mut before) = (Tally::default(), String::new());
     loop {
         let image = release(&bench, &squashfs, NEWER + tally.cuts);

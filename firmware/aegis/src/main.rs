@@ -1,4 +1,5 @@
-//! The agent that runs on the appliance, and its small device-side commands.
+//! The agent that runs on the appliance, and its small device-side commands. Under the name `init` it is the first process
+//! (`aegis_init`).
 //!
 //! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
 //! - [`run`]: the long-lived agent.
@@ -6,7 +7,7 @@
 //! - [`image`]: the two slots of the system.
 //! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
-//! - [`commands`]: what an operator or the boot scripts call.
+//! - [`commands`]: what an operator or init calls.
 
 mod cli;
 mod commands;
@@ -26,6 +27,9 @@ use cli::Command;
 use outcome::{Outcome, say};
 
 fn main() -> ExitCode {
+    if aegis_init::is_named(std::env::args_os().next().as_deref()) {
+        return aegis_init::run();
+    }
     let level = log::LevelFilter::Info;
     // A second logger can't have been set: this is the first line of the program.
     let _ = simple_logger::SimpleLogger::new().with_level(level).init();

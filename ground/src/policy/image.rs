@@ -4,26 +4,31 @@
 
 use std::borrow::Cow;
 
-/// A link to a directory, and where it leads. `/var/tmp` is taken as a directory, which it is elsewhere.
+/// A link, and where it leads. `/var/tmp` is taken as a directory, which it is elsewhere.
 pub(super) const LINKS: &[(&str, &str)] = &[
     ("/bin", "/usr/bin"),
     ("/lib", "/usr/lib"),
     ("/sbin", "/usr/bin"),
+    ("/usr/bin/init", "/usr/bin/aegis"),
     ("/usr/sbin", "/usr/bin"),
     ("/var/run", "/run"),
 ];
 
+/// One link further.
+fn step(path: &[u8]) -> Option<Vec<u8>> {
+    LINKS.iter().find_map(|(link, to)| {
+        let rest = path.strip_prefix(link.as_bytes())?;
+        (rest.is_empty() || rest.first() == Some(&b'/')).then(|| [to.as_bytes(), rest].concat())
+    })
+}
+
 /// Where a path leads on our own image: itself, unless it is one of the links, or goes through one.
 pub(super) fn leads(path: &[u8]) -> Cow<'_, [u8]> {
-    let behind = |(link, to): &(&str, &'static str)| {
-        let rest = path.strip_prefix(link.as_bytes())?;
-        (rest.is_empty() || rest.first() == Some(&b'/')).then_some((*to, rest))
-    };
-    match LINKS.iter().find_map(behind) {
-        // None of them leads through another.
-        Some((to, rest)) => Cow::Owned([to.as_bytes(), rest].concat()),
-        None => Cow::Borrowed(path),
-    }
+    // `/sbin/init` by two of them; no more than there are.
+    LINKS.iter().fold(Cow::Borrowed(path), |at, _| match step(&at) {
+        Some(further) => Cow::Owned(further),
+        None => at,
+    })
 }
 
 /// Where a path leads, if that is elsewhere.
@@ -45,7 +50,7 @@ mod tests {
     fn the_links_are_those_of_the_image() {
         let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image/root");
         let image = std::fs::read_to_string(image).expect("image/root");
-        // `ln -s TARGET "$tree/LINK"`; one to a file is no directory's.
+        // `ln -s TARGET "$tree/LINK"`.
         let made = image.lines().filter_map(|line| line.strip_prefix("ln -s ")?.split_once(" \"$tree"));
         let made: BTreeSet<(String, String)> = made
             // `/var/tmp` is left out: the policies that ship name it beside `/tmp`, as systems do where it is a directory.
@@ -72,7 +77,7 @@ mod tests {
         for (path, to) in [
             ("/bin", "/usr/bin"),
             ("/bin/sh", "/usr/bin/sh"),
-            ("/usr/sbin/init", "/usr/bin/init"),
+            ("/usr/sbin/init", "/usr/bin/aegis"),
             ("/var/run/aegis/x", "/run/aegis/x"),
             ("/binary", "/binary"),
             ("/usr/bin/sh", "/usr/bin/sh"),

@@ -18,6 +18,7 @@ use crate::config;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::run::control;
+use crate::storage::facts;
 use crate::storage::report::Report;
 
 /// Exit 0 when the device is healthy, 1 when it is not: also when no agent answers.
@@ -58,6 +59,7 @@ fn gather() -> Result<Vitals, String> {
     let mut vitals = Vitals::of(&first, &last, &config::look());
     vitals.found_missing(missing);
     vitals.storage = Report::load();
+    vitals.debug_image = facts::is_debug();
     match policy_status::troubles() {
         Ok(troubles) => vitals.policy = troubles,
         Err(failure) => vitals.policy_unknown = Some(failure.to_string()),

@@ -1,4 +1,4 @@
-//! The device-side commands: short-lived, called by the boot scripts and by operators.
+//! The device-side commands: short-lived, called by init and by operators.
 
 pub(crate) mod break_glass;
 pub(crate) mod config;

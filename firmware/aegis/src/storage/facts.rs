@@ -17,6 +17,9 @@ const KERNEL_BTF_BYTES: u64 = 64 * 1024 * 1024;
 /// When the image was built: decimal Unix seconds.
 const BUILT: &str = "built";
 const BUILT_BYTES: u64 = 32;
+/// Which image this is: `production`, `debug`.
+const VARIANT: &str = "variant";
+const VARIANT_BYTES: u64 = 32;
 
 /// What this device is.
 #[derive(Clone, Debug)]
@@ -113,6 +116,12 @@ pub(crate) fn built() -> u64 {
         log::warn!("{}: no build time of the image (a stale policy may be noticed late)", path.display());
         0
     })
+}
+
+/// The image has a shell and tools: its variant is `debug`, or it does not say which.
+pub(crate) fn is_debug() -> bool {
+    let told = atomic::read_bounded(&Path::new(IMAGE).join(VARIANT), VARIANT_BYTES);
+    !told.is_ok_and(|variant| variant.trim_ascii_end() == b"production")
 }
 
 fn seconds(text: &[u8]) -> Option<u64> {

@@ -15,7 +15,7 @@ const VOUCHED: &str = "partition";
 pub(crate) const RING_LABEL: &str = aegis_disk::RING_LABEL;
 
 /// The device node of the partition with this GPT label (`PARTNAME` in sysfs), if there is one. A stick is anybody's: what
-/// is on USB does not pass for one of our own (`boot.sh` has the same rule for the data partition), unless it was vouched for.
+/// is on USB does not pass for one of our own (init has the same rule for the data partition), unless it was vouched for.
 pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
     let wanted = format!("PARTNAME={label}");
     for entry in fs::read_dir("/sys/class/block")? {

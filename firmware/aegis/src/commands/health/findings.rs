@@ -38,6 +38,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_enforcement(vitals);
     found.in_configuration(vitals);
     found.in_storage(vitals);
+    found.in_image(vitals);
     found.0.sort_by_key(|finding| !finding.bad);
     found.0
 }
@@ -169,6 +170,13 @@ impl Found {
                 Gravity::Known => self.known(told.code.name(), &told.detail, mend),
                 Gravity::Bad => self.bad(told.code.name(), &told.detail, mend),
             }
+        }
+    }
+
+    fn in_image(&mut self, v: &Vitals) {
+        if v.debug_image {
+            let meaning = "this image has a shell and tools, for who tries things: it is none for the field";
+            self.known("debug-image", meaning, "install the production image");
         }
     }
 

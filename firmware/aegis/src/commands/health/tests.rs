@@ -37,6 +37,7 @@ const CASES: &[Case] = &[
         &[],
         "",
     ),
+    ("a debug image", |v| v.debug_image = true, &[], &["debug-image"], "a shell and tools"),
     ("in flight", |v| v.accounts.seen += 9, &[], &[], ""),
     ("starting", |v| v.ready = false, &["not-ready"], &[], ""),
     ("missing", |v| v.missing = 3, &["unaccounted"], &[], "3 events were seen"),

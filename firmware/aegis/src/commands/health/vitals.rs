@@ -40,6 +40,8 @@ pub(super) struct Vitals {
     pub(super) config_pending: bool,
     /// What was done to the disk in this boot, or could not be.
     pub(super) storage: Report,
+    /// The image has a shell and tools.
+    pub(super) debug_image: bool,
 }
 
 /// The ring on disk: how full it is, and what can't be read from it any more.

@@ -27,7 +27,7 @@ pub(in crate::commands) struct Said {
 }
 
 /// Exit 0 when this boot is healthy, or no loader started it; 1 when it is not. Whether the machine starts again then is for
-/// the boot scripts: by what the loader says, so that an agent that does not even run is seen, too.
+/// init: by what the loader says, so that an agent that does not even run is seen, too.
 pub(crate) fn run(wait: Duration) -> Outcome {
     let running = Running::now();
     let Some(slot) = running.slot else {

@@ -1,0 +1,402 @@
+//! Processes: those that are waited for, those that run on and are started again, and those of nobody.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use crate::console::say;
+use crate::{AGENT, End, STATE, limits};
+
+/// From Linux's `asm/signal.h`: what a power supply's watcher sends.
+const SIGPWR: i32 = 30;
+
+/// A command of the agent's program. It reads nothing, and says what it has to say on the console.
+pub(crate) fn aegis(arguments: &[&str]) -> Command {
+    let mut command = program(AGENT);
+    command.args(arguments).stdin(Stdio::null()).process_group(0);
+    command
+}
+
+/// A program with an environment that is known.
+pub(crate) fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().env("PATH", "/usr/bin:/usr/sbin").current_dir("/");
+    command
+}
+
+/// What runs on until the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `aegis run`, with a trace or without.
+    Agent { trace: bool },
+    /// `aegis stick watch`.
+    Stick,
+    /// `aegis break-glass console`: the serial line, quiet until somebody presses Enter.
+    Console,
+    /// Instead of it, in an image that has one.
+    Shell,
+}
+
+impl Kind {
+    fn command(self) -> Command {
+        match self {
+            Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
+            Self::Stick => aegis(&["stick", "watch"]),
+            Self::Console => {
+                let mut command = aegis(&["break-glass", "console"]);
+                command.stdin(Stdio::inherit());
+                command
+            }
+            Self::Shell => {
+                let mut command = program("/usr/bin/cttyhack");
+                command.arg("/bin/sh");
+                command
+            }
+        }
+    }
+
+    /// Where its number is told, and what is said when it ended.
+    const fn told(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
+            Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
+            Self::Console | Self::Shell => None,
+        }
+    }
+}
+
+struct Service {
+    kind: Kind,
+    pid: Option<Pid>,
+    /// When it is to be started.
+    due: Option<Instant>,
+}
+
+/// A command that nobody waits for.
+struct Aside {
+    what: &'static str,
+    pid: Pid,
+    until: Instant,
+}
+
+/// Everything that was started and is not over.
+pub(crate) struct Children {
+    /// Readable when a child ended or the end was asked for.
+    bell: UnixStream,
+    power_off: Arc<AtomicBool>,
+    restart: Arc<AtomicBool>,
+    services: Vec<Service>,
+    asides: Vec<Aside>,
+    /// The one that is waited for, and what became of it.
+    awaited: Option<(Pid, Option<u8>)>,
+    /// The end has begun: nothing is started again, and nobody asks for the end.
+    ending: bool,
+}
+
+impl Children {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (bell, rung) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        let (power_off, restart) = (Arc::default(), Arc::default());
+        for (signal, asked) in [
+            (SIGUSR1, &power_off),
+            (SIGUSR2, &power_off),
+            (SIGPWR, &power_off),
+            (SIGTERM, &restart),
+            // Control, Alt and Delete.
+            (SIGINT, &restart),
+        ] {
+            signal_hook::flag::register(signal, Arc::clone(asked))?;
+            signal_hook::low_level::pipe::register(signal, rung.try_clone()?)?;
+        }
+        signal_hook::low_level::pipe::register(SIGCHLD, rung)?;
+        Ok(Self {
+            bell,
+            power_off,
+            restart,
+            services: Vec::new(),
+            asides: Vec::new(),
+            awaited: None,
+            ending: false,
+        })
+    }
+
+    /// The exit code of a command, 128 and the signal's number when one ended it; after `time` it is ended.
+    ///
+    /// # Errors
+    /// The end was asked for meanwhile; the command is ended then.
+    pub(crate) fn run(&mut self, time: Duration, command: &mut Command) -> Result<u8, End> {
+        self.wait(command, Some(time))
+    }
+
+    /// As [`run`](Self::run), however long it takes.
+    pub(crate) fn run_on(&mut self, command: &mut Command) -> Result<u8, End> {
+        self.wait(command, None)
+    }
+
+    fn wait(&mut self, command: &mut Command, time: Option<Duration>) -> Result<u8, End> {
+        let Some(pid) = spawn(command) else { return Ok(127) };
+        self.awaited = Some((pid, None));
+        let until = time.map(|time| Instant::now() + time);
+        let asked = loop {
+            if let Some(code) = self.code() {
+                return Ok(code);
+            }
+            if let Some(end) = self.asked() {
+                break Some(end);
+            }
+            if until.is_some_and(|until| until <= Instant::now()) {
+                say(&format!("{}: cut after {} s", shown(command), time.unwrap_or_default().as_secs()));
+                break None;
+            }
+            self.turn(until);
+        };
+        send(pid, Signal::TERM);
+        let until = Instant::now() + limits::GRACE;
+        while self.code().is_none() && Instant::now() < until {
+            self.turn(Some(until));
+        }
+        if self.code().is_none() {
+            send(pid, Signal::KILL);
+        }
+        let code = self.code().unwrap_or(128 + 15);
+        self.awaited = None;
+        asked.map_or(Ok(code), Err)
+    }
+
+    /// Of the one that is waited for, once it ended.
+    fn code(&self) -> Option<u8> {
+        self.awaited.and_then(|(_, code)| code)
+    }
+
+    fn asked(&self) -> Option<End> {
+        match () {
+            () if self.ending => None,
+            () if self.power_off.load(Ordering::Relaxed) => Some(End::PowerOff),
+            () if self.restart.load(Ordering::Relaxed) => Some(End::Restart),
+            () => None,
+        }
+    }
+
+    /// Until somebody asks for the end.
+    pub(crate) fn until_asked(&mut self) -> End {
+        loop {
+            if let Some(end) = self.asked() {
+                return end;
+            }
+            self.turn(None);
+        }
+    }
+
+    /// Starts it, now and whenever it ended.
+    pub(crate) fn keep(&mut self, kind: Kind) {
+        self.services.push(Service { kind, pid: None, due: Some(Instant::now()) });
+        self.start_due();
+    }
+
+    /// Nothing is started again, and nobody is asked any more.
+    pub(crate) fn end(&mut self) {
+        self.ending = true;
+        for service in &mut self.services {
+            service.due = None;
+        }
+    }
+
+    /// Tells it to end, and waits so long. False: it still runs, and is ended now.
+    pub(crate) fn stop(&mut self, which: fn(Kind) -> bool, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let running = |all: &Self| {
+            let found = all.services.iter().find(|service| which(service.kind));
+            found.and_then(|service| service.pid)
+        };
+        let Some(pid) = running(self) else { return true };
+        send(pid, Signal::TERM);
+        while running(self) == Some(pid) {
+            if until <= Instant::now() {
+                send(pid, Signal::KILL);
+                return false;
+            }
+            self.turn(Some(until));
+        }
+        true
+    }
+
+    /// Waits for whatever comes first, no longer than `until`: a child's end, a request, the time of something.
+    fn turn(&mut self, until: Option<Instant>) {
+        let due = self.services.iter().filter_map(|service| service.due);
+        let cut = self.asides.iter().map(|aside| aside.until);
+        let next = due.chain(cut).chain(until).min();
+        let time = next.map(|next| {
+            let left = next.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+        });
+        // Interrupted by the signal that rings, as it should be.
+        let _ = poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], time.as_ref());
+        while self.bell.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        self.reap();
+        self.start_due();
+        self.cut_asides();
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.ended(pid, code(status)),
+                Err(Errno::INTR) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: Pid, code: u8) {
+        if let Some((_, end)) = self.awaited.as_mut().filter(|(awaited, _)| *awaited == pid) {
+            *end = Some(code);
+        } else if let Some(service) = self.services.iter_mut().find(|service| service.pid == Some(pid)) {
+            service.pid = None;
+            if !self.ending {
+                service.due = Some(Instant::now() + limits::REST);
+                if let Some((_, said)) = service.kind.told() {
+                    say(said);
+                }
+            }
+        } else if let Some(at) = self.asides.iter().position(|aside| aside.pid == pid) {
+            let aside = self.asides.swap_remove(at);
+            if code != 0 {
+                say(&format!("{}: exit {code}", aside.what));
+            }
+        }
+        // Else nobody's: what somebody left behind.
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        for at in 0..self.services.len() {
+            let Some(service) =
+                self.services.get_mut(at).filter(|service| service.due.is_some_and(|due| due <= now))
+            else {
+                continue;
+            };
+            let kind = service.kind;
+            service.pid = spawn(&mut kind.command());
+            service.due = if service.pid.is_some() { None } else { Some(now + limits::REST) };
+            if let (Some((file, _)), Some(pid)) = (kind.told(), service.pid) {
+                tell_number(file, pid);
+            }
+            if matches!(kind, Kind::Agent { .. }) {
+                // What a decision that was cut short left undone. Not waited for: one that is under way holds the lock.
+                self.aside("policy settle", &mut aegis(&["policy", "settle"]));
+            }
+        }
+    }
+
+    fn aside(&mut self, what: &'static str, command: &mut Command) {
+        if self.asides.len() >= limits::ASIDES {
+            say(&format!("{what}: not now, {} of them run still", limits::ASIDES));
+            return;
+        }
+        if let Some(pid) = spawn(command) {
+            self.asides.push(Aside { what, pid, until: Instant::now() + limits::COMMAND });
+        }
+    }
+
+    fn cut_asides(&mut self) {
+        let now = Instant::now();
+        for aside in self.asides.iter_mut().filter(|aside| aside.until <= now) {
+            say(&format!("{}: cut after {} s", aside.what, limits::COMMAND.as_secs()));
+            send(aside.pid, Signal::KILL);
+            aside.until = now + limits::COMMAND;
+        }
+    }
+}
+
+/// In one step: who reads it finds the old number or the new one.
+fn tell_number(file: &str, pid: Pid) {
+    let (path, new) = (Path::new(STATE).join(file), Path::new(STATE).join(format!("{file}.new")));
+    let told = fs::write(&new, format!("{}\n", pid.as_raw_nonzero())).and_then(|()| fs::rename(&new, &path));
+    if let Err(error) = told {
+        say(&format!("{}: {error}", path.display()));
+    }
+}
+
+fn spawn(command: &mut Command) -> Option<Pid> {
+    match command.spawn() {
+        // Its end is learned by waiting for all.
+        Ok(child) => Some(Pid::from_child(&child)),
+        Err(error) => {
+            say(&format!("{}: {error}", shown(command)));
+            None
+        }
+    }
+}
+
+/// A command as it would be typed.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// One that ended meanwhile needs none.
+fn send(pid: Pid, signal: Signal) {
+    let _ = kill_process(pid, signal);
+}
+
+/// As a shell has it.
+fn code(status: WaitStatus) -> u8 {
+    let number = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    number.and_then(|number| u8::try_from(number).ok()).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = program("/bin/sh");
+        command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    /// One test: whoever waits here waits for every child of this process.
+    #[test]
+    fn children_are_waited_for_cut_and_reaped() {
+        let mut children = Children::new().expect("signals");
+        let long = Duration::from_secs(20);
+        for (script, expected) in
+            [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137), ("kill -TERM $$", 143)]
+        {
+            assert_eq!(children.run(long, &mut sh(script)), Ok(expected), "{script}");
+        }
+        assert_eq!(children.run(long, &mut program("/nowhere/at/all")), Ok(127));
+        let begun = Instant::now();
+        assert_eq!(children.run(Duration::from_millis(200), &mut sh("sleep 60")), Ok(143));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        // What leaves something behind: that is nobody's, and its parent's code is what counts.
+        assert_eq!(children.run(long, &mut sh("sleep 0.1 & exit 3")), Ok(3));
+
+        children.aside("aside", &mut sh("exit 5"));
+        assert_eq!((children.asides.len(), children.run(long, &mut sh("sleep 0.3"))), (1, Ok(0)));
+        assert_eq!(children.asides.len(), 0, "it was reaped beside another");
+        for _ in 0..limits::ASIDES + 2 {
+            children.aside("aside", &mut sh("sleep 0.1"));
+        }
+        assert_eq!(children.asides.len(), limits::ASIDES);
+
+        // The end, asked for while something is waited for: that is ended, and who asked is told.
+        children.power_off.store(true, Ordering::Relaxed);
+        assert_eq!(children.run(long, &mut sh("sleep 60")), Err(End::PowerOff));
+        assert_eq!(children.until_asked(), End::PowerOff);
+        children.end();
+        assert_eq!(children.run(long, &mut sh("exit 0")), Ok(0), "at the end nobody asks any more");
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// Words of the kernel's command line, bytes. The kernel's own bound is 2,048 on x86 (`COMMAND_LINE_SIZE`).
+pub(crate) const LINE_BYTES: u64 = 4_096;
+/// A file of sysfs, procfs or efivarfs, or one of ours in /etc.
+pub(crate) const FILE_BYTES: u64 = 16 * 1024;
+/// How long what ended rests before it is started again.
+pub(crate) const REST: Duration = Duration::from_secs(1);
+/// Commands that nobody waits for, at once.
+pub(crate) const ASIDES: usize = 4;
+/// How long what was told to end (SIGTERM) has before it is ended (SIGKILL).
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// A command of own storage or of the policy.
+pub(crate) const COMMAND: Duration = Duration::from_mins(2);
+/// A mount of a disk.
+pub(crate) const MOUNT: Duration = Duration::from_secs(30);
+/// A stick that is there at the start: an image of the system takes longest, it is read twice, written and read back.
+pub(crate) const STICK: Duration = Duration::from_mins(10);
+/// How long a stick that was announced may settle on its bus, seconds.
+pub(crate) const STICK_SETTLES: u64 = 5;
+/// How long the agent may take until it is ready, seconds; and the command that asks.
+pub(crate) const READY: u64 = 60;
+pub(crate) const ASK_READY: Duration = Duration::from_secs(90);
+/// A workload's exit code, to whoever waits for it outside.
+pub(crate) const REPORT: Duration = Duration::from_secs(5);
+/// At the end: a take that is under way, the agent's own end, the evidence.
+pub(crate) const STICK_ENDS: Duration = Duration::from_secs(30);
+pub(crate) const AGENT_ENDS: Duration = Duration::from_secs(20);
+pub(crate) const EVIDENCE: Duration = Duration::from_mins(5);
+/// The root is read in pieces of so many bytes.
+pub(crate) const PIECE: usize = 256 * 1024;

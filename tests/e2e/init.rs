@@ -1,0 +1,123 @@
+//! The first process: what ends is started again, whoever asks for the end gets it in order, and the production image has nothing
+//! else that could run.
+
+use std::process::Command;
+
+use aegis_qemu::{End, image_folder};
+use aegis_tests::{Bench, Rule, arch, console, root};
+
+use super::firmware::Device;
+
+/// What the root of this variant holds: `mode path` or `mode path -> where`, as `unsquashfs -ll` has them.
+fn listed(bench: &Bench, variant: &str) -> Vec<(String, String)> {
+    let folder = image_folder(root(), arch()).join(variant);
+    let squashfs = super::update::squashfs(bench, &folder);
+    let mut list = Command::new("unsquashfs");
+    list.arg("-lln").arg(squashfs);
+    let text = String::from_utf8(Bench::good(list)).expect("UTF-8");
+    let rows = text.lines().filter_map(|line| {
+        let (mode, rest) = line.split_once(' ')?;
+        Some((mode.to_owned(), rest.split_once("squashfs-root")?.1.to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_production_root_has_one_program_and_no_shell() {
+    let bench = Bench::new();
+    let production = listed(&bench, "");
+    let programs: Vec<&str> = production
+        .iter()
+        .filter(|(mode, _)| mode.starts_with('-') && mode.contains('x'))
+        .map(|(_, path)| path.as_str())
+        .collect();
+    assert_eq!(programs, ["/usr/bin/aegis"]);
+    let links: Vec<&str> = production
+        .iter()
+        .filter(|(mode, path)| mode.starts_with('l') && path.starts_with("/usr/bin/"))
+        .map(|(_, path)| path.as_str())
+        .collect();
+    assert_eq!(links, ["/usr/bin/init -> aegis"]);
+    // Nothing that runs with more rights than who starts it.
+    assert!(production.iter().all(|(mode, _)| !mode.contains(['s', 'S'])), "{production:?}");
+    // The other variant has all of it, and tools.
+    let debug = listed(&bench, "debug");
+    let lacks: Vec<_> = production.iter().filter(|row| !debug.contains(row)).collect();
+    assert!(lacks.is_empty(), "{lacks:?}");
+    assert!(debug.iter().any(|(_, path)| path == "/usr/bin/sh") && debug.len() > production.len() + 200);
+}
+
+/// What the serial line answers to there.
+#[test]
+fn the_production_image_has_no_shell_on_its_serial_line() {
+    let bench = Bench::new();
+    let (_slot, mut vm) = Bench::start(Device::new(&bench).machine(&bench));
+    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+    vm.type_line("").expect("typed");
+    assert!(vm.wait_line("Type or paste its lines").expect("watched").is_some(), "{}", vm.console_end());
+    vm.type_line("echo $((6*7))").expect("typed");
+    vm.type_line("").expect("typed");
+    assert!(vm.wait_line("Nothing was changed").expect("watched").is_some(), "{}", vm.console_end());
+    let said = console(&vm.cut_power().expect("cut"));
+    assert!(!said.contains("DEBUG IMAGE") && !said.lines().any(|line| line.trim() == "42"), "{said}");
+}
+
+#[test]
+fn a_debug_image_says_so_and_gives_a_shell_when_it_is_asked_to() {
+    let bench = Bench::new();
+    let script = "aegis health --json | grep -o '\"bad\":false,\"code\":\"debug-image\"'; sleep 1000";
+    let (_slot, mut vm) = Bench::start(bench.demo(script).append("aegis.shell"));
+    assert!(vm.wait_stdout("debug-image").expect("watched"), "{}", vm.console_end());
+    vm.type_line("echo $((6*7))").expect("typed");
+    assert!(vm.wait_line("42").expect("watched").is_some(), "{}", vm.console_end());
+    vm.type_line("poweroff").expect("typed");
+    let run = vm.finish().expect("watched");
+    let said = console(&run);
+    assert_eq!(run.end, End::Ran, "{said}");
+    assert!(said.contains("DEBUG IMAGE: it has a shell"), "{said}");
+    assert!(said.contains("Power down"), "{said}");
+}
+
+#[test]
+fn what_ends_is_started_again_and_the_end_comes_in_order_when_it_is_asked_for() {
+    let bench = Bench::new();
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let policy = bench.policy("deny", "enforce", &[rule]);
+    for (signal, word) in [("USR2", "Power down"), ("TERM", "Restarting system")] {
+        let script = format!(
+            "
+other() {{ while read -r now </run/aegis/$1.pid && [ $now = $2 ]; do sleep 0.1; done; }}
+for each in agent stick; do
+    read -r pid </run/aegis/$each.pid
+    kill -KILL $pid
+    other $each $pid
+    echo \"$each: another\"
+done
+aegis status --wait 60 >/dev/null; echo \"ready $?\"
+# Whose parent ends is init's child, and is reaped.
+sh -c 'sleep 0.2 & echo $! >/scratch/orphan'; read -r orphan </scratch/orphan
+while [ -d /proc/$orphan ]; do sleep 0.1; done; echo reaped
+{{ true </etc/shadow; }} 2>/dev/null || echo denied
+cat /proc/1/comm; kill -{signal} 1; sleep 1000"
+        );
+        let (_slot, vm) = Bench::start(bench.demo(&script).policy(&policy));
+        let run = Bench::evidence(vm.finish().expect("watched"));
+        let said = console(&run);
+        assert_eq!((run.end, run.exit), (End::Ran, None), "{said}");
+        assert_eq!(
+            run.out_text(),
+            "agent: another\nstick: another\nready 0\nreaped\ndenied\ninit\n",
+            "{}",
+            run.err_text()
+        );
+        for line in
+            ["the agent ended; starting it again", "the stick's watcher ended; starting it again", word]
+        {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        assert_eq!(run.mode(), Some("enforcing"));
+        let denied = run.with(&[("rule", "no-shadow".into()), ("verdict", "denied".into())]);
+        assert_eq!(denied.len(), 1, "what was seen before the end is in the evidence");
+        run.lost();
+    }
+}
