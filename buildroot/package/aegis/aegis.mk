@@ -36,10 +36,18 @@ AEGIS_CARGO_ENV = \
 AEGIS_ROOT_CBOR = $(call qstrip,$(BR2_PACKAGE_AEGIS_ROOT_CBOR))
 AEGIS_BASELINE = $(call qstrip,$(BR2_PACKAGE_AEGIS_BASELINE))
 
+ifeq ($(BR2_PACKAGE_AEGIS_DEBUG),y)
+# Init starts the shell with it, and Buildroot's busybox leaves it out.
+define AEGIS_BUSYBOX_CONFIG_FIXUPS
+	$(call KCONFIG_ENABLE_OPT,CONFIG_CTTYHACK)
+endef
+endif
+
 define AEGIS_INSTALL_TARGET_CMDS
 	$(INSTALL) -D -m 0755 \
 		$(@D)/target/$(AEGIS_RUST_TARGET)/$(AEGIS_PROFILE)/aegis \
 		$(TARGET_DIR)/usr/bin/aegis
+	ln -sfn aegis $(TARGET_DIR)/usr/bin/init
 	$(INSTALL) -D -m 0644 $(@D)/built $(TARGET_DIR)/etc/aegis/built
 	$(INSTALL) -D -m 0644 $(AEGIS_ROOT_CBOR) \
 		$(TARGET_DIR)/etc/aegis/root.cbor

@@ -8,13 +8,14 @@ image=$(cd -- "$(dirname -- "$0")/../../../../image" && pwd -P)
 . "$image/lib.sh"
 
 tree=$1
-mkdir -p "$tree"/{dev,proc,sys,run,tmp,data,media/stick,workload,scratch,var}
+mkdir -p "$tree"/{dev,proc,sys,run,tmp,data,media/stick,workload,scratch,var,usr/lib/aegis}
 ln -sfnT ../run "$tree/var/run"
 ln -sfnT ../tmp "$tree/var/tmp"
 ln -sfnT /proc/self/mounts "$tree/etc/mtab"
 
-for path in linuxrc lib64 usr/lib64 dev/{fd,stdin,stdout,stderr} usr/lib/os-release usr/share/udhcpc \
-    etc/{hostname,issue,network,os-release,profile,profile.d,protocols,resolv.conf,services,shells}; do
+# (Without a dynamic loader musl's rule leaves a link of that very name, its star.)
+for path in linuxrc lib64 usr/lib64 'usr/lib/ld-musl*' dev/{fd,stdin,stdout,stderr} usr/lib/os-release usr/share/udhcpc \
+    etc/{hostname,issue,os-release,profile,profile.d,protocols,resolv.conf,services,shells}; do
     rm -rf -- "${tree:?}/$path"
 done
 # Empty in the skeleton; what a package of yours put there stays.
@@ -22,14 +23,13 @@ for path in mnt opt root run/lock usr/libexec usr/share; do
     [[ ! -d $tree/$path ]] || rmdir --ignore-fail-on-non-empty -- "$tree/$path"
 done
 
-if grep -qx BR2_PACKAGE_AEGIS_DEBUG_SHELL=y "$BR2_CONFIG"; then
-    say "this image can give a shell: not for the field"
-    install -m 755 "$image/debug/shell" "$tree/etc/init.d/shell"
-    # The overlay brought a fresh inittab.
-    printf '::respawn:/etc/init.d/shell\n' >>"$tree/etc/inittab"
-else
-    rm -f "$tree/etc/init.d/shell"
+# Here, not by the package: a change of the option alone installs no package again.
+variant=production
+if grep -qx BR2_PACKAGE_AEGIS_DEBUG=y "$BR2_CONFIG"; then
+    variant=debug
+    say "debug variant: it has a shell and tools, and is none for the field"
 fi
+printf '%s\n' "$variant" >"$tree/etc/aegis/variant"
 
 # The host's own, if Buildroot built none.
 PATH=$HOST_DIR/sbin:$HOST_DIR/bin:$PATH "$image/data-template" "$tree/usr/lib/aegis/data.ext4"

@@ -18,6 +18,9 @@ done
 option() { sed -n "s/^$1=\"\(.*\)\"$/\1/p" "$BR2_CONFIG"; }
 arch=x86_64
 grep -qx BR2_aarch64=y "$BR2_CONFIG" && arch=aarch64
+# Where the quick builder has it, and so whoever boots it.
+place=$images
+grep -qx BR2_PACKAGE_AEGIS_DEBUG=y "$BR2_CONFIG" && place=$images/debug
 keys=$(option BR2_PACKAGE_AEGIS_SECURE_BOOT)
 boot=()
 if [[ -n $keys ]]; then
@@ -27,10 +30,10 @@ else
 fi
 
 rm -rf "$images/.disk"
-mkdir "$images/.disk"
+mkdir -p "$images/.disk" "$place"
 "$image/disk" "$arch" "$images/rootfs.squashfs" "$images/.disk" "${boot[@]}"
 for made in "$images/.disk"/*; do
-    mv -f "$made" "$images/"
+    mv -f "$made" "$place/"
 done
 rmdir "$images/.disk"
-say "$images/system.img: $(du --block-size=1 "$images/system.img" | cut -f1) bytes on disk"
+say "$place/system.img: $(du --block-size=1 "$place/system.img" | cut -f1) bytes on disk"
