@@ -1,7 +1,7 @@
 //! Processes: those that are waited for, those that run on and are started again, and those of nobody.
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use crate::console::say;
-use crate::{AGENT, End, STATE, limits};
+use crate::console::{self, say};
+use crate::{AGENT, End, STATE, limits, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -24,14 +24,16 @@ const SIGPWR: i32 = 30;
 /// A command of the agent's program. It reads nothing, and says what it has to say on the console.
 pub(crate) fn aegis(arguments: &[&str]) -> Command {
     let mut command = program(AGENT);
-    command.args(arguments).stdin(Stdio::null()).process_group(0);
+    command.args(arguments).process_group(0);
     command
 }
 
-/// A program with an environment that is known.
+/// A program that reads nothing, with an environment that is known and a console of its own.
 pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", "/usr/bin:/usr/sbin").current_dir("/");
+    command.env_clear().env("PATH", "/usr/bin:/usr/sbin").current_dir("/").stdin(Stdio::null());
+    let own = || console::open().map_or_else(|_| Stdio::null(), Stdio::from);
+    command.stdout(own()).stderr(own());
     command
 }
 
@@ -54,13 +56,21 @@ impl Kind {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
             Self::Console => {
+                console::make_sane();
                 let mut command = aegis(&["break-glass", "console"]);
-                command.stdin(Stdio::inherit());
+                if let Ok(console) = console::open() {
+                    command.stdin(console);
+                }
                 command
             }
             Self::Shell => {
-                let mut command = program("/usr/bin/cttyhack");
-                command.arg("/bin/sh");
+                console::make_sane();
+                // A session of its own, whose terminal the console becomes: with job control.
+                let mut command = program("/usr/bin/setsid");
+                command.args(["/usr/bin/cttyhack", "/bin/sh"]).env("HOME", "/").env("TERM", "vt102");
+                if let Ok(console) = console::open() {
+                    command.stdin(console);
+                }
                 command
             }
         }
@@ -102,6 +112,8 @@ pub(crate) struct Children {
     awaited: Option<(Pid, Option<u8>)>,
     /// The end has begun: nothing is started again, and nobody asks for the end.
     ending: bool,
+    /// More ended than were reaped at one time.
+    more: bool,
 }
 
 impl Children {
@@ -129,6 +141,7 @@ impl Children {
             asides: Vec::new(),
             awaited: None,
             ending: false,
+            more: false,
         })
     }
 
@@ -150,7 +163,7 @@ impl Children {
         self.awaited = Some((pid, None));
         let until = time.map(|time| Instant::now() + time);
         let asked = loop {
-            if let Some(code) = self.code() {
+            if let Some(code) = self.take_code() {
                 return Ok(code);
             }
             if let Some(end) = self.asked() {
@@ -162,22 +175,24 @@ impl Children {
             }
             self.turn(until);
         };
-        send(pid, Signal::TERM);
-        let until = Instant::now() + limits::GRACE;
-        while self.code().is_none() && Instant::now() < until {
-            self.turn(Some(until));
+        let is_over = |all: &Self| all.awaited.is_none_or(|(_, code)| code.is_some());
+        for (signal, time) in [(Signal::TERM, limits::GRACE), (Signal::KILL, limits::REST)] {
+            if !is_over(self) {
+                send(pid, signal);
+                self.pause_until(time, is_over);
+            }
         }
-        if self.code().is_none() {
-            send(pid, Signal::KILL);
-        }
-        let code = self.code().unwrap_or(128 + 15);
+        let code = self.take_code().unwrap_or(128 + 15);
+        // One that does not even die of SIGKILL hangs in the kernel; it is nobody's from now on.
         self.awaited = None;
         asked.map_or(Ok(code), Err)
     }
 
-    /// Of the one that is waited for, once it ended.
-    fn code(&self) -> Option<u8> {
-        self.awaited.and_then(|(_, code)| code)
+    /// Of the one that is waited for, once it ended: its number may be another's from then on.
+    fn take_code(&mut self) -> Option<u8> {
+        let code = self.awaited.and_then(|(_, code)| code)?;
+        self.awaited = None;
+        Some(code)
     }
 
     fn asked(&self) -> Option<End> {
@@ -213,50 +228,79 @@ impl Children {
         }
     }
 
-    /// Tells it to end, and waits so long. False: it still runs, and is ended now.
-    pub(crate) fn stop(&mut self, which: fn(Kind) -> bool, time: Duration) -> bool {
+    /// Until this holds; false: it does not after so long.
+    pub(crate) fn pause_until(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let until = Instant::now() + time;
-        let running = |all: &Self| {
-            let found = all.services.iter().find(|service| which(service.kind));
-            found.and_then(|service| service.pid)
-        };
-        let Some(pid) = running(self) else { return true };
-        send(pid, Signal::TERM);
-        while running(self) == Some(pid) {
+        while !holds(self) {
             if until <= Instant::now() {
-                send(pid, Signal::KILL);
                 return false;
             }
-            self.turn(Some(until));
+            self.turn(Some(until.min(Instant::now() + limits::LOOK)));
         }
         true
+    }
+
+    fn pid(&self, which: fn(Kind) -> bool) -> Option<Pid> {
+        self.services.iter().find(|service| which(service.kind)).and_then(|service| service.pid)
+    }
+
+    /// Tells it to end, and waits so long. False: it still ran then, and was ended.
+    pub(crate) fn stop(&mut self, which: fn(Kind) -> bool, time: Duration) -> bool {
+        let Some(pid) = self.pid(which) else { return true };
+        let is_over = |all: &Self| all.pid(which) != Some(pid);
+        send(pid, Signal::TERM);
+        let ended = self.pause_until(time, is_over);
+        if !ended {
+            send(pid, Signal::KILL);
+            self.pause_until(limits::REST, is_over);
+        }
+        ended
+    }
+
+    /// Whatever else was started and is not over.
+    pub(crate) fn stop_the_rest(&mut self) {
+        for (signal, time) in [(Signal::TERM, limits::GRACE), (Signal::KILL, limits::REST)] {
+            let services = self.services.iter().filter_map(|service| service.pid);
+            services.chain(self.asides.iter().map(|aside| aside.pid)).for_each(|pid| send(pid, signal));
+            let is_over =
+                |all: &Self| all.asides.is_empty() && all.services.iter().all(|one| one.pid.is_none());
+            if self.pause_until(time, is_over) {
+                return;
+            }
+        }
     }
 
     /// Waits for whatever comes first, no longer than `until`: a child's end, a request, the time of something.
     fn turn(&mut self, until: Option<Instant>) {
         let due = self.services.iter().filter_map(|service| service.due);
         let cut = self.asides.iter().map(|aside| aside.until);
-        let next = due.chain(cut).chain(until).min();
+        let fed = watchdog::is_on().then(|| Instant::now() + limits::FEED);
+        let now = self.more.then(Instant::now);
+        self.more = false;
+        let next = due.chain(cut).chain(until).chain(fed).chain(now).min();
         let time = next.map(|next| {
             let left = next.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
         });
         // Interrupted by the signal that rings, as it should be.
         let _ = poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], time.as_ref());
+        watchdog::feed();
         while self.bell.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
         self.reap();
         self.start_due();
         self.cut_asides();
     }
 
+    /// What is left is for the next turn, which comes at once.
     fn reap(&mut self) {
-        loop {
+        for _ in 0..limits::REAPED {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => self.ended(pid, code(status)),
                 Err(Errno::INTR) => {}
                 Ok(None) | Err(_) => return,
             }
         }
+        self.more = true;
     }
 
     fn ended(&mut self, pid: Pid, code: u8) {
@@ -323,7 +367,12 @@ impl Children {
 /// In one step: who reads it finds the old number or the new one.
 fn tell_number(file: &str, pid: Pid) {
     let (path, new) = (Path::new(STATE).join(file), Path::new(STATE).join(format!("{file}.new")));
-    let told = fs::write(&new, format!("{}\n", pid.as_raw_nonzero())).and_then(|()| fs::rename(&new, &path));
+    // What somebody put there is not followed, nor waited for.
+    let _ = fs::remove_file(&new);
+    let made = File::options().write(true).create_new(true).open(&new);
+    let told = made
+        .and_then(|mut file| writeln!(file, "{}", pid.as_raw_nonzero()))
+        .and_then(|()| fs::rename(&new, &path));
     if let Err(error) = told {
         say(&format!("{}: {error}", path.display()));
     }
@@ -392,11 +441,30 @@ mod tests {
         }
         assert_eq!(children.asides.len(), limits::ASIDES);
 
+        // A number that was waited for once may be another's later.
+        let gone = Pid::from_raw(4_100_000).expect("a number");
+        children.awaited = Some((gone, Some(3)));
+        assert_eq!(children.take_code(), Some(3));
+        children.services.push(Service { kind: Kind::Stick, pid: Some(gone), due: None });
+        children.ended(gone, 0);
+        let again = children.services.pop().expect("there");
+        assert!(again.pid.is_none() && again.due.is_some(), "it is started again");
+        assert!(children.awaited.is_none());
+
+        // What does not heed SIGTERM is ended all the same.
+        let begun = Instant::now();
+        let deaf = "trap '' TERM; while :; do sleep 0.1; done";
+        assert_eq!(children.run(Duration::from_millis(200), &mut sh(deaf)), Ok(137));
+        assert!(begun.elapsed() >= limits::GRACE, "{:?}", begun.elapsed());
+
         // The end, asked for while something is waited for: that is ended, and who asked is told.
         children.power_off.store(true, Ordering::Relaxed);
         assert_eq!(children.run(long, &mut sh("sleep 60")), Err(End::PowerOff));
         assert_eq!(children.until_asked(), End::PowerOff);
         children.end();
         assert_eq!(children.run(long, &mut sh("exit 0")), Ok(0), "at the end nobody asks any more");
+        children.aside("aside", &mut sh("sleep 60"));
+        children.stop_the_rest();
+        assert!(children.asides.is_empty());
     }
 }

@@ -1,27 +1,89 @@
-//! What is said on the console.
+//! The console: what is said there, and what others get of it.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::termios::{
+    Action, InputModes, LocalModes, OptionalActions, OutputModes, tcflow, tcgetattr, tcsetattr,
+};
 
-/// `aegis: …` on stderr. That the console can't take it stops nothing.
+use crate::limits;
+
+const DEVICE: &str = if cfg!(test) { "/dev/null" } else { "/dev/console" };
+
+/// Init's own. Whoever stops the terminal does not stop init: what can't be said in time is not said.
+static OWN: OnceLock<File> = OnceLock::new();
+
+/// An open of its own, so that nobody changes what another has; nobody's controlling terminal.
+pub(crate) fn open() -> io::Result<File> {
+    with(OFlags::NOCTTY)
+}
+
+fn with(flags: OFlags) -> io::Result<File> {
+    File::options().read(true).write(true).custom_flags(flags.bits().cast_signed()).open(DEVICE)
+}
+
+/// `aegis: …`
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "aegis: {text}");
+    tell(&format!("aegis: {text}"));
 }
 
-/// A line on stdout, for whoever watches the console: `AEGIS-READY`, `AEGIS-DONE`.
-pub(crate) fn tell(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+/// A line, for whoever watches the console: `AEGIS-READY`, `AEGIS-DONE`.
+pub(crate) fn tell(line: &str) {
+    let line = format!("{line}\n");
+    let own = OWN.get().or_else(|| {
+        let opened = with(OFlags::NOCTTY | OFlags::NONBLOCK).ok()?;
+        Some(OWN.get_or_init(|| opened))
+    });
+    match own {
+        Some(own) => soon(own, line.as_bytes()),
+        // No console: what the kernel gave.
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
 }
 
-/// Nobody at the serial line may stop what is said there (XOFF): whoever speaks would stand still with it.
-pub(crate) fn ignore_flow_control() {
-    let line = io::stdin();
-    // Not every console is a terminal.
-    if let Ok(mut modes) = tcgetattr(&line) {
-        modes.input_modes.remove(InputModes::IXON | InputModes::IXOFF);
-        if let Err(error) = tcsetattr(&line, OptionalActions::Now, &modes) {
-            say(&format!("console: flow control stays as it is: {error}"));
+/// As much as the other side takes in time.
+fn soon(mut to: &File, mut rest: &[u8]) {
+    let until = Instant::now() + limits::SAY;
+    while !rest.is_empty() {
+        match to.write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+                // Woken early, it tries again.
+                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], Some(&left));
+            }
+            Err(_) => return,
         }
+    }
+}
+
+/// A terminal as whoever types at it expects it, whatever the last one left. Nobody at the serial line may stop what is said there
+/// (XOFF): whoever speaks would stand still with it.
+pub(crate) fn make_sane() {
+    // Not every console is a terminal.
+    let Ok((line, mut modes)) = open().and_then(|line| {
+        let modes = tcgetattr(&line)?;
+        Ok((line, modes))
+    }) else {
+        return;
+    };
+    modes.input_modes.remove(InputModes::IXON | InputModes::IXOFF);
+    modes.input_modes.insert(InputModes::ICRNL);
+    modes.output_modes.insert(OutputModes::OPOST | OutputModes::ONLCR);
+    modes.local_modes.insert(LocalModes::ISIG | LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHOE);
+    let made = tcsetattr(&line, OptionalActions::Now, &modes).and_then(|()| tcflow(&line, Action::OOn));
+    if let Err(error) = made {
+        say(&format!("console: its terminal stays as it is: {error}"));
     }
 }

@@ -1,20 +1,25 @@
 //! The end: workloads, then the agent, then the evidence out, then the power.
 
-use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
 
 use rustix::system::{RebootCommand, reboot};
 
 use crate::children::{Children, Kind, aegis};
 use crate::console::{say, tell};
-use crate::{End, limits, mounts};
+use crate::{End, devices, limits, mounts, watchdog};
+
+/// Every workload has a cgroup in here.
+pub(crate) const WORKLOADS: &str = "/sys/fs/cgroup/workloads";
 
 /// In this order: once the workloads are over, the agent's books can balance.
 pub(crate) fn run(children: &mut Children, how: End) -> ! {
     children.end();
-    for group in fs::read_dir("/sys/fs/cgroup/workloads").into_iter().flatten().flatten() {
-        kill_group(&group.path());
+    let workloads = Path::new(WORKLOADS);
+    kill_group(workloads);
+    // They end after they were told to; what they had open is told by then.
+    if !children.pause_until(limits::WORKLOADS_END, |_| !is_populated(workloads)) {
+        say(&format!("WORKLOADS STILL THERE after {} s", limits::WORKLOADS_END.as_secs()));
     }
     // A take that is under way is let come to its end, if that is soon: the stick is for the evidence then.
     if !children.stop(|kind| kind == Kind::Stick, limits::STICK_ENDS) {
@@ -24,6 +29,7 @@ pub(crate) fn run(children: &mut Children, how: End) -> ! {
     if !children.stop(|kind| matches!(kind, Kind::Agent { .. }), limits::AGENT_ENDS) {
         say(&format!("THE AGENT DID NOT STOP in {} s", limits::AGENT_ENDS.as_secs()));
     }
+    children.stop_the_rest();
     // Nobody asks for the end any more.
     let code = children.run(limits::EVIDENCE, &mut aegis(&["stick", "take", "--final"])).unwrap_or(u8::MAX);
     if code != 0 {
@@ -47,16 +53,32 @@ pub(crate) fn kill_group(group: &Path) {
     }
 }
 
+/// Somebody is in it, or below it (`cgroup.events`).
+fn is_populated(group: &Path) -> bool {
+    let events = devices::read(group.join("cgroup.events"), limits::FILE_BYTES).unwrap_or_default();
+    events.lines().any(|line| line == "populated 1")
+}
+
 /// Nothing is brought to an end.
 pub(crate) fn restart_now() -> ! {
     stop(RebootCommand::Restart)
 }
 
+/// By a thread: where the board has no power to switch off, the kernel ends whoever asked
+/// (`kernel/reboot.c:SYSCALL_DEFINE4(reboot)`), and without its first process it panics.
 fn stop(how: RebootCommand) -> ! {
     loop {
-        if let Err(error) = reboot(how) {
+        let asked = thread::Builder::new().spawn(move || {
+            if let Err(error) = reboot(how) {
+                say(&format!("reboot: {error}"));
+            }
+        });
+        if let Err(error) = asked {
             say(&format!("reboot: {error}"));
         }
-        std::thread::sleep(Duration::from_secs(1));
+        thread::sleep(limits::POWER);
+        // It is at its end: nothing is to be started again.
+        watchdog::feed();
+        say("STILL ON: the power can be taken away");
     }
 }

@@ -18,6 +18,7 @@ mod mounts;
 mod session;
 mod start;
 mod trial;
+mod watchdog;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -23,11 +23,25 @@ pub(crate) const STICK_SETTLES: u64 = 5;
 /// How long the agent may take until it is ready, seconds; and the command that asks.
 pub(crate) const READY: u64 = 60;
 pub(crate) const ASK_READY: Duration = Duration::from_secs(90);
+/// A line on the console.
+pub(crate) const SAY: Duration = Duration::from_millis(500);
+/// Children that are reaped at one time.
+pub(crate) const REAPED: usize = 256;
+/// All of the root, read once.
+pub(crate) const ROOT: Duration = Duration::from_mins(5);
+/// How long a disk may take to let go, at the end; and the power to go.
+pub(crate) const LET_GO: Duration = Duration::from_secs(30);
+pub(crate) const POWER: Duration = Duration::from_secs(5);
 /// A workload's exit code, to whoever waits for it outside.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
+/// At the end: workloads that were killed, and how often is looked whether they are gone.
+pub(crate) const WORKLOADS_END: Duration = Duration::from_secs(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 /// At the end: a take that is under way, the agent's own end, the evidence.
 pub(crate) const STICK_ENDS: Duration = Duration::from_secs(30);
 pub(crate) const AGENT_ENDS: Duration = Duration::from_secs(20);
 pub(crate) const EVIDENCE: Duration = Duration::from_mins(5);
+/// How often the watchdog is fed: three times in the shortest time that one of those that the kernel knows gives (SBSA, 10 s).
+pub(crate) const FEED: Duration = Duration::from_secs(3);
 /// The root is read in pieces of so many bytes.
 pub(crate) const PIECE: usize = 256 * 1024;

@@ -2,17 +2,23 @@
 
 use std::ffi::CStr;
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_remount, move_mount, unmount,
+};
 
 use crate::console::say;
-use crate::{STATE, devices, limits};
+use crate::{STATE, devices, limits, watchdog};
 
 const NO_SUID: MountFlags = MountFlags::NOSUID;
 const NO_DEV: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
@@ -51,6 +57,19 @@ const SCRATCH: Kept = kept("/scratch", "tmpfs", NO_DEV, Some(c"mode=1777"));
 const EFI: Kept = kept("/sys/firmware/efi/efivars", "efivarfs", NO_EXEC.union(MountFlags::RDONLY), None);
 /// In place of own storage.
 const NO_DATA: Kept = kept("/data", "tmpfs", NO_EXEC, Some(c"mode=700,size=32m"));
+
+const DATA: How = How {
+    read_only: false,
+    attributes: MountAttrFlags::MOUNT_ATTR_NOSUID
+        .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+        .union(MountAttrFlags::MOUNT_ATTR_NOEXEC),
+};
+const WORKLOAD: How = How {
+    read_only: true,
+    attributes: MountAttrFlags::MOUNT_ATTR_NOSUID
+        .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+        .union(MountAttrFlags::MOUNT_ATTR_RDONLY),
+};
 
 impl Kept {
     fn mount(&self) {
@@ -105,7 +124,7 @@ pub(crate) fn scratch() {
 
 /// Own storage. Without it: in memory, until the power goes.
 pub(crate) fn data(device: Option<&Path>) -> bool {
-    let mounted = device.is_some_and(|device| disk(device, "/data", "ext4", NO_EXEC));
+    let mounted = device.is_some_and(|device| disk(device, "/data", "ext4", DATA));
     if !mounted {
         NO_DATA.mount();
     }
@@ -114,34 +133,55 @@ pub(crate) fn data(device: Option<&Path>) -> bool {
 
 /// The workload's disk.
 pub(crate) fn workload(device: &Path) -> bool {
-    disk(device, "/workload", "squashfs", NO_DEV.union(MountFlags::RDONLY))
+    disk(device, "/workload", "squashfs", WORKLOAD)
 }
 
-/// A disk may take its time, or never answer: that is waited for only so long.
-fn disk(device: &Path, at: &'static str, kind: &'static str, flags: MountFlags) -> bool {
+/// A disk may take its time, or never answer: that is waited for only so long. What comes later is mounted nowhere.
+fn disk(device: &Path, at: &str, kind: &'static str, how: How) -> bool {
     let from = device.to_owned();
-    match bounded(limits::MOUNT, move || mount(&from, at, kind, flags, None)) {
-        Some(Ok(())) => true,
-        Some(Err(error)) => {
-            say(&format!("mount {} on {at}: {error}", device.display()));
-            false
+    let mounted = match bounded(limits::MOUNT, move || detached(&from, kind, how)) {
+        Some(Ok(mount)) => {
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(&mount, "", CWD, at, flags).map_err(|error| error.to_string())
         }
-        None => {
-            say(&format!("mount {} on {at}: no answer in {} s", device.display(), limits::MOUNT.as_secs()));
-            false
-        }
-    }
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err(format!("no answer in {} s", limits::MOUNT.as_secs())),
+    };
+    mounted.inspect_err(|error| say(&format!("mount {} on {at}: {error}", device.display()))).is_ok()
 }
 
-/// Own storage as a power cut would find it at its best.
+/// A mount that is at no place yet.
+fn detached(device: &Path, kind: &str, how: How) -> rustix::io::Result<OwnedFd> {
+    let made = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&made, "source", device)?;
+    if how.read_only {
+        fsconfig_set_flag(&made, "ro")?;
+    }
+    fsconfig_create(&made)?;
+    fsmount(&made, FsMountFlags::FSMOUNT_CLOEXEC, how.attributes)
+}
+
+/// How a disk is mounted.
+#[derive(Clone, Copy)]
+struct How {
+    read_only: bool,
+    attributes: MountAttrFlags,
+}
+
+/// Own storage as a power cut would find it at its best; a disk that does not answer is not waited for.
 pub(crate) fn let_go_of_data() {
-    rustix::fs::sync();
-    let gone = unmount("/data", UnmountFlags::empty());
-    // Nothing is mounted there: nothing to let go of.
-    if gone.is_err_and(|error| error != Errno::INVAL)
-        && let Err(error) = mount_remount("/data", NO_EXEC.union(MountFlags::RDONLY), c"")
-    {
-        say(&format!("/data: neither unmounted nor read-only: {error}"));
+    let let_go = || {
+        rustix::fs::sync();
+        match unmount("/data", UnmountFlags::empty()) {
+            // Nothing is mounted there: nothing to let go of.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(_) => mount_remount("/data", NO_EXEC.union(MountFlags::RDONLY), c""),
+        }
+    };
+    match bounded(limits::LET_GO, let_go) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => say(&format!("/data: neither unmounted nor read-only: {error}")),
+        None => say(&format!("/data: not let go of in {} s", limits::LET_GO.as_secs())),
     }
 }
 
@@ -152,7 +192,15 @@ pub(crate) fn bounded<T: Send + 'static>(
 ) -> Option<T> {
     let (done, waits) = mpsc::channel();
     thread::Builder::new().spawn(move || done.send(work())).ok()?;
-    waits.recv_timeout(time).ok()
+    let until = Instant::now() + time;
+    loop {
+        watchdog::feed();
+        match waits.recv_timeout(limits::FEED.min(until.saturating_duration_since(Instant::now()))) {
+            Ok(done) => return Some(done),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 fn folder(path: &str, mode: u32) {
@@ -162,10 +210,9 @@ fn folder(path: &str, mode: u32) {
     }
 }
 
-/// A small file of the kernel's.
+/// A small file of the kernel's. What somebody put in its place is not followed, nor waited for.
 pub(crate) fn write(path: impl AsRef<Path>, text: &str) -> std::io::Result<()> {
-    fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut file = fs::OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    file.write_all(text.as_bytes())
 }

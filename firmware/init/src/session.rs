@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
-use crate::children::{Children, aegis};
+use crate::children::{self, Children, aegis};
 use crate::command_line::CommandLine;
 use crate::console::{say, tell};
 use crate::start::Started;
@@ -110,7 +112,7 @@ fn workload(children: &mut Children, name: &str, started: &Started) -> Result<()
     drop(run);
     // The workload is over when its first program is: what it left behind ends with it.
     for left in [name, &prepare] {
-        end::kill_group(&Path::new("/sys/fs/cgroup/workloads").join(left));
+        end::kill_group(&Path::new(end::WORKLOADS).join(left));
     }
     report(name, code);
     Ok(())
@@ -122,16 +124,18 @@ fn is_name(name: &str) -> bool {
     name.bytes().all(plain) && !matches!(name.bytes().next(), None | Some(b'.' | b'-'))
 }
 
-fn is_executable(path: &str) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+fn is_executable(path: &'static str) -> bool {
+    let found = mounts::bounded(limits::MOUNT, move || fs::metadata(path));
+    matches!(found, Some(Ok(found)) if found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// In the cgroup of this workload, with a workload's environment.
 fn confined(name: &str, program: &str) -> Command {
-    let mut command = aegis(&["workload", "run", name, "--", program]);
+    // `aegis workload run` makes a session of it.
+    let mut command = children::program(AGENT);
+    command.args(["workload", "run", name, "--", program]);
     command.current_dir("/scratch").env("HOME", "/scratch").env("TMPDIR", "/scratch").env("LANG", "C.UTF-8");
     command.env("AEGIS_WORKLOAD", name);
-    debug_assert_eq!(command.get_program(), AGENT);
     command
 }
 
@@ -156,12 +160,19 @@ fn report(name: &str, code: u8) {
 }
 
 /// To a port that may have no reader, or a slow one.
-fn write_soon(port: &PathBuf, text: &str) -> std::io::Result<()> {
+fn write_soon(port: &Path, text: &str) -> std::io::Result<()> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let mut file = fs::OpenOptions::new().write(true).custom_flags(flags).open(port)?;
-    let time = Timespec { tv_sec: limits::REPORT.as_secs().cast_signed(), tv_nsec: 0 };
-    poll(&mut [PollFd::new(&file, PollFlags::OUT)], Some(&time))?;
-    file.write_all(text.as_bytes())
+    let until = Instant::now() + limits::REPORT;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&file, PollFlags::OUT)], Some(&left)) {
+            // A child's end; there are many just now.
+            Err(Errno::INTR) => {}
+            _ => return file.write_all(text.as_bytes()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rustix::system::{RebootCommand, reboot, sethostname};
 use crate::children::{Children, Kind, aegis};
 use crate::command_line::CommandLine;
 use crate::console::{self, say};
-use crate::{End, STATE, devices, end, limits, mounts};
+use crate::{End, STATE, devices, end, limits, mounts, watchdog};
 
 /// What the rest of the boot has to know.
 pub(crate) struct Started {
@@ -25,7 +25,7 @@ pub(crate) struct Started {
 /// # Errors
 /// The end was asked for meanwhile.
 pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started, End> {
-    console::ignore_flow_control();
+    console::make_sane();
     // Three keys end in order what they would else cut.
     let _ = reboot(RebootCommand::CadOff);
     say("mounting kernel file systems");
@@ -38,6 +38,7 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
     }
     let modules = devices::line("/sys/kernel/security/lsm").unwrap_or_default();
     say(&format!("security modules: {modules}"));
+    watchdog::start();
     root();
 
     let storage = storage(children)?;
@@ -118,15 +119,15 @@ fn raise_loopback() -> rustix::io::Result<()> {
 /// Workloads have a place of their own, with the controllers that they are bounded by.
 fn cgroups() {
     let root = Path::new("/sys/fs/cgroup");
-    let workloads = root.join("workloads");
-    if let Err(error) = fs::create_dir_all(&workloads) {
+    let workloads = Path::new(end::WORKLOADS);
+    if let Err(error) = fs::create_dir_all(workloads) {
         say(&format!("{}: {error}", workloads.display()));
     }
     let there = devices::line(root.join("cgroup.controllers")).unwrap_or_default();
     for controller in
         there.split_whitespace().filter(|name| matches!(*name, "cpu" | "memory" | "pids" | "io"))
     {
-        for group in [root, &workloads] {
+        for group in [root, workloads] {
             if let Err(error) = mounts::write(group.join("cgroup.subtree_control"), &format!("+{controller}"))
             {
                 say(&format!("cgroup {controller}: {error}"));
@@ -150,15 +151,11 @@ fn firmware(line: &CommandLine) {
     });
 }
 
-/// The variable `SecureBoot`: four bytes of attributes, then one (UEFI 2.10, 3.3).
+/// The global variable `SecureBoot`: four bytes of attributes, then one (UEFI 2.10, 3.3). Of another vendor's anybody may make one.
 fn secure_boot() -> bool {
-    let variables = fs::read_dir("/sys/firmware/efi/efivars").into_iter().flatten().flatten();
-    let mut found =
-        variables.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"SecureBoot-"));
-    found.next().is_some_and(|entry| {
-        let mut bytes = [0; 5];
-        File::open(entry.path()).and_then(|mut file| file.read_exact(&mut bytes)).is_ok() && bytes[4] == 1
-    })
+    const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    let mut bytes = [0; 5];
+    File::open(SECURE_BOOT).and_then(|mut file| file.read_exact(&mut bytes)).is_ok() && bytes[4] == 1
 }
 
 /// A block of the root is held against the root hash whenever it is read; here each of them once, so that a change anywhere is
@@ -168,22 +165,23 @@ fn root() {
         say("ROOT NOT VERIFIED: this kernel was not told its root hash");
         return;
     }
-    let mut piece = vec![0; limits::PIECE];
-    let whole = File::open("/dev/dm-0").and_then(|mut disk| {
-        loop {
-            match disk.read(&mut piece) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    });
-    match whole {
-        Ok(()) => say("root verified, every block"),
-        Err(error) => {
-            say(&format!("ROOT NOT READABLE ({error}): starting again"));
-            end::restart_now();
+    let why = match mounts::bounded(limits::ROOT, || read_all("/dev/dm-0")) {
+        Some(Ok(())) => return say("root verified, every block"),
+        Some(Err(error)) => error.to_string(),
+        None => format!("no end after {} s", limits::ROOT.as_secs()),
+    };
+    say(&format!("ROOT NOT READABLE ({why}): starting again"));
+    end::restart_now();
+}
+
+fn read_all(disk: &str) -> std::io::Result<()> {
+    let (mut disk, mut piece) = (File::open(disk)?, vec![0; limits::PIECE]);
+    loop {
+        match disk.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

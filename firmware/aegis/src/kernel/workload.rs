@@ -276,6 +276,8 @@ pub(crate) fn enter_and_exec(name: &str, command: &[OsString]) -> Result<Infalli
         path: "workload".into(),
         error: io::Error::new(io::ErrorKind::InvalidInput, "no command after `--`"),
     })?;
+    // A session of its own: no terminal, and no signal to the group of who started it. Who leads one already keeps it.
+    let _ = rustix::process::setsid();
     let error = Command::new(program).args(&command[1..]).exec();
     Err(KernelError::file(program)(error))
 }
