@@ -43,10 +43,10 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 image: agent keys policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
 	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
 
-firmware: target/image/x86_64/firmware.fd ## a virtual UEFI firmware's variables, with the development Secure Boot keys in them
-target/image/x86_64/firmware.fd: target/keys/secure-boot/db.auth qemu/enroll
+firmware: target/image/$(ARCH)/firmware.fd ## a virtual UEFI firmware's variables, with the development Secure Boot keys in them
+target/image/$(ARCH)/firmware.fd: target/keys/secure-boot/db.auth qemu/enroll
 	@mkdir -p $(@D)
-	@qemu/enroll $(<D) $@
+	@qemu/enroll $(ARCH) $(<D) $@
 
 vendor: deps ## the source for Buildroot: workspace, crates and compiled probes in one tarball, under target/vendor
 	@buildroot/vendor

@@ -50,6 +50,14 @@ impl Arch {
         }
     }
 
+    /// The same, where a firmware runs: x86's keeps its variables in system management mode.
+    pub(crate) const fn firmware_machine(self) -> &'static str {
+        match self {
+            Self::X86_64 => "q35,smm=on",
+            Self::Aarch64 => "virt",
+        }
+    }
+
     /// The processor of software emulation.
     pub(crate) const fn emulated_cpu(self) -> &'static str {
         match self {

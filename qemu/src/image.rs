@@ -12,8 +12,13 @@ use crate::error::{Error, one_line};
 use crate::limits::ROOT_LINE_BYTES;
 use crate::tool;
 
-/// Debian's OVMF, the build that keeps its variables from the guest (system management mode).
-const FIRMWARE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+/// Debian's OVMF and AAVMF, with Secure Boot. The first keeps its variables from the guest (system management mode).
+const fn firmware_code(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+        Arch::Aarch64 => "/usr/share/AAVMF/AAVMF_CODE.fd",
+    }
+}
 
 /// Which kernel a guest boots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,10 +131,11 @@ pub(crate) struct Firmware {
 
 impl Firmware {
     /// That of the device whose disks are in `state`: a new one gets what `make firmware` left in `folder`.
-    pub(crate) fn open(folder: &Path, state: &Path) -> Result<Self, Error> {
-        let code = PathBuf::from(FIRMWARE_CODE);
+    pub(crate) fn open(arch: Arch, folder: &Path, state: &Path) -> Result<Self, Error> {
+        let code = PathBuf::from(firmware_code(arch));
         if let Err(error) = File::open(&code) {
-            return Err(Error::Host(format!("{FIRMWARE_CODE}: {error}; mend: make deps")));
+            let mend = format!("make deps ARCH={}", arch.name());
+            return Err(Error::Host(format!("{}: {error}; mend: {mend}", code.display())));
         }
         let (made, variables) = (folder.join("firmware.fd"), state.join("firmware.fd"));
         if !variables.exists() {

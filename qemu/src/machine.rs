@@ -43,6 +43,20 @@ pub enum Progress<'a> {
     Done,
 }
 
+/// What the system disk hangs on, where a firmware starts from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskBus {
+    /// A virtual machine's own.
+    #[default]
+    Virtio,
+    /// PCI Express.
+    Nvme,
+    /// SATA, by AHCI.
+    Sata,
+    /// A memory card, by SDHCI; its size is a power of two.
+    Card,
+}
+
 /// Whoever watches.
 pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
@@ -66,6 +80,7 @@ pub struct Machine {
     state: Option<PathBuf>,
     pub(crate) ring_bytes: u64,
     whole_disk: Option<u64>,
+    pub(crate) disk_bus: DiskBus,
     cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
@@ -135,6 +150,7 @@ impl Machine {
             state: None,
             ring_bytes: limits::RING_DISK_BYTES,
             whole_disk: None,
+            disk_bus: DiskBus::default(),
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
@@ -271,6 +287,13 @@ impl Machine {
     #[must_use]
     pub fn whole_disk(mut self, bytes: u64) -> Self {
         self.whole_disk = Some(bytes);
+        self
+    }
+
+    /// What the system disk hangs on, where a firmware starts from it.
+    #[must_use]
+    pub fn disk_bus(mut self, bus: DiskBus) -> Self {
+        self.disk_bus = bus;
         self
     }
 
@@ -438,7 +461,7 @@ impl Machine {
         }
         self.not_interrupted()?;
         let start = if self.kernel == Kernel::Uefi {
-            Start::Firmware(Firmware::open(&absolute(&folder)?, &disks_in)?)
+            Start::Firmware(Firmware::open(self.arch, &absolute(&folder)?, &disks_in)?)
         } else {
             Start::Kernel(self.command_line(&image.root, name.as_deref(), stick.is_some()))
         };

@@ -15,7 +15,7 @@ use std::thread;
 use crate::arch::Arch;
 use crate::console;
 use crate::error::Error;
-use crate::machine::{Machine, Prepared, Start};
+use crate::machine::{DiskBus, Machine, Prepared, Start};
 use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
@@ -83,8 +83,20 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
             }
         }
         let is_first = name == "system" && matches!(prepared.start, Start::Firmware(_));
-        let first = if is_first { ",bootindex=0" } else { "" };
-        let device = format!("virtio-blk-pci,drive={name},serial=aegis-{name}{first}");
+        let bus = if is_first { machine.disk_bus } else { DiskBus::Virtio };
+        let mut device = match bus {
+            DiskBus::Virtio => format!("virtio-blk-pci,drive={name},serial=aegis-{name}"),
+            DiskBus::Nvme => format!("nvme,drive={name},serial=aegis-{name}"),
+            DiskBus::Sata => format!("ide-hd,bus=ide.0,drive={name},serial=aegis-{name}"),
+            DiskBus::Card => {
+                all.extend(["-device", "sdhci-pci"].map(OsString::from));
+                format!("sd-card,drive={name}")
+            }
+        };
+        // A card has no place in the firmware's order: it is the only thing that could be started from.
+        if is_first && bus != DiskBus::Card {
+            device.push_str(",bootindex=0");
+        }
         all.extend(["-device".into(), device.into()]);
     }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
@@ -126,8 +138,10 @@ fn start_arguments(machine: &Machine, prepared: &Prepared) -> Vec<OsString> {
             all.extend(["-append".into(), command_line.into()]);
         }
         Start::Firmware(firmware) => {
-            all.extend(["-machine", "q35,smm=on"].map(OsString::from));
-            all.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(OsString::from));
+            all.extend(["-machine", machine.arch.firmware_machine()].map(OsString::from));
+            if machine.arch == Arch::X86_64 {
+                all.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(OsString::from));
+            }
             let parts = [(&firmware.code, "on"), (&firmware.variables, "off")];
             for (unit, (path, read_only)) in parts.into_iter().enumerate() {
                 let options = format!(",if=pflash,format=raw,unit={unit},readonly={read_only}");

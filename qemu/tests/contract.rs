@@ -21,11 +21,11 @@ struct Bench {
 impl Bench {
     fn new(words: &str, then: Then) -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        fs::create_dir_all(bench.at("image")).expect("made");
+        fs::create_dir_all(bench.at("image/debug")).expect("made");
         fs::create_dir_all(bench.at("tmp")).expect("made");
         fs::write(bench.at("image/vmlinuz"), stub_kernel(words, then)).expect("written");
-        fs::write(bench.at("image/system.img"), vec![0; 4096]).expect("written");
-        fs::write(bench.at("image/system.cmdline"), "ro\n").expect("written");
+        fs::write(bench.at("image/debug/system.img"), vec![0; 4096]).expect("written");
+        fs::write(bench.at("image/debug/system.cmdline"), "ro\n").expect("written");
         bench.workload("demo");
         bench
     }

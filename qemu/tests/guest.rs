@@ -18,10 +18,10 @@ struct Bench {
 impl Bench {
     fn new(then: Then) -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        fs::create_dir(bench.at("image")).expect("made");
+        fs::create_dir_all(bench.at("image/debug")).expect("made");
         fs::write(bench.at("image/vmlinuz"), stub_kernel("AEGIS-READY 1\n", then)).expect("written");
-        fs::write(bench.at("image/system.img"), vec![0; 4096]).expect("written");
-        fs::write(bench.at("image/system.cmdline"), "ro\n").expect("written");
+        fs::write(bench.at("image/debug/system.img"), vec![0; 4096]).expect("written");
+        fs::write(bench.at("image/debug/system.cmdline"), "ro\n").expect("written");
         fs::write(bench.at("file"), "content").expect("written");
         bench
     }

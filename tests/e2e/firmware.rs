@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use aegis_qemu::{End, Kernel, Machine, Stick, StickFs, Vm};
+use aegis_qemu::{DiskBus, End, Kernel, Machine, Stick, StickFs, Vm};
 use aegis_tests::{Bench, Evidence, Rule, Slot, console, receipts, root};
 
 const MIB: u64 = 1 << 20;
@@ -177,6 +177,25 @@ fn the_image_alone_becomes_a_device() {
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
     let said = console(&vm.cut_power().expect("cut"));
     assert!(said.contains("policy: epoch 1 sequence 7: enforcing") && !said.contains("storage: "), "{said}");
+}
+
+/// What real machines have: the firmware, the loader and our kernel find it there, and the device makes it its own.
+#[test]
+fn it_starts_from_every_kind_of_disk() {
+    for (bus, partition) in [
+        (DiskBus::Nvme, "own storage on /dev/nvme0n1p5"),
+        (DiskBus::Sata, "own storage on /dev/sda5"),
+        (DiskBus::Card, "own storage on /dev/mmcblk0p5"),
+    ] {
+        let bench = Bench::new();
+        let machine = bench.machine().kernel(Kernel::Uefi).whole_disk(512 * MIB).state(bench.at("device"));
+        let (_slot, mut vm) = Bench::start(machine.disk_bus(bus).no_stick());
+        assert!(vm.wait_ready().expect("watched"), "{bus:?}: {}", vm.console_end());
+        let said = console(&vm.cut_power().expect("cut"));
+        for line in ["Secure Boot on", "root verified, every block", "storage: data-made", partition] {
+            assert!(said.contains(line), "{bus:?}: no `{line}`: {said}");
+        }
+    }
 }
 
 #[test]

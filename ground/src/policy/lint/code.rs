@@ -47,7 +47,7 @@ codes! {
     LiteralPath = "literal-path", "no", "a path has `*`, `?`, `[`, `{` or `$` in it, or a blank at its end: it is taken as it is written, and stands for no other";
     MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for it to appear";
     OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override for what is needed there, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";
-    SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the shell, the export or the console, were they run in a workload's cgroup, or any workload from starting";
+    SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the export or the console, were they run in a workload's cgroup, or any workload from starting";
     SelfProtection = "self-protection", "no", "the policy switches self-protection off: workloads may stop and change the agent";
     ShadowedRule = "shadowed-rule", "if on the same", "a rule never decides on one of its paths, trees, addresses or hashes: other rules do";
     UnknownTag = "unknown-tag", "case only", "a tag is neither a MITRE id (T1003.008, TA0006, AML.T0051) nor a name and an id (`nist:AC-3`)";

@@ -43,6 +43,7 @@ pub(super) const NEEDED: &[Needed] = &[
     read("/etc/aegis/root.cbor", "the agent"),
     read("/etc/aegis/baseline.aegis", "the agent"),
     read("/etc/aegis/built", "the agent"),
+    read("/etc/aegis/variant", "init and the agent"),
     read("/data/aegis/device.key", "the agent and the export"),
     read("/dev/console", "the console"),
     write("/dev/console", "the console"),
