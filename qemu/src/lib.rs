@@ -36,7 +36,7 @@ pub use arch::Arch;
 pub use check::workload_name;
 pub use error::{Error, one_line};
 pub use image::{Kernel, aegisctl, build_image, image_folder, project_root};
-pub use machine::{DiskBus, Machine, Progress, Watcher};
+pub use machine::{DiskBus, Machine, Progress, Watchdog, Watcher};
 pub use platter::{Cache, Cut, Random};
 pub use plug::{StickId, Traffic};
 pub use run::{End, Run};

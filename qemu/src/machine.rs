@@ -53,8 +53,16 @@ pub enum DiskBus {
     Nvme,
     /// SATA, by AHCI.
     Sata,
-    /// A memory card, by SDHCI; its size is a power of two.
-    Card,
+}
+
+/// The board's watchdog (x86: Intel's TCO).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watchdog {
+    /// It is there, and does nothing.
+    #[default]
+    Idle,
+    /// It starts the machine again, which ends the guest.
+    Armed,
 }
 
 /// Whoever watches.
@@ -81,6 +89,7 @@ pub struct Machine {
     pub(crate) ring_bytes: u64,
     whole_disk: Option<u64>,
     pub(crate) disk_bus: DiskBus,
+    pub(crate) watchdog: Watchdog,
     cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
@@ -151,6 +160,7 @@ impl Machine {
             ring_bytes: limits::RING_DISK_BYTES,
             whole_disk: None,
             disk_bus: DiskBus::default(),
+            watchdog: Watchdog::default(),
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
@@ -294,6 +304,13 @@ impl Machine {
     #[must_use]
     pub fn disk_bus(mut self, bus: DiskBus) -> Self {
         self.disk_bus = bus;
+        self
+    }
+
+    /// What the board's watchdog does when nobody feeds it.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = watchdog;
         self
     }
 

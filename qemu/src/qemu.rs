@@ -15,7 +15,7 @@ use std::thread;
 use crate::arch::Arch;
 use crate::console;
 use crate::error::Error;
-use crate::machine::{DiskBus, Machine, Prepared, Start};
+use crate::machine::{DiskBus, Machine, Prepared, Start, Watchdog};
 use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
@@ -53,6 +53,9 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
     all.extend(accelerator(machine.arch)?.map(OsString::from));
     all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
     all.extend(start_arguments(machine, prepared));
+    if machine.watchdog == Watchdog::Armed && machine.arch == Arch::X86_64 {
+        all.extend(["-global", "ICH9-LPC.noreboot=false"].map(OsString::from));
+    }
     if let Some(seconds) = machine.clock {
         // By the guest's own time: of the host's clock QEMU 7.2 holds the offset in 32 bits.
         all.extend(["-rtc".into(), format!("base={},clock=vm", civil(seconds)).into()]);
@@ -88,13 +91,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
             DiskBus::Virtio => format!("virtio-blk-pci,drive={name},serial=aegis-{name}"),
             DiskBus::Nvme => format!("nvme,drive={name},serial=aegis-{name}"),
             DiskBus::Sata => format!("ide-hd,bus=ide.0,drive={name},serial=aegis-{name}"),
-            DiskBus::Card => {
-                all.extend(["-device", "sdhci-pci"].map(OsString::from));
-                format!("sd-card,drive={name}")
-            }
         };
-        // A card has no place in the firmware's order: it is the only thing that could be started from.
-        if is_first && bus != DiskBus::Card {
+        if is_first {
             device.push_str(",bootindex=0");
         }
         all.extend(["-device".into(), device.into()]);

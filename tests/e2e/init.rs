@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use aegis_qemu::{End, image_folder};
+use aegis_qemu::{End, Watchdog, image_folder};
 use aegis_tests::{Bench, Rule, arch, console, root};
 
 use super::firmware::Device;
@@ -146,12 +146,12 @@ echo 1 >/sys/fs/cgroup/still/cgroup.procs && echo 1 >/sys/fs/cgroup/still/cgroup
 sleep 1000";
     let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
     let policy = bench.policy("deny", "enforce", &[rule]);
-    let (_slot, mut vm) = Bench::start(bench.demo(script).policy(policy));
+    let (_slot, mut vm) = Bench::start(bench.demo(script).policy(policy).watchdog(Watchdog::Armed));
     assert!(vm.wait_stdout("still").expect("watched"), "{}", vm.console_end());
     let run = vm.finish().expect("watched");
     let said = console(&run);
     // QEMU ends where a machine would start again; nothing was brought to an end.
     assert!(matches!(run.end, End::Died(_)), "{:?}: {said}", run.end);
-    assert!(said.contains("watchdog: Software Watchdog, 60 s"), "{said}");
+    assert!(said.contains("watchdog: iTCO_wdt"), "{said}");
     assert!(!said.contains("stopping the agent") && !said.contains("AEGIS-DONE"), "{said}");
 }

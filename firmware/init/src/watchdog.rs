@@ -1,12 +1,11 @@
 //! The watchdog: while init gets to its work it is fed; when it does not any more (a kernel or a disk that stands still), the board
 //! starts the machine again, which takes a try from an image on trial.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::sync::OnceLock;
 
 use crate::console::say;
-use crate::devices;
 
 /// The board's, where the kernel knows it; else the kernel's own (`softdog`), which registers last.
 const DEVICE: &str = "/dev/watchdog0";
@@ -17,10 +16,7 @@ static OPENED: OnceLock<File> = OnceLock::new();
 pub(crate) fn start() {
     match File::options().write(true).open(DEVICE) {
         Ok(file) => {
-            let about = |name: &str| {
-                devices::line(format!("/sys/class/watchdog/watchdog0/{name}")).unwrap_or_default()
-            };
-            say(&format!("watchdog: {}, {} s", about("identity"), about("timeout")));
+            say(&format!("watchdog: {}", driver().unwrap_or_else(|| "the kernel's own".to_owned())));
             let _ = OPENED.set(file);
             feed();
         }
@@ -29,6 +25,12 @@ pub(crate) fn start() {
         }
         Err(error) => say(&format!("watchdog: {DEVICE}: {error}")),
     }
+}
+
+/// Of the board's; the kernel's own hangs on no device.
+fn driver() -> Option<String> {
+    let driver = fs::read_link("/sys/class/watchdog/watchdog0/device/driver").ok()?;
+    Some(driver.file_name()?.to_string_lossy().into_owned())
 }
 
 /// True when there is one to be fed.
