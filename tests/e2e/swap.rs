@@ -298,7 +298,7 @@ denied=0
 while ! shadow; do denied=$((denied + 1)); [ $denied -lt 100 ] || exit 9; done
 echo denied $denied
 for process in /proc/[0-9]*; do
-    case $(tr '\\0' ' ' <$process/cmdline 2>/dev/null) in 'aegis run '*) agent=${process#/proc/} ;; esac
+    case $(tr '\\0' ' ' <$process/cmdline 2>/dev/null) in *'aegis run '*) agent=${process#/proc/} ;; esac
 done
 kill -TERM $agent && echo KILLED
 echo FELL

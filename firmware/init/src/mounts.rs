@@ -216,3 +216,19 @@ pub(crate) fn write(path: impl AsRef<Path>, text: &str) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     file.write_all(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_not_waited_for() {
+        assert_eq!(bounded(Duration::from_secs(20), || 7), Some(7));
+        let begun = Instant::now();
+        let never = || thread::sleep(Duration::from_secs(60));
+        assert_eq!(bounded(Duration::from_millis(100), never), None);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        // One that ends without an answer is no answer.
+        assert_eq!(bounded(Duration::from_secs(20), || -> u8 { panic!("a test's own") }), None);
+    }
+}
