@@ -23,7 +23,9 @@ place=$images
 grep -qx BR2_PACKAGE_AEGIS_DEBUG=y "$BR2_CONFIG" && place=$images/debug
 keys=$(option BR2_PACKAGE_AEGIS_SECURE_BOOT)
 boot=()
-if [[ -n $keys ]]; then
+if [[ $place != "$images" ]]; then
+    say "debug variant: nothing of it is signed, the disk's ESP is empty"
+elif [[ -n $keys ]]; then
     boot=("$images/vmlinuz" "$keys" "$(option BR2_PACKAGE_AEGIS_VERSION)")
 else
     say "no Secure Boot keys (BR2_PACKAGE_AEGIS_SECURE_BOOT): the disk's ESP is empty"
