@@ -37,6 +37,15 @@ pub(crate) fn program(path: &str) -> Command {
     command
 }
 
+/// It reads what is typed there.
+fn at_console(mut command: Command) -> Command {
+    console::make_sane();
+    if let Ok(console) = console::open() {
+        command.stdin(console);
+    }
+    command
+}
+
 /// What runs on until the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -55,22 +64,11 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
-            Self::Console => {
-                console::make_sane();
-                let mut command = aegis(&["break-glass", "console"]);
-                if let Ok(console) = console::open() {
-                    command.stdin(console);
-                }
-                command
-            }
+            Self::Console => at_console(aegis(&["break-glass", "console"])),
+            // A session of its own, whose terminal the console becomes: with job control.
             Self::Shell => {
-                console::make_sane();
-                // A session of its own, whose terminal the console becomes: with job control.
-                let mut command = program("/usr/bin/setsid");
+                let mut command = at_console(program("/usr/bin/setsid"));
                 command.args(["/usr/bin/cttyhack", "/bin/sh"]).env("HOME", "/").env("TERM", "vt102");
-                if let Ok(console) = console::open() {
-                    command.stdin(console);
-                }
                 command
             }
         }
@@ -278,10 +276,8 @@ impl Children {
         let now = self.more.then(Instant::now);
         self.more = false;
         let next = due.chain(cut).chain(until).chain(fed).chain(now).min();
-        let time = next.map(|next| {
-            let left = next.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
-        });
+        let left = next.map(|next| next.saturating_duration_since(Instant::now()));
+        let time = left.and_then(|left| Timespec::try_from(left).ok());
         // Interrupted by the signal that rings, as it should be.
         let _ = poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], time.as_ref());
         watchdog::feed();

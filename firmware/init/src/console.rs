@@ -1,18 +1,16 @@
 //! The console: what is said there, and what others get of it.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::OnceLock;
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{
     Action, InputModes, LocalModes, OptionalActions, OutputModes, tcflow, tcgetattr, tcsetattr,
 };
 
-use crate::limits;
+use crate::{devices, limits};
 
 const DEVICE: &str = if cfg!(test) { "/dev/null" } else { "/dev/console" };
 
@@ -41,30 +39,9 @@ pub(crate) fn tell(line: &str) {
         Some(OWN.get_or_init(|| opened))
     });
     match own {
-        Some(own) => soon(own, line.as_bytes()),
+        Some(own) => drop(devices::write_soon(own, line.as_bytes(), limits::SAY)),
         // No console: what the kernel gave.
         None => drop(io::stderr().write_all(line.as_bytes())),
-    }
-}
-
-/// As much as the other side takes in time.
-fn soon(mut to: &File, mut rest: &[u8]) {
-    let until = Instant::now() + limits::SAY;
-    while !rest.is_empty() {
-        match to.write(rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return;
-                }
-                let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
-                // Woken early, it tries again.
-                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], Some(&left));
-            }
-            Err(_) => return,
-        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Disks, partitions and ports, by what sysfs says of them.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::console::say;
 use crate::{STATE, limits};
@@ -20,12 +23,28 @@ pub(crate) fn line(path: impl AsRef<Path>) -> Option<String> {
     Some(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// A device of sysfs that hangs on a USB bus (`…/usb1/1-1/…`), as `aegis storage` tells them.
-fn on_usb(device: &Path) -> bool {
-    device.iter().any(|part| {
-        let bus = part.as_encoded_bytes().strip_prefix(b"usb");
-        bus.is_some_and(|bus| bus.first().is_some_and(u8::is_ascii_digit))
-    })
+/// All of it, to what was opened so that it does not block, as long as the other side takes it in time.
+///
+/// # Errors
+/// `TimedOut`; the other side's.
+pub(crate) fn write_soon(mut to: &File, mut rest: &[u8], time: Duration) -> io::Result<()> {
+    let until = Instant::now() + time;
+    while !rest.is_empty() {
+        match to.write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+                // Woken early, as by a child's end, it tries again.
+                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], Timespec::try_from(left).ok().as_ref());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The nodes of what is listed there and for which this holds.
@@ -45,7 +64,8 @@ pub(crate) fn partition(label: &str) -> Option<PathBuf> {
             return false;
         }
         // One that is gone by now is not ours either.
-        let usb = fs::canonicalize(entry).map_or(true, |device| on_usb(&device));
+        let usb = fs::canonicalize(entry)
+            .map_or(true, |device| aegis_stick::is_on_usb(device.as_os_str().as_encoded_bytes()));
         if usb {
             let name = entry.file_name().unwrap_or_default().display();
             say(&format!("ignoring the partition {label} on USB ({name})"));
@@ -65,19 +85,4 @@ pub(crate) fn port(name: &str) -> Option<PathBuf> {
     nodes("/sys/class/virtio-ports", |entry| line(entry.join("name")).as_deref() == Some(name))
         .into_iter()
         .next()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sticks_are_told_from_disks() {
-        let pci = "/sys/devices/pci0000:00/0000:00:03.0";
-        assert!(on_usb(Path::new(&format!(
-            "{pci}/usb1/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block/sda/sda1"
-        ))));
-        assert!(!on_usb(Path::new(&format!("{pci}/virtio0/block/vdb/vdb1"))));
-        assert!(!on_usb(Path::new("/sys/devices/platform/usbless/block/vda/vda1")));
-    }
 }

@@ -1,15 +1,11 @@
 //! After the start: waits for the agent, runs the one workload that the command line names, then asks for the end.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 
 use crate::children::{self, Children, aegis};
 use crate::command_line::CommandLine;
@@ -162,17 +158,8 @@ fn report(name: &str, code: u8) {
 /// To a port that may have no reader, or a slow one.
 fn write_soon(port: &Path, text: &str) -> std::io::Result<()> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = fs::OpenOptions::new().write(true).custom_flags(flags).open(port)?;
-    let until = Instant::now() + limits::REPORT;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&file, PollFlags::OUT)], Some(&left)) {
-            // A child's end; there are many just now.
-            Err(Errno::INTR) => {}
-            _ => return file.write_all(text.as_bytes()),
-        }
-    }
+    let file = fs::OpenOptions::new().write(true).custom_flags(flags).open(port)?;
+    devices::write_soon(&file, text.as_bytes(), limits::REPORT)
 }
 
 #[cfg(test)]

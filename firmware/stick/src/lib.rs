@@ -21,6 +21,14 @@ mod vfat;
 
 use limits::{LABEL_BYTES, SECTOR_BYTES};
 
+/// A device of sysfs, by its path without links, that hangs on a USB bus: `…/usb1/1-1/…`. What does is anybody's.
+pub fn is_on_usb(device: &[u8]) -> bool {
+    device.split(|byte| *byte == b'/').any(|part| {
+        let bus = part.strip_prefix(b"usb");
+        bus.is_some_and(|bus| bus.first().is_some_and(u8::is_ascii_digit))
+    })
+}
+
 /// The file systems that a stick may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {

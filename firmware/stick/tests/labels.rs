@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use aegis_stick::{FileSystem, find, label, limits};
+use aegis_stick::{FileSystem, find, is_on_usb, label, limits};
 use proptest::prelude::*;
 
 /// Reads from `image`; what is beyond its end can't be read.
@@ -373,4 +373,12 @@ fn sticks_made_by_the_usual_tools() {
     }
     // These two are among what the project needs (image/deps).
     assert!(made.contains(&"mkfs.vfat") && made.contains(&"mke2fs"), "{made:?}");
+}
+
+#[test]
+fn sticks_are_told_from_disks() {
+    let pci = "/sys/devices/pci0000:00/0000:00:03.0";
+    assert!(is_on_usb(format!("{pci}/usb1/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block/sda/sda1").as_bytes()));
+    assert!(!is_on_usb(format!("{pci}/virtio0/block/vdb/vdb1").as_bytes()));
+    assert!(!is_on_usb(b"/sys/devices/platform/usbless/block/vda/vda1"));
 }

@@ -53,13 +53,9 @@ pub(crate) fn all_vouched() -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// A device of sysfs that hangs on a USB bus: `…/usb1/1-1/…`.
+/// By a path of sysfs without links.
 pub(crate) fn on_usb(device: &Path) -> bool {
-    device.iter().any(|part| {
-        part.as_encoded_bytes()
-            .strip_prefix(b"usb")
-            .is_some_and(|bus| bus.first().is_some_and(u8::is_ascii_digit))
-    })
+    aegis_stick::is_on_usb(device.as_os_str().as_encoded_bytes())
 }
 
 /// The ring's device: what the ring crate reads and writes.
@@ -156,20 +152,5 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, DeviceError> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other.map_err(DeviceError),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sticks_are_told_from_disks() {
-        let pci = "/sys/devices/pci0000:00/0000:00:03.0";
-        assert!(on_usb(Path::new(&format!(
-            "{pci}/usb1/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block/sda/sda1"
-        ))));
-        assert!(!on_usb(Path::new(&format!("{pci}/virtio0/block/vdb/vdb1"))));
-        assert!(!on_usb(Path::new("/sys/devices/platform/usbless/block/vda/vda1")));
     }
 }
