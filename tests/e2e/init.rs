@@ -140,14 +140,16 @@ cat /proc/1/comm; kill -{signal} 1; sleep 1000"
 #[test]
 fn a_system_that_stands_still_is_started_again() {
     let bench = Bench::new();
+    // First longer than the watchdog waits: one that is fed bites nobody.
     let script = "
+sleep 90; echo fed
 mkdir /sys/fs/cgroup/still
 echo 1 >/sys/fs/cgroup/still/cgroup.procs && echo 1 >/sys/fs/cgroup/still/cgroup.freeze && echo still
 sleep 1000";
     let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
     let policy = bench.policy("deny", "enforce", &[rule]);
     let (_slot, mut vm) = Bench::start(bench.demo(script).policy(policy).watchdog(Watchdog::Armed));
-    assert!(vm.wait_stdout("still").expect("watched"), "{}", vm.console_end());
+    assert!(vm.wait_stdout("fed\nstill").expect("watched"), "{}", vm.console_end());
     let run = vm.finish().expect("watched");
     let said = console(&run);
     // QEMU ends where a machine would start again; nothing was brought to an end.
