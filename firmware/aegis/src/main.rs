@@ -16,6 +16,8 @@ mod heap;
 mod image;
 mod kernel;
 mod limits;
+#[cfg(target_env = "musl")]
+mod no_unwinding;
 mod outcome;
 mod run;
 mod stick;
