@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::arch::Arch;
 use crate::error::{Error, unreadable};
 use crate::image::Kernel;
 use crate::limits;
@@ -31,13 +30,6 @@ impl Machine {
             return Err(Error::usage(
                 "--kernel uefi: takes no --workload and no --append: what is booted is the image's, and signed",
             ));
-        }
-        // What it takes is there (qemu/enroll, EFI_ZBOOT), and was never seen to boot.
-        if self.kernel == Kernel::Uefi && self.arch != Arch::X86_64 {
-            return Err(Error::usage(format!(
-                "--kernel uefi: not tried for {} yet; mend: --arch x86_64",
-                self.arch.name()
-            )));
         }
         self.check_stick()?;
         if let Kernel::Path(path) = &self.kernel {

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use aegis_qemu::{DiskBus, End, Kernel, Machine, Stick, StickFs, Vm};
-use aegis_tests::{Bench, Evidence, Rule, Slot, console, receipts, root};
+use aegis_qemu::{DiskBus, End, Kernel, Machine, Stick, StickFs, Vm, image_folder};
+use aegis_tests::{Bench, Evidence, Rule, Slot, arch, console, receipts, root};
 
 const MIB: u64 = 1 << 20;
 /// Where the ESP begins on the system disk (`image/disk`).
@@ -27,7 +27,7 @@ impl Device {
     pub(crate) fn new(bench: &Bench) -> Self {
         let device = Self { folder: bench.at("device") };
         fs::create_dir(&device.folder).expect("made");
-        let image = root().join("target/image/x86_64/system.img");
+        let image = image_folder(root(), arch()).join("system.img");
         let mut copy = Command::new("cp");
         copy.arg("--sparse=always").args([&image, &device.disk()]);
         Bench::good(copy);
@@ -76,7 +76,7 @@ impl Device {
 
     /// Fills slot B with the same image.
     fn fill_b(&self, kernel: &str) {
-        let image = root().join("target/image/x86_64");
+        let image = image_folder(root(), arch());
         let disk = File::options().write(true).open(self.disk()).expect("there");
         let slot = fs::read(image.join("root.img")).expect("make image leaves it");
         disk.write_all_at(&slot, SLOTS_AT[1]).expect("written");

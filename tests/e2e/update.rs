@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_qemu::{Arch, Cache, Cut, End, Random, Stick, StickFs, Vm, image_folder};
-use aegis_tests::{Bench, console, receipts, root, suite};
+use aegis_qemu::{Cache, Cut, End, Random, Stick, StickFs, Vm, image_folder};
+use aegis_tests::{Bench, arch, console, receipts, root, suite};
 
 use super::firmware::Device;
 
@@ -31,18 +31,25 @@ pub(crate) fn squashfs(bench: &Bench, image: &Path) -> PathBuf {
     path
 }
 
+/// The kernel of the image, as a firmware can start it.
+fn kernel_for_firmware() -> PathBuf {
+    let folder = image_folder(root(), arch());
+    let packed = folder.join("vmlinuz.efi");
+    if packed.is_file() { packed } else { folder.join("vmlinuz") }
+}
+
 /// An image of this root file system with this sequence, signed with the development key.
 fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
     let (top, folder) = (root(), bench.at(&format!("made-{sequence}")));
     let keys = top.join("target/keys");
     fs::create_dir(&folder).expect("made");
     let mut disk = Command::new(top.join("image/disk"));
-    disk.arg("x86_64").arg(squashfs).arg(&folder).arg(top.join("target/image/x86_64/vmlinuz"));
+    disk.arg(arch().name()).arg(squashfs).arg(&folder).arg(kernel_for_firmware());
     disk.arg(keys.join("secure-boot")).arg(format!("1.{sequence}"));
     Bench::good(disk);
     let out = bench.at(&format!("{sequence}.aegis-image"));
     let mut build = Bench::aegisctl();
-    build.args(["image", "build", "--arch", "x86_64", "--sequence", &sequence.to_string()]);
+    build.args(["image", "build", "--arch", arch().name(), "--sequence", &sequence.to_string()]);
     build.arg("--boot-a").arg(folder.join("boot-a.efi")).arg("--boot-b").arg(folder.join("boot-b.efi"));
     build.arg("--root-fs").arg(folder.join("root.img")).arg("--root").arg(keys.join("root.cbor"));
     build.arg("--key").arg(keys.join("image.key")).arg("--out").arg(&out);
@@ -55,7 +62,7 @@ fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
 fn broken(bench: &Bench, sequence: u64) -> PathBuf {
     let (tree, made) = (bench.at("tree"), bench.at("broken.squashfs"));
     let mut unpack = Command::new("unsquashfs");
-    unpack.args(["-no-progress", "-d"]).arg(&tree).arg(squashfs(bench, &image_folder(root(), Arch::X86_64)));
+    unpack.args(["-no-progress", "-d"]).arg(&tree).arg(squashfs(bench, &image_folder(root(), arch())));
     Bench::good(unpack);
     let agent = tree.join("usr/bin/aegis");
     fs::remove_file(&agent).expect("there");
@@ -92,7 +99,7 @@ fn take(vm: &mut Vm, image: &Path) {
 fn an_image_comes_by_stick_is_tried_committed_and_not_taken_again() {
     let bench = Bench::new();
     let device = Device::new(&bench);
-    let image = release(&bench, &squashfs(&bench, &image_folder(root(), Arch::X86_64)), NEWER);
+    let image = release(&bench, &squashfs(&bench, &image_folder(root(), arch())), NEWER);
     let (said, answers) = with_stick(&device, &bench, &image);
     assert!(said.contains("slot a, image 1."), "{said}");
     assert!(said.contains("slot b: it is tried at the next start"), "{said}");
@@ -185,7 +192,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
     });
     println!("AEGIS_UPDATE_SEED={seed}");
     let mut chance = Random::new(seed);
-    let squashfs = squashfs(&bench, &image_folder(root(), Arch::X86_64));
+    let squashfs = squashfs(&bench, &image_folder(root(), arch()));
     let (mut tally, mut before) = (Tally::default(), String::new());
     loop {
         let image = release(&bench, &squashfs, NEWER + tally.cuts);

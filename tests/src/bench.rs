@@ -47,8 +47,7 @@ pub fn root() -> &'static Path {
         let root = project_root().expect("tests run inside the project");
         if std::env::var_os("AEGIS_NO_BUILD").is_none() {
             // Ours is started by a firmware, too.
-            let own = (arch(), kernel()) == (Arch::X86_64, Kernel::Own);
-            let kernel = if own { Kernel::Uefi } else { kernel() };
+            let kernel = if kernel() == Kernel::Own { Kernel::Uefi } else { kernel() };
             build_image(&root, arch(), &kernel).expect("the image builds");
         }
         root
