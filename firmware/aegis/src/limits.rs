@@ -4,6 +4,8 @@
 pub(crate) const RUN_HEAP_BYTES: usize = 1024 * 1024;
 /// Heap that the short-lived commands may hold, bytes: the loader parses the kernel's BTF.
 pub(crate) const COMMAND_HEAP_BYTES: usize = 96 * 1024 * 1024;
+/// Processors that the probes are loaded on at once.
+pub(crate) const LOADERS: usize = 4;
 /// Events between the reader and the writer, a power of two.
 pub(crate) const QUEUE_EVENTS: usize = 128;
 /// Commit buffer of the ring, bytes.

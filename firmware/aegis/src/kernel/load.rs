@@ -1,5 +1,6 @@
 //! Probes into the kernel: loaded by aya, attached, pinned; the directory appears whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use zerocopy::IntoBytes as _;
 use super::lock::Lock;
 use super::state::{Heritage, Home, Writer};
 use super::{KernelError, PINS, sys, workload};
+use crate::limits;
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
 
@@ -258,15 +260,13 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     for (name, map) in probes.maps().filter(|(name, _)| !name.starts_with('.')) {
         map.pin(pins.join(name)).map_err(|error| refused(name, &error))?;
     }
-    let note: &mut RawTracePoint = program(&mut probes, NOTE_PROGRAM)?;
+    let note = probes.program_mut(NOTE_PROGRAM).ok_or_else(|| absent(NOTE_PROGRAM))?;
+    let note: &mut RawTracePoint = note.try_into().map_err(|error| refused(NOTE_PROGRAM, &error))?;
     note.load().map_err(|error| refused(NOTE_PROGRAM, &error))?;
     note.pin(pins.join(format!("prog_{NOTE_PROGRAM}"))).map_err(|error| refused(NOTE_PROGRAM, &error))?;
 
     let lsm = lsm_is_active();
-    let hooks = HOOKS
-        .iter()
-        .map(|hook| load_hook(&mut probes, &btf, pins, hook, lsm))
-        .collect::<Result<Vec<_>, _>>()?;
+    let hooks = load_hooks(&mut probes, &Target { btf: &btf, pins, lsm })?;
     let reason = if lsm { ModeReason::SelfTestFailed } else { ModeReason::LsmBpfMissing };
     let hashes = hooks.iter().any(|hook| hook.program.is_some_and(|program| program.name == HASH_PROGRAM));
     let mut key = [0u64; 2];
@@ -278,32 +278,67 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     Ok(hooks)
 }
 
+/// What hooks are attached on, and where that is kept.
+struct Target<'a> {
+    btf: &'a Btf,
+    pins: &'a Path,
+    /// The kernel asks its LSM programs.
+    lsm: bool,
+}
+
+/// Programs that are not in the kernel yet, by name.
+type Programs<'p> = BTreeMap<&'p str, &'p mut aya::programs::Program>;
+
+/// Attaches the best program for each hook, on all processors at once: most of the time is the verifier's. In the order of [`HOOKS`].
+fn load_hooks(probes: &mut Ebpf, on: &Target<'_>) -> Result<Vec<HookStatus>, KernelError> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(limits::LOADERS);
+    let mut programs: Programs<'_> = probes.programs_mut().collect();
+    // Dealt like cards: what the verifier is long over stands together in the table.
+    let mut hands: Vec<(Vec<&'static Hook>, Programs<'_>)> = Vec::new();
+    hands.resize_with(workers, Default::default);
+    for (hook, worker) in HOOKS.iter().zip((0..workers).cycle()) {
+        let (hooks, own) = &mut hands[worker];
+        hooks.push(hook);
+        own.extend(hook.programs.iter().filter_map(|program| programs.remove_entry(program.name)));
+    }
+    let played: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let play = |(hooks, mut own): (Vec<&'static Hook>, Programs<'_>)| {
+            hooks.into_iter().map(|hook| load_hook(&mut own, on, hook)).collect()
+        };
+        let workers: Vec<_> = hands.into_iter().map(|hand| scope.spawn(move || play(hand))).collect();
+        // A worker that panics ends the program.
+        workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
+    (0..HOOKS.len())
+        .map(|at| played[at % workers].next().unwrap_or_else(|| Err(absent(HOOKS[at].name))))
+        .collect()
+}
+
 /// Attaches the best program for a hook that the kernel takes, or says why none. A watching twin is no full measure, and the
 /// reason says why it is not the other.
 fn load_hook(
-    probes: &mut Ebpf,
-    btf: &Btf,
-    pins: &Path,
+    programs: &mut Programs<'_>,
+    on: &Target<'_>,
     hook: &'static Hook,
-    lsm: bool,
 ) -> Result<HookStatus, KernelError> {
     let mut reasons: Vec<String> = Vec::new();
     for program in hook.programs {
-        if let Some(reason) = unmet(btf, program.condition) {
+        if let Some(reason) = unmet(on.btf, program.condition) {
             reasons.push(format!("{}: {reason}", program.name));
             continue;
         }
-        if program.attach.denies() && !lsm {
+        if program.attach.denies() && !on.lsm {
             let reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }
             continue;
         }
-        match attach(probes, btf, program) {
+        match attach(programs, on.btf, program) {
             Ok(link) => {
-                pin_link(link, &pins.join(link_name(program)))?;
-                pin_program(probes, program, &pins.join(program_name(program)))?;
+                pin_link(link, &on.pins.join(link_name(program)))?;
+                pin_program(programs, program, &on.pins.join(program_name(program)))?;
                 // Where it is the one for this kernel, that others are for others is no reason for anything.
                 let whole = program.condition != Condition::Always;
                 let reason = if whole { String::new() } else { reasons.join("; ") };
@@ -328,29 +363,29 @@ fn has_function(btf: &Btf, name: &str) -> bool {
     btf.id_by_type_name_kind(name, BtfKind::Func).is_ok()
 }
 
-fn attach(probes: &mut Ebpf, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {
+fn attach(programs: &mut Programs<'_>, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {
     let fail = |error: aya::programs::ProgramError| refused(of.name, &error);
     Ok(match of.attach {
         Attach::Lsm | Attach::LsmSleepable => {
-            let loaded: &mut Lsm = program(probes, of.name)?;
+            let loaded: &mut Lsm = program(programs, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
             loaded.take_link(id).map_err(fail)?.into()
         }
         Attach::Fentry => {
-            let loaded: &mut FEntry = program(probes, of.name)?;
+            let loaded: &mut FEntry = program(programs, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
             loaded.take_link(id).map_err(fail)?.into()
         }
         Attach::Fexit => {
-            let loaded: &mut FExit = program(probes, of.name)?;
+            let loaded: &mut FExit = program(programs, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
             loaded.take_link(id).map_err(fail)?.into()
         }
         Attach::TpBtf => {
-            let loaded: &mut BtfTracePoint = program(probes, of.name)?;
+            let loaded: &mut BtfTracePoint = program(programs, of.name)?;
             loaded.load(of.target, btf).map_err(fail)?;
             let id = loaded.attach().map_err(fail)?;
             loaded.take_link(id).map_err(fail)?.into()
@@ -362,17 +397,17 @@ fn pin_link(link: FdLink, path: &Path) -> Result<PinnedLink, KernelError> {
     link.pin(path).map_err(|error| refused(&path.display().to_string(), &error))
 }
 
-fn pin_program(probes: &mut Ebpf, of: &Program, path: &Path) -> Result<(), KernelError> {
-    let loaded = probes.program_mut(of.name).ok_or_else(|| absent(of.name))?;
+fn pin_program(programs: &mut Programs<'_>, of: &Program, path: &Path) -> Result<(), KernelError> {
+    let loaded = programs.get_mut(of.name).ok_or_else(|| absent(of.name))?;
     loaded.pin(path).map_err(|error| refused(of.name, &error))
 }
 
-fn program<'p, T>(probes: &'p mut Ebpf, name: &str) -> Result<&'p mut T, KernelError>
+fn program<'p, T>(programs: &'p mut Programs<'_>, name: &str) -> Result<&'p mut T, KernelError>
 where
     &'p mut T: TryFrom<&'p mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {
-    let program = probes.program_mut(name).ok_or_else(|| absent(name))?;
-    program.try_into().map_err(|error| refused(name, &error))
+    let program = programs.get_mut(name).ok_or_else(|| absent(name))?;
+    (&mut **program).try_into().map_err(|error| refused(name, &error))
 }
 
 fn absent(name: &str) -> KernelError {
