@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::arch::Arch;
 use crate::error::{Error, unreadable};
 use crate::image::Kernel;
 use crate::limits;
-use crate::machine::{Machine, POLICY_NAME};
+use crate::machine::{DiskBus, Machine, POLICY_NAME};
 use crate::qemu::accelerator;
 use crate::stick::check_file;
 
@@ -29,6 +30,11 @@ impl Machine {
         if self.kernel == Kernel::Uefi && (self.workload.is_some() || !self.append.is_empty()) {
             return Err(Error::usage(
                 "--kernel uefi: takes no --workload and no --append: what is booted is the image's, and signed",
+            ));
+        }
+        if self.disk_bus == DiskBus::Sata && self.arch == Arch::Aarch64 {
+            return Err(Error::usage(
+                "a SATA disk: aarch64's firmware starts from none; mend: DiskBus::Virtio or DiskBus::Nvme",
             ));
         }
         self.check_stick()?;

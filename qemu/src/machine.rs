@@ -51,7 +51,7 @@ pub enum DiskBus {
     Virtio,
     /// PCI Express.
     Nvme,
-    /// SATA, by AHCI.
+    /// SATA, by AHCI. Debian's firmware for aarch64 knows none.
     Sata,
 }
 

@@ -90,13 +90,7 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         let mut device = match bus {
             DiskBus::Virtio => format!("virtio-blk-pci,drive={name},serial=aegis-{name}"),
             DiskBus::Nvme => format!("nvme,drive={name},serial=aegis-{name}"),
-            DiskBus::Sata => {
-                // q35 has a controller of its own.
-                if machine.arch == Arch::Aarch64 {
-                    all.extend(["-device", "ich9-ahci,id=ide"].map(OsString::from));
-                }
-                format!("ide-hd,bus=ide.0,drive={name},serial=aegis-{name}")
-            }
+            DiskBus::Sata => format!("ide-hd,bus=ide.0,drive={name},serial=aegis-{name}"),
         };
         if is_first {
             device.push_str(",bootindex=0");
