@@ -157,3 +157,23 @@ sleep 1000";
     assert!(said.contains("watchdog: iTCO_wdt"), "{said}");
     assert!(!said.contains("stopping the agent") && !said.contains("AEGIS-DONE"), "{said}");
 }
+
+/// As by a disk that hangs: init turns still, and the agent does not.
+#[test]
+fn an_agent_that_stands_still_is_started_again_with_the_system() {
+    let bench = Bench::new();
+    // First longer than the agent is waited for, and the watchdog after it: one whose loops have nothing to do turns all the same.
+    let script = "
+sleep 320; echo fed
+kill -STOP $(cat /run/aegis/agent.pid) && echo still
+sleep 1000";
+    let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
+    let policy = bench.policy("deny", "enforce", &[rule]);
+    let (_slot, mut vm) = Bench::start(bench.demo(script).policy(policy).watchdog(Watchdog::Armed));
+    assert!(vm.wait_stdout("fed\nstill").expect("watched"), "{}", vm.console_end());
+    let run = vm.finish().expect("watched");
+    let said = console(&run);
+    assert!(matches!(run.end, End::Died(_)), "{:?}: {said}", run.end);
+    assert!(said.contains("STANDS STILL: the watchdog is not fed any more"), "{said}");
+    assert!(!said.contains("stopping the agent") && !said.contains("AEGIS-DONE"), "{said}");
+}

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::console::{self, say};
-use crate::{AGENT, End, STATE, limits, watchdog};
+use crate::{AGENT, End, STATE, devices, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -89,6 +89,8 @@ struct Service {
     pid: Option<Pid>,
     /// When it is to be started.
     due: Option<Instant>,
+    /// When it was.
+    since: Instant,
 }
 
 /// A command that nobody waits for.
@@ -112,6 +114,8 @@ pub(crate) struct Children {
     ending: bool,
     /// More ended than were reaped at one time.
     more: bool,
+    /// The agent's loop that stands still, as it was said.
+    still: Option<&'static str>,
 }
 
 impl Children {
@@ -140,6 +144,7 @@ impl Children {
             awaited: None,
             ending: false,
             more: false,
+            still: None,
         })
     }
 
@@ -214,7 +219,7 @@ impl Children {
 
     /// Starts it, now and whenever it ended.
     pub(crate) fn keep(&mut self, kind: Kind) {
-        self.services.push(Service { kind, pid: None, due: Some(Instant::now()) });
+        self.services.push(Service { kind, pid: None, due: Some(Instant::now()), since: Instant::now() });
         self.start_due();
     }
 
@@ -280,11 +285,37 @@ impl Children {
         let time = left.and_then(|left| Timespec::try_from(left).ok());
         // Interrupted by the signal that rings, as it should be.
         let _ = poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], time.as_ref());
-        watchdog::feed();
+        if self.turns() {
+            watchdog::feed();
+        }
         while self.bell.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
         self.reap();
         self.start_due();
         self.cut_asides();
+    }
+
+    /// False: an agent that runs stands still. One that ended is started again, and one that was just started has its time.
+    fn turns(&mut self) -> bool {
+        let is_agent =
+            |service: &&Service| matches!(service.kind, Kind::Agent { .. }) && service.pid.is_some();
+        let begun = self
+            .services
+            .iter()
+            .find(is_agent)
+            .is_some_and(|agent| agent.since.elapsed() >= limits::AGENT_BEGINS);
+        let still = if begun && !self.ending { turns::still(devices::boottime()) } else { None };
+        if still != self.still {
+            self.still = still;
+            match still {
+                Some(which) if watchdog::is_on() => say(&format!(
+                    "THE AGENT'S {} STANDS STILL: the watchdog is not fed any more, and starts the machine again",
+                    which.to_ascii_uppercase()
+                )),
+                Some(which) => say(&format!("THE AGENT'S {} STANDS STILL", which.to_ascii_uppercase())),
+                None => say("the agent gets to its work again"),
+            }
+        }
+        still.is_none()
     }
 
     /// What is left is for the next turn, which comes at once.
@@ -329,6 +360,7 @@ impl Children {
             };
             let kind = service.kind;
             service.pid = spawn(&mut kind.command());
+            service.since = now;
             service.due = if service.pid.is_some() { None } else { Some(now + limits::REST) };
             if let (Some((file, _)), Some(pid)) = (kind.told(), service.pid) {
                 tell_number(file, pid);
@@ -441,7 +473,12 @@ mod tests {
         let gone = Pid::from_raw(4_100_000).expect("a number");
         children.awaited = Some((gone, Some(3)));
         assert_eq!(children.take_code(), Some(3));
-        children.services.push(Service { kind: Kind::Stick, pid: Some(gone), due: None });
+        children.services.push(Service {
+            kind: Kind::Stick,
+            pid: Some(gone),
+            due: None,
+            since: Instant::now(),
+        });
         children.ended(gone, 0);
         let again = children.services.pop().expect("there");
         assert!(again.pid.is_none() && again.due.is_some(), "it is started again");

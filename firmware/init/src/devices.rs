@@ -17,6 +17,12 @@ pub(crate) fn read(path: impl AsRef<Path>, bytes: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
+/// `CLOCK_BOOTTIME`, ns.
+pub(crate) fn boottime() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// The first line of a small file of the kernel's, without its end.
 pub(crate) fn line(path: impl AsRef<Path>) -> Option<String> {
     let text = read(path, limits::FILE_BYTES).ok()?;

@@ -18,6 +18,7 @@ mod mounts;
 mod session;
 mod start;
 mod trial;
+pub mod turns;
 mod watchdog;
 
 use std::ffi::OsStr;

@@ -43,5 +43,10 @@ pub(crate) const AGENT_ENDS: Duration = Duration::from_secs(20);
 pub(crate) const EVIDENCE: Duration = Duration::from_mins(5);
 /// How often the watchdog is fed: three times in the shortest time that one of those that the kernel knows gives (SBSA, 10 s).
 pub(crate) const FEED: Duration = Duration::from_secs(3);
+/// How often the agent's loops say that they turn; how long one that does not is waited for before the watchdog is left alone, which
+/// then waits for as long as it does; and how long an agent that was started has until its loops turn.
+pub(crate) const TURN: Duration = Duration::from_secs(10);
+pub(crate) const STILL: Duration = Duration::from_mins(1);
+pub(crate) const AGENT_BEGINS: Duration = Duration::from_mins(3);
 /// The root is read in pieces of so many bytes.
 pub(crate) const PIECE: usize = 256 * 1024;

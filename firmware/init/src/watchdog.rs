@@ -1,5 +1,5 @@
-//! The watchdog: while init gets to its work it is fed; when it does not any more (a kernel or a disk that stands still), the board
-//! starts the machine again, which takes a try from an image on trial.
+//! The watchdog: while init and the agent's loops get to their work it is fed; when they do not any more (a kernel or a disk that
+//! stands still), the board starts the machine again, which takes a try from an image on trial.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};

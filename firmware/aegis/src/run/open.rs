@@ -85,7 +85,7 @@ pub(super) fn open(options: &Options, config: &Config, state: &KernelState) -> R
     let period = config.ring.checkpoint_seconds;
     let sealing = Sealing::open(&mut ring, boot, period);
     let (pace, full, trace) = (Pace::new(config.ring.sync), config.ring.full, options.trace);
-    let tools = Tools { ring, sealing, pace, full, period, file: books_file, books, trace };
+    let tools = Tools { ring, sealing, pace, full, period, file: books_file, books, turns: None, trace };
     Ok(Opened { tools, recovery, ran_before })
 }
 

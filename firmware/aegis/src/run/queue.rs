@@ -4,10 +4,12 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use aegis_event::{Event, limits::EVENT_BYTES};
+use aegis_init::turns::Turns;
 use heapless::spsc::{Consumer, Producer, Queue};
 
 use super::books::Entry;
 use crate::limits;
+use crate::storage::device::boottime;
 
 /// One encoded event.
 pub(crate) struct Slot {
@@ -39,17 +41,28 @@ pub(crate) type Out<'q> = Consumer<'q, Slot>;
 pub(crate) struct In<'q> {
     pub(crate) producer: Producer<'q, Slot>,
     pub(crate) writer: Thread,
+    /// Where the reader says that it turns.
+    pub(crate) turns: Option<Turns>,
 }
 
 impl In<'_> {
+    /// The reader turned; how long it may rest until the next time.
+    pub(crate) fn turned(&mut self) -> Option<Duration> {
+        let turns = self.turns.as_mut()?;
+        let now = boottime();
+        turns.turned(now);
+        Some(turns.left(now))
+    }
+
     /// The next event can be queued at once.
     pub(crate) fn has_room(&self) -> bool {
         self.producer.ready()
     }
 
     /// Waits while the queue is full, which is how back-pressure reaches the kernel ring buffer. `abandon` is asked meanwhile.
-    pub(crate) fn wait_for_room(&self, abandon: impl Fn() -> bool) {
+    pub(crate) fn wait_for_room(&mut self, abandon: impl Fn() -> bool) {
         while !self.producer.ready() && !abandon() {
+            self.turned();
             self.writer.unpark();
             // The writer unparks the reader when it has made room; the timeout only bounds a lost wake-up.
             std::thread::park_timeout(Duration::from_millis(5));

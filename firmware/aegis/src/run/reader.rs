@@ -84,6 +84,7 @@ impl Reader<'_> {
         let mut unlooked = true;
         loop {
             let Taken { count, drained } = self.take(BATCH);
+            let turn = self.queue.turned();
             let stuck = self.is_stuck();
             unlooked |= count > 0;
             if losses_at.elapsed() >= LOSS_INTERVAL && !stuck {
@@ -105,11 +106,11 @@ impl Reader<'_> {
                 // The writer says when there is room again.
                 std::thread::park_timeout(Duration::from_millis(limits::FULL_MILLIS));
             } else if drained {
-                // With nothing to settle, sleep until there is an event: an idle agent does not wake. (Breaking the glass
-                // is told by one.)
+                // With nothing to settle, sleep until there is an event, or it is time to say that this loop turns. (Breaking the
+                // glass is told by an event.)
                 let settled = self.missing.is_none() && !unlooked;
                 let losses = if settled { None } else { Some(LOSS_INTERVAL) };
-                self.wait([losses, glass].into_iter().flatten().min());
+                self.wait([losses, glass, turn].into_iter().flatten().min());
             }
         }
         self.shared.set_phase(Phase::Stopping);

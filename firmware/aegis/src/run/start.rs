@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use aegis_event::{Body, limits::DETAIL_BYTES};
+use aegis_init::turns::Turns;
 use aegis_ring::Recovery;
 use rustix::event::epoll;
 
@@ -83,7 +84,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
     let reader_thread = thread::current();
     let stop = signals.watch();
-    let tools = opened.tools;
+    let mut tools = opened.tools;
+    let turns;
+    [turns, tools.turns] = turns_of_loops();
     let writer = thread::Builder::new()
         .name("writer".into())
         .spawn(move || writer::run(tools, consumer, shared, &reader_thread, &stop))
@@ -98,7 +101,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     heap::drop_code_pages();
     confine::restrict_calls().map_err(|error| Failure::error(format!("seccomp: {error}")))?;
 
-    let queue = In { producer, writer: writer.thread().clone() };
+    let queue = In { producer, writer: writer.thread().clone(), turns };
     let missing = opened.ran_before.then(Missing::new);
     let mut reader = Reader {
         source,
@@ -155,6 +158,17 @@ fn one_agent() -> Result<File, Failure> {
         io::ErrorKind::WouldBlock => Failure::error("another agent is running (stop it with SIGTERM first)"),
         _ => Failure::error(format!("{RUN}/{NAME}: {error}")),
     })
+}
+
+/// Where reader and writer say that they turn. Without it the watchdog is left alone after a while: said here, why.
+fn turns_of_loops() -> [Option<Turns>; 2] {
+    match aegis_init::turns::begin() {
+        Ok(turns) => turns.map(Some),
+        Err(error) => {
+            log::error!("{RUN}/turns: {error}");
+            [None, None]
+        }
+    }
 }
 
 fn poll_for(source: &EventSource, signals: &Signals) -> io::Result<rustix::fd::OwnedFd> {

@@ -11,6 +11,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use aegis_event::Cause;
+use aegis_init::turns::Turns;
 use aegis_ring::{Error, Full, Pace, Ring};
 
 use self::say::RingLevelAt;
@@ -41,6 +42,8 @@ pub(super) struct Tools {
     pub(super) file: BooksFile,
     /// What the ring holds of this boot.
     pub(super) books: Books,
+    /// Where the writer says that it turns.
+    pub(super) turns: Option<Turns>,
     pub(super) trace: bool,
 }
 
@@ -128,6 +131,7 @@ impl Writer<'_> {
                 return Ok(());
             }
             let now = boottime();
+            self.turned(now);
             if self.tools.pace.commit_now(now, self.tools.ring.pending_bytes()) {
                 self.commit()?;
             }
@@ -234,6 +238,13 @@ impl Writer<'_> {
                 }
             }
             std::thread::sleep(Duration::from_millis(limits::RETRY_MILLIS));
+            self.turned(boottime());
+        }
+    }
+
+    fn turned(&mut self, now: u64) {
+        if let Some(turns) = &mut self.tools.turns {
+            turns.turned(now);
         }
     }
 
@@ -384,6 +395,9 @@ impl Writer<'_> {
             return;
         }
         let mut until = self.checkpoint_at;
+        if let Some(turns) = &self.tools.turns {
+            until = until.min(now.saturating_add(turns.left(now).as_nanos() as u64));
+        }
         if let Some(commit) = self.tools.pace.wait(now) {
             until = until.min(now.saturating_add(commit));
         }

@@ -55,7 +55,7 @@ impl Bench {
         let file = BooksFile::of(File::create(directory.join("books")).unwrap());
         let pace = Pace::new(sync);
         let books = Books::default();
-        let tools = Tools { ring, sealing, pace, full, period, file, books, trace: false };
+        let tools = Tools { ring, sealing, pace, full, period, file, books, turns: None, trace: false };
         let shared: &'static Shared = Box::leak(Box::default());
         let queue: &'static mut Events = Box::leak(Box::default());
         let (producer, consumer) = queue.split();
@@ -64,7 +64,7 @@ impl Bench {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || run(tools, consumer, shared, &reader, &stop))
         };
-        let input = In { producer, writer: writer.thread().clone() };
+        let input = In { producer, writer: writer.thread().clone(), turns: None };
         let mut bench = Self { shared, stop, input, writer, pushed: 0 };
         bench.say(Body::Start { version: "test", clean: false });
         shared.begun.store(true, Release);
