@@ -1,7 +1,8 @@
 //! Deny by inode from a signed policy: the program is told, others pass, the evidence says which rule.
 
 use aegis_qemu::{Kernel, Stick, StickFs};
-use aegis_tests::{Bench, Evidence, Rule, console, kernel};
+use aegis_suite::elf::program_for;
+use aegis_tests::{Bench, Evidence, Rule, arch, console, kernel};
 
 /// What the denied and the allowed accesses print.
 const SCRIPT: &str = "
@@ -175,26 +176,14 @@ fn what_a_workload_does_is_recorded() {
     assert_eq!(connects[0]["address"], "127.0.0.1");
 }
 
-/// The least program of which the kernel runs nothing but its loader, `interpreter`: ELF header, `PT_INTERP`, `PT_LOAD`.
+/// The least program; `mark` makes other content of it.
+fn program(mark: &str) -> Vec<u8> {
+    program_for(arch().name(), b"", mark.as_bytes())
+}
+
+/// The least program that another loads.
 fn program_with_loader(interpreter: &str) -> Vec<u8> {
-    const BASE: u64 = 0x1000_0000;
-    let name = [interpreter.as_bytes(), &[0]].concat();
-    let (name_at, length) = (64 + 2 * 56, 64 + 2 * 56 + name.len() as u64);
-    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let half = |elf: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
-    let word = |elf: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
-    let long = |elf: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
-    half(&mut elf, &[2, 62]); // ET_EXEC, x86-64
-    word(&mut elf, &[1]);
-    long(&mut elf, &[BASE, 64, 0]); // entry (never reached), program headers, no sections
-    word(&mut elf, &[0]);
-    half(&mut elf, &[64, 56, 2, 0, 0, 0]);
-    word(&mut elf, &[3, 4]); // PT_INTERP, readable
-    long(&mut elf, &[name_at, BASE + name_at, BASE + name_at, name.len() as u64, name.len() as u64, 1]);
-    word(&mut elf, &[1, 4]); // PT_LOAD, readable
-    long(&mut elf, &[0, BASE, BASE, length, length, 4096]);
-    elf.extend(name);
-    elf
+    program_for(arch().name(), format!("{interpreter}\0").as_bytes(), b"")
 }
 
 #[test]
@@ -220,32 +209,13 @@ fn a_denied_program_does_not_run_as_the_loader_of_another() {
     assert_eq!(denied[0]["path"], "/usr/bin/wc");
 }
 
-/// The least program that ends with 7: ELF header, `PT_LOAD`, `exit(7)`; `mark` makes other content of it.
-fn program_that_ends_with_7(mark: &str) -> Vec<u8> {
-    const BASE: u64 = 0x1000_0000;
-    const CODE: [u8; 12] = [0xb8, 60, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05]; // mov eax, 60; mov edi, 7; syscall
-    let code_at: u64 = 64 + 56;
-    let length = code_at + (CODE.len() + mark.len()) as u64;
-    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    elf.extend([2u16, 62].iter().flat_map(|half| half.to_le_bytes())); // ET_EXEC, x86-64
-    elf.extend(1u32.to_le_bytes());
-    elf.extend([BASE + code_at, 64, 0].iter().flat_map(|long| long.to_le_bytes()));
-    elf.extend(0u32.to_le_bytes());
-    elf.extend([64u16, 56, 1, 0, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
-    elf.extend([1u32, 5].iter().flat_map(|word| word.to_le_bytes())); // PT_LOAD, readable and executable
-    elf.extend([0, BASE, BASE, length, length, 4096].iter().flat_map(|long| long.to_le_bytes()));
-    elf.extend(CODE);
-    elf.extend(mark.as_bytes());
-    elf
-}
-
 /// With an override by content no opening for exec is denied: what may run is decided when the content is known.
 #[test]
 fn an_override_by_content_lets_that_content_run_and_no_other() {
     use sha2::Digest as _;
     use std::os::unix::fs::PermissionsExt as _;
     let bench = Bench::new();
-    let good = program_that_ends_with_7("good");
+    let good = program("good");
     let digest =
         sha2::Sha256::digest(&good).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let policy = bench.config(
@@ -293,15 +263,15 @@ for each in good evil; do merged/$each; echo \"shown $each $?\"; done
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
     };
     put("good", &good);
-    put("evil", &program_that_ends_with_7("evil"));
+    put("evil", &program("evil"));
     put("good-script", b"#!/workload/good\n");
     put("evil-script", b"#!/workload/evil\n");
     put("evil-loaded", &program_with_loader("/workload/evil"));
     put("wc-loaded", &program_with_loader("/usr/bin/wc"));
     let run = Bench::run(bench.machine().workload(folder).policy(policy));
     // A loader is denied when it is mapped: by then the old program is gone, and the kernel ends the new one.
-    let plain = "good 7\nevil 126\ngood-script 7\nevil-script 126\nevil-loaded 139\nwc-loaded 139\nelsewhere 7\nwc 126\n";
-    let shown = if own { "shown good 7\nshown evil 126\n" } else { "" };
+    let plain = "good 42\nevil 126\ngood-script 42\nevil-script 126\nevil-loaded 139\nwc-loaded 139\nelsewhere 42\nwc 126\n";
+    let shown = if own { "shown good 42\nshown evil 126\n" } else { "" };
     assert_eq!(run.out_text(), format!("{plain}{shown}"), "{}", run.err_text());
     assert_eq!(run.mode(), Some("enforcing"));
     let denied = run.with(&[("verdict", "denied".into()), ("workload", "demo".into())]);
