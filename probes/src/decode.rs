@@ -227,7 +227,7 @@ fn decided<'a>(kind: Kind, head: &abi::Head, bytes: &'a [u8]) -> Result<Body<'a>
             let (file, decision) = (file(head, &record.file)?, decision(head, &record.decision)?);
             let flags = record.file.flags;
             match kind {
-                Kind::Open => Body::Open { file, flags, decision },
+                Kind::Open => Body::Open { file, flags: open_flags(flags), decision },
                 Kind::ExecCheck => Body::ExecCheck { file, decision },
                 Kind::Create => Body::Create { file, mode: flags, decision },
                 Kind::Unlink => Body::Unlink { file, decision },
@@ -268,4 +268,49 @@ fn decision<'a>(head: &abi::Head, record: &'a abi::Decision) -> Result<Decision<
         return Err(BadRecord::Field);
     }
     Ok(decision)
+}
+/// Of an open file, as most architectures number them (`include/uapi/asm-generic/fcntl.h`): evidence says the same wherever it was made.
+#[cfg(not(target_arch = "aarch64"))]
+const fn open_flags(flags: u32) -> u32 {
+    flags
+}
+
+#[cfg(any(target_arch = "aarch64", test))]
+const fn from_arm64(flags: u32) -> u32 {
+    // O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE: `arch/arm64/include/uapi/asm/fcntl.h` beside the general ones.
+    const MOVED: [(u32, u32); 4] =
+        [(0o40_000, 0o200_000), (0o100_000, 0o400_000), (0o200_000, 0o40_000), (0o400_000, 0o100_000)];
+    let (mut out, mut at) = (flags & !0o740_000, 0);
+    while at < MOVED.len() {
+        if flags & MOVED[at].0 != 0 {
+            out |= MOVED[at].1;
+        }
+        at += 1;
+    }
+    out
+}
+
+#[cfg(target_arch = "aarch64")]
+const fn open_flags(flags: u32) -> u32 {
+    from_arm64(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_arm64;
+
+    #[test]
+    fn flags_of_an_open_file_are_numbered_as_elsewhere() {
+        for (arm64, general) in [
+            (0, 0),
+            (0o400_301, 0o100_301),
+            (0o402_002, 0o102_002),
+            (0o40_000, 0o200_000),
+            (0o100_000, 0o400_000),
+            (0o200_000, 0o40_000),
+            (u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(from_arm64(arm64), general, "{arm64:o}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub enum Body<'a> {
     Open {
         /// The file.
         file: File<'a>,
-        /// `O_*` flags of the open file (`f_flags`).
+        /// `O_*` flags of the open file (`f_flags`), as `asm-generic/fcntl.h` numbers them, whatever the architecture.
         flags: u32,
         /// What was decided.
         decision: Decision<'a>,
