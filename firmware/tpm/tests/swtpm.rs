@@ -1,0 +1,72 @@
+//! Against a TPM: Debian's `swtpm`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use aegis_tpm::{Counter, Error, MEASURED, Sealed, Tpm};
+use common::Swtpm;
+
+#[test]
+fn a_key_is_given_back_by_the_tpm_that_sealed_it_and_by_no_other() {
+    let mut swtpm = Swtpm::new();
+    let mut tpm = Tpm::new(swtpm.start());
+    let sealed = tpm.seal(&[7; 32]).unwrap();
+    let kept = sealed.encode();
+    assert!(!kept.windows(32).any(|bytes| bytes == [7; 32]));
+    let sealed = Sealed::decode(&kept).unwrap();
+    // Nothing is left in it: three objects are all that it has room for.
+    for _ in 0..5 {
+        assert_eq!(*tpm.unseal(&sealed).unwrap(), [7; 32]);
+    }
+    drop(tpm);
+    let mut tpm = Tpm::new(swtpm.start());
+    assert_eq!(*tpm.unseal(&sealed).unwrap(), [7; 32], "after the power was gone");
+    drop(tpm);
+    let mut tpm = Tpm::new(Swtpm::new().start());
+    let refused = tpm.unseal(&sealed).unwrap_err();
+    assert!(matches!(refused, Error::Refused(_)) && refused.is_an_answer(), "{refused:?}");
+}
+
+#[test]
+fn another_start_does_not_get_it() {
+    let mut swtpm = Swtpm::new();
+    let mut tpm = Tpm::new(swtpm.start());
+    let sealed = tpm.seal(&[7; 32]).unwrap();
+    let before = tpm.pcrs(MEASURED).unwrap();
+    assert_eq!(before.iter().map(|(number, _)| *number).collect::<Vec<_>>(), MEASURED);
+    let mut transport = tpm.into_inner();
+    transport.extend(7);
+    let mut tpm = Tpm::new(transport);
+    let after = tpm.pcrs(MEASURED).unwrap();
+    let changed: Vec<u8> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+    assert_eq!(changed, [7]);
+    for _ in 0..5 {
+        let refused = tpm.unseal(&sealed).unwrap_err();
+        assert!(matches!(refused, Error::Refused(_)), "{refused:?}");
+    }
+    let anew = tpm.seal(&[8; 32]).unwrap();
+    assert_eq!(*tpm.unseal(&anew).unwrap(), [8; 32]);
+}
+
+#[test]
+fn the_counter_only_rises() {
+    let mut swtpm = Swtpm::new();
+    let mut tpm = Tpm::new(swtpm.start());
+    assert_eq!(tpm.counter().unwrap(), Counter::Undefined);
+    assert!(tpm.increment().is_err());
+    tpm.define_counter().unwrap();
+    assert_eq!(tpm.counter().unwrap(), Counter::Unwritten);
+    for value in 1..4 {
+        tpm.increment().unwrap();
+        assert_eq!(tpm.counter().unwrap(), Counter::At(value));
+    }
+    assert_eq!(tpm.is_marked().unwrap(), false);
+    tpm.mark().unwrap();
+    drop(tpm);
+    let mut tpm = Tpm::new(swtpm.start());
+    assert_eq!(
+        (tpm.counter().unwrap(), tpm.is_marked().unwrap()),
+        (Counter::At(3), true),
+        "after the power was gone"
+    );
+}
