@@ -60,7 +60,7 @@ fn the_counter_only_rises() {
         tpm.increment().unwrap();
         assert_eq!(tpm.counter().unwrap(), Counter::At(value));
     }
-    assert_eq!(tpm.is_marked().unwrap(), false);
+    assert!(!tpm.is_marked().unwrap());
     tpm.mark().unwrap();
     drop(tpm);
     let mut tpm = Tpm::new(swtpm.start());
