@@ -24,6 +24,17 @@ const RC_FORMAT_1: u32 = 0x080;
 const RC_FORMAT_1_CODE: u32 = 0x0bf;
 /// A handle is not there.
 pub(crate) const RC_HANDLE: u32 = 0x08b;
+pub(crate) const RC_AUTH_FAIL: u32 = 0x08e;
+/// A policy asks for other PCRs.
+pub(crate) const RC_POLICY_FAIL: u32 = 0x09d;
+/// What was to be loaded was not made by this parent.
+pub(crate) const RC_INTEGRITY: u32 = 0x09f;
+pub(crate) const RC_BAD_AUTH: u32 = 0x0a2;
+
+/// Of format 0: a warning (bits 11, 8 and not 7).
+pub(crate) const fn is_warning(code: u32) -> bool {
+    code & 0x980 == 0x900
+}
 
 /// The code without the place that it speaks of.
 pub(crate) const fn rc(code: u32) -> u32 {

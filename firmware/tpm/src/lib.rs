@@ -58,9 +58,14 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// The TPM is there and answers; asked again, it will say the same.
+    /// The TPM is there and answers; asked again, it will say the same. Its warnings (part 2, 6.6.3) are no such answer: it is busy, or
+    /// its memory is full.
     pub const fn is_an_answer(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Unexpected)
+        match self {
+            Self::Refused(code) => !codes::is_warning(*code),
+            Self::Unexpected => true,
+            Self::Transport(_) | Self::Malformed => false,
+        }
     }
 }
 
@@ -69,7 +74,15 @@ impl<E: core::fmt::Display> core::fmt::Display for Error<E> {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Malformed => f.write_str("not a response of a TPM 2.0"),
-            Self::Refused(code) => write!(f, "refused with code {code:#05x}"),
+            Self::Refused(code) => {
+                let why = match codes::rc(*code) {
+                    codes::RC_POLICY_FAIL => ": the start was measured otherwise",
+                    codes::RC_INTEGRITY => ": it is another TPM, or was cleared",
+                    codes::RC_BAD_AUTH | codes::RC_AUTH_FAIL => ": the owner's hierarchy has a password",
+                    _ => "",
+                };
+                write!(f, "refused with code {code:#05x}{why}")
+            }
             Self::Unexpected => f.write_str("it answered what was not asked"),
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use aegis_tpm::{Counter, Error, MEASURED, Sealed, Tpm};
+use aegis_tpm::{Counter, MEASURED, Sealed, Tpm};
 use common::Swtpm;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_key_is_given_back_by_the_tpm_that_sealed_it_and_by_no_other() {
     drop(tpm);
     let mut tpm = Tpm::new(Swtpm::new().start());
     let refused = tpm.unseal(&sealed).unwrap_err();
-    assert!(matches!(refused, Error::Refused(_)) && refused.is_an_answer(), "{refused:?}");
+    assert!(refused.is_an_answer() && refused.to_string().contains("another TPM"), "{refused}");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn another_start_does_not_get_it() {
     assert_eq!(changed, [7]);
     for _ in 0..5 {
         let refused = tpm.unseal(&sealed).unwrap_err();
-        assert!(matches!(refused, Error::Refused(_)), "{refused:?}");
+        assert!(refused.is_an_answer() && refused.to_string().contains("measured otherwise"), "{refused}");
     }
     let anew = tpm.seal(&[8; 32]).unwrap();
     assert_eq!(*tpm.unseal(&anew).unwrap(), [8; 32]);
