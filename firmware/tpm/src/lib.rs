@@ -117,18 +117,34 @@ impl<T: Transport> Tpm<T> {
         handle: bool,
         parameters: impl FnOnce(&mut Reader<'_>, u32) -> Result<R, Malformed>,
     ) -> Result<R, Error<T::Error>> {
-        let mut response = [0; RESPONSE_BYTES];
+        let mut response = Response([0; RESPONSE_BYTES]);
+        let (mut input, handle) = self.exchange(command, handle, &mut response)?;
+        let value = parameters(&mut input, handle)?;
+        Ok(input.end(value)?)
+    }
+
+    /// Sends a command; returns the parameters of its response, and the handle before them.
+    #[inline(never)]
+    fn exchange<'r>(
+        &mut self,
+        command: &mut Command,
+        handle: bool,
+        response: &'r mut Response,
+    ) -> Result<(Reader<'r>, u32), Error<T::Error>> {
         let session = command.has_session();
-        let length = self.transport.transact(command.bytes(), &mut response).map_err(Error::Transport)?;
-        let reply = response
-            .get(..length)
-            .ok_or(Malformed)
-            .and_then(|bytes| wire::reply(bytes, session, handle, parameters));
-        // Of one of the commands the secret was in it.
-        response.zeroize();
-        match reply? {
-            Reply::Done(value) => Ok(value),
+        let length = self.transport.transact(command.bytes(), &mut response.0).map_err(Error::Transport)?;
+        match wire::reply(response.0.get(..length).ok_or(Malformed)?, session, handle)? {
+            Reply::Done(input, handle) => Ok((input, handle)),
             Reply::Refused(code) => Err(Error::Refused(code)),
         }
+    }
+}
+
+/// Room for a response. Wiped when it is dropped: of one of the commands the secret is in it.
+struct Response([u8; RESPONSE_BYTES]);
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }

@@ -127,20 +127,14 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// A response: of a command that was refused, its code.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply<T> {
-    Done(T),
+/// A response: the parameters, and the handle before them, 0 where there is none; of a command that was refused, its code.
+pub(crate) enum Reply<'r> {
+    Done(Reader<'r>, u32),
     Refused(u32),
 }
 
-/// Reads a response (part 1, 16.2 and 18.8): `handle`: one comes before the parameters; `parameters` gets these, and must take all.
-pub(crate) fn reply<'r, T>(
-    bytes: &'r [u8],
-    session: bool,
-    handle: bool,
-    parameters: impl FnOnce(&mut Reader<'r>, u32) -> Result<T, Malformed>,
-) -> Result<Reply<T>, Malformed> {
+/// Reads a response up to its parameters (part 1, 16.2 and 18.8). `handle`: one comes before them.
+pub(crate) fn reply(bytes: &[u8], session: bool, handle: bool) -> Result<Reply<'_>, Malformed> {
     let mut input = Reader::new(bytes);
     let (tag, size, code) = (input.u16()?, input.u32()?, input.u32()?);
     if usize::try_from(size) != Ok(bytes.len()) {
@@ -163,6 +157,5 @@ pub(crate) fn reply<'r, T>(
         input.sized(DIGEST_BYTES)?;
         input.end(())?;
     }
-    let value = parameters(&mut inner, handle)?;
-    inner.end(Reply::Done(value))
+    Ok(Reply::Done(inner, handle))
 }

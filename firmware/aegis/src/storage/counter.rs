@@ -95,6 +95,7 @@ pub(crate) enum Verdict {
 ///
 /// # Errors
 /// Own storage's, and the TPM's: nothing is counted then.
+#[inline(never)]
 pub(crate) fn settle(disk: &impl Disk, nv: &mut impl Nv) -> io::Result<Verdict> {
     let mut copies = Copies::read(disk)?;
     let found = nv.counter().map_err(refused)?;

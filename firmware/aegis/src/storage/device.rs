@@ -56,6 +56,7 @@ impl Identity {
     ///
     /// # Errors
     /// Own storage's; a file that is no device key.
+    #[inline(never)]
     pub(crate) fn settle(directory: &Path, key: Option<&StorageKey>, report: &mut Report) -> io::Result<()> {
         let at = |name: &str| directory.join(name);
         let rename = |from: &str, to: &str| {

@@ -22,6 +22,7 @@ use crate::storage::{DATA, RUN, atomic, trust};
 type Secret = Zeroizing<[u8; 32]>;
 
 /// `mounted`: own storage is on a disk. What is in memory only is neither locked nor counted.
+#[inline(never)]
 pub(crate) fn settle(report: &mut Report, mounted: bool) {
     let tpm = device::open().unwrap_or_else(|error| {
         report.tell(Code::TpmFailed, format!("the TPM can't be opened: {error}"));
@@ -51,6 +52,7 @@ pub(crate) fn settle(report: &mut Report, mounted: bool) {
     }
 }
 
+#[inline(never)]
 fn own_storage<T: Transport<Error = io::Error>>(tpm: &mut Tpm<T>, found: &mut Found, report: &mut Report) {
     let key = storage_key(tpm, Path::new(DATA), report).and_then(|secret| {
         found::keep_storage_key(&secret)?;
@@ -84,6 +86,7 @@ fn own_storage<T: Transport<Error = io::Error>>(tpm: &mut Tpm<T>, found: &mut Fo
 }
 
 /// Unseals the key that is kept, or makes one.
+#[inline(never)]
 fn storage_key<T: Transport<Error = io::Error>>(
     tpm: &mut Tpm<T>,
     directory: &Path,
