@@ -238,15 +238,13 @@ fn an_older_copy_of_the_data_partition_is_seen_and_held_until_a_token_ends_it() 
     let answers = receipts(&held.run);
     assert!(answers.iter().any(|answer| answer["code"] == "trust-rolled-back"), "{answers:?}");
 
-    let (slot, mut vm) =
-        Bench::start(device.machine("aegis break-glass challenge --json; cat; true").no_stick().tpm(true));
-    let challenge = vm
-        .wait_stdout("\"challenge\"")
-        .map(|_| fs::read(vm.out().join("stdout")).expect("there"))
-        .expect("watched");
-    let shown = shown(&challenge);
-    let bound = ["--challenge", shown["challenge"].as_str().expect("a challenge")];
-    let token = token(&bench, &shown, bound, 1, 1);
+    let script = "aegis break-glass challenge --json; sleep 1000";
+    let (slot, mut vm) = Bench::start(device.machine(script).no_stick().tpm(true));
+    assert!(vm.wait_stdout("}").expect("watched"), "{}", vm.console_end());
+    let shown = shown(&fs::read(vm.out().join("stdout")).expect("there"));
+    let text = |name: &str| shown[name].as_str().expect("text").to_owned();
+    let token = token(&bench, &shown, ["--boot-id", &text("boot")], 1, 1);
+    let token_name = format!("break-glass/{}.cbor", text("device"));
     let mut taken = |file: &Path, name: &str, what: &str| {
         let before = vm.now().expect("watched");
         let id = vm.plug(&Stick::new(StickFs::Vfat).file(name, file)).expect("plugged");
