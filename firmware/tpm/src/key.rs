@@ -73,9 +73,7 @@ impl<T: Transport> Tpm<T> {
     /// # Errors
     /// [`Error::Unexpected`] when the TPM made something else than was asked, or has no SHA-256 bank.
     pub fn seal(&mut self, secret: &[u8; SECRET_BYTES]) -> Result<Sealed, Error<T::Error>> {
-        let pcrs = self.pcrs(&[SEALED_TO])?;
-        let (_, value) = pcrs.first().ok_or(Error::Unexpected)?;
-        let policy = policy_of(value);
+        let policy = policy_of(&self.pcr(SEALED_TO)?);
         self.with_primary(|tpm, primary| tpm.create(primary, &policy, secret))
     }
 
@@ -211,7 +209,7 @@ fn creation(input: &mut Reader<'_>) -> Result<(), Malformed> {
 }
 
 fn sealed_to() -> Selection {
-    selection(&[SEALED_TO])
+    selection(SEALED_TO)
 }
 
 /// The policy "this PCR has this value" (part 3, 23.7: the policy of before, all zeros; the command; the selection; the hash of

@@ -27,7 +27,7 @@ use zeroize::Zeroize;
 
 pub use key::{SEALED_TO, Sealed};
 pub use nv::Counter;
-pub use pcr::{Digest, MEASURED, Pcrs};
+pub use pcr::{Digest, MEASURED};
 
 use crate::limits::RESPONSE_BYTES;
 use crate::wire::{Command, Malformed, Reader, Reply};

@@ -6,8 +6,6 @@ pub const COMMAND_BYTES: usize = 320;
 pub const RESPONSE_BYTES: usize = 1024;
 /// PCRs of a TPM of a PC (PC Client Platform TPM Profile 1.05, 4.6).
 pub const PCRS: usize = 24;
-/// Times that PCRs are asked for: a TPM gives eight at most, or fewer, at a time.
-pub const PCR_READS: usize = PCRS;
 /// The sealed key's public area, bytes: some 80.
 pub const PUBLIC_BYTES: usize = 128;
 /// Its private area, bytes: some 190, by the TPM's own encryption.

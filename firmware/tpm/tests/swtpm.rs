@@ -32,14 +32,17 @@ fn another_start_does_not_get_it() {
     let mut swtpm = Swtpm::new();
     let mut tpm = Tpm::new(swtpm.start());
     let sealed = tpm.seal(&[7; 32]).unwrap();
-    let before = tpm.pcrs(MEASURED).unwrap();
-    assert_eq!(before.iter().map(|(number, _)| *number).collect::<Vec<_>>(), MEASURED);
+    let all = |tpm: &mut Tpm<common::Powered>| -> Vec<_> {
+        MEASURED.iter().map(|number| tpm.pcr(*number).unwrap()).collect()
+    };
+    let before = all(&mut tpm);
     let mut transport = tpm.into_inner();
     transport.extend(7);
     let mut tpm = Tpm::new(transport);
-    let after = tpm.pcrs(MEASURED).unwrap();
-    let changed: Vec<u8> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
-    assert_eq!(changed, [7]);
+    let after = all(&mut tpm);
+    assert!(tpm.pcr(24).is_err(), "there is none");
+    let changed = MEASURED.iter().zip(before.iter().zip(&after)).filter(|(_, (a, b))| a != b);
+    assert!(changed.map(|(number, _)| number).eq(&[7]));
     for _ in 0..5 {
         let refused = tpm.unseal(&sealed).unwrap_err();
         assert!(refused.is_an_answer() && refused.to_string().contains("measured otherwise"), "{refused}");

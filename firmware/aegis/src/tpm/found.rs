@@ -5,7 +5,6 @@ use std::path::Path;
 
 use aegis_event::Body;
 use aegis_seal::StorageKey;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -18,15 +17,16 @@ const KEY_FILE: &str = "storage.key";
 const KEY_BYTES: usize = 32;
 
 /// How it stands with the storage key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Key {
     /// There is no TPM: secrets are on the disk as they are.
     #[default]
-    NoTpm,
+    NoTpm = 0,
     /// There is one, and it did not give a key: secrets are on the disk as they are.
-    NotSealed,
+    NotSealed = 1,
     /// Secrets are locked under it.
-    Sealed,
+    Sealed = 2,
 }
 
 impl Key {
@@ -41,7 +41,7 @@ impl Key {
 }
 
 /// All of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) key: Key,
     /// PCRs, by number, and their values, 32 bytes each.
@@ -62,7 +62,7 @@ impl Found {
     fn load_from(directory: &Path) -> Self {
         let path = directory.join(FILE);
         match atomic::read_bounded(&path, limits::TPM_FOUND_BYTES) {
-            Ok(bytes) => crate::run::control::strict(&bytes).unwrap_or_else(|| {
+            Ok(bytes) => Self::decode(&bytes).unwrap_or_else(|| {
                 log::error!("{}: damaged", path.display());
                 Self::default()
             }),
@@ -82,9 +82,27 @@ impl Found {
     }
 
     fn save_to(&self, directory: &Path) -> io::Result<()> {
-        let mut bytes = [0; limits::TPM_FOUND_BYTES as usize];
-        let bytes = postcard::to_slice(self, &mut bytes).map_err(io::Error::other)?;
-        atomic::replace(directory, FILE, bytes, 0o600).map(drop)
+        atomic::replace(directory, FILE, &self.encode(), 0o600).map(drop)
+    }
+
+    /// Key, flags, PCRs behind their number, their values.
+    fn encode(&self) -> Vec<u8> {
+        let flags = u8::from(self.counts) | u8::from(self.held) << 1;
+        [&[self.key as u8, flags, self.pcrs.len() as u8], &self.pcrs[..], &self.digests].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&[key, flags, count], rest) = bytes.split_first_chunk()?;
+        let (pcrs, digests) = rest.split_at_checked(count.into())?;
+        let key = [Key::NoTpm, Key::NotSealed, Key::Sealed].into_iter().find(|known| *known as u8 == key)?;
+        let found = Self {
+            key,
+            pcrs: pcrs.to_vec(),
+            digests: digests.to_vec(),
+            counts: flags & 1 != 0,
+            held: flags & 2 != 0,
+        };
+        (digests.len() == pcrs.len() * 32 && flags < 4).then_some(found)
     }
 
     /// What was measured, as an event; `None` when nothing is known of it.
@@ -94,9 +112,10 @@ impl Found {
 
     /// For status and health.
     pub(crate) fn to_json(&self) -> Value {
-        let values = self.pcrs.iter().zip(self.digests.chunks(32));
-        let pcrs: Map<String, Value> =
-            values.map(|(number, digest)| (number.to_string(), hex(digest).into())).collect();
+        let mut pcrs = Map::new();
+        for (number, digest) in self.pcrs.iter().zip(self.digests.chunks(32)) {
+            pcrs.insert(number.to_string(), Value::String(hex(digest)));
+        }
         json!({ "key": self.key.name(), "counts": self.counts, "held": self.held, "pcrs": pcrs })
     }
 }

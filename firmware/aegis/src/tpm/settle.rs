@@ -31,12 +31,17 @@ pub(crate) fn settle(report: &mut Report, mounted: bool) {
     let mut found = Found::default();
     if let Some(mut tpm) = tpm {
         found.key = Key::NotSealed;
-        match tpm.pcrs(MEASURED) {
-            Ok(pcrs) => {
-                found.pcrs = pcrs.iter().map(|(number, _)| *number).collect();
-                found.digests = pcrs.iter().flat_map(|(_, digest)| *digest).collect();
+        for number in MEASURED {
+            match tpm.pcr(*number) {
+                Ok(digest) => {
+                    found.pcrs.push(*number);
+                    found.digests.extend_from_slice(&digest);
+                }
+                Err(error) => {
+                    report.tell(Code::TpmFailed, format!("PCR {number} can't be read: {error}"));
+                    break;
+                }
             }
-            Err(error) => report.tell(Code::TpmFailed, format!("PCRs can't be read: {error}")),
         }
         if mounted {
             own_storage(&mut tpm, &mut found, report);
