@@ -138,7 +138,7 @@ impl Event<'_> {
             Body::RingLevel { percent, .. } => *percent <= 100,
             Body::Gap(gap) => gap.consistent(),
             Body::Measured { pcrs, digests } => {
-                pcrs.is_sorted_by(|a, b| a < b) && digests.len() == pcrs.len() * 32
+                !pcrs.is_empty() && pcrs.is_sorted_by(|a, b| a < b) && digests.len() == pcrs.len() * 32
             }
             Body::Socket { endpoint, .. } => endpoint.port == 0 && endpoint.address.is_empty(),
             Body::Flow { family, local, remote, .. } => {

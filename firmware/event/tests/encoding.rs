@@ -280,7 +280,7 @@ fn texts_over_their_limit_are_refused() {
 
 #[test]
 fn each_pcr_has_its_value_and_stands_in_its_place() {
-    for (pcrs, digests) in [(&[7, 0][..], 64), (&[7, 7], 64), (&[7], 31), (&[7], 64), (&[], 32)] {
+    for (pcrs, digests) in [(&[7, 0][..], 64), (&[7, 7], 64), (&[7], 31), (&[7], 64), (&[], 32), (&[], 0)] {
         let body = Body::Measured { pcrs, digests: &vec![1; digests] };
         let event = Event { time: 0, subject: None, body };
         assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::Inconsistent), "{pcrs:?} {digests}");

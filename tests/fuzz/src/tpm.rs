@@ -92,9 +92,11 @@ fn with_session(handle: Option<u32>, parameters: &[u8]) -> Vec<u8> {
 
 /// One of each that is asked, as a TPM answers in good order.
 pub fn seeds() -> Vec<Seed> {
-    let creation = [sized(&[1; 55]), sized(&[2; 32]), vec![0x80, 0x21, 0x40, 0, 0, 1], sized(&[3; 32])].concat();
+    let creation =
+        [sized(&[1; 55]), sized(&[2; 32]), vec![0x80, 0x21, 0x40, 0, 0, 1], sized(&[3; 32])].concat();
     let pcr = [&[0, 0, 0, 9, 0, 0, 0, 1, 0, 0x0b, 3, 0x80, 0, 0, 0, 0, 0, 1][..], &sized(&[7; 32])].concat();
-    let primary = with_session(Some(0x8000_0000), &[sized(&[4; 90]), creation.clone(), sized(&[5; 34])].concat());
+    let primary =
+        with_session(Some(0x8000_0000), &[sized(&[4; 90]), creation.clone(), sized(&[5; 34])].concat());
     let load = with_session(Some(0x8000_0001), &sized(&[5; 34]));
     let session = [&[3, 0, 0, 0][..], &sized(&[1; 32])].concat();
     let none = with_session(None, &[]);
