@@ -69,6 +69,14 @@ impl Arch {
         }
     }
 
+    /// QEMU's TPM that this machine can have.
+    pub(crate) const fn tpm(self) -> &'static str {
+        match self {
+            Self::X86_64 => "tpm-crb",
+            Self::Aarch64 => "tpm-tis-device",
+        }
+    }
+
     /// What a kernel is told of the machine.
     pub(crate) const fn kernel_words(self) -> &'static str {
         match self {

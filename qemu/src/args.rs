@@ -27,6 +27,7 @@ usage: aegis-qemu run --workload DIR --out DIR [options]
   --stick-fs FS      the stick's file system: vfat (default), exfat, ext4, iso9660
   --stick-image FILE a raw image as the stick, as it is; the guest writes to it
   --no-stick         no stick
+  --tpm              a TPM 2.0 (Debian's swtpm)
   --clock SECONDS    the guest's hardware clock at its start, Unix seconds
   --kernel WHICH     own (default), debian, debian-5.10, -6.1, -6.12, -6.18, -newest, or a kernel's file; or uefi: as
                      hardware does, by a firmware with Secure Boot from the system disk (with --no-workload, and until
@@ -107,7 +108,7 @@ struct Given {
     clock: Option<OsString>,
 }
 
-const FLAGS: [&str; 6] = ["json", "show", "keep", "no-build", "no-workload", "no-stick"];
+const FLAGS: [&str; 7] = ["json", "show", "keep", "no-build", "no-workload", "no-stick", "tpm"];
 const NAMES: [&str; 16] = [
     "out",
     "workload",
@@ -210,7 +211,7 @@ impl Given {
 
     fn build(
         self,
-        [json, show, keep, no_build, no_workload, no_stick]: [bool; FLAGS.len()],
+        [json, show, keep, no_build, no_workload, no_stick, tpm]: [bool; FLAGS.len()],
         stick_files: Vec<(String, OsString)>,
     ) -> Result<Request, Error> {
         let Some(out) = self.out else {
@@ -236,6 +237,9 @@ impl Given {
         }
         for (name, file) in stick_files {
             machine = machine.stick_file(name, file);
+        }
+        if tpm {
+            machine = machine.tpm(true);
         }
         match (self.stick_image, self.stick_fs, no_stick) {
             (None, None, false) => {}

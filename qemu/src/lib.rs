@@ -30,6 +30,7 @@ mod qmp;
 mod run;
 mod stick;
 mod tool;
+mod tpm;
 mod vm;
 
 pub use arch::Arch;

@@ -77,3 +77,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 
 /// The longest line that says what the root is; the kernel itself takes 2,048 bytes in all.
 pub const ROOT_LINE_BYTES: u64 = 1024;
+
+/// How long a TPM may take until it can be talked to, and how often that is looked at.
+pub(crate) const TPM_START: Duration = Duration::from_secs(20);
+/// See [`TPM_START`].
+pub(crate) const TPM_LOOK: Duration = Duration::from_millis(10);

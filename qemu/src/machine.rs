@@ -15,6 +15,7 @@ use crate::limits;
 use crate::platter::{Cache, Power};
 use crate::run::Run;
 use crate::stick::{Stick, Throttle};
+use crate::tpm::Tpm;
 use crate::vm::Vm;
 use crate::{disks, vm};
 
@@ -90,6 +91,7 @@ pub struct Machine {
     whole_disk: Option<u64>,
     pub(crate) disk_bus: DiskBus,
     pub(crate) watchdog: Watchdog,
+    tpm: bool,
     cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
@@ -119,6 +121,7 @@ pub(crate) struct Prepared {
     pub(crate) power: Option<Power>,
     pub(crate) stick: Option<FirstStick>,
     pub(crate) workload: Option<PathBuf>,
+    pub(crate) tpm: Option<Tpm>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -161,6 +164,7 @@ impl Machine {
             whole_disk: None,
             disk_bus: DiskBus::default(),
             watchdog: Watchdog::default(),
+            tpm: false,
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
@@ -311,6 +315,13 @@ impl Machine {
     #[must_use]
     pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
         self.watchdog = watchdog;
+        self
+    }
+
+    /// Whether there is a TPM 2.0. What it remembers is kept with `state`, in `tpm/`.
+    #[must_use]
+    pub fn tpm(mut self, tpm: bool) -> Self {
+        self.tpm = tpm;
         self
     }
 
@@ -482,7 +493,8 @@ impl Machine {
         } else {
             Start::Kernel(self.command_line(&image.root, name.as_deref(), stick.is_some()))
         };
-        Ok(Prepared { image, name, start, disks, power, stick, workload, folder: temporary })
+        let tpm = self.tpm.then(|| Tpm::open(&disks_in, temporary.path())).transpose()?;
+        Ok(Prepared { image, name, start, disks, power, stick, workload, tpm, folder: temporary })
     }
 
     /// Makes the disks that the guest writes to, unless they are there.

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -19,6 +19,7 @@ use crate::machine::{DiskBus, Machine, Prepared, Start, Watchdog};
 use crate::nbd;
 use crate::plug::{FIRST_DRIVE, StickId};
 use crate::tool;
+use crate::tpm::Tpm;
 
 /// `ACCEL`: software emulation unless the user says otherwise; KVM may exist and hang.
 pub(crate) fn accelerator(arch: Arch) -> Result<[&'static str; 4], Error> {
@@ -96,6 +97,11 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
             device.push_str(",bootindex=0");
         }
         all.extend(["-device".into(), device.into()]);
+    }
+    if let Some(tpm) = &prepared.tpm {
+        all.extend(["-chardev".into(), escaped("socket,id=tpm,path=", tpm.socket(), "")]);
+        all.extend(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"].map(OsString::from));
+        all.push(format!("{},tpmdev=tpm0", machine.arch.tpm()).into());
     }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
     if let Some(stick) = &prepared.stick {
@@ -211,14 +217,16 @@ pub(crate) fn start(machine: &Machine, prepared: &Prepared) -> Result<Started, E
         .process_group(0);
 
     let (thread, over) = channel();
-    let (child, lines) = spawn(qemu, command, output, log, over)?;
+    let tpm = prepared.tpm.clone().map(|tpm| (tpm, prepared.folder.path().join("tpm.log")));
+    let (child, lines) = spawn(qemu, command, tpm, output, log, over)?;
     Ok(Started { child, thread, lines, console, monitor })
 }
 
 /// `over` holds the thread until its other end is dropped.
 fn spawn(
-    qemu: &str,
+    qemu: &'static str,
     mut command: Command,
+    tpm: Option<(Tpm, PathBuf)>,
     output: impl Read + Send + 'static,
     log: File,
     over: Receiver<()>,
@@ -226,11 +234,16 @@ fn spawn(
     let (child_to, child_from) = channel();
     let (line_to, lines) = channel();
     thread::spawn(move || {
-        let spawned = command.spawn();
+        // It has power as long as this thread lives.
+        let powered = tpm.map(|(tpm, words)| tpm.start(&words)).transpose();
+        let spawned = powered.and_then(|powered| {
+            let child = command.spawn().map_err(|error| tool::spawn_error(qemu, &error))?;
+            Ok((child, powered))
+        });
         // It holds QEMU's ends of the lines: the console ends when QEMU alone has them.
         drop(command);
-        let child = match spawned {
-            Ok(child) => child,
+        let (child, _powered) = match spawned {
+            Ok(spawned) => spawned,
             Err(error) => {
                 let _ = child_to.send(Err(error));
                 return;
@@ -250,7 +263,7 @@ fn spawn(
     });
     let child =
         child_from.recv().map_err(|_| Error::Host(format!("{qemu}: the thread that starts it ended")))?;
-    Ok((child.map_err(|error| tool::spawn_error(qemu, &error))?, lines))
+    Ok((child?, lines))
 }
 
 #[cfg(test)]

@@ -27,13 +27,19 @@ aegis status --json
 ";
 
 /// What the device shows, as JSON.
-fn shown(out: &[u8]) -> serde_json::Value {
+pub(crate) fn shown(out: &[u8]) -> serde_json::Value {
     let text = String::from_utf8_lossy(out);
     let line = text.lines().find(|line| line.starts_with('{')).expect("the device shows a challenge");
     serde_json::from_str(line).expect("JSON")
 }
 
-fn token(bench: &Bench, shown: &serde_json::Value, bound: [&str; 2], sequence: u64, seconds: u32) -> PathBuf {
+pub(crate) fn token(
+    bench: &Bench,
+    shown: &serde_json::Value,
+    bound: [&str; 2],
+    sequence: u64,
+    seconds: u32,
+) -> PathBuf {
     let path = bench.at(&format!("token-{sequence}-{seconds}.cbor"));
     let mut command = make(shown, bound, sequence, seconds);
     command.arg("--out").arg(&path);

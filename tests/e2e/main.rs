@@ -21,5 +21,6 @@ mod sticks;
 mod storage;
 mod suite;
 mod swap;
+mod tpm;
 mod trust;
 mod update;

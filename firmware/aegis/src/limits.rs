@@ -110,6 +110,10 @@ pub(crate) const GROW_BYTES: u64 = 1 << 20;
 /// How much it grows at once, bytes, and how long in one boot: the next one goes on.
 pub(crate) const GROW_STEP_BYTES: u64 = 16 << 30;
 pub(crate) const GROW_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long one command of the TPM may take: making a key takes a slow one seconds.
+pub(crate) const TPM_EXCHANGE: std::time::Duration = std::time::Duration::from_secs(20);
+/// What is kept of a TPM for one boot, bytes.
+pub(crate) const TPM_FOUND_BYTES: u64 = 1024;
 /// Links that a path may lead by: as many as the kernel follows (`include/linux/namei.h:MAXSYMLINKS`).
 pub(crate) const LINKS: usize = 40;
 /// Directory entries of the ESP's kernel images that are looked at.

@@ -7,6 +7,7 @@
 //! - [`image`]: the two slots of the system.
 //! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
+//! - [`tpm`]: what the TPM says and keeps.
 //! - [`commands`]: what an operator or init calls.
 
 mod cli;
@@ -22,6 +23,7 @@ mod outcome;
 mod run;
 mod stick;
 mod storage;
+mod tpm;
 
 use std::process::ExitCode;
 

@@ -66,11 +66,12 @@ impl<'a> Reader<'a> {
 
     /// A map with exactly `entries` entries.
     pub(crate) fn map(&mut self, entries: u64) -> Result<(), Unread> {
-        match self.0.map()? {
-            Some(found) if found == entries => Ok(()),
-            Some(_) => Err(Unread::Value),
-            None => Err(Unread::Indefinite),
-        }
+        if self.map_of_any()? == entries { Ok(()) } else { Err(Unread::Value) }
+    }
+
+    /// A map; how many entries it has.
+    pub(crate) fn map_of_any(&mut self) -> Result<u64, Unread> {
+        self.0.map()?.ok_or(Unread::Indefinite)
     }
 
     /// An array; at most `most` items.

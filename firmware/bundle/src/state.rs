@@ -11,7 +11,10 @@ use crate::cbor::{Canonical, Reader, Unread, Written};
 use crate::image_state::ImageState;
 use crate::limits::STATE_BYTES;
 
+/// Of a state that no counter vouches for, and of one that has a counter's value. What was not counted is read by agents that know
+/// of no counter.
 const FORMAT: u64 = 2;
+const FORMAT_COUNTED: u64 = 3;
 /// CRC32C (Castagnoli).
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
@@ -33,6 +36,7 @@ mod key {
     pub(super) const TRIED_SEQUENCE: u8 = 14;
     pub(super) const LEFT: u8 = 15;
     pub(super) const IMAGE: u8 = 16;
+    pub(super) const COUNTER: u8 = 17;
 }
 
 /// What a device remembers. The default is a new device's: it accepts any sequence of its root's epoch.
@@ -68,6 +72,8 @@ pub struct TrustState {
     pub token_sequence: u64,
     /// Of images of the system.
     pub image: ImageState,
+    /// Value of the TPM's counter that it was written for; 0: it was not counted.
+    pub counter: u64,
 }
 
 /// One copy of a [`TrustState`], to be written whole.
@@ -132,10 +138,12 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         return Err(Unread::Value);
     }
     let mut input = Reader::new(outer.bytes(STATE_BYTES)?);
-    input.map(16)?;
-    if input.u64_at(key::FORMAT)? != FORMAT {
-        return Err(Unread::Value);
-    }
+    let entries = input.map_of_any()?;
+    let counted = match (entries, input.u64_at(key::FORMAT)?) {
+        (16, FORMAT) => false,
+        (17, FORMAT_COUNTED) => true,
+        _ => return Err(Unread::Value),
+    };
     let generation = input.u64_at(key::GENERATION)?;
     let epoch = input.u64_at(key::EPOCH)?;
     let sequence = input.u64_at(key::SEQUENCE)?;
@@ -155,6 +163,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
     let left = input.fixed()?;
     input.key(key::IMAGE)?;
     let image = ImageState::read(&mut input)?;
+    let counter = if counted { input.u64_at(key::COUNTER)? } else { 0 };
     Ok(TrustState {
         generation,
         epoch,
@@ -171,6 +180,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         root_version,
         token_sequence,
         image,
+        counter,
     })
 }
 
@@ -188,8 +198,9 @@ impl Canonical for Copied {
 
 impl Canonical for TrustState {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(16)?;
-        out.u8(key::FORMAT)?.u64(FORMAT)?;
+        let counted = self.counter > 0;
+        out.map(if counted { 17 } else { 16 })?;
+        out.u8(key::FORMAT)?.u64(if counted { FORMAT_COUNTED } else { FORMAT })?;
         out.u8(key::GENERATION)?.u64(self.generation)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
         out.u8(key::SEQUENCE)?.u64(self.sequence)?;
@@ -205,6 +216,10 @@ impl Canonical for TrustState {
         out.u8(key::TRIED_SEQUENCE)?.u64(self.tried_sequence)?;
         out.u8(key::LEFT)?.bytes(&self.left)?;
         out.u8(key::IMAGE)?;
-        self.image.write(out)
+        self.image.write(out)?;
+        if counted {
+            out.u8(key::COUNTER)?.u64(self.counter)?;
+        }
+        Ok(())
     }
 }

@@ -369,6 +369,13 @@ pub enum Body<'a> {
         /// For a person: where, how large, or why not.
         detail: &'a str,
     },
+    /// What was measured into the TPM in this boot.
+    Measured {
+        /// The PCRs, a byte each: their numbers, ascending.
+        pcrs: &'a [u8],
+        /// Their values in the SHA-256 bank, 32 bytes each, in the same order.
+        digests: &'a [u8],
+    },
 }
 
 impl<'a> Body<'a> {
@@ -418,6 +425,7 @@ impl<'a> Body<'a> {
             Self::Config { .. } => Kind::Config,
             Self::Deadman { .. } => Kind::Deadman,
             Self::Storage { .. } => Kind::Storage,
+            Self::Measured { .. } => Kind::Measured,
         }
     }
 

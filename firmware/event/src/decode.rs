@@ -406,6 +406,9 @@ impl<'a> Reader<'a> {
             Kind::Storage => {
                 Body::Storage { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? }
             }
+            Kind::Measured => {
+                Body::Measured { pcrs: self.bytes_at(key::PCRS)?, digests: self.bytes_at(key::DIGESTS)? }
+            }
             _ => return Err(DecodeError::Malformed),
         })
     }

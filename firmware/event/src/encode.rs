@@ -76,6 +76,8 @@ pub(crate) mod key {
     pub(crate) const REMOTE: u8 = 59;
     pub(crate) const RECEIVED: u8 = 60;
     pub(crate) const SENT: u8 = 61;
+    pub(crate) const PCRS: u8 = 62;
+    pub(crate) const DIGESTS: u8 = 63;
 }
 
 /// Why an event could not be encoded.
@@ -87,8 +89,8 @@ pub enum EncodeError {
     FieldTooLong,
     /// A decision says that broken glass, or the fallen deadman, let it pass, but is not an audited one by a rule.
     NotAudited,
-    /// A percentage over 100, a gap whose figures don't go together, an address that is not its family's, or a match
-    /// without a rule that matched.
+    /// A percentage over 100, a gap whose figures don't go together, an address that is not its family's, a match without a rule
+    /// that matched, or PCRs out of order or without their values.
     Inconsistent,
 }
 
@@ -135,6 +137,9 @@ impl Event<'_> {
         match &self.body {
             Body::RingLevel { percent, .. } => *percent <= 100,
             Body::Gap(gap) => gap.consistent(),
+            Body::Measured { pcrs, digests } => {
+                !pcrs.is_empty() && pcrs.is_sorted_by(|a, b| a < b) && digests.len() == pcrs.len() * 32
+            }
             Body::Socket { endpoint, .. } => endpoint.port == 0 && endpoint.address.is_empty(),
             Body::Flow { family, local, remote, .. } => {
                 [local, remote].iter().all(|place| place.address.len() == address_length(*family))
@@ -169,6 +174,7 @@ impl Event<'_> {
                     code.len() <= limits::DETAIL_BYTES && detail.len() <= limits::DETAIL_BYTES
                 }
                 Body::Seal { code, .. } => code.len() <= limits::DETAIL_BYTES,
+                Body::Measured { pcrs, .. } => pcrs.len() <= limits::PCRS,
                 Body::Loss { workload, .. } | Body::Deadman { workload, .. } => {
                     workload.len() <= limits::WORKLOAD_BYTES
                 }
@@ -231,7 +237,8 @@ impl Event<'_> {
             | Body::RingLevel { .. }
             | Body::Seal { .. }
             | Body::Config { .. }
-            | Body::Storage { .. } => 2,
+            | Body::Storage { .. }
+            | Body::Measured { .. } => 2,
             Body::Exec { .. }
             | Body::Socket { .. }
             | Body::Ptrace { .. }
@@ -434,6 +441,9 @@ fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         }
         Body::Deadman { sequence, since, .. } => {
             out.u8(key::SEQUENCE)?.u64(*sequence)?.u8(key::UNTIL)?.u64(*since)?;
+        }
+        Body::Measured { pcrs, digests } => {
+            out.u8(key::PCRS)?.bytes(pcrs)?.u8(key::DIGESTS)?.bytes(digests)?;
         }
         _ => {}
     }

@@ -132,6 +132,8 @@ numbered! {
         Deadman = 57, "deadman";
         /// The disk's table, ring or data partition were made, mended or lost, or could not be.
         Storage = 58, "storage";
+        /// What the firmware, and what it started, measured into the TPM before the kernel ran.
+        Measured = 59, "measured";
     }
 }
 

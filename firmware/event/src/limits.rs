@@ -12,5 +12,7 @@ pub const RULE_NAME_BYTES: usize = 32;
 pub const TEXT_BYTES: usize = 64;
 /// A task's `comm`, bytes (`TASK_COMM_LEN`, `include/linux/sched.h`).
 pub const COMM_BYTES: usize = 16;
+/// Most PCRs in an event: all that a PC's TPM has.
+pub const PCRS: usize = 24;
 /// Longest reason code or detail in an agent event, bytes.
 pub const DETAIL_BYTES: usize = 200;

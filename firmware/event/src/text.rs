@@ -215,6 +215,15 @@ fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
                 Moment(*since)
             )
         }
+        Body::Measured { pcrs, digests } => {
+            for (number, digest) in pcrs.iter().zip(digests.chunks(32)) {
+                let comma = if number == &pcrs[0] { "" } else { ", " };
+                write!(f, "{comma}PCR {number} ")?;
+                // Enough to see whether it is the one that is known.
+                digest.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

@@ -271,10 +271,23 @@ fn texts_over_their_limit_are_refused() {
         Body::Config { code: text, detail: "" },
         Body::Storage { code: "", detail: text },
         Body::Storage { code: text, detail: "" },
+        Body::Measured { pcrs: &[0; limits::PCRS + 1], digests: &[] },
     ] {
         let event = Event { time: 0, subject: None, body };
         assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::FieldTooLong), "{}", event.kind());
     }
+}
+
+#[test]
+fn each_pcr_has_its_value_and_stands_in_its_place() {
+    for (pcrs, digests) in [(&[7, 0][..], 64), (&[7, 7], 64), (&[7], 31), (&[7], 64), (&[], 32), (&[], 0)] {
+        let body = Body::Measured { pcrs, digests: &vec![1; digests] };
+        let event = Event { time: 0, subject: None, body };
+        assert_eq!(event.encode(&mut [0; 2048]), Err(EncodeError::Inconsistent), "{pcrs:?} {digests}");
+    }
+    let all: Vec<u8> = (0..limits::PCRS as u8).collect();
+    let body = Body::Measured { pcrs: &all, digests: &[9; 32 * limits::PCRS] };
+    assert!(encode(&Event { time: u64::MAX, subject: None, body }).len() <= limits::EVENT_BYTES);
 }
 
 #[test]
@@ -363,6 +376,10 @@ fn what_can_not_be_seen_from_names_is_said_in_words() {
         (Body::Seal { code: "seal-state-lost", epoch: 7 }, "seal seal-state-lost epoch 7"),
         (Body::Config { code: "file", detail: "sync each" }, "config file (sync each)"),
         (Body::Storage { code: "ring-made", detail: "vda4" }, "storage ring-made (vda4)"),
+        (
+            Body::Measured { pcrs: &[7, 11], digests: &[[1; 32], [0xab; 32]].concat() },
+            "measured PCR 7 0101010101010101, PCR 11 abababababababab",
+        ),
     ];
     for (body, words) in lines {
         let line = Event { time: 0, subject: None, body }.to_string();

@@ -25,6 +25,8 @@
 //! [`Sealer::open`] finds the checkpoint in the state and not in the ring, and does 4 again. A state older than the ring
 //! (put back from a backup) signs nothing: a new certificate, by the device's key, begins a new chain, and the office sees it.
 //!
+//! A caller that has a [`StorageKey`] keeps the secret in the state encrypted under it.
+//!
 //! No clock, no file, no random numbers, no allocation: the caller hands them in.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -35,6 +37,7 @@ mod chain;
 mod checkpoint;
 mod error;
 pub mod limits;
+mod rest;
 mod sealer;
 mod state;
 
@@ -42,6 +45,7 @@ pub use certificate::{CERTIFICATE, Certificate};
 pub use chain::{Break, Chain};
 pub use checkpoint::{CHECKPOINT, Checkpoint, Open};
 pub use error::RecordError;
+pub use rest::{Locked, Secret, StorageKey};
 pub use sealer::{Moment, OpenError, Opened, SealError, Sealer, Store, Why};
 pub use state::{State, StateCopy};
 

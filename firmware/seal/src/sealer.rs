@@ -9,7 +9,8 @@ use crate::Id;
 use crate::certificate::Certificate;
 use crate::checkpoint::{Checkpoint, Open};
 use crate::limits::RECORD_BYTES;
-use crate::state::{RecordBytes, State};
+use crate::rest::StorageKey;
+use crate::state::{RecordBytes, State, StoredSeed};
 
 /// Where the state is kept.
 pub trait Store {
@@ -19,6 +20,17 @@ pub trait Store {
     /// Replaces the state, in one step that is durable when this returns: after a cut at any time the old copy is there or
     /// the new one. The old one, which has a key that must not live on, is to be wiped once the new one is durable.
     fn replace(&mut self, copy: &[u8]) -> Result<(), Self::Error>;
+
+    /// What the secret in a copy is to be locked under; `None`: it is stored as it is.
+    fn key(&self) -> Option<&StorageKey> {
+        None
+    }
+}
+
+/// One copy of a state, as this store is to have it.
+fn put<S: Store>(store: &mut S, state: &State) -> Result<(), S::Error> {
+    let copy = store.key().map_or_else(|| state.encode(), |key| state.lock(key).encode());
+    store.replace(&copy)
 }
 
 /// When it is, and what the caller adds that can't be known.
@@ -49,7 +61,7 @@ pub enum Opened {
 /// Why a chain can't be gone on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The ring is sealed, and there is no state for it.
+    /// The ring is sealed, and there is no state for it, or one whose secret stays locked.
     Lost,
     /// The ring is ahead of the state: one of them was put back from a copy.
     RolledBack,
@@ -111,7 +123,10 @@ impl Sealer {
         let sealing = ring.sealing();
         let id = device_id(&device.pk);
         let generation = found.as_ref().map_or(0, State::generation);
-        let ours = found.filter(|state| state.ring == ring.geometry().ring_id && state.device == id);
+        // What is locked is as good as lost: its key is another TPM's, or another start's.
+        let ours = found.filter(|state| {
+            state.ring == ring.geometry().ring_id && state.device == id && !state.is_locked()
+        });
         let opened = match (&ours, sealing) {
             (None, None) => Opened::Began,
             (None, Some(_)) => Opened::Restarted(Why::Lost),
@@ -126,7 +141,7 @@ impl Sealer {
             return Ok((Self { state }, opened));
         }
         let state = begin(ring, device, sealing, generation, moment).map_err(OpenError::Sign)?;
-        store.replace(&state.encode()).map_err(OpenError::Store)?;
+        put(store, &state).map_err(OpenError::Store)?;
         ring.put_record(&state.record()).map_err(OpenError::Ring)?;
         Ok((Self { state }, opened))
     }
@@ -228,7 +243,7 @@ fn begin<D: Device>(
         ring: summary.ring_id,
         generation: generation.saturating_add(1),
         next_epoch: epoch,
-        seed: moment.entropy.clone(),
+        seed: StoredSeed::Open(moment.entropy.clone()),
         certificate: RecordBytes::from_slice(&record[..length]).map_err(|_| CoseError::NoRoom)?,
         checkpoint: None,
         segment: summary.segment,
@@ -260,7 +275,8 @@ impl<S: Store> aegis_ring::Sealer for Pen<'_, S> {
             .checked_add(1)
             .filter(|epoch| *epoch <= aegis_ring::limits::NUMBER_MAX)
             .ok_or(SealError::Exhausted)?;
-        let key = state.key();
+        // One that is locked is never sealed with: see `open`.
+        let key = state.key().ok_or(SealError::Sign(CoseError::BadKey))?;
         let checkpoint = Checkpoint {
             device: state.device,
             ring: state.ring,
@@ -284,12 +300,12 @@ impl<S: Store> aegis_ring::Sealer for Pen<'_, S> {
         let next = State {
             generation: state.generation.saturating_add(1),
             next_epoch,
-            seed: self.moment.entropy.clone(),
+            seed: StoredSeed::Open(self.moment.entropy.clone()),
             checkpoint: Some(record),
             segment: summary.segment,
             ..state.clone()
         };
-        self.store.replace(&next.encode()).map_err(SealError::Store)?;
+        put(self.store, &next).map_err(SealError::Store)?;
         // The old state, and the key in it, is wiped here.
         self.sealer.state = next;
         Ok((next_epoch, length))

@@ -2,9 +2,11 @@
 //!
 //! A copy is a CBOR array of two: the state as a byte string, and the CRC-32C of that. It never leaves the device.
 //! ```text
-//! state = { 1 => 1, 2 => device id, 3 => ring id, 4 => generation, 5 => next epoch, 6 => its secret seed (32),
+//! state = { 1 => format, 2 => device id, 3 => ring id, 4 => generation, 5 => next epoch, 6 => its secret seed,
 //!           7 => certificate, 8 => last checkpoint / null, 9 => segment that the last of them calls open }
 //! ```
+//! Of format 1 the seed is there as it is (32 bytes); of format 2 it is locked under a [`StorageKey`] (60 bytes), for this device,
+//! ring, generation and epoch.
 
 use aegis_cose::{KeyPair, Seed};
 use aegis_ring::Record;
@@ -15,8 +17,11 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::Id;
 use crate::cbor::{Canonical, Unread, Writer, Written, array, exactly, key};
 use crate::limits::{RECORD_BYTES, STATE_BYTES};
+use crate::rest::{Locked, Secret, StorageKey};
 
+/// With a seed as it is, and with one that is locked.
 const FORMAT: u64 = 1;
+const FORMAT_LOCKED: u64 = 2;
 /// CRC-32C (Castagnoli).
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
@@ -30,10 +35,17 @@ pub struct State {
     pub(crate) ring: Id,
     pub(crate) generation: u64,
     pub(crate) next_epoch: u64,
-    pub(crate) seed: Zeroizing<[u8; 32]>,
+    pub(crate) seed: StoredSeed,
     pub(crate) certificate: RecordBytes,
     pub(crate) checkpoint: Option<RecordBytes>,
     pub(crate) segment: u64,
+}
+
+/// The secret key of the next epoch.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum StoredSeed {
+    Open(Secret),
+    Locked(Locked),
 }
 
 /// One copy of a [`State`], to be stored whole. Wiped when it is dropped.
@@ -79,12 +91,53 @@ impl State {
         &self.certificate
     }
 
-    /// One copy.
+    /// One copy, with the secret in it as it is in the state.
     pub fn encode(&self) -> StateCopy {
         let mut copy = StateCopy { bytes: [0; STATE_BYTES], length: 0 };
         // STATE_BYTES hold the longest state: a test has it. An empty copy would be none, never a wrong one.
         copy.length = self.encode_to(&mut copy.bytes).unwrap_or_default();
         copy
+    }
+
+    /// The state with its secret locked. One that is locked stays as it is.
+    #[must_use]
+    pub fn lock(&self, key: &StorageKey) -> Self {
+        match &self.seed {
+            StoredSeed::Open(seed) => {
+                let locked = key.lock(&self.purpose().each_ref().map(|part| &part[..]), seed);
+                Self { seed: StoredSeed::Locked(locked), ..self.clone() }
+            }
+            StoredSeed::Locked(_) => self.clone(),
+        }
+    }
+
+    /// The state with its secret as it is. One that `key` does not unlock stays locked: it tells what there was, and no chain
+    /// goes on with it.
+    #[must_use]
+    pub fn unlock(self, key: &StorageKey) -> Self {
+        let seed = match &self.seed {
+            StoredSeed::Locked(locked) => {
+                key.unlock(&self.purpose().each_ref().map(|part| &part[..]), locked).filter(is_seed)
+            }
+            StoredSeed::Open(_) => None,
+        };
+        match seed {
+            Some(seed) => Self { seed: StoredSeed::Open(seed), ..self },
+            None => self,
+        }
+    }
+
+    /// Its secret is locked.
+    pub const fn is_locked(&self) -> bool {
+        matches!(self.seed, StoredSeed::Locked(_))
+    }
+
+    /// What the secret is for.
+    fn purpose(&self) -> [[u8; 16]; 4] {
+        let mut numbers = [0; 16];
+        numbers[..8].copy_from_slice(&self.generation.to_le_bytes());
+        numbers[8..].copy_from_slice(&self.next_epoch.to_le_bytes());
+        [*b"aegis seal state", self.device, self.ring, numbers]
     }
 
     /// Reads one copy; `None` when it is torn, damaged, wiped or not a copy at all.
@@ -97,8 +150,11 @@ impl State {
         if rest.iter().any(|byte| *byte != 0) {
             return None;
         }
-        // All zeros is no secret.
-        Self::decode_from(copy, scratch.as_mut()).filter(|state| state.seed.iter().any(|byte| *byte != 0))
+        let is_one = |state: &Self| match &state.seed {
+            StoredSeed::Open(seed) => is_seed(seed),
+            StoredSeed::Locked(_) => true,
+        };
+        Self::decode_from(copy, scratch.as_mut()).filter(is_one)
     }
 
     /// The newer one of two copies' states. The other one is to be wiped.
@@ -114,9 +170,12 @@ impl State {
         self.generation
     }
 
-    /// The secret key of the next epoch, and its public key.
-    pub(crate) fn key(&self) -> KeyPair {
-        KeyPair::from_seed(Seed::new(*self.seed))
+    /// The secret key of the next epoch, and its public key; `None` while it is locked.
+    pub(crate) fn key(&self) -> Option<KeyPair> {
+        match &self.seed {
+            StoredSeed::Open(seed) => Some(KeyPair::from_seed(Seed::new(**seed))),
+            StoredSeed::Locked(_) => None,
+        }
     }
 
     /// The last record, as the ring has to have it.
@@ -130,12 +189,21 @@ impl State {
     }
 }
 
+/// All zeros is no secret.
+fn is_seed(seed: &Secret) -> bool {
+    seed.iter().any(|byte| *byte != 0)
+}
+
 impl Canonical<'_> for State {
     fn write(&self, out: &mut Writer<'_>) -> Written {
         let mut bytes = Zeroizing::new([0; STATE_BYTES]);
         let mut inner = Encoder::new(Cursor::new(bytes.as_mut_slice()));
-        inner.map(9)?.u8(1)?.u64(FORMAT)?.u8(2)?.bytes(&self.device)?.u8(3)?.bytes(&self.ring)?;
-        inner.u8(4)?.u64(self.generation)?.u8(5)?.u64(self.next_epoch)?.u8(6)?.bytes(self.seed.as_ref())?;
+        let (format, seed) = match &self.seed {
+            StoredSeed::Open(seed) => (FORMAT, &seed[..]),
+            StoredSeed::Locked(locked) => (FORMAT_LOCKED, &locked[..]),
+        };
+        inner.map(9)?.u8(1)?.u64(format)?.u8(2)?.bytes(&self.device)?.u8(3)?.bytes(&self.ring)?;
+        inner.u8(4)?.u64(self.generation)?.u8(5)?.u64(self.next_epoch)?.u8(6)?.bytes(seed)?;
         inner.u8(7)?.bytes(&self.certificate)?.u8(8)?;
         match &self.checkpoint {
             Some(checkpoint) => inner.bytes(checkpoint)?,
@@ -156,7 +224,7 @@ impl Canonical<'_> for State {
         let mut input = Decoder::new(input.bytes()?);
         exactly(input.map()?, 9)?;
         key(&mut input, 1)?;
-        input.u64()?;
+        let locked = input.u64()? == FORMAT_LOCKED;
         key(&mut input, 2)?;
         let device = array(&mut input)?;
         key(&mut input, 3)?;
@@ -166,7 +234,11 @@ impl Canonical<'_> for State {
         key(&mut input, 5)?;
         let next_epoch = input.u64()?;
         key(&mut input, 6)?;
-        let seed = Zeroizing::new(array(&mut input)?);
+        let seed = if locked {
+            StoredSeed::Locked(array(&mut input)?)
+        } else {
+            StoredSeed::Open(Zeroizing::new(array(&mut input)?))
+        };
         key(&mut input, 7)?;
         let certificate = record(input.bytes()?)?;
         key(&mut input, 8)?;
@@ -194,14 +266,29 @@ mod tests {
             ring: [2; 16],
             generation: u64::MAX,
             next_epoch: u64::MAX,
-            seed: Zeroizing::new([3; 32]),
+            seed: StoredSeed::Open(Zeroizing::new([3; 32])),
             certificate: record(),
             checkpoint: Some(record()),
             segment: u64::MAX,
         };
         let copy = state.encode();
         assert!(State::decode(&copy).is_some_and(|read| read == state));
-        let zero = State { seed: Zeroizing::new([0; 32]), ..state };
+        let zero = State { seed: StoredSeed::Open(Zeroizing::new([0; 32])), ..state.clone() };
         assert!(State::decode(&zero.encode()).is_none());
+
+        let storage = |byte| StorageKey::new(Zeroizing::new([byte; 32]));
+        let copy = state.lock(&storage(1)).encode();
+        assert!(!copy.windows(8).any(|bytes| bytes == [3; 8]), "the secret can be read");
+        let locked = State::decode(&copy).expect("it fits, too");
+        assert!(locked.is_locked() && locked.key().is_none());
+        assert_eq!((locked.generation(), locked.certificate()), (u64::MAX, state.certificate()));
+        assert!(locked.clone().unlock(&storage(1)) == state);
+        assert!(locked.clone().unlock(&storage(2)).is_locked(), "another key");
+        let moved = State { generation: 1, ..locked };
+        assert!(moved.unlock(&storage(1)).is_locked(), "the secret of another generation");
+        assert!(
+            State::decode(&zero.lock(&storage(1)).encode())
+                .is_some_and(|zero| zero.unlock(&storage(1)).is_locked())
+        );
     }
 }

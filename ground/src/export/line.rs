@@ -274,6 +274,12 @@ impl Line {
                 self.put("code", *code);
                 self.put("detail", *detail);
             }
+            Body::Measured { pcrs, digests } => {
+                let values = pcrs.iter().zip(digests.chunks(32));
+                let all: Map<String, Value> =
+                    values.map(|(number, digest)| (number.to_string(), hex::encode(digest).into())).collect();
+                self.put("pcrs", all);
+            }
             Body::PolicyStale { epoch, sequence, expires, now } => {
                 self.put("epoch", *epoch);
                 self.put("policy_sequence", *sequence);
@@ -439,6 +445,10 @@ mod tests {
             (
                 Body::Storage { code: "data-made", detail: "vda5" },
                 json!({ "kind": "storage", "code": "data-made", "detail": "vda5" }),
+            ),
+            (
+                Body::Measured { pcrs: &[7, 11], digests: &[[1; 32], [0xab; 32]].concat() },
+                json!({ "kind": "measured", "pcrs": { "7": "01".repeat(32), "11": "ab".repeat(32) } }),
             ),
         ] {
             let mut expected = expected;

@@ -348,6 +348,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     (books.lost[0], books.lost[1], books.lost[4]) = (12, 1, 5);
     let storage = Body::Storage { code: "data-remade", detail: "vda5: it held something else" };
     ring.push(1, &Event { time: next(), subject: None, body: storage });
+    let measured = Body::Measured { pcrs: &[7, 11], digests: &[7; 64] };
+    ring.push(1, &Event { time: next(), subject: None, body: measured });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Accounts(books) });
     ring.push(1, &Event { time: next(), subject: None, body: Body::Stop { signal: 15 } });
     for kind in Kind::ALL {

@@ -145,6 +145,7 @@ fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 23] {
         ("limited-books", Body::Accounts(books)),
         ("deadman", Body::Deadman { workload: b"agent-7", sequence: 4, since: 1 << 40 }),
         ("storage", Body::Storage { code: "data-made", detail: "vda5, 96 MiB" }),
+        ("measured", Body::Measured { pcrs: &[7, 11], digests: &[7; 64] }),
     ]
 }
 

@@ -237,15 +237,19 @@ pub fn seeds() -> Vec<Seed> {
         }
         out
     };
-    let inner = written(|out| {
-        out.map(9)?.u8(1)?.u8(1)?.u8(2)?.bytes(&device_id(&public(DEVICE)))?.u8(3)?.bytes(&RING)?;
-        out.u8(4)?.u8(2)?.u8(5)?.u8(1)?.u8(6)?.bytes(&[9; 32])?.u8(7)?.bytes(&begun)?;
-        out.u8(8)?.bytes(&sealed)?.u8(9)?.u8(5)?;
-        Ok(())
-    });
-    let mut state = vec![STATE, 30, 1, 8];
-    put_changes(&mut state, &[]);
-    state.extend(inner);
+    // Of format 1 with the secret as it is, of format 2 with one that is locked.
+    let state = |format, secret: &[u8]| {
+        let inner = written(|out| {
+            out.map(9)?.u8(1)?.u8(format)?.u8(2)?.bytes(&device_id(&public(DEVICE)))?.u8(3)?.bytes(&RING)?;
+            out.u8(4)?.u8(2)?.u8(5)?.u8(1)?.u8(6)?.bytes(secret)?.u8(7)?.bytes(&begun)?;
+            out.u8(8)?.bytes(&sealed)?.u8(9)?.u8(5)?;
+            Ok(())
+        });
+        let mut state = vec![STATE, 30, 1, 8];
+        put_changes(&mut state, &[]);
+        state.extend(inner);
+        state
+    };
     vec![
         ("raw-certificate", [vec![RAW], begun.clone()].concat()),
         ("raw-checkpoint", [vec![RAW], sealed.clone()].concat()),
@@ -254,6 +258,7 @@ pub fn seeds() -> Vec<Seed> {
             "chain-widened",
             chain(&[(DEVICE as u8, &begins, &[]), (0, &zero, &[]), (1, &one, &[(15, Change::WIDEN, 0)])]),
         ),
-        ("state", state),
+        ("state", state(1, &[9; 32])),
+        ("state-locked", state(2, &[9; 60])),
     ]
 }

@@ -94,6 +94,7 @@ pub fn seeds() -> Vec<Seed> {
             image: ImageState { epoch: 2, sequence: 9, manifest: [6; 32], ..ImageState::default() }
                 .with_trial(Trial::Written, (2, 10), [7; 32]),
         };
+    let counted = TrustState { counter: 77, ..old };
     let inside = |state: &TrustState| {
         let copy = state.encode();
         let mut reader = minicbor::Decoder::new(&copy);
@@ -109,5 +110,6 @@ pub fn seeds() -> Vec<Seed> {
         ("raw-new", two(RAW, &new.encode(), b"")),
         ("raw-both", two(RAW, &old.encode(), &old.next().encode())),
         ("made", two(MADE, &inside(&new), &inside(&old))),
+        ("made-counted", two(MADE, &inside(&old), &inside(&counted))),
     ]
 }

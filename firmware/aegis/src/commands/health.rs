@@ -20,6 +20,7 @@ use crate::outcome::{Failure, Outcome, say};
 use crate::run::control;
 use crate::storage::facts;
 use crate::storage::report::Report;
+use crate::tpm::found::Found;
 
 /// Exit 0 when the device is healthy, 1 when it is not: also when no agent answers.
 pub(crate) fn run(json: bool) -> Outcome {
@@ -60,6 +61,7 @@ fn gather() -> Result<Vitals, String> {
     vitals.found_missing(missing);
     vitals.storage = Report::load();
     vitals.debug_image = facts::is_debug();
+    vitals.tpm = Found::load();
     match policy_status::troubles() {
         Ok(troubles) => vitals.policy = troubles,
         Err(failure) => vitals.policy_unknown = Some(failure.to_string()),

@@ -143,8 +143,8 @@ pub(crate) fn take(offer: &Offer<File>, origin: &str, identity: &Identity) -> Re
     let _one = lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))?;
     let trust = Trust::open()?;
     let facts = Facts::of(identity);
-    let decided = match trust.root_lost() {
-        Some(why) => Decided { taken: refused(trust::ROOT_LOST, why), manifest: [0; 32] },
+    let decided = match trust.holds() {
+        Some((code, why)) => Decided { taken: refused(code, why), manifest: [0; 32] },
         None => decide(offer, trust.root(), &facts, Running::now(), &mut Own, Device::open)?,
     };
     decided.report(origin);

@@ -59,8 +59,9 @@ pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
     let facts = Facts::read(identity.map(|identity| identity.id()));
     let bytes = read(file)?;
     let result = trust.offered(&bytes, &facts, false);
+    let held = trust.holds();
     let (accepted, code, detail) = match &result {
-        _ if trust.root_lost().is_some() => (false, trust::ROOT_LOST, trust.root_lost().unwrap_or_default()),
+        _ if held.is_some() => held.map(|(code, why)| (false, code, why)).unwrap_or_default(),
         Ok(accepted) => {
             let stale = accepted.bundle.is_stale(facts::now(trust.state()));
             let detail = if stale { "policy-stale: it expired, and would raise the alarm" } else { "" };
@@ -126,8 +127,8 @@ pub(super) fn decide(
 ) -> Taken {
     let hash = Some(aegis_bundle::hash(bytes));
     let refused = |code, detail| Taken::refused(What::Bundle, code, hash, detail);
-    if let Some(why) = trust.root_lost() {
-        return refused(trust::ROOT_LOST, why);
+    if let Some((code, why)) = trust.holds() {
+        return refused(code, why);
     }
     match trust.offered(bytes, facts, insist) {
         Err(refusal) => Taken {
@@ -250,8 +251,8 @@ pub(super) fn roll_back(trust: &mut Trust<impl Disk>, kernel: &impl Kernel) -> T
     let before = *trust.state();
     let hash = (before.previous != NONE).then_some(before.previous);
     let refused = |code, detail: String| Taken::refused(What::Bundle, code, hash, detail);
-    if let Some(why) = trust.root_lost() {
-        return refused(trust::ROOT_LOST, why);
+    if let Some((code, why)) = trust.holds() {
+        return refused(code, why);
     }
     let Some(file) = trust.file(Source::Previous) else {
         return refused("no-previous", "there is none to roll back to".into());

@@ -15,6 +15,7 @@ use crate::run::seal::Seal;
 use crate::run::status::Status;
 use crate::storage::report::Report;
 use crate::storage::{RUN, atomic};
+use crate::tpm::found::Found;
 
 /// Where the agent leaves its last status.
 pub(crate) fn final_status_path() -> PathBuf {
@@ -50,6 +51,7 @@ pub(crate) fn json() -> Result<(String, bool), Failure> {
 fn whole(status: &Status, hooks: &Value, report: &Report) -> String {
     let mut all = status.to_json(hooks);
     all["storage"] = storage::to_json(report);
+    all["tpm"] = Found::load().to_json();
     all.to_string()
 }
 

@@ -1,7 +1,8 @@
 //! `aegis storage`: the ring's and the data partition are found, mended, or made where there are none.
 //!
 //! `prepare` runs before anything is mounted: the table of the system disk, then what the data partition holds. `settle` runs
-//! after the data partition was, or was to be, mounted: it grows, and what could not be is told. Both tell what they did on the
+//! after the data partition was, or was to be, mounted: it grows, and what could not be is told; then the TPM is asked for what it
+//! keeps. Both tell what they did on the
 //! console and in the [`Report`] of this boot, of which the agent makes events.
 
 use std::fs::{self, File};
@@ -22,6 +23,7 @@ use crate::storage::device::hex;
 use crate::storage::known;
 use crate::storage::partition;
 use crate::storage::report::{Code, Gravity, Report};
+use crate::tpm;
 
 /// Where own storage is mounted.
 const MOUNT: &str = "/data";
@@ -43,6 +45,8 @@ pub(crate) fn settle() -> Outcome {
     if let Err(error) = grow_mounted(&mut report) {
         report.tell(Code::DataUnreadable, format!("{MOUNT}: {error}"));
     }
+    let data = partition::by_label(DATA_LABEL).ok().flatten();
+    tpm::settle::settle(&mut report, data.as_deref().is_some_and(is_mounted));
     end(&report)
 }
 

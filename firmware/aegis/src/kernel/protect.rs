@@ -48,7 +48,7 @@ pub(super) struct Nodes {
     /// is made of either (device-mapper, md).
     pub(super) numbers: BTreeSet<u32>,
     /// Of the character devices that lead to these disks, too: SCSI's and `NVMe`'s own, and device-mapper's control, by which a device
-    /// is made of any other.
+    /// is made of any other; and of the TPM's.
     pub(super) characters: BTreeSet<u32>,
     /// Partitions that are ours and that the kernel does not list.
     pub(super) missing: Vec<PathBuf>,
@@ -57,6 +57,8 @@ pub(super) struct Nodes {
 const CLASS: &str = "class/block";
 /// From there: `/dev/mapper/control`.
 const MAPPER: &str = "../misc/device-mapper";
+/// Both doors to the TPM, which keeps the storage key and counts for us.
+const TPM: [&str; 2] = ["../tpm/tpm0", "../tpmrm/tpmrm0"];
 
 /// # Errors
 /// Where not all block devices can be looked at: one of ours may be among the rest.
@@ -126,7 +128,9 @@ fn find(sysfs: &impl Sysfs, vouched: &[PathBuf]) -> io::Result<Nodes> {
             nodes.characters(sysfs, &part.join("device"))?;
         }
     }
-    nodes.characters.extend(number(sysfs, Path::new(MAPPER))?);
+    for other in [MAPPER].into_iter().chain(TPM) {
+        nodes.characters.extend(number(sysfs, Path::new(other))?);
+    }
     Ok(nodes)
 }
 
@@ -283,6 +287,16 @@ mod tests {
         ];
         let nodes = find(&made(&nvme), &[]).unwrap();
         assert_eq!(nodes.characters, BTreeSet::from([dev(10, 236), dev(240, 0), dev(241, 0)]));
+    }
+
+    #[test]
+    fn the_tpm_is_ours() {
+        let nodes = find(
+            &made(&[("../tpm/tpm0/dev", "10:224\n"), ("../tpmrm/tpmrm0/dev", "253:65536\n")]),
+            &vouched(),
+        );
+        let numbers = [dev(10, 236), dev(10, 224), dev(253, 65536)];
+        assert_eq!(nodes.unwrap().characters, BTreeSet::from(numbers));
     }
 
     #[test]

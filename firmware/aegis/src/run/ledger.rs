@@ -1,4 +1,4 @@
-//! What the disk went through in this boot, said by the agent as events, once; and which ring is known from then on.
+//! What was measured and what the disk went through in this boot, said by the agent as events, once; and which ring is known from then on.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +13,7 @@ use crate::storage::device::hex;
 use crate::storage::known::{self, Keeper};
 use crate::storage::report::{Code, Report};
 use crate::storage::{DATA, RUN};
+use crate::tpm::found::Found;
 
 /// In `/run/aegis`: not empty once all of this boot was said, and is on disk.
 const SAID: &str = "storage.said";
@@ -20,6 +21,7 @@ const SAID: &str = "storage.said";
 /// What is to be said, and the files that remember that it was: open before privileges are dropped.
 pub(super) struct Ledger {
     report: Report,
+    found: Found,
     ring: [u8; 16],
     /// None when all was said by an agent before this one.
     said: Option<File>,
@@ -50,12 +52,15 @@ impl Ledger {
         let keeper = (known != Some(ring))
             .then(Keeper::open)
             .and_then(|keeper| keeper.map_err(|error| log::error!("{DATA}: {error}")).ok());
-        Self { report, ring, said, keeper }
+        Self { report, found: Found::load(), ring, said, keeper }
     }
 
     /// Says it, unless it was said.
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
         if self.said.is_some() {
+            if let Some(measured) = self.found.measured() {
+                reader.say(measured, Entry::Nothing);
+            }
             for told in self.report.entries() {
                 reader.say(Body::Storage { code: told.code.name(), detail: &told.detail }, Entry::Nothing);
             }

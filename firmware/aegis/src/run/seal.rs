@@ -6,13 +6,14 @@ use std::thread;
 
 use aegis_cose::KeyPair;
 use aegis_ring::{CheckpointError, Error, Ring};
-use aegis_seal::{Moment, OpenError, Opened, SealError, Sealer};
+use aegis_seal::{Moment, OpenError, Opened, SealError, Sealer, StorageKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::storage::device::{Identity, boottime};
 use crate::storage::partition::{DeviceError, RingDevice};
 use crate::storage::seal::{SealFile, SealStore};
+use crate::tpm::found;
 
 /// How it stands with sealing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,18 +119,18 @@ impl Sealing {
     /// In a thread of its own: the device's key is needed for this, and what is left of it on the stack goes with the thread.
     pub(super) fn open(ring: &mut Ring<'static, RingDevice>, boot: [u8; 16], period: u32) -> Self {
         let key = || Identity::open_or_create().map(Identity::into_pair);
-        Self::open_with(ring, SealFile::open(), key, boot, period)
+        Self::open_with(ring, (SealFile::open(), found::storage_key()), key, boot, period)
     }
 
     fn open_with(
         ring: &mut Ring<'static, RingDevice>,
-        store: io::Result<SealFile>,
+        (store, storage_key): (io::Result<SealFile>, Option<StorageKey>),
         key: impl FnOnce() -> io::Result<KeyPair> + Send,
         boot: [u8; 16],
         period: u32,
     ) -> Self {
         let store = store.map_err(|error| log::error!("seal: sealing state: {error}")).ok();
-        let (store, found) = store.map(SealStore::open).unzip();
+        let (store, found) = store.map(|file| SealStore::open(file, storage_key)).unzip();
         let (chain, state) = (Chain::Unable, Seal::Starting);
         let mut sealing = Self { store, chain, boot, period, state, news: None };
         let begin = || match key() {
@@ -270,7 +271,7 @@ impl Sealing {
         period: u32,
     ) -> Self {
         let key = || Ok(KeyPair::from_seed(aegis_cose::Seed::new([42; 32])));
-        Self::open_with(ring, SealFile::open_in(directory), key, boot, period)
+        Self::open_with(ring, (SealFile::open_in(directory), None), key, boot, period)
     }
 
     /// How it stands.

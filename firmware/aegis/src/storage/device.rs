@@ -1,15 +1,25 @@
 //! Who this device is: its key, its id, its boot.
 
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use aegis_cose::{KeyPair, SecretKey, Seed, device_id};
+use aegis_seal::{Locked, StorageKey};
 use zeroize::Zeroizing;
 
+use super::report::{Code, Report};
 use super::{DATA, atomic};
+use crate::tpm::found;
 
 const KEY_FILE: &str = "device.key";
+/// One that could not be unlocked, and may be again: the TPM it was locked under may come back.
+const LOST_FILE: &str = "device.key.lost";
 const SEED_BYTES: usize = 32;
+const LOCKED_BYTES: usize = size_of::<Locked>();
+/// What it is locked for.
+const PURPOSE: [&[u8]; 1] = [b"aegis device key"];
 
 /// The device's signing key. Made on the device, never leaves it.
 pub(crate) struct Identity {
@@ -31,26 +41,61 @@ impl Identity {
 
     /// Reads the device key, if there is one.
     pub(crate) fn open() -> io::Result<Option<Self>> {
-        let path = Path::new(DATA).join(KEY_FILE);
-        let bytes = match atomic::read_bounded(&path, SEED_BYTES as u64) {
-            Ok(bytes) => Zeroizing::new(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let seed: &[u8; SEED_BYTES] = bytes.as_slice().try_into().map_err(|_| {
+        let Some(stored) = Stored::read(&Path::new(DATA).join(KEY_FILE))? else { return Ok(None) };
+        let seed = stored.seed(found::storage_key().as_ref()).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{}: not a device key (restore it from a backup)", path.display()),
+                format!("{DATA}/{KEY_FILE}: locked, and its key is not there"),
             )
         })?;
         Ok(Some(Self { pair: KeyPair::from_seed(Seed::new(*seed)) }))
+    }
+
+    /// Once in a boot, when it is known what storage key there is: a device key that is there as it is gets locked; one that can't be
+    /// unlocked is put aside, so that another one is made; one that was put aside and can be unlocked again is the device's.
+    ///
+    /// # Errors
+    /// Own storage's; a file that is no device key.
+    #[inline(never)]
+    pub(crate) fn settle(directory: &Path, key: Option<&StorageKey>, report: &mut Report) -> io::Result<()> {
+        let at = |name: &str| directory.join(name);
+        let rename = |from: &str, to: &str| {
+            fs::rename(at(from), at(to)).and_then(|()| File::open(directory)?.sync_all())
+        };
+        let lost = Stored::read(&at(LOST_FILE)).ok().flatten();
+        if let Some(key) = key
+            && lost.is_some_and(|lost| lost.seed(Some(key)).is_some())
+        {
+            rename(LOST_FILE, KEY_FILE)?;
+            report.tell(Code::DeviceKeyBack, "the device key can be unlocked again, and is this device's");
+        }
+        match (Stored::read(&at(KEY_FILE))?, key) {
+            (Some(Stored::Open(seed)), Some(key)) => {
+                let old = File::options().write(true).open(at(KEY_FILE))?;
+                atomic::replace(directory, KEY_FILE, &key.lock(&PURPOSE, &seed), 0o600)?;
+                // What it was written to before is nobody's by now, and would be found there.
+                old.write_all_at(&[0; SEED_BYTES], 0)?;
+                old.sync_all()
+            }
+            (Some(stored), key) if stored.seed(key).is_none() => {
+                rename(KEY_FILE, LOST_FILE)?;
+                let detail =
+                    "the device key can't be unlocked: another one is made, the office has to learn it";
+                report.tell(Code::DeviceKeyLost, detail);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn create() -> io::Result<Self> {
         let mut seed = Zeroizing::new([0; SEED_BYTES]);
         getrandom::fill(seed.as_mut()).map_err(io::Error::other)?;
         atomic::make_private_directory(Path::new(DATA))?;
-        atomic::replace(Path::new(DATA), KEY_FILE, seed.as_ref(), 0o600)?;
+        match found::storage_key() {
+            Some(key) => atomic::replace(Path::new(DATA), KEY_FILE, &key.lock(&PURPOSE, &seed), 0o600)?,
+            None => atomic::replace(Path::new(DATA), KEY_FILE, seed.as_ref(), 0o600)?,
+        };
         let identity = Self { pair: KeyPair::from_seed(Seed::new(*seed)) };
         log::info!("made the device key; device {}", hex(&identity.id()));
         Ok(identity)
@@ -83,9 +128,42 @@ impl Identity {
     }
 }
 
+/// What a file has that holds a device key.
+enum Stored {
+    Open(Zeroizing<[u8; SEED_BYTES]>),
+    Locked(Locked),
+}
+
+impl Stored {
+    fn read(path: &Path) -> io::Result<Option<Self>> {
+        let bytes = match atomic::read_bounded(path, LOCKED_BYTES as u64) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Ok(seed) = bytes.as_slice().try_into() {
+            return Ok(Some(Self::Open(Zeroizing::new(seed))));
+        }
+        let locked = bytes.as_slice().try_into().map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{}: not a device key (restore it from a backup)", path.display()),
+            )
+        })?;
+        Ok(Some(Self::Locked(locked)))
+    }
+
+    fn seed(&self, key: Option<&StorageKey>) -> Option<Zeroizing<[u8; SEED_BYTES]>> {
+        match self {
+            Self::Open(seed) => Some(seed.clone()),
+            Self::Locked(locked) => key?.unlock(&PURPOSE, locked),
+        }
+    }
+}
+
 /// This boot's id (`/proc/sys/kernel/random/boot_id`).
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     parse_boot_id(&text)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel's boot id is no UUID"))
 }

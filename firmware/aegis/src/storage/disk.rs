@@ -10,11 +10,16 @@ use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
+use aegis_seal::StorageKey;
+
+use super::counter::Witness;
 use super::{DATA, atomic};
+use crate::tpm::device as tpm;
+use crate::tpm::found::{self, Found};
 
 /// A directory tree one level deep. Paths are relative to it: `NAME`, or `DIRECTORY/NAME`; `""` is the tree itself.
 /// Nothing is durable before it is flushed: a file's contents by [`Disk::sync`], names by [`Disk::sync_directory`].
-pub(crate) trait Disk {
+pub(crate) trait Disk: Witness {
     /// A file that is being written.
     type File;
 
@@ -135,12 +140,14 @@ fn split(path: &str) -> (&str, &str) {
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     directory: PathBuf,
+    /// It is this device's, which the TPM speaks of.
+    is_own: bool,
 }
 
 impl Data {
     /// `/data/aegis`.
     pub(crate) fn own() -> Self {
-        Self { directory: DATA.into() }
+        Self { directory: DATA.into(), is_own: true }
     }
 
     /// Opens a directory of the tree, following no link below its top.
@@ -241,6 +248,50 @@ impl Disk for Data {
     }
 }
 
+impl Witness for Data {
+    fn key(&self) -> Option<StorageKey> {
+        self.is_own.then(found::storage_key).flatten()
+    }
+
+    fn value(&self) -> io::Result<Option<u64>> {
+        if self.is_own && Found::load().counts { tpm::counter().map(Some) } else { Ok(None) }
+    }
+
+    fn increment(&self) -> io::Result<()> {
+        tpm::increment()
+    }
+
+    fn is_held(&self) -> bool {
+        self.is_own && Found::load().held
+    }
+
+    fn release(&self) -> io::Result<()> {
+        Found { held: false, ..Found::load() }.save()
+    }
+}
+
+impl<D: Witness> Witness for &D {
+    fn key(&self) -> Option<StorageKey> {
+        (**self).key()
+    }
+
+    fn value(&self) -> io::Result<Option<u64>> {
+        (**self).value()
+    }
+
+    fn increment(&self) -> io::Result<()> {
+        (**self).increment()
+    }
+
+    fn is_held(&self) -> bool {
+        (**self).is_held()
+    }
+
+    fn release(&self) -> io::Result<()> {
+        (**self).release()
+    }
+}
+
 impl<D: Disk> Disk for &D {
     type File = D::File;
 
@@ -290,7 +341,7 @@ mod tests {
 
     fn data() -> (tempfile::TempDir, Data) {
         let directory = tempfile::tempdir().unwrap();
-        let data = Data { directory: directory.path().to_owned() };
+        let data = Data { directory: directory.path().to_owned(), is_own: false };
         (directory, data)
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod atomic;
 pub(crate) mod block;
 mod copies;
+pub(crate) mod counter;
 pub(crate) mod cursor;
 pub(crate) mod device;
 pub(crate) mod disk;

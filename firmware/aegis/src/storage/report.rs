@@ -29,6 +29,13 @@ pub(crate) enum Code {
     DataUnreadable,
     DataUnmountable,
     NotMade,
+    KeySealed,
+    KeyLost,
+    DeviceKeyLost,
+    DeviceKeyBack,
+    TpmOther,
+    TpmFailed,
+    TrustRolledBack,
 }
 
 /// How much a code is for a person to know.
@@ -58,15 +65,36 @@ impl Code {
             Self::DataUnreadable => "data-unreadable",
             Self::DataUnmountable => "data-unmountable",
             Self::NotMade => "not-made",
+            Self::KeySealed => "key-sealed",
+            Self::KeyLost => "key-lost",
+            Self::DeviceKeyLost => "device-key-lost",
+            Self::DeviceKeyBack => "device-key-back",
+            Self::TpmOther => "tpm-other",
+            Self::TpmFailed => "tpm-failed",
+            Self::TrustRolledBack => "trust-rolled-back",
         }
     }
 
     /// How much it is to be known.
     pub(crate) const fn gravity(self) -> Gravity {
         match self {
-            Self::TableMoved | Self::RingMade | Self::DataMade | Self::DataGrown => Gravity::Good,
-            Self::TableRepaired | Self::RingLost | Self::DataRemade | Self::DataNew => Gravity::Known,
-            Self::TableDamaged | Self::DataUnreadable | Self::DataUnmountable | Self::NotMade => Gravity::Bad,
+            Self::TableMoved | Self::RingMade | Self::DataMade | Self::DataGrown | Self::KeySealed => {
+                Gravity::Good
+            }
+            Self::TableRepaired
+            | Self::RingLost
+            | Self::DataRemade
+            | Self::DataNew
+            | Self::KeyLost
+            | Self::DeviceKeyLost
+            | Self::DeviceKeyBack
+            | Self::TpmOther => Gravity::Known,
+            Self::TableDamaged
+            | Self::DataUnreadable
+            | Self::DataUnmountable
+            | Self::NotMade
+            | Self::TpmFailed
+            | Self::TrustRolledBack => Gravity::Bad,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A new state goes to the place that is free and is flushed there; that is the step. Then the place of the old one, which
 //! has a key that must not live on, is wiped and flushed. So a cut leaves the old state or the new one, and what one of
-//! the places was left with otherwise is wiped at the next start.
+//! the places was left with otherwise is wiped at the next start. Where there is a TPM the secret in either is locked under the storage key.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use aegis_seal::{State, limits::STATE_BYTES};
+use aegis_seal::{State, StorageKey, limits::STATE_BYTES};
 use zeroize::Zeroizing;
 
 use super::{DATA, atomic};
@@ -44,24 +44,35 @@ pub(crate) struct SealStore<P = SealFile> {
     current: usize,
     /// That other place may hold the key of an epoch that is over.
     unwiped: bool,
+    /// What the secret in it is locked under, where there is a TPM.
+    key: Option<StorageKey>,
 }
 
 impl<P: Places> SealStore<P> {
     /// The state that is there, if there is one. Whatever else is there is wiped.
-    pub(crate) fn open(places: P) -> (Self, Option<State>) {
+    pub(crate) fn open(places: P, key: Option<StorageKey>) -> (Self, Option<State>) {
         let copies = [0, 1].map(|number| look(&places, number));
         let states = copies.map(|bytes| bytes.as_deref().and_then(|bytes| State::decode(bytes)));
         let generation = |state: &Option<State>| state.as_ref().map(State::generation);
         let current = usize::from(generation(&states[0]) < generation(&states[1]));
         let [a, b] = states;
-        let mut store = Self { places, current, unwiped: true };
+        let mut store = Self { places, current, unwiped: true, key };
         store.wipe();
-        (store, State::newer(a, b))
+        let found = State::newer(a, b).map(|state| store.unlock(state));
+        (store, found)
     }
 
     /// The state in force.
     pub(crate) fn state(&self) -> Option<State> {
-        look(&self.places, self.current).and_then(|bytes| State::decode(&bytes[..]))
+        let state = look(&self.places, self.current).and_then(|bytes| State::decode(&bytes[..]))?;
+        Some(self.unlock(state))
+    }
+
+    fn unlock(&self, state: State) -> State {
+        match &self.key {
+            Some(key) => state.unlock(key),
+            None => state,
+        }
     }
 
     /// The key of an epoch that is over could not be wiped. It is tried again with the next state.
@@ -85,6 +96,10 @@ impl<P: Places> SealStore<P> {
 
 impl<P: Places> aegis_seal::Store for SealStore<P> {
     type Error = io::Error;
+
+    fn key(&self) -> Option<&StorageKey> {
+        self.key.as_ref()
+    }
 
     /// After an error the old state is in force, and durable. That its key could not be wiped is none:
     /// [`SealStore::unwiped`].

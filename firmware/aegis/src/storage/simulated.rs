@@ -10,6 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 
+use aegis_seal::StorageKey;
+use aegis_tpm::Counter;
+use zeroize::Zeroizing;
+
+use super::counter::{self, Nv, Verdict, Witness};
 use super::disk::Disk;
 
 /// A file, whatever its names.
@@ -31,8 +36,22 @@ enum Change {
     Directory { path: String },
 }
 
+/// A TPM, and what the running boot knows of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tpm {
+    there: bool,
+    defined: bool,
+    /// Above every counter that it ever had.
+    value: Option<u64>,
+    marked: bool,
+    /// Of this boot.
+    counts: bool,
+    held: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 struct State {
+    tpm: Tpm,
     seen: Names,
     durable: Names,
     /// Not flushed, in order.
@@ -136,6 +155,29 @@ impl Simulated {
         Ok(())
     }
 
+    /// There is a TPM from now on: one that has counted nothing yet.
+    pub(crate) fn with_tpm(self) -> Self {
+        self.0.borrow_mut().tpm = Tpm { there: true, ..Tpm::default() };
+        self
+    }
+
+    /// The disk of a device as it is, on which everything is as it was on another one.
+    pub(crate) fn put_back(&self, older: &Self) -> Self {
+        let disk = older.clone();
+        disk.0.borrow_mut().tpm = Tpm { counts: false, held: false, ..self.0.borrow().tpm };
+        disk
+    }
+
+    /// What a boot does first: the trust state is held against the TPM's counter.
+    pub(crate) fn start(&self) -> io::Result<Verdict> {
+        let mut disk = self;
+        let verdict = counter::settle(self, &mut disk)?;
+        let mut state = self.0.borrow_mut();
+        state.tpm.counts = true;
+        state.tpm.held = matches!(verdict, Verdict::Held(_));
+        Ok(verdict)
+    }
+
     /// The file of this path.
     pub(crate) fn file(&self, path: &str) -> io::Result<usize> {
         self.0.borrow().inode(path)
@@ -187,8 +229,10 @@ impl Simulated {
             }
             for contents in left {
                 let contents = contents.into_iter().map(|(seen, _)| (seen.clone(), seen)).collect();
-                let state =
-                    State { seen: names.clone(), durable: names.clone(), contents, ..State::default() };
+                // What a TPM did is durable at once; what a boot knew is gone.
+                let tpm = Tpm { counts: false, held: false, ..state.tpm };
+                let (seen, durable) = (names.clone(), names.clone());
+                let state = State { seen, durable, contents, tpm, ..State::default() };
                 disks.push(Self(RefCell::new(state)));
             }
         }
@@ -274,6 +318,65 @@ impl State {
 
     fn inode(&self, path: &str) -> io::Result<Inode> {
         self.seen.files.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Witness for Simulated {
+    fn key(&self) -> Option<StorageKey> {
+        self.0.borrow().tpm.there.then(|| StorageKey::new(Zeroizing::new([5; 32])))
+    }
+
+    fn value(&self) -> io::Result<Option<u64>> {
+        let tpm = self.0.borrow().tpm;
+        Ok(tpm.value.filter(|_| tpm.counts))
+    }
+
+    fn increment(&self) -> io::Result<()> {
+        let mut state = self.step()?;
+        assert!(state.tpm.defined);
+        // Whatever it had before: the first value is not known beforehand.
+        state.tpm.value = Some(state.tpm.value.map_or(41, |value| value + 1));
+        Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.borrow().tpm.held
+    }
+
+    fn release(&self) -> io::Result<()> {
+        self.0.borrow_mut().tpm.held = false;
+        Ok(())
+    }
+}
+
+impl Nv for &Simulated {
+    type Error = io::Error;
+
+    fn counter(&mut self) -> io::Result<Counter> {
+        let tpm = self.0.borrow().tpm;
+        Ok(match tpm.value {
+            _ if !tpm.defined => Counter::Undefined,
+            None => Counter::Unwritten,
+            Some(value) => Counter::At(value),
+        })
+    }
+
+    fn define(&mut self) -> io::Result<()> {
+        self.step()?.tpm.defined = true;
+        Ok(())
+    }
+
+    fn increment(&mut self) -> io::Result<()> {
+        Witness::increment(*self)
+    }
+
+    fn is_marked(&mut self) -> io::Result<bool> {
+        Ok(self.0.borrow().tpm.marked)
+    }
+
+    fn mark(&mut self) -> io::Result<()> {
+        self.step()?.tpm.marked = true;
+        Ok(())
     }
 }
 

@@ -35,6 +35,10 @@ pub(crate) const REVOKED: &str = "policy-revoked";
 /// is not known then: nothing new is taken before a stick brings the chain again.
 pub(crate) const ROOT_LOST: &str = "root-lost";
 
+/// The code of a trust state that is an older copy, or not this device's: what was accepted since is not known, so nothing is taken
+/// before a break-glass token, which is for this boot and no other.
+pub(crate) const ROLLED_BACK: &str = "trust-rolled-back";
+
 /// One decision at a time: held from what is remembered to what will be. Ends when dropped.
 pub(crate) fn lock() -> io::Result<File> {
     lock::wait_for("policy.lock")
@@ -158,6 +162,15 @@ impl<D: Disk> Trust<D> {
             let why = self.chain.end().unwrap_or("the next one is not there");
             format!("root metadata ends at version {found}, version {known} was accepted: {why}")
         })
+    }
+
+    /// Why nothing new is taken, and nothing older; `None` when it is. With its code.
+    pub(crate) fn holds(&self) -> Option<(&'static str, String)> {
+        let held = || {
+            let why = "the trust state is an older copy, or not this device's (see `aegis storage status`)";
+            self.disk.is_held().then(|| (ROLLED_BACK, why.to_owned()))
+        };
+        self.root_lost().map(|why| (ROOT_LOST, why)).or_else(held)
     }
 
     /// Decides whether an offered bundle is let in.
@@ -328,7 +341,7 @@ impl<D: Disk> Trust<D> {
     /// Writes the next trust state, durably, not yet in place: all that can run out of space is done here. Its generation
     /// is set here.
     pub(crate) fn prepare(&self, state: &TrustState) -> io::Result<Commit> {
-        self.copies.prepare(&self.disk, state)
+        self.copies.prepare(&self.disk, state, false)
     }
 
     /// The commit. On an error, [`Trust::state`] says what is in place.
@@ -349,7 +362,9 @@ impl<D: Disk> Trust<D> {
         if sequence <= self.state().token_sequence {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the token was taken before"));
         }
-        let commit = self.prepare(&TrustState { token_sequence: sequence, ..*self.state() })?;
+        // It is for this device and this boot: who signed it vouches for the device as it is.
+        let state = TrustState { token_sequence: sequence, ..*self.state() };
+        let commit = self.copies.prepare(&self.disk, &state, true)?;
         self.commit(commit)
     }
 

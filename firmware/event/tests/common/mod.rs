@@ -157,6 +157,7 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::Config { code: "last-good", detail: "config.toml line 3: no such key" }),
         said(Body::Deadman { workload: b"demo", sequence: 7, since: 7_200_000_000_000 }),
         said(Body::Storage { code: "data-remade", detail: "vda5: it held something else" }),
+        said(Body::Measured { pcrs: &[0, 7, 11], digests: &[7; 96] }),
     ]
 }
 

@@ -329,7 +329,10 @@ fn severity(event: &Event<'_>) -> Severity {
             _,
             Body::Seal { code: "began" | "resumed", .. }
             | Body::RingLevel { level: Level::Normal, .. }
-            | Body::Storage { code: "table-moved" | "ring-made" | "data-made" | "data-grown", .. },
+            | Body::Storage {
+                code: "table-moved" | "ring-made" | "data-made" | "data-grown" | "key-sealed",
+                ..
+            },
         ) => INFORMATIONAL,
         // What is denied or lost, and a chain of seals that is begun anew or can't be gone on with.
         (Some(Verdict::Denied), _)

@@ -127,5 +127,6 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::Config
             | Kind::Deadman
             | Kind::Storage
+            | Kind::Measured
     )
 }

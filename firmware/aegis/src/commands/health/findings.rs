@@ -5,6 +5,7 @@ use aegis_event::{Level, ModeReason};
 use super::vitals::{self, Vitals};
 use crate::run::seal::Seal;
 use crate::storage::report::Gravity;
+use crate::tpm::found::Key;
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_enforcement(vitals);
     found.in_configuration(vitals);
     found.in_storage(vitals);
+    found.in_tpm(vitals);
     found.in_image(vitals);
     found.0.sort_by_key(|finding| !finding.bad);
     found.0
@@ -171,6 +173,17 @@ impl Found {
                 Gravity::Bad => self.bad(told.code.name(), &told.detail, mend),
             }
         }
+    }
+
+    /// What who takes the disk out finds on it.
+    fn in_tpm(&mut self, v: &Vitals) {
+        let meaning = match v.tpm.key {
+            Key::Sealed => return,
+            Key::NoTpm => "there is no TPM",
+            Key::NotSealed => "the TPM gave no key",
+        };
+        let meaning = format!("{meaning}: the keys of this device are on its disk as they are");
+        self.known("key-not-sealed", meaning, "docs/tpm.md says what a TPM is for");
     }
 
     fn in_image(&mut self, v: &Vitals) {

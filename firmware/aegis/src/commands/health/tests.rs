@@ -6,6 +6,7 @@ use super::vitals::{Ring, Seal as Chain};
 use super::*;
 use crate::run::seal::Seal;
 use crate::storage::report::Code;
+use crate::tpm::found::Key;
 
 /// A device that is as it should be.
 fn well() -> Vitals {
@@ -17,6 +18,7 @@ fn well() -> Vitals {
         mode: Some(Mode::Enforcing),
         reason: Some(ModeReason::SelfTestPassed),
         config: "defaults: sync window of 100 ms".into(),
+        tpm: Found { key: Key::Sealed, ..Found::default() },
         ..Vitals::default()
     }
 }
@@ -38,6 +40,8 @@ const CASES: &[Case] = &[
         "",
     ),
     ("a debug image", |v| v.debug_image = true, &[], &["debug-image"], "a shell and tools"),
+    ("no TPM", |v| v.tpm.key = Key::NoTpm, &[], &["key-not-sealed"], "there is no TPM"),
+    ("a TPM that gives no key", |v| v.tpm.key = Key::NotSealed, &[], &["key-not-sealed"], "gave no key"),
     ("in flight", |v| v.accounts.seen += 9, &[], &[], ""),
     ("starting", |v| v.ready = false, &["not-ready"], &[], ""),
     ("missing", |v| v.missing = 3, &["unaccounted"], &[], "3 events were seen"),

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::run::seal::Seal as State;
 use crate::run::status::{Setup, Status};
 use crate::storage::report::Report;
+use crate::tpm::found::Found;
 
 /// Figures of one device at one moment.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ pub(super) struct Vitals {
     pub(super) config_pending: bool,
     /// What was done to the disk in this boot, or could not be.
     pub(super) storage: Report,
+    /// What the TPM said in this boot.
+    pub(super) tpm: Found,
     /// The image has a shell and tools.
     pub(super) debug_image: bool,
 }

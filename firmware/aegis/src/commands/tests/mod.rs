@@ -1,5 +1,6 @@
 //! Decisions about bundles, root metadata and tokens, on a disk that loses power and a kernel that is not there.
 
+mod counted;
 mod cuts;
 mod decisions;
 mod images;

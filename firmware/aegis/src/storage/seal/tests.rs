@@ -138,19 +138,19 @@ fn a_cut_leaves_the_old_state_or_the_new_one_and_no_key_that_is_over() {
     for epoch in 0..3 {
         let old = |epoch: u8| epoch.checked_sub(1).map(u64::from);
         let platter = Platter::new(vec![0; 2 * PLACE_BYTES]);
-        let (mut store, _) = SealStore::open(&platter);
+        let (mut store, _) = SealStore::open(&platter, None);
         for copy in &copies[..epoch] {
             store.replace(copy).unwrap();
         }
         let before = platter.durable.borrow().clone();
         for cut in 0..=4 {
             let platter = Platter { cut, ..Platter::new(before.clone()) };
-            let (mut store, _) = SealStore::open(&platter);
+            let (mut store, _) = SealStore::open(&platter, None);
             let done = store.replace(&copies[epoch]).is_ok();
             for left in platter.left() {
                 disks += 1;
                 let left = Platter::new(left);
-                let (store, state) = SealStore::open(&left);
+                let (store, state) = SealStore::open(&left, None);
                 let found = state.map(|state| state.next_epoch());
                 let new = Some(epoch as u64);
                 assert!(
@@ -174,10 +174,10 @@ fn a_step_that_fails_leaves_the_old_state_in_force_and_is_made_good_by_the_next(
     let copies = copies(3);
     for failing in 0..4 {
         let platter = Platter::new(vec![0; 2 * PLACE_BYTES]);
-        let (mut store, _) = SealStore::open(&platter);
+        let (mut store, _) = SealStore::open(&platter, None);
         store.replace(&copies[0]).unwrap();
         let platter = Platter { failing: Some(failing), ..Platter::new(platter.durable.borrow().clone()) };
-        let (mut store, _) = SealStore::open(&platter);
+        let (mut store, _) = SealStore::open(&platter, None);
         let replaced = store.replace(&copies[1]);
         // From the flush of the new state on it is in force; a key that could not be wiped is known to be there.
         assert_eq!(replaced.is_ok(), failing >= 2, "step {failing}");
@@ -185,7 +185,7 @@ fn a_step_that_fails_leaves_the_old_state_in_force_and_is_made_good_by_the_next(
         assert_eq!(store.state().map(|state| state.next_epoch()), Some(u64::from(failing >= 2)));
         // Killed now: a state that was refused must not come back, since what it seals is not the end of the ring any more.
         let killed = Platter::new(platter.seen.borrow().clone());
-        let found = SealStore::open(&killed).1.map(|state| state.next_epoch());
+        let found = SealStore::open(&killed, None).1.map(|state| state.next_epoch());
         assert_eq!(found, Some(u64::from(failing >= 2)), "step {failing}");
         store.replace(&copies[2]).unwrap();
         assert!(!store.unwiped());
@@ -198,7 +198,7 @@ fn the_agent_goes_on_from_the_file_and_the_export_reads_the_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     assert_eq!(certificate_in(path, &RING_ID).unwrap(), None, "no file");
-    let (mut store, found) = SealStore::open(SealFile::open_in(path).unwrap());
+    let (mut store, found) = SealStore::open(SealFile::open_in(path).unwrap(), None);
     assert!(found.is_none());
     assert_eq!(certificate_in(path, &RING_ID).unwrap(), None, "no state");
 
@@ -209,7 +209,7 @@ fn the_agent_goes_on_from_the_file_and_the_export_reads_the_certificate() {
     sealer.checkpoint(&mut first, &mut store, &moment(1)).unwrap();
     drop((first, store));
 
-    let (mut store, found) = SealStore::open(SealFile::open_in(path).unwrap());
+    let (mut store, found) = SealStore::open(SealFile::open_in(path).unwrap(), None);
     let mut second = ring(path);
     let (sealer, opened) = Sealer::open(found, &mut second, &device_key(), &mut store, &moment(2)).unwrap();
     assert_eq!((opened, sealer.epoch()), (Opened::InStep, 1));
@@ -223,12 +223,12 @@ fn a_file_of_another_shape_is_made_anew_and_a_link_is_not_followed() {
     let path = directory.path();
     std::fs::write(path.join(FILE), [7; 100]).unwrap();
     assert_eq!(certificate_in(path, &RING_ID).unwrap(), None);
-    assert!(SealStore::open(SealFile::open_in(path).unwrap()).1.is_none());
+    assert!(SealStore::open(SealFile::open_in(path).unwrap(), None).1.is_none());
 
     std::fs::remove_file(path.join(FILE)).unwrap();
     std::fs::write(path.join("other"), [0; 2 * PLACE_BYTES]).unwrap();
     std::os::unix::fs::symlink(path.join("other"), path.join(FILE)).unwrap();
-    let (mut store, _) = SealStore::open(SealFile::open_in(path).unwrap());
+    let (mut store, _) = SealStore::open(SealFile::open_in(path).unwrap(), None);
     store.replace(&copies(1)[0]).unwrap();
     assert!(std::fs::read(path.join("other")).unwrap().iter().all(|byte| *byte == 0));
 }
