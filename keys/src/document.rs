@@ -6,7 +6,7 @@
 use aegis_bundle::limits::{HEADER_BYTES, ROOT_BYTES, SIGNATURES_BYTES, TOKEN_BYTES};
 use aegis_bundle::{
     Container, ImageManifest, Manifest, Refusal, Role, Root, RootError, Token, TokenError, assemble_front,
-    split, split_image,
+    split, split_front,
 };
 use aegis_cose::limits::{SIGN1_OVERHEAD, SIGNATURE_BYTES, SIGNERS};
 use aegis_cose::{
@@ -238,7 +238,7 @@ impl Document {
             }
             Kind::Image => {
                 let refused = |reason| DocumentError::Bundle(Refusal::from(reason));
-                let sections = split_image(bytes, bytes.len() as u64).map_err(refused)?;
+                let sections = split_front(Container::Image, bytes, bytes.len() as u64).map_err(refused)?;
                 let message = Sign::parse(sections.signatures).map_err(|error| refused(error.into()))?;
                 ImageManifest::decode(sections.manifest).map_err(refused)?;
                 (sections.manifest, &bytes[sections.contents_at as usize..], message)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::limits::ROOT_BYTES;
-use aegis_bundle::{Container, Reason, Root, hash, split, split_image};
+use aegis_bundle::{Container, Reason, Root, hash, split, split_front};
 use aegis_keys::limits::KEY_FILE_BYTES;
 use aegis_keys::{Change, Document, KeyName, KeyRole, PublicKeyFile};
 use serde_json::json;
@@ -136,7 +136,7 @@ fn manifest_hash(bundle: &Path) -> Result<[u8; 32], Failure> {
     };
     let bytes = files::read(bundle, DOCUMENT_BYTES)?;
     if Container::of(&bytes) == Some(Container::Image) {
-        return Ok(hash(split_image(&bytes, bytes.len() as u64).map_err(refused)?.manifest));
+        return Ok(hash(split_front(Container::Image, &bytes, bytes.len() as u64).map_err(refused)?.manifest));
     }
     Ok(hash(split(&bytes).map_err(refused)?.manifest))
 }
