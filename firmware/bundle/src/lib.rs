@@ -48,7 +48,7 @@ pub use selectors::Selectors;
 pub use state::{StateCopy, TrustState};
 pub use token::{Token, TokenError, open_token};
 pub use workload::{
-    Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest, is_name as is_workload_name,
-    is_variable, is_word, is_writable, open_kept_workload, open_workload,
+    Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest,
+    is_name as is_workload_name, is_variable, is_word, is_writable, open_kept_workload, open_workload,
 };
 pub use workload_state::{Rank, Remembered, WorkloadState};

@@ -14,8 +14,8 @@ use crate::cbor::{Canonical, Reader, Written};
 use crate::container::{Container, split_front};
 use crate::limits::{
     COMMAND_WORDS, COMMENT_BYTES, KEYS, RESTART_SECONDS, VARIABLES, WORD_BYTES, WORKLOAD_BLOCK_BYTES,
-    WORKLOAD_CONTENTS_BYTES, WORKLOAD_CPU, WORKLOAD_MEMORY_BYTES, WORKLOAD_NAME_BYTES, WORKLOAD_PIDS, WRITABLE,
-    WRITABLE_BYTES,
+    WORKLOAD_CONTENTS_BYTES, WORKLOAD_CPU, WORKLOAD_MEMORY_BYTES, WORKLOAD_NAME_BYTES, WORKLOAD_PIDS,
+    WRITABLE, WRITABLE_BYTES,
 };
 use crate::manifest::{Content, Head, Version, contents, is_comment, strictly, write_contents};
 use crate::open::{hash, verify};
@@ -273,10 +273,7 @@ fn read_run<'a>(input: &mut Reader<'a>) -> Result<Run<'a>, Reason> {
         user: small(user)?,
         group: small(group)?,
         bounds: Bounds { memory, pids: small(pids)?, cpu: small(cpu)? },
-        restart: Restart {
-            when: When::from_number(when).ok_or(Reason::BadManifest)?,
-            delay: small(delay)?,
-        },
+        restart: Restart { when: When::from_number(when).ok_or(Reason::BadManifest)?, delay: small(delay)? },
         writable,
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aegis_bundle::limits::IMAGE_BYTES;
-use aegis_bundle::{ImageManifest, Reason, Refusal, split_front};
+use aegis_bundle::{Container, ImageManifest, Reason, Refusal, split_front};
 
 use crate::offer::Front;
 use crate::outcome::{Failure, Outcome, Status};

@@ -305,6 +305,7 @@ pub(crate) fn every_kind(device: Device) -> Ring {
         Body::BreakGlass { code: "accepted", sequence: 1, until: 900_000_000_000, reason: "fire", hash },
         Body::PolicyStale { epoch: 1, sequence: 4, expires: 1_700_000_000, now: 1_800_000_000 },
         Body::Image { code: "fell-back", epoch: 1, sequence: 9, hash, detail: "slot b" },
+        Body::Workload { workload: b"agent-7", code: "ended", epoch: 1, sequence: 2, hash, detail: "exit 1" },
         Body::GlassMended { until: 900_000_000_000, passed: 1, mode: enforcing, reason: passed },
         Body::Loss { workload: b"agent-7", cause: Cause::KernelRingFull, count: 12 },
         Body::Loss { workload: b"", cause: Cause::BadRecord, count: 1 },

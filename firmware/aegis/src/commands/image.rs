@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use aegis_bundle::limits::{IMAGE_BYTES, FRONT_BYTES};
+use aegis_bundle::limits::{FRONT_BYTES, IMAGE_BYTES};
 use aegis_bundle::{
     AcceptedImage, Answer, ImageContext, ImageState, Reason, Refusal, Root, Trial, What, open_image,
 };

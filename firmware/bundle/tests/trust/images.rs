@@ -1,9 +1,9 @@
 //! Images of the system: which are let in, in which order, and why others are not.
 
-use aegis_bundle::limits::{IMAGE_BOOT_BYTES, IMAGE_BYTES, FRONT_BYTES, IMAGE_ROOT_BYTES};
+use aegis_bundle::limits::{FRONT_BYTES, IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_ROOT_BYTES};
 use aegis_bundle::{
-    AcceptedImage, Container, Content, ImageContext, ImageManifest, ImageState, Reason, Refusal, Root, Selectors,
-    Trial, assemble_front, hash, open_image, split_front,
+    AcceptedImage, Container, Content, ImageContext, ImageManifest, ImageState, Reason, Refusal, Root,
+    Selectors, Trial, assemble_front, hash, open_image, split_front,
 };
 use aegis_cose::{Domain, sign_detached, signature};
 use proptest::prelude::*;
@@ -222,17 +222,22 @@ fn only_the_image_role_signs_images() {
 
 #[test]
 fn selectors_select() {
-    let devices =
-        |id: [u8; 16]| refused(&image(|manifest| manifest.selectors.devices = Some([id].into_iter().collect())));
+    let devices = |id: [u8; 16]| {
+        refused(&image(|manifest| manifest.selectors.devices = Some([id].into_iter().collect())))
+    };
     assert_eq!((devices([7; 16]), devices([8; 16])), (None, Some(Reason::WrongDevice)));
-    let groups = |name| refused(&image(|manifest| manifest.selectors.groups = Some([name].into_iter().collect())));
+    let groups =
+        |name| refused(&image(|manifest| manifest.selectors.groups = Some([name].into_iter().collect())));
     assert_eq!((groups("pumps"), groups("south")), (None, Some(Reason::WrongGroup)));
     assert_eq!(
         refused(&image(|manifest| manifest.selectors.architecture = "aarch64")),
         Some(Reason::WrongArchitecture)
     );
     assert_eq!(refused(&image(|manifest| manifest.selectors.agent = Some([1, 2, 3]))), None);
-    assert_eq!(refused(&image(|manifest| manifest.selectors.agent = Some([1, 2, 4]))), Some(Reason::AgentTooOld));
+    assert_eq!(
+        refused(&image(|manifest| manifest.selectors.agent = Some([1, 2, 4]))),
+        Some(Reason::AgentTooOld)
+    );
 }
 
 #[test]
@@ -245,7 +250,9 @@ fn what_can_not_be_is_not_written_and_not_read() {
         ("no architecture", |manifest| manifest.selectors.architecture = ""),
         ("any architecture", |manifest| manifest.selectors.architecture = "any"),
         ("no devices", |manifest| manifest.selectors.devices = Some([].into_iter().collect())),
-        ("devices twice", |manifest| manifest.selectors.devices = Some([[1; 16], [1; 16]].into_iter().collect())),
+        ("devices twice", |manifest| {
+            manifest.selectors.devices = Some([[1; 16], [1; 16]].into_iter().collect())
+        }),
         ("a group that is none", |manifest| manifest.selectors.groups = Some(["A"].into_iter().collect())),
         ("a boot that is too short", |manifest| manifest.boot[0].length = 4095),
         ("a boot that is too long", |manifest| manifest.boot[1].length = IMAGE_BOOT_BYTES + 1),

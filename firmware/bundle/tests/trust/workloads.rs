@@ -1,8 +1,8 @@
 //! Workloads: which are let in, in which order, what is remembered of them, and why others are not let in.
 
 use aegis_bundle::limits::{
-    COMMAND_WORDS, FRONT_BYTES, VARIABLES, WORD_BYTES, WORKLOAD_BYTES, WORKLOAD_CONTENTS_BYTES, WORKLOAD_NAMES,
-    WORKLOAD_STATE_BYTES,
+    COMMAND_WORDS, FRONT_BYTES, VARIABLES, WORD_BYTES, WORKLOAD_BYTES, WORKLOAD_CONTENTS_BYTES,
+    WORKLOAD_NAMES, WORKLOAD_STATE_BYTES,
 };
 use aegis_bundle::{
     Bounds, Container, Content, Rank, Reason, Refusal, Remembered, Restart, Root, Run, Selectors, When,
@@ -193,7 +193,8 @@ fn only_enough_keys_of_the_role_let_it_in() {
 
 #[test]
 fn selectors_select() {
-    let with = |change: fn(&mut Selectors<'_>)| refused(&workload(|manifest| change(&mut manifest.selectors)));
+    let with =
+        |change: fn(&mut Selectors<'_>)| refused(&workload(|manifest| change(&mut manifest.selectors)));
     assert_eq!(with(|selectors| selectors.devices = Some(list([[7; 16]]))), None);
     assert_eq!(with(|selectors| selectors.devices = Some(list([[8; 16]]))), Some(Reason::WrongDevice));
     assert_eq!(with(|selectors| selectors.groups = Some(list(["south"]))), Some(Reason::WrongGroup));
@@ -259,7 +260,9 @@ fn what_can_not_be_is_not_written_and_not_read() {
     };
     let longest = WorkloadManifest { run: Some(most), ..manifest() };
     let (front, length) = pack(&encode(&longest), longest.length(), &[KEY], Domain::Workload);
-    assert!(length <= WORKLOAD_BYTES && open_workload(&front, length, &context(&root(&[1], 1)), |_| None).is_ok());
+    assert!(
+        length <= WORKLOAD_BYTES && open_workload(&front, length, &context(&root(&[1], 1)), |_| None).is_ok()
+    );
     assert_eq!(VARIABLES, 32, "as docs/workloads.md has it");
 }
 

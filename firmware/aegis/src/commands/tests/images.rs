@@ -6,7 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 
 use aegis_bundle::limits::{FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
-use aegis_bundle::{Answer, Container, Content, ImageManifest, ImageState, Selectors, Trial, assemble_front, hash};
+use aegis_bundle::{
+    Answer, Container, Content, ImageManifest, ImageState, Selectors, Trial, assemble_front, hash,
+};
 use aegis_cose::{Domain, sign_detached, signature};
 
 use super::super::image::{self, Decided, Memory, Offer};
@@ -114,7 +116,12 @@ impl Image {
             epoch: rank.0,
             sequence: rank.1,
             created: 1_750_000_000 + rank.1,
-            selectors: Selectors { devices: None, architecture: std::env::consts::ARCH, agent: None, groups: None },
+            selectors: Selectors {
+                devices: None,
+                architecture: std::env::consts::ARCH,
+                agent: None,
+                groups: None,
+            },
             boot: [content(&boots[0]), content(&boots[1])],
             root: content(&root),
             comment: "",
