@@ -363,7 +363,7 @@ fn the_longest_notes_fit() {
         Body::Image { code: text, epoch: most, sequence: most, hash, detail: text },
         Body::Workload {
             workload: &[b'x'; limits::WORKLOAD_BYTES],
-            code: text,
+            code: &text[..limits::CODE_BYTES],
             epoch: most,
             sequence: most,
             hash,

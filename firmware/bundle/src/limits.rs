@@ -68,8 +68,9 @@ pub const WRITABLE_BYTES: usize = 64;
 pub const WORKLOAD_MEMORY_BYTES: (u64, u64) = (1 << 20, 1 << 40);
 /// Most processes and threads that it is bounded to.
 pub const WORKLOAD_PIDS: u32 = 32_768;
-/// Most processor time that it is bounded to, thousandths of one processor.
-pub const WORKLOAD_CPU: u32 = 256_000;
+/// Least and most processor time that it is bounded to, thousandths of one processor: the kernel takes no less than a
+/// millisecond of a tenth of a second.
+pub const WORKLOAD_CPU: (u32, u32) = (10, 256_000);
 /// Longest rest before it is started again, seconds.
 pub const RESTART_SECONDS: u32 = 3600;
 /// Names of workloads that a device remembers.

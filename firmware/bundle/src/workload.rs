@@ -234,7 +234,7 @@ impl Bounds {
     pub fn is_possible(&self) -> bool {
         (WORKLOAD_MEMORY_BYTES.0..=WORKLOAD_MEMORY_BYTES.1).contains(&self.memory)
             && (1..=WORKLOAD_PIDS).contains(&self.pids)
-            && (1..=WORKLOAD_CPU).contains(&self.cpu)
+            && (WORKLOAD_CPU.0..=WORKLOAD_CPU.1).contains(&self.cpu)
     }
 }
 

@@ -174,7 +174,7 @@ impl Event<'_> {
                 }
                 Body::Workload { workload, code, detail, .. } => {
                     workload.len() <= limits::WORKLOAD_BYTES
-                        && code.len() <= limits::DETAIL_BYTES
+                        && code.len() <= limits::CODE_BYTES
                         && detail.len() <= limits::DETAIL_BYTES
                 }
                 _ => true,

@@ -12,5 +12,7 @@ pub const RULE_NAME_BYTES: usize = 32;
 pub const TEXT_BYTES: usize = 64;
 /// A task's `comm`, bytes (`TASK_COMM_LEN`, `include/linux/sched.h`).
 pub const COMM_BYTES: usize = 16;
+/// Longest reason code in a workload's event, bytes: with its name it must fit a note, too.
+pub const CODE_BYTES: usize = 32;
 /// Longest reason code or detail in an agent event, bytes.
 pub const DETAIL_BYTES: usize = 200;

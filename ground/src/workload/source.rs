@@ -236,7 +236,7 @@ fn bounds(limits: &Fields<'_>) -> Read<Bounds> {
     Ok(Bounds {
         memory: u64::from(memory) * MIB,
         pids: limits.reader.number(limits.required("processes")?, 1..=WORKLOAD_PIDS)?,
-        cpu: limits.reader.number(limits.required("cpu-permille")?, 1..=WORKLOAD_CPU)?,
+        cpu: limits.reader.number(limits.required("cpu-permille")?, WORKLOAD_CPU.0..=WORKLOAD_CPU.1)?,
     })
 }
 

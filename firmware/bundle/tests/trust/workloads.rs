@@ -222,7 +222,7 @@ fn what_can_not_be_is_not_written_and_not_read() {
         ("a NUL in a variable", |run| run.environment = list([&b"A=\0"[..]])),
         ("no memory", |run| run.bounds.memory = 4096),
         ("no processes", |run| run.bounds.pids = 0),
-        ("no time", |run| run.bounds.cpu = 0),
+        ("no time", |run| run.bounds.cpu = 9),
         ("all the time there is", |run| run.bounds.cpu = u32::MAX),
         ("no rest", |run| run.restart.delay = 0),
         ("a rest without end", |run| run.restart.delay = 3601),
