@@ -23,3 +23,4 @@ mod suite;
 mod swap;
 mod trust;
 mod update;
+mod workloads;

@@ -269,7 +269,9 @@ impl Children {
             let kept = all.services.iter().filter(|one| matches!(one.kind, Kind::Workload { .. }));
             kept.filter_map(|one| one.pid).collect()
         };
-        running(self).into_iter().for_each(|pid| send(pid, Signal::KILL));
+        for pid in running(self) {
+            send(pid, Signal::KILL);
+        }
         self.pause_until(limits::REST, |all| running(all).is_empty());
     }
 

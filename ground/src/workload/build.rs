@@ -76,7 +76,10 @@ pub(super) fn run(args: &Args) -> Outcome {
     let epoch = epoch_of(args.epoch, root.as_ref())?;
     let source = args.manifest.as_deref().map(source::read).transpose()?;
     let contents = match &args.contents {
-        Some(from) => pack::contents(from, &args.out)?,
+        Some(from) => {
+            let writable = source.as_ref().map_or(Vec::new(), source::Source::writable);
+            pack::contents(from, &writable, &args.out)?
+        }
         None => Vec::new(),
     };
     let said = source.as_ref().map_or("", |source| &source.comment);

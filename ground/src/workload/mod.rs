@@ -43,7 +43,8 @@ Examples:
 
 A folder becomes a squashfs by mksquashfs (Debian: squashfs-tools): the same folder gives
 the same bytes, whoever packs it and when. Its files are root's there, and keep their modes:
-what the workload's user is to read must be readable to all.
+what the workload's user is to read must be readable to all. /dev, /proc, /tmp and what it writes
+to are made where they are missing.
 With --root, the keys must be the root's, its epoch is taken, and signatures that
 are missing are named.";
 

@@ -1,5 +1,6 @@
 //! A folder as a squashfs: the same bytes whoever packs it, and when.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,8 +30,12 @@ const OPTIONS: [&str; 15] = [
 /// What every squashfs begins with.
 const MAGIC: &[u8] = b"hsqs";
 
-/// The bytes of a squashfs: of this folder, or of this file that is one. `out` is where the workload will be.
-pub(super) fn contents(from: &Path, out: &Path) -> Result<Vec<u8>, Failure> {
+/// What the device mounts something on: a directory of these names must be there.
+const PLACES: [&str; 3] = ["/dev", "/proc", "/tmp"];
+
+/// The bytes of a squashfs: of this folder, or of this file that is one. `out` is where the workload will be. A folder need not have
+/// the directories that something is mounted on, `writable` among them: they are made in it.
+pub(super) fn contents(from: &Path, writable: &[&str], out: &Path) -> Result<Vec<u8>, Failure> {
     if !from.is_dir() {
         return file(from);
     }
@@ -38,6 +43,9 @@ pub(super) fn contents(from: &Path, out: &Path) -> Result<Vec<u8>, Failure> {
     let mut pack = Command::new("mksquashfs");
     // Times come from here alone: with it set, mksquashfs refuses to be told any.
     pack.arg(from).arg(draft.path()).args(OPTIONS).env_remove("SOURCE_DATE_EPOCH");
+    for directory in missing(from, PLACES.iter().chain(writable)) {
+        pack.arg("-p").arg(format!("{} d 755 0 0", escaped(&directory)));
+    }
     let packed = pack.stdin(Stdio::null()).output().map_err(|error| {
         Failure::usage(format!(
             "mksquashfs: {}; install squashfs-tools, or name a file that is a squashfs",
@@ -50,6 +58,35 @@ pub(super) fn contents(from: &Path, out: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::refused(format!("mksquashfs {}: {}", from.display(), last.trim())));
     }
     file(draft.path())
+}
+
+/// Directories that are not there, each after the one that it is in.
+fn missing<'p>(from: &Path, places: impl Iterator<Item = &'p &'p str>) -> Vec<String> {
+    let mut missing = BTreeSet::new();
+    for place in places {
+        let parts = place.trim_start_matches('/').split('/');
+        let mut path = String::new();
+        for part in parts {
+            path = if path.is_empty() { part.to_owned() } else { format!("{path}/{part}") };
+            // A link is something that is there: the device says what is wrong with it.
+            if from.join(&path).symlink_metadata().is_err() {
+                missing.insert(path.clone());
+            }
+        }
+    }
+    missing.into_iter().collect()
+}
+
+/// As mksquashfs reads a name: what parts words stands behind a backslash.
+fn escaped(name: &str) -> String {
+    let part = |char: char| {
+        if char.is_whitespace() || matches!(char, '\\' | '"') {
+            format!("\\{char}")
+        } else {
+            char.to_string()
+        }
+    };
+    name.chars().map(part).collect()
 }
 
 fn file(path: &Path) -> Result<Vec<u8>, Failure> {

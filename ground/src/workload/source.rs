@@ -75,6 +75,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Directories that it writes to.
+    pub(super) fn writable(&self) -> Vec<&str> {
+        self.writable.iter().map(String::as_str).collect()
+    }
+
     /// What is run, with these contents.
     pub(super) fn run(&self, contents: Content) -> Run<'_> {
         // As many as there can be: that was looked at where they stand.

@@ -14,7 +14,6 @@ fn desk() -> Desk {
     let desk = Desk::new();
     desk.write("w.toml", desk.good("workload template"));
     fs::create_dir_all(desk.path("folder/bin")).expect("made");
-    fs::create_dir_all(desk.path("folder/var/lib/agent")).expect("made");
     desk.write("folder/bin/agent", b"\x7fELF");
     fs::set_permissions(desk.path("folder/bin/agent"), fs::Permissions::from_mode(0o755)).expect("set");
     desk
@@ -95,13 +94,15 @@ fn the_same_folder_gives_the_same_bytes() {
     build(&desk, "one", "--sequence 1 --created 1800000000");
     // Another time, another mtime, files made in another order.
     fs::remove_dir_all(desk.path("folder")).expect("there");
-    fs::create_dir_all(desk.path("folder/var/lib/agent")).expect("made");
     fs::create_dir_all(desk.path("folder/bin")).expect("made");
     desk.write("folder/bin/agent", b"\x7fELF");
     fs::set_permissions(desk.path("folder/bin/agent"), fs::Permissions::from_mode(0o755)).expect("set");
     let old = fs::File::open(desk.path("folder/bin/agent")).expect("there");
     old.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).expect("set");
     build(&desk, "two", "--sequence 1 --created 1800000000");
+    // What something is mounted on was made, and may as well be there.
+    fs::create_dir_all(desk.path("folder/var/lib/agent")).expect("made");
+    fs::create_dir_all(desk.path("folder/proc")).expect("made");
     assert_eq!(desk.read("one"), desk.read("two"));
     // A squashfs is taken as it is.
     let whole = desk.read("one");
@@ -179,10 +180,16 @@ fn mistakes_are_shown_where_they_stand() {
     let desk = desk();
     let text = String::from_utf8(desk.read("w.toml")).expect("UTF-8");
     desk.write("w.toml", text.replace("user = 1000", "user = 0"));
-    let err = desk.refused(1, &format!("{BUILD} --key keys/workload.key --sequence 1 --out x"));
+    // The place is shown, and then it is said.
+    let refused = || {
+        let (exit, out, err) = desk.run(&format!("{BUILD} --key keys/workload.key --sequence 1 --out x"));
+        assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+        err
+    };
+    let err = refused();
     assert!(err.contains("w.toml:8: a number from 1 to 4294967294 is needed here"), "{err}");
     desk.write("w.toml", text.replace("[limits]", "[limit]"));
-    let err = desk.refused(1, &format!("{BUILD} --key keys/workload.key --sequence 1 --out x"));
+    let err = refused();
     assert!(err.contains("did you mean \"limits\"?"), "{err}");
     assert!(!desk.path("x").exists());
 }
