@@ -122,8 +122,10 @@ fn a_signed_workload_comes_by_stick_and_runs_confined_from_the_next_start_on() {
          [[rule]]\nname = \"no-secret\"\nworkloads = [\"agent-7\"]\naction = \"deny\"\noperations = [\"open\"]\npaths = [\"/run/workloads/agent-7/secret\"]\n",
     )
     .expect("written");
-    let script = until("agent-7", "running, starts 1")
-        + "sleep 3; cat /run/workloads/agent-7/plain; grep -c . /proc/mounts; umount /run/workloads/agent-7; echo umount $?; cat /data/workloads/agent-7/workload; echo read $?";
+    // Aegis guards itself from here on: not even root looks at its own storage, so what runs is seen in its cgroup.
+    let runs = "i=0; until grep -q . /sys/fs/cgroup/workloads/agent-7/cgroup.procs; do i=$((i+1)); [ $i -gt 200 ] && break; sleep 0.3; done; sleep 3\n";
+    let take_away = "cat /run/workloads/agent-7/plain; umount /run/workloads/agent-7; echo umount $?; mount -t tmpfs tmpfs /run/workloads/agent-7; echo mount $?; cat /data/workloads/agent-7/workload; echo read $?; cat /dev/loop0; echo device $?";
+    let script = format!("{runs}{take_away}");
     let run = boot(&bench, &device, &[], Some(&policy), &script);
     let shown = console(&run);
     let line = |text: &str| shown.lines().any(|line| line.trim_end().ends_with(&format!("agent-7: {text}")));
@@ -163,17 +165,15 @@ fn a_signed_workload_comes_by_stick_and_runs_confined_from_the_next_start_on() {
     ] {
         assert!(line(text), "{text}: {shown}");
     }
-    assert!(
-        run.out_text().contains("running, starts 1") && run.out_text().contains("plain\n"),
-        "{}",
-        run.out_text()
-    );
     // Whoever is root beside it takes nothing of it away.
-    assert!(
-        run.out_text().contains("umount 1\n") && run.out_text().contains("read 1\n"),
-        "{}",
-        run.out_text()
-    );
+    let out = run.out_text();
+    assert!(out.starts_with("plain\n"), "{out}");
+    for what in ["umount", "mount", "read", "device"] {
+        assert!(
+            out.contains(&format!("{what} 1\n")) || out.contains(&format!("{what} 255\n")),
+            "{what}: {out}"
+        );
+    }
     // What it does is told in its name.
     let denied = run.with(&[
         ("workload", "agent-7".into()),
@@ -189,15 +189,15 @@ fn a_signed_workload_comes_by_stick_and_runs_confined_from_the_next_start_on() {
 
     // What it wrote is there after the next start; what is newer runs in its place; what is older does not come back.
     let second = Made::new(&bench, "agent-7", "look stay").sequence(6);
-    let run =
-        boot(&bench, &device, &[&second, &first], None, &(until("agent-7", "running, starts 1") + "sleep 3"));
-    let shown = console(&run);
-    assert!(shown.contains("agent-7: count 2"), "{shown}");
+    let run = boot(&bench, &device, &[&second, &first], None, runs);
+    assert!(console(&run).contains("agent-7: count 2"), "{}", console(&run));
     let mut codes = answers(&run);
     codes.sort();
     assert_eq!(codes, [("accepted".into(), "accepted".into()), ("refused".into(), "superseded".into())]);
-    let run = boot(&bench, &device, &[&first], None, &until("agent-7", "mounted 1.6; running"));
-    assert!(run.out_text().contains("accepted 1.6; mounted 1.6"), "{}", run.out_text());
+    let run = boot(&bench, &device, &[&first], None, runs);
+    let shown = console(&run);
+    assert!(shown.contains("workload agent-7: mounted: epoch 1 sequence 6"), "{shown}");
+    assert!(shown.contains("agent-7: count 3"), "{shown}");
     assert_eq!(answers(&run), [("refused".into(), "rollback".into())]);
 }
 

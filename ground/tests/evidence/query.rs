@@ -10,7 +10,7 @@ fn expressions_find_what_they_say() {
     let desk = Desk::with_every_kind();
     let all = desk.lines(&["show", "--format", "json", "all.cbor"]);
     for (expression, field, expected) in [
-        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"66\",\"68\"]"),
+        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"67\",\"69\"]"),
         ("verdict=audit", "path", "[\"\",\"/srv/keep/a\",\"/srv/secret\"]"),
         ("glass_broken=true", "path", "[\"/srv/secret\"]"),
         ("deadman=true and to~/srv/keep/* and match=name", "hook", "[\"inode_rename\"]"),
@@ -43,15 +43,16 @@ fn expressions_find_what_they_say() {
         ("level=high and percent>=70", "kind", "[\"ring-level\"]"),
         ("kind=seal and epoch>=7 and code~seal-*", "code", "[\"seal-state-lost\"]"),
         ("kind=image and code=fell-back and epoch=1", "detail", "[\"slot b\"]"),
+        ("kind=workload and code=ended and epoch=1 and workload=agent-7", "detail", "[\"exit 1\"]"),
         ("kind=config and detail~'*`syn`'", "code", "[\"last-good\"]"),
         ("kind=storage and detail~*else", "code", "[\"data-remade\"]"),
         ("mode=enforcing and reason=self-test-passed", "kind", "[\"glass-mended\",\"mode\"]"),
         ("code=accepted and kind!=policy", "kind", "[\"break-glass\",\"root\"]"),
         ("inode=18446744073709551615 and uid=1000 and flags=0x401", "sequence", "[\"10\"]"),
-        ("boot ~ 0202* and kind=start", "sequence", "[\"64\"]"),
+        ("boot ~ 0202* and kind=start", "sequence", "[\"65\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
-        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"64\"]"),
-        ("sequence>=70", "kind", "[\"stop\"]"),
+        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"65\"]"),
+        ("sequence>=71", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
         let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
