@@ -172,12 +172,8 @@ pub struct Change {
     pub remove: Vec<(KeyRole, KeyName)>,
     /// New thresholds.
     pub thresholds: Vec<(KeyRole, u8)>,
-    /// Nobody can break the glass any more.
-    pub no_break_glass: bool,
-    /// Nobody can sign images any more.
-    pub no_image: bool,
-    /// Nobody can sign workloads any more.
-    pub no_workload: bool,
+    /// Roles that nobody has any more, of those that nobody needs to have.
+    pub vacate: Vec<KeyRole>,
     /// Shut out every bundle of before: sequences start again, and revoked manifests can be forgotten.
     pub raise_epoch: bool,
     /// Keys that are worth nothing any more; they leave their roles.
@@ -205,14 +201,7 @@ impl Change {
         for (role, key) in &self.add {
             draft.add(*role, *key)?;
         }
-        for (role, gone) in [
-            (KeyRole::BreakGlass, self.no_break_glass),
-            (KeyRole::Image, self.no_image),
-            (KeyRole::Workload, self.no_workload),
-        ] {
-            if !gone {
-                continue;
-            }
+        for role in self.vacate.iter().copied().filter(|role| role.is_optional()) {
             if self.add.iter().any(|(of, _)| *of == role) || self.thresholds.iter().any(|(of, _)| *of == role)
             {
                 return Err(ChangeError::RoleBoth(role));

@@ -182,7 +182,11 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
             ChangeError::Threshold(KeyRole::Policy, 2, 3),
         ),
         (
-            Change { no_break_glass: true, thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() },
+            Change {
+                vacate: vec![KeyRole::BreakGlass],
+                thresholds: vec![(KeyRole::BreakGlass, 1)],
+                ..Change::default()
+            },
             ChangeError::RoleBoth(KeyRole::BreakGlass),
         ),
         (
@@ -205,7 +209,8 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
         assert_eq!(change.apply(&root).err(), Some(expected.clone()), "{change:?}");
         assert!(!expected.to_string().is_empty() && !expected.to_string().contains('\n'));
     }
-    let without = Change { no_break_glass: true, ..Change::default() }.apply(&root).expect("possible");
+    let without =
+        Change { vacate: vec![KeyRole::BreakGlass], ..Change::default() }.apply(&root).expect("possible");
     assert_eq!(without.break_glass, None);
     let threshold = Change { thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() };
     assert_eq!(threshold.apply(&without).err(), Some(ChangeError::NoRole(KeyRole::BreakGlass)));

@@ -114,11 +114,14 @@ fn key_name(text: &str) -> Result<KeyName, String> {
 }
 
 pub(super) fn run(args: &RotateArgs) -> Outcome {
+    let gone = [
+        (KeyRole::BreakGlass, args.no_break_glass),
+        (KeyRole::Image, args.no_image),
+        (KeyRole::Workload, args.no_workload),
+    ];
     let change = Change {
         raise_epoch: args.raise_epoch,
-        no_break_glass: args.no_break_glass,
-        no_image: args.no_image,
-        no_workload: args.no_workload,
+        vacate: gone.into_iter().filter_map(|(role, gone)| gone.then_some(role)).collect(),
         ..args.next.change()?
     };
     args.next.write(&change)

@@ -63,7 +63,7 @@ fn gather() -> Result<Vitals, String> {
     match workload::troubles() {
         Ok(troubles) => vitals.workloads = troubles,
         Err(error) => {
-            vitals.workloads_unknown = Some(format!("what became of workloads is not known: {error}"))
+            vitals.workloads_unknown = Some(format!("what became of workloads is not known: {error}"));
         }
     }
     match policy_status::troubles() {

@@ -34,6 +34,7 @@ fn locked() -> Result<std::fs::File, Failure> {
     lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn storage(error: io::Error) -> Failure {
     Failure::error(format!("{KEPT}: {error}"))
 }

@@ -99,7 +99,7 @@ pub(crate) fn prepare_by<D: Disk, E: From<io::Error>>(
 
 impl Pending {
     /// Where it is meanwhile.
-    pub(crate) fn path(&self) -> &str {
+    pub(crate) fn meanwhile(&self) -> &str {
         &self.temporary
     }
 

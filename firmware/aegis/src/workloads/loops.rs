@@ -10,8 +10,8 @@ use rustix::mount::{MountFlags, mount};
 
 const CONTROL: &str = "/dev/loop-control";
 /// From Linux's `include/uapi/linux/loop.h`.
-const LOOP_CTL_GET_FREE: u32 = 0x4c82;
-const LOOP_CONFIGURE: u32 = 0x4c0a;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 /// How often another one is asked for, when somebody else took the free one first.
@@ -64,7 +64,7 @@ fn attach(file: &File, offset: u64, length: u64) -> io::Result<(PathBuf, File)> 
     let fd = file.as_raw_fd().unsigned_abs();
     for _ in 0..TRIES {
         // SAFETY: it takes no argument.
-        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
         if number < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -89,7 +89,7 @@ fn attach(file: &File, offset: u64, length: u64) -> io::Result<(PathBuf, File)> 
             reserved: [0; 8],
         };
         // SAFETY: the kernel reads a `struct loop_config`, which is as long as this one.
-        if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) } == 0 {
+        if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } == 0 {
             return Ok((node, device));
         }
         match io::Error::last_os_error() {

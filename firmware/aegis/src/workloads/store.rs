@@ -79,7 +79,7 @@ pub(crate) fn prepare(
         if rest.finalize()[..] == *expected { Ok(()) } else { Err(Unkept::Content) }
     })?;
     let whole = whole.finalize().into();
-    match read_back(disk, pending.path(), length) {
+    match read_back(disk, pending.meanwhile(), length) {
         Ok(found) if found == whole => Ok((pending, whole)),
         other => {
             pending.abandon(disk);

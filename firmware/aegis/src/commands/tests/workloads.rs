@@ -38,7 +38,7 @@ fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
         restart: Restart { when: When::Never, delay: 1 },
         writable: [].into_iter().collect(),
     };
-    let removes = sequence % 10 == 0;
+    let removes = sequence.is_multiple_of(10);
     let manifest = WorkloadManifest {
         epoch: 2,
         sequence,
@@ -343,6 +343,7 @@ fn a_disk_that_fails_at_any_step_is_said_and_leaves_one_that_is_whole() {
 /// Root metadata that comes later takes a workload out of operation: by its manifest, or by the keys that signed it.
 #[test]
 fn what_the_root_revokes_is_not_mounted() {
+    type Change = fn(&mut aegis_bundle::Root, [u8; 32]);
     let (world, disk) = (World::new(), Simulated::default());
     assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
     let manifest = Books::read(&disk).unwrap().state.of(NAME).unwrap().accepted.manifest;
@@ -352,7 +353,6 @@ fn what_the_root_revokes_is_not_mounted() {
         assert_eq!(world.rotate(disk, &kernel, &bytes).code, "accepted");
         mounts(&world, disk, NAME)
     };
-    type Change = fn(&mut aegis_bundle::Root, [u8; 32]);
     let cases: [(Change, Result<u64, &str>); 5] = [
         (|root, manifest| root.revoked = [manifest].into_iter().collect(), Err("revoked")),
         (

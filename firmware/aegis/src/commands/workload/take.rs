@@ -50,14 +50,14 @@ pub(crate) fn apply(file: &Path) -> Outcome {
     Ok(())
 }
 
+/// A name, with epoch and sequence of what is offered under it.
+pub(crate) type Named = (String, (u64, u64));
+
 /// What is said of an offer by its front alone: its name, which one it is.
 ///
 /// # Errors
 /// Own storage's; an image that is not sound.
-pub(crate) fn judge(
-    offer: &Offer<File>,
-    identity: &Identity,
-) -> Result<Result<(String, (u64, u64)), Refusal>, Failure> {
+pub(crate) fn judge(offer: &Offer<File>, identity: &Identity) -> Result<Result<Named, Refusal>, Failure> {
     let (trust, facts) = (Trust::open()?, Facts::of(identity));
     let books = Books::read(&Data::own()).map_err(storage)?;
     let opened = open(offer, trust.root(), &facts, &books);
@@ -72,12 +72,11 @@ pub(crate) fn take(offer: &Offer<File>, origin: &str, identity: &Identity) -> Re
     let _one = locked()?;
     let trust = Trust::open()?;
     let facts = Facts::of(identity);
-    let decided = match trust.root_lost() {
-        Some(why) => Decided::refused(trust::ROOT_LOST, why),
-        None => {
-            make_room_for_all().map_err(storage)?;
-            decide(offer, trust.root(), &facts, &Data::own(), &Data::workloads(), free)?
-        }
+    let decided = if let Some(why) = trust.root_lost() {
+        Decided::refused(trust::ROOT_LOST, why)
+    } else {
+        make_room_for_all().map_err(storage)?;
+        decide(offer, trust.root(), &facts, &Data::own(), &Data::workloads(), free)?
     };
     decided.report(origin);
     Ok(decided.taken)
@@ -194,17 +193,21 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
     }
 
     /// Remembers that this one is about to take its place, or to take it away.
-    fn begin(&self, books: &mut Books) -> Result<(), Decided> {
+    fn begin(&self, books: &mut Books) -> Result<(), Box<Decided>> {
         let name = self.opened.manifest.name;
         let before = books.state.of(name).cloned();
         // A name that is one fits.
-        let Ok(as_name) = name.try_into() else { return Err(self.refused("bad-manifest", "its name")) };
+        let Ok(as_name) = name.try_into() else {
+            return Err(self.refused("bad-manifest", "its name").into());
+        };
         let before =
             before.unwrap_or(Remembered { name: as_name, accepted: Rank::default(), next: None, gone: true });
         match books.remember(self.own, Remembered { next: Some(self.opened.rank()), ..before }, self.epoch) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.refused("too-many", "as many names as are remembered: raise the epoch")),
-            Err(error) => Err(self.refused("storage", error.to_string())),
+            Ok(false) => {
+                Err(self.refused("too-many", "as many names as are remembered: raise the epoch").into())
+            }
+            Err(error) => Err(self.refused("storage", error.to_string()).into()),
         }
     }
 
@@ -223,7 +226,7 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
             return self.decided(Answer::Unchanged, "unchanged", "it is gone");
         }
         if let Err(refused) = self.begin(books) {
-            return refused;
+            return *refused;
         }
         if let Err(error) = store::remove(self.files, &self.path()) {
             return self.refused("storage", error.to_string());
@@ -275,7 +278,7 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
         };
         if let Err(refused) = self.begin(books) {
             pending.abandon(self.files);
-            return refused;
+            return *refused;
         }
         if let Err(error) = pending.publish(self.files) {
             // It may be in place all the same: what is there counts, now if it can be looked at, else at the next start.
