@@ -1,6 +1,8 @@
 //! Root metadata, bundles and tokens in words: what a person reads before they sign, and after.
 
-use aegis_bundle::{ImageManifest, Manifest, Role, Root, Token, hash};
+use aegis_bundle::{
+    Content, ImageManifest, Manifest, Role, Root, Run, Selectors, Token, WorkloadManifest, hash,
+};
 use aegis_cose::{fingerprint, key_id};
 use aegis_event::Printable;
 use aegis_keys::{Document, KeyRole, Kind, Standing};
@@ -36,6 +38,10 @@ pub(crate) fn document(
         Kind::Image => {
             let manifest = ImageManifest::decode(document.payload()).map_err(Failure::refused)?;
             image(&manifest)
+        }
+        Kind::Workload => {
+            let manifest = WorkloadManifest::decode(document.payload()).map_err(Failure::refused)?;
+            workload(&manifest)
         }
         Kind::Token => {
             let (token, _) = Token::unverified(bytes).map_err(Failure::refused)?;
@@ -154,29 +160,77 @@ pub(crate) fn manifest(manifest: &Manifest<'_>) -> Vec<String> {
 
 /// An image's manifest.
 pub(crate) fn image(manifest: &ImageManifest<'_>) -> Vec<String> {
-    let list = |name: &str, items: Option<Vec<String>>| {
-        format!("{name:<15}{}", items.map_or("any".to_owned(), |items| items.join(" ")))
-    };
-    let groups =
-        manifest.groups.as_deref().map(|names| names.iter().map(|name| (*name).to_owned()).collect());
     let mut lines = vec![
         format!("image          epoch {}, sequence {}", manifest.epoch, manifest.sequence),
         format!("created        {}", time::show(manifest.created)),
-        list("devices", manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect())),
-        list("groups", groups),
-        format!("architecture   {}", Printable(manifest.architecture.as_bytes())),
-        list("agent", manifest.agent.map(|[a, b, c]| vec![format!("{a}.{b}.{c} or newer")])),
     ];
-    for (name, content) in manifest.files() {
-        lines.push(format!(
-            "content        {name}, {} bytes, sha256 {}",
-            content.length,
-            hex::encode(&content.hash)
-        ));
+    lines.extend(selectors(&manifest.selectors));
+    lines.extend(manifest.files().iter().map(|(name, file)| content(name, file)));
+    lines.extend(comment(manifest.comment));
+    lines
+}
+
+fn selectors(selectors: &Selectors<'_>) -> [String; 4] {
+    let list = |name: &str, items: Option<Vec<String>>| {
+        format!("{name:<15}{}", items.map_or("any".to_owned(), |items| items.join(" ")))
+    };
+    let Selectors { devices, architecture, agent, groups } = selectors;
+    let groups = groups.as_deref().map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    [
+        list("devices", devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect())),
+        list("groups", groups),
+        format!("architecture   {}", Printable(architecture.as_bytes())),
+        list("agent", agent.map(|[a, b, c]| vec![format!("{a}.{b}.{c} or newer")])),
+    ]
+}
+
+fn content(name: &str, content: &Content) -> String {
+    format!("content        {name}, {} bytes, sha256 {}", content.length, hex::encode(&content.hash))
+}
+
+fn comment(comment: &str) -> Option<String> {
+    (!comment.is_empty()).then(|| format!("comment        {}", Printable(comment.as_bytes())))
+}
+
+/// A workload's manifest.
+pub(crate) fn workload(manifest: &WorkloadManifest<'_>) -> Vec<String> {
+    let WorkloadManifest { epoch, sequence, name, .. } = manifest;
+    let mut lines = vec![
+        format!("workload       {name}, epoch {epoch}, sequence {sequence}"),
+        format!("created        {}", time::show(manifest.created)),
+    ];
+    lines.extend(selectors(&manifest.selectors));
+    match &manifest.run {
+        None => lines.push("run            nothing: the workload of this name is taken away".to_owned()),
+        Some(run) => lines.extend(self::run(run)),
     }
-    if !manifest.comment.is_empty() {
-        lines.push(format!("comment        {}", Printable(manifest.comment.as_bytes())));
+    lines.extend(comment(manifest.comment));
+    lines
+}
+
+fn run(run: &Run<'_>) -> Vec<String> {
+    let words = |words: &[&[u8]]| {
+        let shown: Vec<String> = words.iter().map(|word| format!("\"{}\"", Printable(word))).collect();
+        shown.join(" ")
+    };
+    let Run { contents, command, environment, user, group, bounds, restart, writable } = run;
+    let mut lines = vec![
+        format!("command        {}", words(command)),
+        format!("as             user {user}, group {group}"),
+        format!(
+            "limits         {} bytes of memory, {} processes, {} thousandths of a processor",
+            bounds.memory, bounds.pids, bounds.cpu
+        ),
+        format!("restart        {}, after {} s", restart.when.name(), restart.delay),
+        format!(
+            "writable       {}",
+            if writable.is_empty() { "nothing".to_owned() } else { writable.join(" ") }
+        ),
+    ];
+    if !environment.is_empty() {
+        lines.push(format!("environment    {}", words(environment)));
     }
+    lines.push(content(aegis_bundle::CONTENTS, contents));
     lines
 }
 
@@ -186,14 +240,61 @@ pub(crate) fn image_json(manifest: &ImageManifest<'_>) -> Value {
         "epoch": manifest.epoch,
         "sequence": manifest.sequence,
         "created": manifest.created,
-        "devices": manifest.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect::<Vec<_>>()),
-        "groups": manifest.groups.as_ref().map(|names| names.to_vec()),
-        "architecture": manifest.architecture,
-        "min_agent": manifest.agent.map(|[a, b, c]| format!("{a}.{b}.{c}")),
+        "devices": devices_json(&manifest.selectors),
+        "groups": manifest.selectors.groups.as_ref().map(|names| names.to_vec()),
+        "architecture": manifest.selectors.architecture,
+        "min_agent": agent_json(&manifest.selectors),
         "comment": manifest.comment,
-        "contents": manifest.files().map(|(name, file)| {
-            json!({ "name": name, "bytes": file.length, "sha256": hex::encode(&file.hash) })
-        }),
+        "contents": manifest.files().map(|(name, file)| content_json(name, &file)),
+    })
+}
+
+fn devices_json(selectors: &Selectors<'_>) -> Option<Vec<String>> {
+    selectors.devices.as_ref().map(|ids| ids.iter().map(|id| hex::encode(id)).collect())
+}
+
+fn agent_json(selectors: &Selectors<'_>) -> Option<String> {
+    selectors.agent.map(|[a, b, c]| format!("{a}.{b}.{c}"))
+}
+
+fn content_json(name: &str, file: &Content) -> Value {
+    json!({ "name": name, "bytes": file.length, "sha256": hex::encode(&file.hash) })
+}
+
+/// A workload's manifest for programs. Words that are not UTF-8 are shown as people see them.
+pub(crate) fn workload_json(manifest: &WorkloadManifest<'_>) -> Value {
+    let words = |words: &[&[u8]]| -> Vec<String> {
+        words
+            .iter()
+            .map(|word| str::from_utf8(word).map_or_else(|_| Printable(word).to_string(), str::to_owned))
+            .collect()
+    };
+    let run = |run: &Run<'_>| {
+        json!({
+            "command": words(&run.command),
+            "environment": words(&run.environment),
+            "user": run.user,
+            "group": run.group,
+            "memory_bytes": run.bounds.memory,
+            "processes": run.bounds.pids,
+            "cpu_permille": run.bounds.cpu,
+            "restart": run.restart.when.name(),
+            "restart_delay": run.restart.delay,
+            "writable": run.writable.to_vec(),
+            "contents": [content_json(aegis_bundle::CONTENTS, &run.contents)],
+        })
+    };
+    json!({
+        "name": manifest.name,
+        "epoch": manifest.epoch,
+        "sequence": manifest.sequence,
+        "created": manifest.created,
+        "devices": devices_json(&manifest.selectors),
+        "groups": manifest.selectors.groups.as_ref().map(|names| names.to_vec()),
+        "architecture": manifest.selectors.architecture,
+        "min_agent": agent_json(&manifest.selectors),
+        "comment": manifest.comment,
+        "run": manifest.run.as_ref().map(run),
     })
 }
 

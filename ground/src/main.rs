@@ -21,6 +21,7 @@ mod roots;
 mod stick;
 mod terminal;
 mod time;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,9 @@ enum Command {
     /// Build, sign, inspect and verify images of the system, which devices take by stick
     #[command(subcommand)]
     Image(image::Command),
+    /// Build, sign, inspect and verify workloads, which devices take by stick and run
+    #[command(subcommand)]
+    Workload(workload::Command),
     /// Make and show the tokens that break a device's glass
     #[command(subcommand)]
     BreakGlass(break_glass::Command),
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Bundle(command) => bundle::run(command),
         Command::Image(command) => image::run(command),
+        Command::Workload(command) => workload::run(command),
         Command::BreakGlass(command) => break_glass::run(command),
         Command::Stick(command) => stick::run(command),
         Command::Export(args) => export::run(args),

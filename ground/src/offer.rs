@@ -1,9 +1,9 @@
-//! What bundles and images have in common: signed manifests for devices that are far away.
+//! What bundles, images and workloads have in common: signed manifests for devices that are far away.
 
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::limits::{COMMENT_BYTES, MANIFEST_BYTES, STATE_BYTES};
-use aegis_bundle::{Content, Reason, Refusal, Role, Root, TrustState, Version, hash};
+use aegis_bundle::limits::{COMMENT_BYTES, MANIFEST_BYTES, STATE_BYTES, WORKLOAD_STATE_BYTES};
+use aegis_bundle::{Content, Reason, Refusal, Role, Root, TrustState, Version, WorkloadState, hash};
 use aegis_cose::Sign;
 use aegis_keys::{Document, SecretFile};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{describe, files, hex, output};
 /// The device that is asked, as far as it is told.
 #[derive(clap::Args)]
 pub(crate) struct DeviceArgs {
-    /// A copy of the device's trust state (/data/aegis/trust.a). Default: a new device
+    /// A copy of the device's trust state (/data/aegis/trust.a; of workloads: workloads.a). Default: a new device
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// The device's id, 32 hex digits. Default: any device
@@ -39,6 +39,16 @@ impl DeviceArgs {
         let bytes = files::read_front(file, STATE_BYTES + 1)?;
         TrustState::decode(&bytes).ok_or_else(|| {
             Failure::usage(format!("{}: not a good copy of a device's trust state", file.display()))
+        })
+    }
+
+    /// What it remembers of workloads.
+    pub(crate) fn workloads(&self) -> Result<WorkloadState, Failure> {
+        let Some(file) = &self.state else { return Ok(WorkloadState::default()) };
+        let bytes = files::read_front(file, WORKLOAD_STATE_BYTES + 1)?;
+        WorkloadState::decode(&bytes).ok_or_else(|| {
+            let name = file.display();
+            Failure::usage(format!("{name}: not a good copy of what a device remembers of workloads"))
         })
     }
 
@@ -178,7 +188,8 @@ pub(crate) fn trusting(keys: &[SecretFile], epoch: u64) -> Root {
         root: role.clone(),
         policy: role.clone(),
         break_glass: None,
-        image: Some(role),
+        image: Some(role.clone()),
+        workload: Some(role),
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }

@@ -147,13 +147,12 @@ pub struct Seats {
     pub threshold: u8,
 }
 
-/// The first root metadata: version 1, epoch 1.
+/// The first root metadata: version 1, epoch 1. Roles in the order of [`KeyRole::ALL`].
 ///
 /// # Errors
 /// [`ChangeError::Threshold`], [`ChangeError::TooMany`], [`ChangeError::BadKey`], [`ChangeError::Have`],
 /// [`ChangeError::OtherRole`].
-pub fn first_root(root: Seats, policy: Seats, break_glass: Seats, image: Seats) -> Result<Root, ChangeError> {
-    let roles = [root, policy, break_glass, image];
+pub fn first_root(roles: [Seats; KeyRole::ALL.len()]) -> Result<Root, ChangeError> {
     let held = KeyRole::ALL.map(|role| !role.is_optional() || roles[role as usize] != Seats::default());
     let mut draft =
         Draft { roles, held, version: 1, epoch: 1, revoked: Vec::new(), revoked_keys: Vec::new() };
@@ -173,10 +172,8 @@ pub struct Change {
     pub remove: Vec<(KeyRole, KeyName)>,
     /// New thresholds.
     pub thresholds: Vec<(KeyRole, u8)>,
-    /// Nobody can break the glass any more.
-    pub no_break_glass: bool,
-    /// Nobody can sign images any more.
-    pub no_image: bool,
+    /// Roles that nobody has any more, of those that nobody needs to have.
+    pub vacate: Vec<KeyRole>,
     /// Shut out every bundle of before: sequences start again, and revoked manifests can be forgotten.
     pub raise_epoch: bool,
     /// Keys that are worth nothing any more; they leave their roles.
@@ -204,10 +201,7 @@ impl Change {
         for (role, key) in &self.add {
             draft.add(*role, *key)?;
         }
-        for (role, gone) in [(KeyRole::BreakGlass, self.no_break_glass), (KeyRole::Image, self.no_image)] {
-            if !gone {
-                continue;
-            }
+        for role in self.vacate.iter().copied().filter(|role| role.is_optional()) {
             if self.add.iter().any(|(of, _)| *of == role) || self.thresholds.iter().any(|(of, _)| *of == role)
             {
                 return Err(ChangeError::RoleBoth(role));
@@ -234,9 +228,9 @@ impl Change {
 /// Root metadata in the making.
 struct Draft {
     /// By [`KeyRole`].
-    roles: [Seats; 4],
+    roles: [Seats; KeyRole::ALL.len()],
     /// By [`KeyRole`]: somebody has it.
-    held: [bool; 4],
+    held: [bool; KeyRole::ALL.len()],
     version: u64,
     epoch: u64,
     revoked: Vec<[u8; 32]>,
@@ -334,6 +328,7 @@ impl Draft {
             policy: role(KeyRole::Policy)?,
             break_glass: maybe(KeyRole::BreakGlass)?,
             image: maybe(KeyRole::Image)?,
+            workload: maybe(KeyRole::Workload)?,
             revoked: List::from_slice(&self.revoked).map_err(|_| ChangeError::RevokedFull)?,
             revoked_keys: List::from_slice(&self.revoked_keys).map_err(|_| ChangeError::RevokedKeysFull)?,
         })

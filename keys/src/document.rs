@@ -1,12 +1,12 @@
-//! What keys sign: root metadata, bundles, break-glass tokens, images. Read, signed once more, written again.
+//! What keys sign: root metadata, bundles, break-glass tokens, images, workloads. Read, signed once more, written again.
 //!
 //! Signatures stand in the order of their key ids, so that the same keys give the same bytes in whatever order, and on
 //! however many machines, they signed.
 
 use aegis_bundle::limits::{HEADER_BYTES, ROOT_BYTES, SIGNATURES_BYTES, TOKEN_BYTES};
 use aegis_bundle::{
-    Container, ImageManifest, Manifest, Refusal, Role, Root, RootError, Token, TokenError, assemble_front,
-    split, split_image,
+    Container, ImageManifest, Manifest, Refusal, Role, Root, RootError, Token, TokenError, WorkloadManifest,
+    assemble_front, split, split_front,
 };
 use aegis_cose::limits::{SIGN1_OVERHEAD, SIGNATURE_BYTES, SIGNERS};
 use aegis_cose::{
@@ -27,6 +27,8 @@ pub enum Kind {
     Token,
     /// An image of the system.
     Image,
+    /// A workload.
+    Workload,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Self::Bundle => "bundle",
             Self::Token => "token",
             Self::Image => "image",
+            Self::Workload => "workload",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
             Self::Bundle => KeyRole::Policy,
             Self::Token => KeyRole::BreakGlass,
             Self::Image => KeyRole::Image,
+            Self::Workload => KeyRole::Workload,
         }
     }
 
@@ -56,6 +60,7 @@ impl Kind {
             Self::Bundle => Domain::Bundle,
             Self::Token => Domain::BreakGlass,
             Self::Image => Domain::Image,
+            Self::Workload => Domain::Workload,
         }
     }
 }
@@ -63,11 +68,11 @@ impl Kind {
 /// Why bytes are nothing that keys sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentError {
-    /// Neither a bundle, nor an image, nor root metadata, nor a token.
+    /// Neither a bundle, nor an image, nor a workload, nor root metadata, nor a token.
     Unknown,
     /// Root metadata that is no good.
     Root(RootError),
-    /// A bundle or an image that is no good.
+    /// A bundle, an image or a workload that is no good.
     Bundle(Refusal),
     /// A token that is no good.
     Token(TokenError),
@@ -88,9 +93,9 @@ impl DocumentError {
 impl std::fmt::Display for DocumentError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unknown => {
-                f.write_str("neither a bundle, nor an image, nor root metadata, nor a break-glass token")
-            }
+            Self::Unknown => f.write_str(
+                "neither a bundle, nor an image, nor a workload, nor root metadata, nor a break-glass token",
+            ),
             Self::Root(error) => error.fmt(f),
             Self::Bundle(refusal) => refusal.fmt(f),
             Self::Token(error) => error.fmt(f),
@@ -214,6 +219,11 @@ impl Document {
         Self { kind: Kind::Image, payload: manifest, contents, signatures: Vec::new() }
     }
 
+    /// A workload that nobody signed yet, of a manifest's bytes and the file that it lists.
+    pub fn of_workload(manifest: Vec<u8>, contents: Vec<u8>) -> Self {
+        Self { kind: Kind::Workload, payload: manifest, contents, signatures: Vec::new() }
+    }
+
     /// Reads what may lack signatures. What they are worth is not looked at: [`Document::standing`] does.
     ///
     /// # Errors
@@ -236,11 +246,16 @@ impl Document {
                 Manifest::decode(sections.manifest).map_err(refused)?;
                 (sections.manifest, sections.contents, message)
             }
-            Kind::Image => {
+            Kind::Image | Kind::Workload => {
                 let refused = |reason| DocumentError::Bundle(Refusal::from(reason));
-                let sections = split_image(bytes, bytes.len() as u64).map_err(refused)?;
+                let container = if kind == Kind::Image { Container::Image } else { Container::Workload };
+                let sections = split_front(container, bytes, bytes.len() as u64).map_err(refused)?;
                 let message = Sign::parse(sections.signatures).map_err(|error| refused(error.into()))?;
-                ImageManifest::decode(sections.manifest).map_err(refused)?;
+                if kind == Kind::Image {
+                    ImageManifest::decode(sections.manifest).map_err(refused)?;
+                } else {
+                    WorkloadManifest::decode(sections.manifest).map_err(refused)?;
+                }
                 (sections.manifest, &bytes[sections.contents_at as usize..], message)
             }
         };
@@ -337,6 +352,9 @@ impl Document {
             Kind::Token => (None, TOKEN_BYTES),
             Kind::Bundle => (Some(Container::Policy), HEADER_BYTES + self.payload.len() + SIGNATURES_BYTES),
             Kind::Image => (Some(Container::Image), HEADER_BYTES + self.payload.len() + SIGNATURES_BYTES),
+            Kind::Workload => {
+                (Some(Container::Workload), HEADER_BYTES + self.payload.len() + SIGNATURES_BYTES)
+            }
         };
         let mut out = vec![0; limit];
         let length = if let Some(container) = container {
@@ -353,12 +371,13 @@ impl Document {
     }
 }
 
-/// What bytes are meant to be. A bundle and an image say so; root metadata and tokens are told apart by how many entries
+/// What bytes are meant to be. A bundle, an image and a workload say so; root metadata and tokens are told apart by how many entries
 /// their map has.
 fn kind_of(bytes: &[u8]) -> Option<Kind> {
     match Container::of(bytes) {
         Some(Container::Policy) => return Some(Kind::Bundle),
         Some(Container::Image) => return Some(Kind::Image),
+        Some(Container::Workload) => return Some(Kind::Workload),
         None => {}
     }
     match Sign::parse(bytes).ok()?.unverified_payload()?.first()? {

@@ -13,11 +13,13 @@ pub enum KeyRole {
     BreakGlass,
     /// Signs images of the system.
     Image,
+    /// Signs workloads.
+    Workload,
 }
 
 impl KeyRole {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Root, Self::Policy, Self::BreakGlass, Self::Image];
+    pub const ALL: [Self; 5] = [Self::Root, Self::Policy, Self::BreakGlass, Self::Image, Self::Workload];
 
     /// The word in key files and on the command line.
     pub const fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl KeyRole {
             Self::Policy => "policy",
             Self::BreakGlass => "break-glass",
             Self::Image => "image",
+            Self::Workload => "workload",
         }
     }
 
@@ -41,6 +44,7 @@ impl KeyRole {
             Self::Policy => "bundles",
             Self::BreakGlass => "break-glass tokens",
             Self::Image => "images",
+            Self::Workload => "workloads",
         }
     }
 
@@ -51,12 +55,13 @@ impl KeyRole {
             Self::Policy => Some(&root.policy),
             Self::BreakGlass => root.break_glass.as_ref(),
             Self::Image => root.image.as_ref(),
+            Self::Workload => root.workload.as_ref(),
         }
     }
 
     /// True for a role that nobody needs to have.
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::BreakGlass | Self::Image)
+        matches!(self, Self::BreakGlass | Self::Image | Self::Workload)
     }
 }
 

@@ -16,6 +16,11 @@ fn seats(keys: &[SecretFile], threshold: u8) -> Seats {
     Seats { keys: keys.iter().map(|key| *key.public()).collect(), threshold }
 }
 
+/// The last two roles are nobody's.
+fn five(root: Seats, policy: Seats, glass: Seats) -> [Seats; 5] {
+    [root, policy, glass, Seats::default(), Seats::default()]
+}
+
 struct House {
     root: Vec<SecretFile>,
     policy: Vec<SecretFile>,
@@ -32,7 +37,7 @@ impl House {
     }
 
     fn first(&self) -> Root {
-        first_root(seats(&self.root, 2), seats(&self.policy, 1), seats(&self.glass, 1), Seats::default())
+        first_root(five(seats(&self.root, 2), seats(&self.policy, 1), seats(&self.glass, 1)))
             .expect("possible")
     }
 }
@@ -74,10 +79,7 @@ fn a_ceremony_that_could_never_work_is_refused() {
     let (root, policy) = (seats(&house.root, 2), seats(&house.policy, 1));
     let none = Seats::default();
     assert!(
-        first_root(root.clone(), policy.clone(), none.clone(), none.clone())
-            .expect("possible")
-            .break_glass
-            .is_none()
+        first_root(five(root.clone(), policy.clone(), none.clone())).expect("possible").break_glass.is_none()
     );
     for (seats, expected) in [
         (Seats { threshold: 4, ..root.clone() }, ChangeError::Threshold(KeyRole::Root, 3, 4)),
@@ -86,16 +88,13 @@ fn a_ceremony_that_could_never_work_is_refused() {
         (seats(&keys(KeyRole::Root, 17), 2), ChangeError::TooMany(KeyRole::Root)),
         (Seats { keys: vec![[0; 32]], threshold: 1 }, ChangeError::BadKey(KeyRole::Root)),
     ] {
-        assert_eq!(first_root(seats, policy.clone(), none.clone(), none.clone()).err(), Some(expected));
+        assert_eq!(first_root(five(seats, policy.clone(), none.clone())).err(), Some(expected));
     }
     let twice = Seats { keys: [&root.keys[..], &root.keys[..1]].concat(), threshold: 2 };
     let expected = ChangeError::Have(KeyRole::Root, key_id(&root.keys[0]));
-    assert_eq!(first_root(twice, policy, none.clone(), none.clone()).err(), Some(expected));
+    assert_eq!(first_root(five(twice, policy, none.clone())).err(), Some(expected));
     let both = ChangeError::OtherRole(KeyRole::Root, key_id(&root.keys[0]));
-    assert_eq!(
-        first_root(root.clone(), Seats { threshold: 1, ..root }, none.clone(), none).err(),
-        Some(both)
-    );
+    assert_eq!(first_root(five(root.clone(), Seats { threshold: 1, ..root }, none)).err(), Some(both));
 }
 
 #[test]
@@ -183,7 +182,11 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
             ChangeError::Threshold(KeyRole::Policy, 2, 3),
         ),
         (
-            Change { no_break_glass: true, thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() },
+            Change {
+                vacate: vec![KeyRole::BreakGlass],
+                thresholds: vec![(KeyRole::BreakGlass, 1)],
+                ..Change::default()
+            },
             ChangeError::RoleBoth(KeyRole::BreakGlass),
         ),
         (
@@ -206,7 +209,8 @@ fn changes_that_can_not_be_are_refused_with_the_mend() {
         assert_eq!(change.apply(&root).err(), Some(expected.clone()), "{change:?}");
         assert!(!expected.to_string().is_empty() && !expected.to_string().contains('\n'));
     }
-    let without = Change { no_break_glass: true, ..Change::default() }.apply(&root).expect("possible");
+    let without =
+        Change { vacate: vec![KeyRole::BreakGlass], ..Change::default() }.apply(&root).expect("possible");
     assert_eq!(without.break_glass, None);
     let threshold = Change { thresholds: vec![(KeyRole::BreakGlass, 1)], ..Change::default() };
     assert_eq!(threshold.apply(&without).err(), Some(ChangeError::NoRole(KeyRole::BreakGlass)));

@@ -361,6 +361,14 @@ fn the_longest_notes_fit() {
         Body::Stick { code: text, detail: text },
         Body::PolicyStale { epoch: most, sequence: most, expires: most, now: most },
         Body::Image { code: text, epoch: most, sequence: most, hash, detail: text },
+        Body::Workload {
+            workload: &[b'x'; limits::WORKLOAD_BYTES],
+            code: &text[..limits::CODE_BYTES],
+            epoch: most,
+            sequence: most,
+            hash,
+            detail: text,
+        },
     ];
     let counted = aegis_event::Kind::ALL.iter().filter(|kind| (32..48).contains(&kind.number()));
     assert!(counted.eq(&notes.map(|body| body.kind())), "every kind of note is tried");

@@ -69,6 +69,7 @@ pub enum Watchdog {
 /// Whoever watches.
 pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one option of its own")]
 /// A machine to be run. Made by [`Machine::new`]; every other method sets one thing.
 pub struct Machine {
     pub(crate) out: PathBuf,

@@ -24,3 +24,4 @@ mod swap;
 mod tpm;
 mod trust;
 mod update;
+mod workloads;

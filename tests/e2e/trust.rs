@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_qemu::StickFs;
-use aegis_tests::{Bench, Evidence, Rule, root};
+use aegis_qemu::{Arch, StickFs};
+use aegis_tests::{Bench, Evidence, Rule, arch, root};
 
 const SHADOW: Rule<'static> =
     Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
@@ -226,10 +226,11 @@ fn a_bundle_for_others_is_refused() {
     let policy = bench.policy("shadow", "enforce", &[SHADOW]);
     let other_device = ["--device", "00112233445566778899aabbccddeeff"];
     let other_kernel = ["--kernel", "1111111111111111111111111111111111111111111111111111111111111111"];
+    let other_arch = if arch() == Arch::X86_64 { "aarch64" } else { "x86_64" };
     let cases: [(&str, &[&str], &str); 5] = [
         ("device.aegis", &other_device, "wrong-device"),
         ("group.aegis", &["--group", "elsewhere"], "wrong-group"),
-        ("arch.aegis", &["--arch", "aarch64"], "wrong-architecture"),
+        ("arch.aegis", &["--arch", other_arch], "wrong-architecture"),
         ("agent.aegis", &["--min-agent", "999.0.0"], "agent-too-old"),
         ("kernel.aegis", &other_kernel, "wrong-kernel"),
     ];

@@ -46,6 +46,16 @@ fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
     let mut disk = Command::new(top.join("image/disk"));
     disk.arg(arch().name()).arg(squashfs).arg(&folder).arg(kernel_for_firmware());
     disk.arg(keys.join("secure-boot")).arg(format!("1.{sequence}"));
+    // What its firmware starts is of its architecture.
+    let mut userland = Command::new(top.join("image/userland"));
+    let efi = {
+        userland.arg(arch().name());
+        String::from_utf8(Bench::good(userland))
+    }
+    .expect("a path");
+    if arch().name() != std::env::consts::ARCH {
+        disk.env("AEGIS_EFI", efi.trim());
+    }
     Bench::good(disk);
     let out = bench.at(&format!("{sequence}.aegis-image"));
     let mut build = Bench::aegisctl();

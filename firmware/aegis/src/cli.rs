@@ -43,7 +43,13 @@ pub(crate) enum Command {
     PolicySettle,
     PolicyStatus { json: bool },
     PolicyVerify { file: PathBuf, json: bool },
-    Workload { name: OsString, command: Vec<OsString> },
+    WorkloadList { json: bool },
+    WorkloadMount,
+    WorkloadRemove { name: String, data: bool },
+    WorkloadRun { name: OsString, command: Vec<OsString> },
+    WorkloadStart { name: String },
+    WorkloadTake { file: PathBuf },
+    WorkloadTell,
     Export(commands::export::Options),
 }
 
@@ -92,6 +98,13 @@ Usage: aegis COMMAND
   break-glass apply FILE      nothing is denied for a time: a token, as it was signed or as text
   break-glass mend            end it now
   break-glass console         take tokens over the serial line, until it ends
+  workload list [--json]      what is accepted, mounted or why not, and how each is doing
+  workload take FILE          keep one; it runs from the next start on
+  workload remove NAME        take one away; nothing older of its name comes back
+           [--with-data]      and what its programs kept
+  workload mount              look at each that is kept, and mount it, before the policy is loaded
+  workload tell               events of those that were not mounted
+  workload start NAME         keep one that is mounted running, as its manifest says
   workload run NAME -- CMD    run CMD confined as the workload NAME
   export --to DIR             write signed evidence that was not exported yet
          [--from SEQUENCE]    or again from this event on
@@ -387,15 +400,45 @@ fn parse_sha256(word: &OsStr) -> Result<[u8; 32], Failure> {
 }
 
 fn parse_workload(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    if operand(&mut words, "`run`")? != "run" {
-        return Err(usage("`aegis workload` knows `run` only"));
+    let action = operand(&mut words, "`list`, `take`, `remove`, `mount`, `tell`, `start` or `run`")?;
+    let text = |name: OsString| name.into_string().map_err(|_| usage("not a workload's name"));
+    match action.to_str() {
+        Some("mount") => return nothing_more(words, Command::WorkloadMount),
+        Some("tell") => return nothing_more(words, Command::WorkloadTell),
+        Some("take") => {
+            let file = operand(&mut words, "the workload's file")?.into();
+            return nothing_more(words, Command::WorkloadTake { file });
+        }
+        Some("start") => {
+            let name = text(operand(&mut words, "the workload's name")?)?;
+            return nothing_more(words, Command::WorkloadStart { name });
+        }
+        Some("list" | "remove") => {
+            let (mut name, mut json, mut data) = (None, false, false);
+            while let Some(word) = words.next()? {
+                match word {
+                    Value(word) if action == "remove" && name.is_none() => name = Some(text(word)?),
+                    Long("json") if action == "list" => json = true,
+                    Long("with-data") if action == "remove" => data = true,
+                    Long("help") | Short('h') => return Ok(Command::Help),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            return match name {
+                Some(name) => Ok(Command::WorkloadRemove { name, data }),
+                None if action == "remove" => Err(usage("the workload's name is missing")),
+                None => Ok(Command::WorkloadList { json }),
+            };
+        }
+        Some("run") => {}
+        _ => return Err(usage(format!("unknown command \"workload {}\"", action.display()))),
     }
     let name = operand(&mut words, "the workload's name")?;
     let command: Vec<OsString> = words.raw_args()?.skip_while(|word| word == "--").collect();
     if command.is_empty() {
         return Err(usage("the workload's command is missing"));
     }
-    Ok(Command::Workload { name, command })
+    Ok(Command::WorkloadRun { name, command })
 }
 
 fn parse_export(mut words: lexopt::Parser) -> Result<Command, Failure> {
@@ -488,8 +531,20 @@ mod tests {
         assert!(matches!(parse(&["break-glass", "mend"]), Ok(Command::BreakGlassMend)));
         assert!(matches!(
             parse(&["workload", "run", "a", "--", "sh", "-c", "--", "x"]),
-            Ok(Command::Workload { command, .. }) if command == ["sh", "-c", "--", "x"]
+            Ok(Command::WorkloadRun { command, .. }) if command == ["sh", "-c", "--", "x"]
         ));
+        assert!(matches!(parse(&["workload", "list", "--json"]), Ok(Command::WorkloadList { json: true })));
+        assert!(matches!(parse(&["workload", "mount"]), Ok(Command::WorkloadMount)));
+        assert!(matches!(parse(&["workload", "tell"]), Ok(Command::WorkloadTell)));
+        assert!(matches!(parse(&["workload", "take", "f"]), Ok(Command::WorkloadTake { .. })));
+        assert!(matches!(parse(&["workload", "start", "a"]), Ok(Command::WorkloadStart { .. })));
+        assert!(matches!(
+            parse(&["workload", "remove", "a", "--with-data"]),
+            Ok(Command::WorkloadRemove { data: true, .. })
+        ));
+        for wrong in [&["workload", "remove"][..], &["workload", "list", "a"], &["workload", "x", "a"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
         assert!(matches!(
             parse(&["policy", "verify", "f", "--json"]),
             Ok(Command::PolicyVerify { json: true, .. })

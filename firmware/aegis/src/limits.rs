@@ -120,6 +120,18 @@ pub(crate) const LINKS: usize = 40;
 pub(crate) const BOOT_ENTRIES: usize = 64;
 /// Images of one stick that are read to their end: each is some 60 MiB.
 pub(crate) const STICK_IMAGES: usize = 4;
+/// Workloads that are kept at once: each has a loop device and a process that keeps it.
+pub(crate) const WORKLOADS_KEPT: usize = 32;
+/// What a workload leaves free of own storage, bytes: trust state, receipts and keys must fit, too.
+pub(crate) const WORKLOADS_FREE_BYTES: u64 = 8 << 20;
+/// Workloads of one stick that are read to their end: each may be 256 MiB.
+pub(crate) const STICK_WORKLOADS: usize = 32;
+/// Directory entries of kept workloads that are looked at.
+pub(crate) const WORKLOAD_ENTRIES: usize = 128;
+/// How long what was killed in a workload's cgroup may take to be gone.
+pub(crate) const PEN_EMPTY: std::time::Duration = std::time::Duration::from_secs(5);
+/// Longest `/tmp` of a workload, bytes: of its own memory.
+pub(crate) const WORKLOAD_TMP_BYTES: u64 = 16 << 20;
 /// How long a program that decides may be kept off the processor before a policy is not put in force for its sake.
 pub(crate) const PROGRAMS_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Longest text that is read of a file of the kernel's, bytes: a page.

@@ -5,6 +5,7 @@
 //! - [`run`]: the long-lived agent.
 //! - [`stick`]: sticks that are plugged in.
 //! - [`image`]: the two slots of the system.
+//! - [`workloads`]: workloads that come signed.
 //! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
 //! - [`tpm`]: what the TPM says and keeps.
@@ -24,6 +25,7 @@ mod run;
 mod stick;
 mod storage;
 mod tpm;
+mod workloads;
 
 use std::process::ExitCode;
 
@@ -77,7 +79,13 @@ fn dispatch(command: Command) -> Outcome {
         Command::PolicySettle => commands::settle::run(),
         Command::PolicyStatus { json } => commands::policy_status::status(json),
         Command::PolicyVerify { file, json } => commands::policy::verify(&file, json),
-        Command::Workload { name, command } => commands::workload::run(&name, &command),
+        Command::WorkloadList { json } => commands::workload::list(json),
+        Command::WorkloadMount => commands::workload::mount(),
+        Command::WorkloadRemove { name, data } => commands::workload::remove(&name, data),
+        Command::WorkloadRun { name, command } => commands::workload::run(&name, &command),
+        Command::WorkloadStart { name } => commands::workload::start(&name),
+        Command::WorkloadTake { file } => commands::workload::apply(&file),
+        Command::WorkloadTell => commands::workload::tell(),
         Command::Export(options) => commands::export::run(&options),
     }
 }

@@ -66,12 +66,21 @@ impl<'a> Reader<'a> {
 
     /// A map with exactly `entries` entries.
     pub(crate) fn map(&mut self, entries: u64) -> Result<(), Unread> {
-        if self.map_of_any()? == entries { Ok(()) } else { Err(Unread::Value) }
+        self.map_of(&[entries]).map(drop)
     }
 
     /// A map; how many entries it has.
     pub(crate) fn map_of_any(&mut self) -> Result<u64, Unread> {
         self.0.map()?.ok_or(Unread::Indefinite)
+    }
+
+    /// A map with one of these numbers of entries; which.
+    pub(crate) fn map_of(&mut self, entries: &[u64]) -> Result<u64, Unread> {
+        match self.0.map()? {
+            Some(found) if entries.contains(&found) => Ok(found),
+            Some(_) => Err(Unread::Value),
+            None => Err(Unread::Indefinite),
+        }
     }
 
     /// An array; at most `most` items.
@@ -109,9 +118,13 @@ impl<'a> Reader<'a> {
         Ok(self.0.u16()?)
     }
 
+    pub(crate) fn bool(&mut self) -> Result<bool, Unread> {
+        Ok(self.0.bool()?)
+    }
+
     pub(crate) fn bool_at(&mut self, key: u8) -> Result<bool, Unread> {
         self.key(key)?;
-        Ok(self.0.bool()?)
+        self.bool()
     }
 
     pub(crate) fn str(&mut self, longest: usize) -> Result<&'a str, Unread> {

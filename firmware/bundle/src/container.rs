@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offset length
-//!  0     8      magic "AEGISBDL"; of an image "AEGISIMG"
+//!  0     8      magic "AEGISBDL"; of an image "AEGISIMG", of a workload "AEGISWLD"
 //!  8     2      format, 1
 //! 10     2      header length, 64
 //! 12     4      manifest length
@@ -15,7 +15,9 @@
 //! Integers are little-endian. The header is not signed and need not be: every field has only one value that the
 //! checks here and the signed manifest leave to it.
 
-use crate::limits::{BUNDLE_BYTES, HEADER_BYTES, IMAGE_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use crate::limits::{
+    BUNDLE_BYTES, HEADER_BYTES, IMAGE_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES, WORKLOAD_BYTES,
+};
 use crate::refusal::Reason;
 
 const FORMAT: u16 = 1;
@@ -31,13 +33,15 @@ pub struct Sections<'a> {
     pub contents: &'a [u8],
 }
 
-/// What a container carries: the two differ in their magic and in how long they may be.
+/// What a container carries: they differ in their magic and in how long they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// A policy: a bundle.
     Policy,
     /// An image of the system.
     Image,
+    /// A workload.
+    Workload,
 }
 
 impl Container {
@@ -45,6 +49,7 @@ impl Container {
         match self {
             Self::Policy => *b"AEGISBDL",
             Self::Image => *b"AEGISIMG",
+            Self::Workload => *b"AEGISWLD",
         }
     }
 
@@ -53,12 +58,13 @@ impl Container {
         match self {
             Self::Policy => BUNDLE_BYTES as u64,
             Self::Image => IMAGE_BYTES,
+            Self::Workload => WORKLOAD_BYTES,
         }
     }
 
     /// What a file begins as; `None` when it is no container.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        [Self::Policy, Self::Image].into_iter().find(|kind| bytes.starts_with(&kind.magic()))
+        [Self::Policy, Self::Image, Self::Workload].into_iter().find(|kind| bytes.starts_with(&kind.magic()))
     }
 
     /// Bounds and lengths of the sections of a file that is `length` bytes long and begins with `front`.
@@ -112,9 +118,9 @@ pub fn split(bytes: &[u8]) -> Result<Sections<'_>, Reason> {
     Ok(Sections { manifest, signatures, contents })
 }
 
-/// The sections of an image that fit in memory, **unverified**, and where the others are.
+/// The sections of an image or a workload that fit in memory, **unverified**, and where the others are.
 #[derive(Clone, Copy, Debug)]
-pub struct ImageSections<'a> {
+pub struct FrontSections<'a> {
     /// What is signed.
     pub manifest: &'a [u8],
     /// `COSE_Sign` with a detached payload.
@@ -125,20 +131,20 @@ pub struct ImageSections<'a> {
     pub contents_length: u64,
 }
 
-/// Cuts the front of an image, which is `length` bytes long, into its sections. [`limits::IMAGE_FRONT_BYTES`] of it, or
+/// Cuts the front of a file of this kind, which is `length` bytes long, into its sections. [`limits::FRONT_BYTES`] of it, or
 /// all of a shorter one, are enough.
 ///
 /// # Errors
 /// The reasons that the header alone can give.
 ///
-/// [`limits::IMAGE_FRONT_BYTES`]: crate::limits::IMAGE_FRONT_BYTES
-pub fn split_image(front: &[u8], length: u64) -> Result<ImageSections<'_>, Reason> {
-    let lengths = Container::Image.lengths(front, length)?;
+/// [`limits::FRONT_BYTES`]: crate::limits::FRONT_BYTES
+pub fn split_front(kind: Container, front: &[u8], length: u64) -> Result<FrontSections<'_>, Reason> {
+    let lengths = kind.lengths(front, length)?;
     let (manifest, rest) =
         front[HEADER_BYTES..].split_at_checked(lengths.manifest).ok_or(Reason::Truncated)?;
     let signatures = rest.get(..lengths.signatures).ok_or(Reason::Truncated)?;
     let contents_at = (HEADER_BYTES + lengths.manifest + lengths.signatures) as u64;
-    Ok(ImageSections { manifest, signatures, contents_at, contents_length: lengths.contents })
+    Ok(FrontSections { manifest, signatures, contents_at, contents_length: lengths.contents })
 }
 
 fn field(header: &[u8; HEADER_BYTES], at: usize, width: usize) -> u64 {

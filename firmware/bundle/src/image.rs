@@ -6,45 +6,30 @@
 //! they are read, and once more where they were written.
 
 use aegis_cose::Domain;
-use heapless::Vec;
 use minicbor::Encoder;
 use minicbor::encode::Write;
 
-use crate::cbor::{ANY, Canonical, Reader, Written};
-use crate::container::split_image;
+use crate::cbor::{Canonical, Reader, Written};
+use crate::container::{Container, split_front};
 use crate::image_state::{ImageState, Trial};
-use crate::limits::{
-    ARCHITECTURE_BYTES, COMMENT_BYTES, CREATED_BEFORE, DEVICES, GROUP_BYTES, GROUPS, IMAGE_BLOCK_BYTES,
-    IMAGE_BOOT_BYTES, IMAGE_ROOT_BYTES,
-};
-use crate::manifest::{
-    Content, PRODUCT, Version, agent, contents, is_comment, is_group, is_selector, list, strictly,
-    write_agent, write_contents, write_list,
-};
-use crate::open::{check_agent, check_device, check_groups, hash, verify};
+use crate::limits::{COMMENT_BYTES, IMAGE_BLOCK_BYTES, IMAGE_BOOT_BYTES, IMAGE_ROOT_BYTES};
+use crate::manifest::{Content, Head, Version, contents, is_comment, strictly, write_contents};
+use crate::open::{hash, verify};
 use crate::refusal::{Reason, Refusal};
 use crate::root::Root;
+use crate::selectors::{Asked, Selectors};
 
 /// Names of the kernel images among the contents, by slot.
 pub const BOOT: [&str; 2] = ["boot-a", "boot-b"];
 /// Name of the root file system with its tree of hashes.
 pub const ROOT: &str = "root";
-const FORMAT: u64 = 1;
 
 /// Keys of the map (`image-manifest` in `docs/formats/bundle.cddl`).
 mod key {
-    pub(super) const PRODUCT: u8 = 1;
-    pub(super) const FORMAT: u8 = 2;
-    pub(super) const EPOCH: u8 = 3;
-    pub(super) const SEQUENCE: u8 = 4;
-    pub(super) const CREATED: u8 = 5;
+    // 1 to 5: `manifest::Head`.
     pub(super) const SELECTORS: u8 = 6;
     pub(super) const CONTENTS: u8 = 7;
     pub(super) const COMMENT: u8 = 8;
-    pub(super) const DEVICES: u8 = 1;
-    pub(super) const ARCHITECTURE: u8 = 2;
-    pub(super) const AGENT: u8 = 3;
-    pub(super) const GROUPS: u8 = 4;
 }
 
 /// What an image says of itself.
@@ -56,14 +41,8 @@ pub struct ImageManifest<'a> {
     pub sequence: u64,
     /// When it was made, Unix seconds.
     pub created: u64,
-    /// Device ids it is for, strictly ascending; `None` for any.
-    pub devices: Option<Vec<[u8; 16], DEVICES>>,
-    /// The architecture it is for, as Rust names it.
-    pub architecture: &'a str,
-    /// Lowest version of the agent that takes it; `None` for any.
-    pub agent: Option<Version>,
-    /// Groups of devices it is for, strictly ascending; `None` for any. One that the device is in suffices.
-    pub groups: Option<Vec<&'a str, GROUPS>>,
+    /// The devices it is for.
+    pub selectors: Selectors<'a>,
     /// The kernel images, files [`BOOT`].
     pub boot: [Content; 2],
     /// The root file system with its tree of hashes, file [`ROOT`].
@@ -105,75 +84,32 @@ impl<'a> ImageManifest<'a> {
         let boot = self.boot.iter().all(|file| (4096..=IMAGE_BOOT_BYTES).contains(&file.length));
         let root = (IMAGE_BLOCK_BYTES..=IMAGE_ROOT_BYTES).contains(&self.root.length)
             && self.root.length.is_multiple_of(IMAGE_BLOCK_BYTES);
-        is_selector(self.devices.as_deref(), |_| true)
-            && is_selector(self.groups.as_deref(), |name| is_group(name))
-            && boot
-            && root
-            && (1..=ARCHITECTURE_BYTES).contains(&self.architecture.len())
-            && self.architecture != ANY
-            && self.epoch > 0
-            && self.sequence > 0
-            && self.created < CREATED_BEFORE
-            && is_comment(self.comment)
+        self.selectors.is_possible() && boot && root && self.head().is_possible() && is_comment(self.comment)
+    }
+
+    const fn head(&self) -> Head {
+        Head { epoch: self.epoch, sequence: self.sequence, created: self.created }
     }
 }
 
 fn read<'a>(input: &mut Reader<'a>) -> Result<ImageManifest<'a>, Reason> {
     input.map(8)?;
-    input.key(key::PRODUCT)?;
-    if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
-        return Err(Reason::WrongProduct);
-    }
-    if input.u64_at(key::FORMAT)? != FORMAT {
-        return Err(Reason::UnsupportedFormat);
-    }
-    let epoch = input.u64_at(key::EPOCH)?;
-    let sequence = input.u64_at(key::SEQUENCE)?;
-    let created = input.u64_at(key::CREATED)?;
+    let Head { epoch, sequence, created } = Head::read(input)?;
     input.key(key::SELECTORS)?;
-    input.map(4)?;
-    input.key(key::DEVICES)?;
-    let devices = list(input, Reader::fixed)?;
-    input.key(key::ARCHITECTURE)?;
-    let architecture = input.str(ARCHITECTURE_BYTES)?;
-    input.key(key::AGENT)?;
-    let agent = agent(input)?;
-    input.key(key::GROUPS)?;
-    let groups = list(input, |input| input.str(GROUP_BYTES))?;
+    let selectors = Selectors::read(input)?;
     input.key(key::CONTENTS)?;
     let [a, b, root] = contents(input, [BOOT[0], BOOT[1], ROOT])?;
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
-    Ok(ImageManifest {
-        epoch,
-        sequence,
-        created,
-        devices,
-        architecture,
-        agent,
-        groups,
-        boot: [a, b],
-        root,
-        comment,
-    })
+    Ok(ImageManifest { epoch, sequence, created, selectors, boot: [a, b], root, comment })
 }
 
 impl Canonical for ImageManifest<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         out.map(8)?;
-        out.u8(key::PRODUCT)?.str(PRODUCT)?;
-        out.u8(key::FORMAT)?.u64(FORMAT)?;
-        out.u8(key::EPOCH)?.u64(self.epoch)?;
-        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
-        out.u8(key::CREATED)?.u64(self.created)?;
-        out.u8(key::SELECTORS)?.map(4)?;
-        out.u8(key::DEVICES)?;
-        write_list(out, self.devices.as_deref(), |out, id| out.bytes(id).map(drop))?;
-        out.u8(key::ARCHITECTURE)?.str(self.architecture)?;
-        out.u8(key::AGENT)?;
-        write_agent(out, self.agent.as_ref())?;
-        out.u8(key::GROUPS)?;
-        write_list(out, self.groups.as_deref(), |out, name| out.str(name).map(drop))?;
+        self.head().write(out)?;
+        out.u8(key::SELECTORS)?;
+        self.selectors.write(out)?;
         out.u8(key::CONTENTS)?;
         write_contents(out, &self.files())?;
         out.u8(key::COMMENT)?.str(self.comment)?;
@@ -217,7 +153,7 @@ pub struct AcceptedImage<'a> {
 }
 
 /// Opens an image that is offered, by its front: decides whether it is let in. `front` must be the caller's own copy, of
-/// [`limits::IMAGE_FRONT_BYTES`](crate::limits::IMAGE_FRONT_BYTES) or of all of a shorter file; `length` is the file's.
+/// [`limits::FRONT_BYTES`](crate::limits::FRONT_BYTES) or of all of a shorter file; `length` is the file's.
 ///
 /// # Errors
 /// A [`Refusal`] says why not. Bounds come before signatures, signatures before meaning. The contents are not looked at:
@@ -228,7 +164,7 @@ pub fn open_image<'a>(
     context: &ImageContext<'_>,
 ) -> Result<AcceptedImage<'a>, Refusal> {
     let root = context.root;
-    let sections = split_image(front, length)?;
+    let sections = split_front(Container::Image, front, length)?;
     let role = root.image.as_ref().ok_or(Reason::NoRole)?;
     verify(Domain::Image, sections.manifest, sections.signatures, role, root)?;
     let manifest = ImageManifest::decode(sections.manifest)?;
@@ -242,18 +178,10 @@ pub fn open_image<'a>(
     if root.revoked.contains(&manifest_hash) {
         return Err(refuse(Reason::Revoked));
     }
-    check_selectors(&manifest, context).map_err(refuse)?;
+    let ImageContext { device, architecture, agent, groups, .. } = *context;
+    manifest.selectors.check(&Asked { device, architecture, agent, groups }).map_err(refuse)?;
     let unchanged = check_order(&manifest, &manifest_hash, context).map_err(refuse)?;
     Ok(AcceptedImage { manifest, manifest_hash, unchanged, contents_at: sections.contents_at })
-}
-
-fn check_selectors(manifest: &ImageManifest<'_>, context: &ImageContext<'_>) -> Result<(), Reason> {
-    check_device(manifest.devices.as_deref(), context.device)?;
-    check_groups(manifest.groups.as_deref(), context.groups)?;
-    if context.architecture.is_some_and(|mine| mine != manifest.architecture) {
-        return Err(Reason::WrongArchitecture);
-    }
-    check_agent(manifest.agent, context.agent)
 }
 
 /// True when nothing would change.

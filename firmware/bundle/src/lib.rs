@@ -8,8 +8,8 @@
 //! enough distinct keys of the [`Root`] signed it, and nothing is believed that is not in its one encoding. The
 //! formats are in `docs/formats/bundle.md` and `bundle.cddl`.
 //!
-//! An image of the system ([`open_image`]) is the same container, by keys of another role, whose contents are too long for
-//! memory: it is decided by its front, and its contents are hashed by whoever reads them.
+//! An image of the system ([`open_image`]) and a workload ([`open_workload`]) are the same container, by keys of other roles,
+//! whose contents are too long for memory: they are decided by their fronts, and the contents are hashed by whoever reads them.
 //!
 //! Who may sign is [`Root`] metadata, which changes only by [`Root::next`]. A [`Token`] breaks the glass. What trust leaves
 //! behind is [`TrustState`], kept twice on the device against rollback, and [`Receipt`], the device's signed answer.
@@ -27,11 +27,14 @@ mod open;
 mod receipt;
 mod refusal;
 mod root;
+mod selectors;
 mod state;
 mod token;
+mod workload;
+mod workload_state;
 
 pub use armor::{ArmorBytes, ArmorError, ArmorLine, armor, unarmor};
-pub use container::{Container, ImageSections, Sections, split, split_image};
+pub use container::{Container, FrontSections, Sections, split, split_front};
 #[cfg(feature = "build")]
 pub use container::{assemble, assemble_front, manifest_of};
 pub use image::{AcceptedImage, BOOT, ImageContext, ImageManifest, ROOT, open_image};
@@ -41,5 +44,11 @@ pub use open::{Accepted, Bundle, Context, hash, open, open_hashed, open_kept};
 pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_receipt};
 pub use refusal::{Reason, Refusal};
 pub use root::{Role, Root, RootError};
+pub use selectors::Selectors;
 pub use state::{StateCopy, TrustState};
 pub use token::{Token, TokenError, open_token};
+pub use workload::{
+    Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest,
+    is_name as is_workload_name, is_variable, is_word, is_writable, open_kept_workload, open_workload,
+};
+pub use workload_state::{Rank, Remembered, WorkloadState};

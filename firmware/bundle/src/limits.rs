@@ -1,4 +1,4 @@
-//! Every bound of bundles, images, root metadata, trust state and receipts.
+//! Every bound of bundles, images, workloads, root metadata, trust state and receipts.
 
 /// Bytes of the fixed header.
 pub const HEADER_BYTES: usize = 64;
@@ -31,7 +31,7 @@ pub const REVOKED: usize = 64;
 /// Most revoked keys in root metadata.
 pub const REVOKED_KEYS: usize = 64;
 /// Longest root metadata, bytes.
-pub const ROOT_BYTES: usize = 8192;
+pub const ROOT_BYTES: usize = 9216;
 /// Most rotations between the root metadata of an image and the one in force. An image update brings a newer one.
 pub const ROOT_CHAIN: usize = 256;
 /// Most rotations that one stick brings.
@@ -42,10 +42,41 @@ pub const IMAGE_BOOT_BYTES: u64 = 24 * 1024 * 1024;
 pub const IMAGE_ROOT_BYTES: u64 = 32 * 1024 * 1024;
 /// What a root file system comes in, bytes.
 pub const IMAGE_BLOCK_BYTES: u64 = 4096;
-/// Bytes of an image that are enough to decide about it: header, manifest, signatures.
-pub const IMAGE_FRONT_BYTES: usize = HEADER_BYTES + MANIFEST_BYTES + SIGNATURES_BYTES;
+/// Bytes of an image or a workload that are enough to decide about it: header, manifest, signatures.
+pub const FRONT_BYTES: usize = HEADER_BYTES + MANIFEST_BYTES + SIGNATURES_BYTES;
 /// Longest image, bytes.
-pub const IMAGE_BYTES: u64 = IMAGE_FRONT_BYTES as u64 + 2 * IMAGE_BOOT_BYTES + IMAGE_ROOT_BYTES;
+pub const IMAGE_BYTES: u64 = FRONT_BYTES as u64 + 2 * IMAGE_BOOT_BYTES + IMAGE_ROOT_BYTES;
+/// Longest contents of a workload, bytes: one file system.
+pub const WORKLOAD_CONTENTS_BYTES: u64 = 256 * 1024 * 1024;
+/// What its file system comes in, bytes.
+pub const WORKLOAD_BLOCK_BYTES: u64 = 4096;
+/// Longest workload, bytes.
+pub const WORKLOAD_BYTES: u64 = FRONT_BYTES as u64 + WORKLOAD_CONTENTS_BYTES;
+/// Longest name of a workload, bytes.
+pub const WORKLOAD_NAME_BYTES: usize = aegis_policy::limits::WORKLOAD_BYTES;
+/// Most words of a workload's command.
+pub const COMMAND_WORDS: usize = 32;
+/// Longest word of it, and longest variable, bytes.
+pub const WORD_BYTES: usize = 512;
+/// Most variables of its environment.
+pub const VARIABLES: usize = 32;
+/// Most paths that it may write to.
+pub const WRITABLE: usize = 8;
+/// Longest of them, bytes: as the name of a directory it takes three times that.
+pub const WRITABLE_BYTES: usize = 64;
+/// Least and most memory that it is bounded to, bytes.
+pub const WORKLOAD_MEMORY_BYTES: (u64, u64) = (1 << 20, 1 << 40);
+/// Most processes and threads that it is bounded to.
+pub const WORKLOAD_PIDS: u32 = 32_768;
+/// Least and most processor time that it is bounded to, thousandths of one processor: the kernel takes no less than a
+/// millisecond of a tenth of a second.
+pub const WORKLOAD_CPU: (u32, u32) = (10, 256_000);
+/// Longest rest before it is started again, seconds.
+pub const RESTART_SECONDS: u32 = 3600;
+/// Names of workloads that a device remembers.
+pub const WORKLOAD_NAMES: usize = 64;
+/// Longest copy of what is remembered of workloads, bytes.
+pub const WORKLOAD_STATE_BYTES: usize = 12 * 1024;
 /// Longest copy of the trust state, bytes.
 pub const STATE_BYTES: usize = 512;
 /// How many trials may fail, over reboots, before bundles wait for a person or for something newer.

@@ -15,7 +15,7 @@ use crate::refusal::Reason;
 pub const POLICY: &str = "policy";
 /// Name of the policy source among the contents.
 pub const SOURCE: &str = "policy.toml";
-pub(crate) const PRODUCT: &str = "aegis";
+const PRODUCT: &str = "aegis";
 const FORMAT: u64 = 1;
 /// Longest file name in a manifest, bytes.
 pub(crate) const FILE_NAME_BYTES: usize = 32;
@@ -42,6 +42,42 @@ mod key {
 
 /// A version: major, minor, patch.
 pub type Version = [u16; 3];
+
+/// What each manifest begins with: product, format, then this.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) created: u64,
+}
+
+impl Head {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, Reason> {
+        input.key(key::PRODUCT)?;
+        if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
+            return Err(Reason::WrongProduct);
+        }
+        if input.u64_at(key::FORMAT)? != FORMAT {
+            return Err(Reason::UnsupportedFormat);
+        }
+        let epoch = input.u64_at(key::EPOCH)?;
+        let sequence = input.u64_at(key::SEQUENCE)?;
+        Ok(Self { epoch, sequence, created: input.u64_at(key::CREATED)? })
+    }
+
+    pub(crate) fn write<W: Write>(self, out: &mut Encoder<W>) -> Written<W> {
+        out.u8(key::PRODUCT)?.str(PRODUCT)?;
+        out.u8(key::FORMAT)?.u64(FORMAT)?;
+        out.u8(key::EPOCH)?.u64(self.epoch)?;
+        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
+        out.u8(key::CREATED)?.u64(self.created)?;
+        Ok(())
+    }
+
+    pub(crate) const fn is_possible(self) -> bool {
+        self.epoch > 0 && self.sequence > 0 && self.created < CREATED_BEFORE
+    }
+}
 
 /// A file in the contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +145,7 @@ impl<'a> Manifest<'a> {
             && is_selector(self.architectures.as_deref(), is_architecture)
             && is_selector(self.groups.as_deref(), |name| is_group(name))
             && is_selector(self.kernels.as_deref(), |_| true)
-            && self.epoch > 0
-            && self.sequence > 0
-            && self.created < CREATED_BEFORE
+            && Head { epoch: self.epoch, sequence: self.sequence, created: self.created }.is_possible()
             && self.expires.is_none_or(|expires| expires > self.created)
             && is_comment(self.comment)
     }
@@ -152,16 +186,7 @@ pub(crate) fn strictly<'a, M: Canonical>(
 
 fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
     input.map(11)?;
-    input.key(key::PRODUCT)?;
-    if input.str(ARCHITECTURE_BYTES)? != PRODUCT {
-        return Err(Reason::WrongProduct);
-    }
-    if input.u64_at(key::FORMAT)? != FORMAT {
-        return Err(Reason::UnsupportedFormat);
-    }
-    let epoch = input.u64_at(key::EPOCH)?;
-    let sequence = input.u64_at(key::SEQUENCE)?;
-    let created = input.u64_at(key::CREATED)?;
+    let Head { epoch, sequence, created } = Head::read(input)?;
     input.key(key::EXPIRES)?;
     let expires = if input.null()? { None } else { Some(input.u64()?) };
     input.key(key::SELECTORS)?;
@@ -259,11 +284,7 @@ pub(crate) fn write_agent<W: Write>(out: &mut Encoder<W>, agent: Option<&Version
 impl Canonical for Manifest<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         out.map(11)?;
-        out.u8(key::PRODUCT)?.str(PRODUCT)?;
-        out.u8(key::FORMAT)?.u64(FORMAT)?;
-        out.u8(key::EPOCH)?.u64(self.epoch)?;
-        out.u8(key::SEQUENCE)?.u64(self.sequence)?;
-        out.u8(key::CREATED)?.u64(self.created)?;
+        Head { epoch: self.epoch, sequence: self.sequence, created: self.created }.write(out)?;
         out.u8(key::EXPIRES)?;
         match self.expires {
             Some(expires) => out.u64(expires)?,

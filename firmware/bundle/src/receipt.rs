@@ -83,6 +83,8 @@ pub enum What {
     BreakGlass = 3,
     /// An image of the system.
     Image = 4,
+    /// A workload.
+    Workload = 5,
 }
 
 impl What {
@@ -94,6 +96,7 @@ impl What {
             2 => Some(Self::Root),
             3 => Some(Self::BreakGlass),
             4 => Some(Self::Image),
+            5 => Some(Self::Workload),
             _ => None,
         }
     }
@@ -111,6 +114,7 @@ impl What {
             Self::Root => "root",
             Self::BreakGlass => "break-glass",
             Self::Image => "image",
+            Self::Workload => "workload",
         }
     }
 }

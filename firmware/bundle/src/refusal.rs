@@ -37,8 +37,10 @@ pub enum Reason {
     TrailingBytes,
     /// The signatures section is not the one `COSE_Sign` that it must be.
     BadCose,
-    /// The root has no role that could sign it: nobody can.
+    /// The root has no role that signs images: nobody can.
     NoRole,
+    /// The root has no role that signs workloads: nobody can.
+    NoWorkloadRole,
     /// No signature is by a key of the role that signs it.
     UnknownKey,
     /// A signature that claims to be by a key of the role does not verify.
@@ -93,7 +95,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, with one stand-in for [`Reason::BadPolicy`]: for documents and tests.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::TooShort,
         Self::BadMagic,
         Self::UnsupportedFormat,
@@ -104,6 +106,7 @@ impl Reason {
         Self::TrailingBytes,
         Self::BadCose,
         Self::NoRole,
+        Self::NoWorkloadRole,
         Self::UnknownKey,
         Self::BadSignature,
         Self::Threshold,
@@ -144,6 +147,7 @@ impl Reason {
             Self::TrailingBytes => "trailing-bytes",
             Self::BadCose => "bad-cose",
             Self::NoRole => "no-image-role",
+            Self::NoWorkloadRole => "no-workload-role",
             Self::UnknownKey => "unknown-key",
             Self::BadSignature => "bad-signature",
             Self::Threshold => "threshold",
@@ -185,6 +189,7 @@ impl Reason {
             | Self::TrailingBytes => "header",
             Self::BadCose
             | Self::NoRole
+            | Self::NoWorkloadRole
             | Self::UnknownKey
             | Self::BadSignature
             | Self::Threshold
@@ -211,6 +216,7 @@ impl Reason {
             | Self::BadSignature
             | Self::BadCose => "copy it again from where it was signed",
             Self::NoRole => "give the root an image role: aegisctl keys rotate --add-image",
+            Self::NoWorkloadRole => "give the root a workload role: aegisctl keys rotate --add-workload",
             Self::UnknownKey | Self::Threshold | Self::RevokedKey => {
                 "sign it with the keys that root.cbor names for it"
             }
@@ -240,6 +246,7 @@ impl Reason {
             Self::TrailingBytes => "longer than its header says",
             Self::BadCose => "the signatures section is not the COSE_Sign that it must be",
             Self::NoRole => "the root has no image role",
+            Self::NoWorkloadRole => "the root has no workload role",
             Self::UnknownKey => "no signature is by a key that the root lists for it",
             Self::BadSignature => "a signature does not verify",
             Self::Threshold => "fewer distinct keys signed than the root asks for",

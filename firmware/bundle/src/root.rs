@@ -22,6 +22,8 @@ mod key {
     pub(super) const POLICY: u8 = 2;
     pub(super) const BREAK_GLASS: u8 = 3;
     pub(super) const IMAGE: u8 = 4;
+    /// Only where there is one: root metadata without it is as it was before there were workloads.
+    pub(super) const WORKLOAD: u8 = 5;
     pub(super) const THRESHOLD: u8 = 1;
     pub(super) const KEYS: u8 = 2;
 }
@@ -152,6 +154,8 @@ pub struct Root {
     pub break_glass: Option<Role>,
     /// Who signs images of the system; `None`: nobody can.
     pub image: Option<Role>,
+    /// Who signs workloads; `None`: nobody can.
+    pub workload: Option<Role>,
     /// SHA-256 of manifests that are not let in any more, strictly ascending.
     pub revoked: Vec<[u8; 32], REVOKED>,
     /// Fingerprints of keys that are worth nothing any more, strictly ascending. No role lists one of them.
@@ -242,7 +246,7 @@ impl Root {
         let version = input.u64_at(key::VERSION)?;
         let epoch = input.u64_at(key::EPOCH)?;
         input.key(key::ROLES)?;
-        input.map(4)?;
+        let roles = input.map_of(&[4, 5])?;
         input.key(key::ROOT)?;
         let root = Role::read(&mut input)?;
         input.key(key::POLICY)?;
@@ -251,19 +255,26 @@ impl Root {
         let break_glass = Role::read_maybe(&mut input)?;
         input.key(key::IMAGE)?;
         let image = Role::read_maybe(&mut input)?;
+        let workload = if roles == 5 {
+            input.key(key::WORKLOAD)?;
+            Some(Role::read(&mut input)?)
+        } else {
+            None
+        };
         input.key(key::REVOKED)?;
         let revoked = hashes(&mut input)?;
         input.key(key::REVOKED_KEYS)?;
         let revoked_keys = hashes(&mut input)?;
-        let root = Self { version, epoch, root, policy, break_glass, image, revoked, revoked_keys };
+        let root = Self { version, epoch, root, policy, break_glass, image, workload, revoked, revoked_keys };
         if !root.is_exactly(payload) {
             return Err(RootError::NotCanonical);
         }
         if version == 0 || epoch == 0 {
             return Err(RootError::BadRoot);
         }
-        let roles = [Some(&root.root), Some(&root.policy), root.break_glass.as_ref(), root.image.as_ref()];
-        if roles.into_iter().flatten().any(|role| role.keys.iter().any(|key| root.revokes(key))) {
+        let more = [&root.break_glass, &root.image, &root.workload];
+        let lists_revoked = |role: &Role| role.keys.iter().any(|key| root.revokes(key));
+        if [&root.root, &root.policy].into_iter().chain(more.into_iter().flatten()).any(lists_revoked) {
             return Err(RootError::RevokedKey);
         }
         Ok(root)
@@ -324,7 +335,7 @@ impl Canonical for Root {
         out.u8(key::FORMAT)?.u64(FORMAT)?;
         out.u8(key::VERSION)?.u64(self.version)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
-        out.u8(key::ROLES)?.map(4)?;
+        out.u8(key::ROLES)?.map(if self.workload.is_some() { 5 } else { 4 })?;
         out.u8(key::ROOT)?;
         self.root.write(out)?;
         out.u8(key::POLICY)?;
@@ -333,6 +344,10 @@ impl Canonical for Root {
         Role::write_maybe(self.break_glass.as_ref(), out)?;
         out.u8(key::IMAGE)?;
         Role::write_maybe(self.image.as_ref(), out)?;
+        if let Some(workload) = &self.workload {
+            out.u8(key::WORKLOAD)?;
+            workload.write(out)?;
+        }
         out.u8(key::REVOKED)?;
         write_hashes(out, &self.revoked)?;
         out.u8(key::REVOKED_KEYS)?;

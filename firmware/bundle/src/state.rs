@@ -16,7 +16,7 @@ use crate::limits::STATE_BYTES;
 const FORMAT: u64 = 2;
 const FORMAT_COUNTED: u64 = 3;
 /// CRC32C (Castagnoli).
-const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+pub(crate) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Keys of the map (`docs/formats/bundle.cddl`).
 mod key {

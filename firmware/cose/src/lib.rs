@@ -46,6 +46,8 @@ pub enum Domain {
     Seal,
     /// The manifest of an image of the system.
     Image,
+    /// The manifest of a workload.
+    Workload,
 }
 
 impl Domain {
@@ -59,6 +61,7 @@ impl Domain {
             Self::BreakGlass => b"aegis-break-glass-v1",
             Self::Seal => b"aegis-seal-v1",
             Self::Image => b"aegis-image-v1",
+            Self::Workload => b"aegis-workload-v1",
         }
     }
 }

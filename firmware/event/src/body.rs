@@ -316,6 +316,21 @@ pub enum Body<'a> {
         /// For a person: file name and place, slot, what is wrong.
         detail: &'a str,
     },
+    /// A workload was taken, refused, taken away, started, or ended.
+    Workload {
+        /// Its name; empty when it was refused before that was known.
+        workload: &'a [u8],
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// Its epoch; 0 when it was refused before that was known.
+        epoch: u64,
+        /// Its sequence; 0 when it was refused before that was known.
+        sequence: u64,
+        /// SHA-256 of its manifest; zeros when it was refused before that was known.
+        hash: &'a [u8; 32],
+        /// For a person: file name and place, exit code, what is wrong.
+        detail: &'a str,
+    },
     /// The books since this boot began.
     Accounts(Accounts),
     /// The glass is whole again.
@@ -418,6 +433,7 @@ impl<'a> Body<'a> {
             Self::Stick { .. } => Kind::Stick,
             Self::PolicyStale { .. } => Kind::PolicyStale,
             Self::Image { .. } => Kind::Image,
+            Self::Workload { .. } => Kind::Workload,
             Self::GlassMended { .. } => Kind::GlassMended,
             Self::RingLevel { .. } => Kind::RingLevel,
             Self::Gap(_) => Kind::Gap,

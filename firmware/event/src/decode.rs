@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         let kind = Kind::from_number(self.input.u8()?).ok_or(DecodeError::Unknown)?;
         self.key(key::TIME)?;
         let time = self.input.u64()?;
-        if let Kind::Loss | Kind::Deadman = kind {
+        if let Kind::Loss | Kind::Deadman | Kind::Workload = kind {
             let workload = self.bytes_at(key::WORKLOAD)?;
             return Ok(Event { time, subject: None, body: self.of_workload(kind, workload)? });
         }
@@ -240,6 +240,16 @@ impl<'a> Reader<'a> {
         if kind == Kind::Deadman {
             let sequence = self.u64_at(key::SEQUENCE)?;
             return Ok(Body::Deadman { workload, sequence, since: self.u64_at(key::UNTIL)? });
+        }
+        if kind == Kind::Workload {
+            return Ok(Body::Workload {
+                workload,
+                code: self.str_at(key::CODE)?,
+                epoch: self.u64_at(key::EPOCH)?,
+                sequence: self.u64_at(key::SEQUENCE)?,
+                hash: self.hash()?,
+                detail: self.str_at(key::DETAIL)?,
+            });
         }
         Ok(Body::Loss {
             workload,

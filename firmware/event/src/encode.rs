@@ -178,6 +178,11 @@ impl Event<'_> {
                 Body::Loss { workload, .. } | Body::Deadman { workload, .. } => {
                     workload.len() <= limits::WORKLOAD_BYTES
                 }
+                Body::Workload { workload, code, detail, .. } => {
+                    workload.len() <= limits::WORKLOAD_BYTES
+                        && code.len() <= limits::CODE_BYTES
+                        && detail.len() <= limits::DETAIL_BYTES
+                }
                 _ => true,
             }
     }
@@ -186,7 +191,10 @@ impl Event<'_> {
         out.map(self.entries())?;
         out.u8(key::KIND)?.u8(self.kind().number())?;
         out.u8(key::TIME)?.u64(self.time)?;
-        if let Body::Loss { workload, .. } | Body::Deadman { workload, .. } = &self.body {
+        if let Body::Loss { workload, .. }
+        | Body::Deadman { workload, .. }
+        | Body::Workload { workload, .. } = &self.body
+        {
             out.u8(key::WORKLOAD)?.bytes(workload)?;
         }
         if let Some(subject) = &self.subject {
@@ -263,7 +271,7 @@ impl Event<'_> {
             | Body::BreakGlass { .. }
             | Body::Root { .. }
             | Body::Gap(_) => 5,
-            Body::Flow { .. } => 6,
+            Body::Flow { .. } | Body::Workload { .. } => 6,
         };
         2 + subject + decision + body
     }
@@ -386,7 +394,8 @@ fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
             out.u8(key::SIGNAL)?.u8(*signal)?;
         }
         Body::Policy { code, epoch, sequence, hash, detail }
-        | Body::Image { code, epoch, sequence, hash, detail } => {
+        | Body::Image { code, epoch, sequence, hash, detail }
+        | Body::Workload { code, epoch, sequence, hash, detail, .. } => {
             out.u8(key::CODE)?.str(code)?.u8(key::EPOCH)?.u64(*epoch)?.u8(key::SEQUENCE)?.u64(*sequence)?;
             out.u8(key::HASH)?.bytes(&hash[..])?.u8(key::DETAIL)?.str(detail)?;
         }

@@ -110,6 +110,8 @@ numbered! {
         PolicyStale = 37, "policy-stale";
         /// An image of the system was taken, refused, committed or given up.
         Image = 38, "image";
+        /// A workload was taken, refused, taken away, started, or ended.
+        Workload = 39, "workload";
         /// The agent began to write to the ring.
         Start = 48, "start";
         /// The agent sealed the ring on its way out.

@@ -14,5 +14,7 @@ pub const TEXT_BYTES: usize = 64;
 pub const COMM_BYTES: usize = 16;
 /// Most PCRs in an event: all that a PC's TPM has.
 pub const PCRS: usize = 24;
+/// Longest reason code in a workload's event, bytes: with its name it must fit a note, too.
+pub const CODE_BYTES: usize = 32;
 /// Longest reason code or detail in an agent event, bytes.
 pub const DETAIL_BYTES: usize = 200;

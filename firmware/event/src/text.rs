@@ -175,6 +175,10 @@ fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
             let code = Printable(code.as_bytes());
             write!(f, "{code} epoch {epoch} sequence {sequence} ({})", Printable(detail.as_bytes()))
         }
+        Body::Workload { workload, code, epoch, sequence, detail, .. } => {
+            let (name, code) = (Printable(workload), Printable(code.as_bytes()));
+            write!(f, "{name} {code} epoch {epoch} sequence {sequence} ({})", Printable(detail.as_bytes()))
+        }
         Body::Loss { workload, cause, count } => {
             write!(f, "{count} events of {} by {cause}", Printable(workload))
         }

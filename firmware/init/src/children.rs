@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Console,
     /// Instead of it, in an image that has one.
     Shell,
+    /// `aegis workload start`: a workload that came signed, and what comes after its end.
+    Workload { name: &'static str },
 }
 
 impl Kind {
@@ -65,6 +67,7 @@ impl Kind {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
             Self::Console => at_console(aegis(&["break-glass", "console"])),
+            Self::Workload { name } => aegis(&["workload", "start", name]),
             // A session of its own, whose terminal the console becomes: with job control.
             Self::Shell => {
                 let mut command = at_console(program("/usr/bin/setsid"));
@@ -79,8 +82,13 @@ impl Kind {
         match self {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
-            Self::Console | Self::Shell => None,
+            Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
+    }
+
+    /// It is not started again: it came to its end by itself, and said why. One that was killed did not.
+    const fn is_over(self, code: u8) -> bool {
+        matches!(self, Self::Workload { .. }) && code < 128
     }
 }
 
@@ -260,6 +268,18 @@ impl Children {
         ended
     }
 
+    /// Those that keep workloads, and with each its workload: nobody starts one again.
+    pub(crate) fn stop_workloads(&mut self) {
+        let running = |all: &Self| -> Vec<Pid> {
+            let kept = all.services.iter().filter(|one| matches!(one.kind, Kind::Workload { .. }));
+            kept.filter_map(|one| one.pid).collect()
+        };
+        for pid in running(self) {
+            send(pid, Signal::KILL);
+        }
+        self.pause_until(limits::REST, |all| running(all).is_empty());
+    }
+
     /// Whatever else was started and is not over.
     pub(crate) fn stop_the_rest(&mut self) {
         for (signal, time) in [(Signal::TERM, limits::GRACE), (Signal::KILL, limits::REST)] {
@@ -335,7 +355,7 @@ impl Children {
             *end = Some(code);
         } else if let Some(service) = self.services.iter_mut().find(|service| service.pid == Some(pid)) {
             service.pid = None;
-            if !self.ending {
+            if !self.ending && !service.kind.is_over(code) {
                 service.due = Some(Instant::now() + limits::REST);
                 if let Some((_, said)) = service.kind.told() {
                     say(said);
@@ -482,6 +502,14 @@ mod tests {
         children.ended(gone, 0);
         let again = children.services.pop().expect("there");
         assert!(again.pid.is_none() && again.due.is_some(), "it is started again");
+        // A workload that came to its end stays down; the process that keeps it does not when it was killed.
+        for (code, is_again) in [(0, false), (1, false), (137, true)] {
+            let kind = Kind::Workload { name: "a" };
+            children.services.push(Service { kind, pid: Some(gone), due: None });
+            children.ended(gone, code);
+            let ended = children.services.pop().expect("there");
+            assert!(ended.pid.is_none() && ended.due.is_some() == is_again, "{code}");
+        }
         assert!(children.awaited.is_none());
 
         // What does not heed SIGTERM is ended all the same.

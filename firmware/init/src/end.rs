@@ -15,6 +15,8 @@ pub(crate) const WORKLOADS: &str = "/sys/fs/cgroup/workloads";
 /// In this order: once the workloads are over, the agent's books can balance.
 pub(crate) fn run(children: &mut Children, how: End) -> ! {
     children.end();
+    // First those who would start them again.
+    children.stop_workloads();
     let workloads = Path::new(WORKLOADS);
     kill_group(workloads);
     // They end after they were told to; what they had open is told by then.

@@ -7,11 +7,14 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
 
-use crate::children::{self, Children, aegis};
+use crate::children::{self, Children, Kind, aegis};
 use crate::command_line::CommandLine;
 use crate::console::{say, tell};
 use crate::start::Started;
 use crate::{AGENT, End, devices, end, limits, mounts, trial};
+
+/// Where `aegis workload mount` mounts those that are as they were accepted.
+const MOUNTED: &str = "/run/workloads";
 
 /// Until the end is asked for: by the command line once the workload is over, or by somebody.
 ///
@@ -24,6 +27,9 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine, started: &Started
     } else {
         let uptime = devices::line("/proc/uptime").unwrap_or_default();
         tell(&format!("AEGIS-READY {}", uptime.split(' ').next().unwrap_or_default()));
+        if started.storage {
+            workloads(children)?;
+        }
         if let Some(name) = line.asked("aegis.workload") {
             workload(children, name, started)?;
         }
@@ -57,6 +63,25 @@ fn not_ready(children: &mut Children, started: &Started) -> Result<Option<&'stat
     }
     let mut ask = aegis(&["status", "--wait", &limits::READY.to_string()]);
     Ok((children.run(limits::ASK_READY, ask.stdout(Stdio::null()))? != 0).then_some(WHY))
+}
+
+/// Those that came signed and are mounted: each is kept by a process of its own, from here to the end.
+fn workloads(children: &mut Children) -> Result<(), End> {
+    let code = children.run(limits::COMMAND, &mut aegis(&["workload", "tell"]))?;
+    if code != 0 {
+        say(&format!("workload tell: exit {code}"));
+    }
+    let entries = fs::read_dir(MOUNTED).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .take(limits::WORKLOADS_KEPT)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    for name in names.into_iter().filter(|name| is_name(name)) {
+        // As long as the system runs.
+        children.keep(Kind::Workload { name: name.leak() });
+    }
+    Ok(())
 }
 
 /// The workload `name`, from its disk.

@@ -45,6 +45,13 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
     mounts::self_test();
     mounts::scratch();
 
+    if storage {
+        // Before the policy is taken: their paths lead somewhere when it looks them up.
+        let code = children.run(limits::WORKLOADS, &mut aegis(&["workload", "mount"]))?;
+        if code != 0 {
+            say(&format!("WORKLOADS NOT MOUNTED, or not all (exit {code})"));
+        }
+    }
     say("loading probes and policy");
     let code = children.run(limits::COMMAND, &mut aegis(&["load"]))?;
     match code {

@@ -270,6 +270,14 @@ impl Line {
                 self.put("hash", hex::encode(&hash[..]));
                 self.put("detail", *detail);
             }
+            Body::Workload { workload, code, epoch, sequence, hash, detail } => {
+                self.bytes("workload", "workload_hex", workload);
+                self.put("code", *code);
+                self.put("epoch", *epoch);
+                self.put("workload_sequence", *sequence);
+                self.put("hash", hex::encode(&hash[..]));
+                self.put("detail", *detail);
+            }
             Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
                 self.put("code", *code);
                 self.put("detail", *detail);
@@ -409,6 +417,11 @@ mod tests {
                 Body::Image { code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
                 json!({ "kind": "image", "code": "c", "epoch": 1, "image_sequence": 2, "hash": shown_hash,
                         "detail": "d" }),
+            ),
+            (
+                Body::Workload { workload: b"w", code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
+                json!({ "kind": "workload", "workload": "w", "code": "c", "epoch": 1, "workload_sequence": 2,
+                        "hash": shown_hash, "detail": "d" }),
             ),
             (Body::Stick { code: "c", detail: "d" }, json!({ "kind": "stick", "code": "c", "detail": "d" })),
             (

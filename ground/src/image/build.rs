@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::limits::{IMAGE_BLOCK_BYTES, IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_ROOT_BYTES};
-use aegis_bundle::{ImageManifest, Root, Version, hash};
+use aegis_bundle::{ImageManifest, Root, Selectors, Version, hash};
 use aegis_keys::{Document, SecretFile};
 use serde_json::json;
 
@@ -138,10 +138,12 @@ fn manifest<'a>(
         epoch,
         sequence: args.sequence,
         created: args.created.unwrap_or_else(time::now),
-        devices: selector("--device", args.devices.clone())?,
-        architecture: &args.arch,
-        agent: args.min_agent,
-        groups: selector("--group", args.groups.iter().map(String::as_str).collect())?,
+        selectors: Selectors {
+            devices: selector("--device", args.devices.clone())?,
+            architecture: &args.arch,
+            agent: args.min_agent,
+            groups: selector("--group", args.groups.iter().map(String::as_str).collect())?,
+        },
         boot: [content(&boot[0]), content(&boot[1])],
         root: content(root_fs),
         comment: comment(&args.comment)?,

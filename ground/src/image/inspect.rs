@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aegis_bundle::limits::IMAGE_BYTES;
-use aegis_bundle::{ImageManifest, Reason, Refusal, split_image};
+use aegis_bundle::{Container, ImageManifest, Reason, Refusal, split_front};
 
 use crate::offer::Front;
 use crate::outcome::{Failure, Outcome, Status};
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let bytes = files::read_front(&args.file, IMAGE_BYTES as usize + 1)?;
     let refused =
         |reason: Reason| Failure::refused(format!("{}: {}", args.file.display(), Refusal::from(reason)));
-    let sections = split_image(&bytes, bytes.len() as u64).map_err(refused)?;
+    let sections = split_front(Container::Image, &bytes, bytes.len() as u64).map_err(refused)?;
     let manifest = ImageManifest::decode(sections.manifest).map_err(refused)?;
     let front = Front::of(&bytes, sections.manifest, sections.signatures).map_err(refused)?;
     if args.json {

@@ -13,11 +13,11 @@ use super::DOCUMENT_BYTES;
 use crate::outcome::{Failure, Outcome, Status};
 use crate::passphrase::{PassphraseArgs, Passphrases};
 use crate::roots::MaybeRootArgs;
-use crate::{describe, files, hex, image, output};
+use crate::{describe, files, hex, image, output, workload};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Root metadata (every version in turn), bundles, images, tokens, key files, .pub files
+    /// Root metadata (every version in turn), bundles, images, workloads, tokens, key files, .pub files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -96,9 +96,9 @@ fn check(
     newest: &mut Option<Root>,
     passphrases: &Passphrases,
 ) -> Result<Finding, Failure> {
-    // Everything but an image is short, and may be a secret.
-    let is_image = Container::of(&files::read_front(file, SEALED_FRONT)?) == Some(Container::Image);
-    let bytes = if is_image {
+    // Everything but an image and a workload is short, and may be a secret.
+    let container = Container::of(&files::read_front(file, SEALED_FRONT)?);
+    let bytes = if matches!(container, Some(Container::Image | Container::Workload)) {
         Zeroizing::new(files::read(file, DOCUMENT_BYTES)?)
     } else {
         files::read_secret(file, BUNDLE_BYTES)?
@@ -263,6 +263,14 @@ fn signed(document: &Document, bytes: &[u8], root: &Root) -> Finding {
                     "good",
                     format!("epoch {epoch}, sequence {sequence}, signed by enough"),
                 )
+            }
+            Err(refusal) => Finding::new(kind, false, refusal.code(), refusal),
+        },
+        Kind::Workload => match workload::examine(bytes, &workload::office(root), None) {
+            Ok((opened, _)) => {
+                let (name, (epoch, sequence)) = (opened.manifest.name, opened.manifest.rank());
+                let detail = format!("workload {name}, epoch {epoch}, sequence {sequence}, signed by enough");
+                Finding::new(kind, true, "good", detail)
             }
             Err(refusal) => Finding::new(kind, false, refusal.code(), refusal),
         },

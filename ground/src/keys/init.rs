@@ -59,6 +59,15 @@ pub(crate) struct Args {
     /// Where image keys go, one directory a key
     #[arg(long, value_name = "DIR")]
     image_to: Vec<PathBuf>,
+    /// How many workload keys; 0: nobody can sign workloads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=MOST))]
+    workload: Option<u8>,
+    /// How many of them sign a workload
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..=MOST))]
+    workload_threshold: Option<u8>,
+    /// Where workload keys go, one directory a key
+    #[arg(long, value_name = "DIR")]
+    workload_to: Vec<PathBuf>,
     #[command(flatten)]
     protect: ProtectArgs,
     /// One JSON object
@@ -131,11 +140,11 @@ pub(super) fn run(args: &Args) -> Outcome {
 }
 
 /// Numbers, thresholds and places.
-fn plans(args: &Args) -> Result<[Plan<'_>; 4], Failure> {
+fn plans(args: &Args) -> Result<[Plan<'_>; KeyRole::ALL.len()], Failure> {
     let plan = |role: KeyRole, count: Option<u8>, threshold: Option<u8>, to: &'_ [PathBuf]| {
         let usual = match role {
             KeyRole::Root | KeyRole::Policy | KeyRole::Image => 3,
-            KeyRole::BreakGlass => 2,
+            KeyRole::BreakGlass | KeyRole::Workload => 2,
         };
         // Directories say how many keys, too.
         let listed = (!to.is_empty()).then_some(to.len() as u8);
@@ -157,7 +166,7 @@ fn plans(args: &Args) -> Result<[Plan<'_>; 4], Failure> {
                     count / 2 + 1
                 }
             }
-            KeyRole::BreakGlass => count.min(1),
+            KeyRole::BreakGlass | KeyRole::Workload => count.min(1),
         };
         let threshold = threshold.unwrap_or(more_than_half);
         let name = |number: usize| {
@@ -176,6 +185,10 @@ fn plans(args: &Args) -> Result<[Plan<'_>; 4], Failure> {
             &args.break_glass_to,
         ),
         made(plan(KeyRole::Image, args.image, args.image_threshold, &args.image_to)?, &args.image_to),
+        made(
+            plan(KeyRole::Workload, args.workload, args.workload_threshold, &args.workload_to)?,
+            &args.workload_to,
+        ),
     ])
 }
 
@@ -203,14 +216,15 @@ fn check_directories(plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 /// The first root metadata, signed by every root key: each of them has then proved to work.
-fn metadata(plans: &[Plan<'_>; 4], keys: &[(SecretFile, PathBuf)]) -> Result<(Root, Vec<u8>), Failure> {
+fn metadata(
+    plans: &[Plan<'_>; KeyRole::ALL.len()],
+    keys: &[(SecretFile, PathBuf)],
+) -> Result<(Root, Vec<u8>), Failure> {
     let seats = |plan: &Plan<'_>| Seats {
         keys: keys.iter().filter(|(key, _)| key.role() == plan.role).map(|(key, _)| *key.public()).collect(),
         threshold: plan.threshold,
     };
-    let [root, policy, break_glass, image] = plans;
-    let root = first_root(seats(root), seats(policy), seats(break_glass), seats(image));
-    let root = root.map_err(Failure::usage)?;
+    let root = first_root(plans.each_ref().map(seats)).map_err(Failure::usage)?;
     let mut document = Document::of_root(&root).map_err(Failure::refused)?;
     for (key, _) in keys.iter().filter(|(key, _)| key.role() == KeyRole::Root) {
         document.sign(key, &[&root]).map_err(Failure::refused)?;

@@ -23,8 +23,8 @@ use crate::passphrase::{PassphraseArgs, keep_memory};
 
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
-/// Longest of what keys sign, bytes: an image.
-const DOCUMENT_BYTES: usize = aegis_bundle::limits::IMAGE_BYTES as usize;
+/// Longest of what keys sign, bytes: a workload.
+const DOCUMENT_BYTES: usize = aegis_bundle::limits::WORKLOAD_BYTES as usize;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -43,10 +43,10 @@ pub(crate) enum Command {
     /// Write the next version of root metadata: keys or bundles are worth nothing any more
     #[command(after_help = REVOKE_HELP)]
     Revoke(rotate::RevokeArgs),
-    /// Add a signature to root metadata, a bundle, an image or a break-glass token
+    /// Add a signature to root metadata, a bundle, an image, a workload or a break-glass token
     #[command(after_help = SIGN_HELP)]
     Sign(SignArgs),
-    /// Check root metadata, bundles, images, tokens and key files: what is there, what is missing
+    /// Check root metadata, bundles, images, workloads, tokens and key files: what is there, what is missing
     #[command(after_help = CHECK_HELP)]
     Check(check::Args),
     /// Show a key file (never its secret) or root metadata
@@ -62,7 +62,8 @@ Examples:
   aegisctl keys init --plain --out dev-keys
 
 Without numbers: 2 of 3 root keys, 2 of 3 policy keys, 1 of 2 break-glass keys, 2 of 3
-image keys; with --plain one of each. Thresholds, unless given: more than half; break-glass 1.
+image keys, 1 of 2 workload keys; with --plain one of each. Thresholds, unless given: more than
+half; break-glass and workload 1.
 Writes ROLE-N.key and ROLE-N.key.pub for each key (ROLE.key when there is only one),
 root.cbor and ceremony.txt, or nothing at all. Nothing is ever overwritten.
 Key files are age files: `age --decrypt` opens them, too.";
@@ -200,7 +201,8 @@ fn warn_of_plain(means: &str) {
 
 /// The role on the command line.
 fn role(text: &str) -> Result<KeyRole, String> {
-    KeyRole::from_name(text).ok_or_else(|| "root, policy, break-glass or image is needed".to_owned())
+    KeyRole::from_name(text)
+        .ok_or_else(|| "root, policy, break-glass, image or workload is needed".to_owned())
 }
 
 /// Where the public half of a key is written.

@@ -42,6 +42,7 @@ fn write(
         let Some(seats) = role.of(root) else {
             let means = match role {
                 KeyRole::Image => "No device takes an image by stick.",
+                KeyRole::Workload => "No device takes a workload by stick.",
                 _ => "The glass can't be broken by a token.",
             };
             writeln!(out, "{}: nobody. {means}", role.name().to_uppercase())?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::limits::ROOT_BYTES;
-use aegis_bundle::{Container, Reason, Root, hash, split, split_image};
+use aegis_bundle::{Container, Reason, Root, hash, split, split_front};
 use aegis_keys::limits::KEY_FILE_BYTES;
 use aegis_keys::{Change, Document, KeyName, KeyRole, PublicKeyFile};
 use serde_json::json;
@@ -27,6 +27,9 @@ pub(crate) struct RotateArgs {
     /// Nobody can sign images of the system any more
     #[arg(long)]
     no_image: bool,
+    /// Nobody can sign workloads any more
+    #[arg(long)]
+    no_workload: bool,
 }
 
 #[derive(clap::Args)]
@@ -36,7 +39,7 @@ pub(crate) struct RevokeArgs {
     /// A key that is worth nothing any more: its id, or its fingerprint when no role has it now
     #[arg(long, value_name = "ID", value_parser = key_name)]
     key_id: Vec<KeyName>,
-    /// A bundle or an image that is not let in any more: its file, or the SHA-256 of its manifest as `bundle inspect`
+    /// A bundle, an image or a workload that is not let in any more: its file, or the SHA-256 of its manifest as `bundle inspect`
     /// shows it (not that of the file)
     #[arg(long, value_name = "FILE|HASH")]
     bundle: Vec<PathBuf>,
@@ -59,6 +62,9 @@ struct NextArgs {
     /// Public half of an image key that joins
     #[arg(long, value_name = "PUB")]
     add_image: Vec<PathBuf>,
+    /// Public half of a workload key that joins
+    #[arg(long, value_name = "PUB")]
+    add_workload: Vec<PathBuf>,
     /// A root key that leaves: its id or fingerprint. What it signed stays good
     #[arg(long, value_name = "ID", value_parser = key_name)]
     remove_root: Vec<KeyName>,
@@ -71,6 +77,9 @@ struct NextArgs {
     /// An image key that leaves
     #[arg(long, value_name = "ID", value_parser = key_name)]
     remove_image: Vec<KeyName>,
+    /// A workload key that leaves
+    #[arg(long, value_name = "ID", value_parser = key_name)]
+    remove_workload: Vec<KeyName>,
     /// How many root keys sign root metadata from now on
     #[arg(long, value_name = "M")]
     root_threshold: Option<u8>,
@@ -83,6 +92,9 @@ struct NextArgs {
     /// How many image keys sign an image from now on
     #[arg(long, value_name = "M")]
     image_threshold: Option<u8>,
+    /// How many workload keys sign a workload from now on
+    #[arg(long, value_name = "M")]
+    workload_threshold: Option<u8>,
     /// Secret root key to sign with, of the old or the new root role; once per signer
     #[arg(long = "key", value_name = "FILE", required = true)]
     keys: Vec<PathBuf>,
@@ -102,10 +114,14 @@ fn key_name(text: &str) -> Result<KeyName, String> {
 }
 
 pub(super) fn run(args: &RotateArgs) -> Outcome {
+    let gone = [
+        (KeyRole::BreakGlass, args.no_break_glass),
+        (KeyRole::Image, args.no_image),
+        (KeyRole::Workload, args.no_workload),
+    ];
     let change = Change {
         raise_epoch: args.raise_epoch,
-        no_break_glass: args.no_break_glass,
-        no_image: args.no_image,
+        vacate: gone.into_iter().filter_map(|(role, gone)| gone.then_some(role)).collect(),
         ..args.next.change()?
     };
     args.next.write(&change)
@@ -130,13 +146,13 @@ fn manifest_hash(bundle: &Path) -> Result<[u8; 32], Failure> {
     }
     let refused = |reason: Reason| {
         Failure::refused(format!(
-            "{}: {reason}; name a bundle or an image, or the SHA-256 of its manifest",
+            "{}: {reason}; name a bundle, an image or a workload, or the SHA-256 of its manifest",
             bundle.display()
         ))
     };
     let bytes = files::read(bundle, DOCUMENT_BYTES)?;
-    if Container::of(&bytes) == Some(Container::Image) {
-        return Ok(hash(split_image(&bytes, bytes.len() as u64).map_err(refused)?.manifest));
+    if let Some(kind @ (Container::Image | Container::Workload)) = Container::of(&bytes) {
+        return Ok(hash(split_front(kind, &bytes, bytes.len() as u64).map_err(refused)?.manifest));
     }
     Ok(hash(split(&bytes).map_err(refused)?.manifest))
 }
@@ -149,6 +165,7 @@ impl NextArgs {
             (KeyRole::Policy, &self.add_policy),
             (KeyRole::BreakGlass, &self.add_break_glass),
             (KeyRole::Image, &self.add_image),
+            (KeyRole::Workload, &self.add_workload),
         ] {
             for file in files {
                 change.add.push((role, public_key(file, role)?));
@@ -159,6 +176,7 @@ impl NextArgs {
             (KeyRole::Policy, &self.remove_policy, self.policy_threshold),
             (KeyRole::BreakGlass, &self.remove_break_glass, self.break_glass_threshold),
             (KeyRole::Image, &self.remove_image, self.image_threshold),
+            (KeyRole::Workload, &self.remove_workload, self.workload_threshold),
         ] {
             change.remove.extend(names.iter().map(|name| (role, *name)));
             change.thresholds.extend(threshold.map(|threshold| (role, threshold)));

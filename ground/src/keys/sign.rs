@@ -15,7 +15,7 @@ use crate::{describe, files, hex, output};
 
 #[derive(clap::Args)]
 pub(crate) struct SignArgs {
-    /// Root metadata, bundle, image or break-glass token
+    /// Root metadata, bundle, image, workload or break-glass token
     file: PathBuf,
     /// Secret key to sign with; once per signer
     #[arg(long = "key", value_name = "FILE", required = true)]
@@ -58,7 +58,7 @@ pub(crate) fn sign_document(args: &SignArgs, only: Option<Kind>) -> Outcome {
     // Root metadata is let in by the keys of both versions: it brings one of them itself.
     let itself = match document.kind() {
         Kind::Root => Some(Root::unverified(&bytes).map_err(|why| refused(&why))?.0),
-        Kind::Bundle | Kind::Token | Kind::Image => None,
+        Kind::Bundle | Kind::Token | Kind::Image | Kind::Workload => None,
     };
     let roots: Vec<&Root> = before.iter().chain(&itself).collect();
     // What a damaged signature would spoil is not signed.

@@ -13,13 +13,13 @@ mod learn;
 mod limits;
 mod lint;
 mod new;
-mod place;
+pub(crate) mod place;
 mod render;
 mod resolve;
 mod room;
 mod settings;
 mod simulate;
-mod source;
+pub(crate) mod source;
 mod target;
 mod template;
 #[cfg(test)]
@@ -101,7 +101,7 @@ impl Compiled {
 }
 
 /// Why a source does not compile.
-enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing to point at.
     Failure(Failure),
     /// A place in a source.
@@ -144,7 +144,7 @@ impl Trouble {
     }
 
     /// Shows the place to the person at stderr, and makes the failure.
-    fn tell(self) -> Failure {
+    pub(crate) fn tell(self) -> Failure {
         match self {
             Self::Failure(failure) => failure,
             Self::Source(sources, error) => {

@@ -46,26 +46,26 @@ pub(crate) const RULE_KEYS: &[&str] = &[
 const TEMPLATE_KEYS: &[&str] = &["name", "parameters", "rule"];
 const USE_KEYS: &[&str] = &["template", "with"];
 
-pub(super) type Read<T> = Result<T, SourceError>;
-pub(super) type Text = Placed<String>;
+pub(crate) type Read<T> = Result<T, SourceError>;
+pub(crate) type Text = Placed<String>;
 
 /// One file as it is written; nothing in it is judged but its shape.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     /// Of the policy itself; a file that is only included has none of these four.
-    pub(super) name: Option<Text>,
-    pub(super) mode: Option<Text>,
-    pub(super) self_protection: Option<Placed<bool>>,
-    pub(super) deadman: Option<Placed<Deadman>>,
-    pub(super) includes: Vec<Text>,
-    pub(super) workloads: Vec<RawWorkload>,
-    pub(super) templates: Vec<Template>,
+    pub(crate) name: Option<Text>,
+    pub(crate) mode: Option<Text>,
+    pub(crate) self_protection: Option<Placed<bool>>,
+    pub(crate) deadman: Option<Placed<Deadman>>,
+    pub(crate) includes: Vec<Text>,
+    pub(crate) workloads: Vec<RawWorkload>,
+    pub(crate) templates: Vec<Template>,
     /// Rules and uses of templates, in the order of the text.
-    pub(super) items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
 }
 
 #[derive(Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     Rule(Box<RawRule>),
     Use(Use),
 }
@@ -122,66 +122,69 @@ impl RawRule {
 
 /// Rules with gaps, `${name}`, that each use fills.
 #[derive(Debug)]
-pub(super) struct Template {
-    pub(super) name: Text,
-    pub(super) parameters: Vec<Text>,
-    pub(super) rules: Vec<RawRule>,
+pub(crate) struct Template {
+    pub(crate) name: Text,
+    pub(crate) parameters: Vec<Text>,
+    pub(crate) rules: Vec<RawRule>,
 }
 
 /// The filling of a template's gaps.
 #[derive(Debug)]
-pub(super) struct Use {
-    pub(super) at: At,
-    pub(super) template: Text,
-    pub(super) arguments: Vec<(Text, Argument)>,
+pub(crate) struct Use {
+    pub(crate) at: At,
+    pub(crate) template: Text,
+    pub(crate) arguments: Vec<(Text, Argument)>,
 }
 
 #[derive(Debug)]
-pub(super) enum Argument {
+pub(crate) enum Argument {
     One(String),
     Many(Vec<String>),
 }
 
 /// Reads one file's text.
-pub(super) fn read(file: usize, text: &str) -> Read<Unit> {
+pub(crate) fn read(file: usize, text: &str) -> Read<Unit> {
     let reader = Reader { file };
     reader.unit(&reader.parse(text)?)
 }
 
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub(crate) type Value<'t> = Spanned<DeValue<'t>>;
 
 /// Reads one file's values.
-pub(super) struct Reader {
-    pub(super) file: usize,
+pub(crate) struct Reader {
+    pub(crate) file: usize,
 }
 
 impl Reader {
-    pub(super) fn parse<'t>(&self, text: &'t str) -> Read<Spanned<DeTable<'t>>> {
+    pub(crate) fn parse<'t>(&self, text: &'t str) -> Read<Spanned<DeTable<'t>>> {
         DeTable::parse(text).map_err(|error| self.error(&error.span().unwrap_or(0..0), error.message()))
     }
 
-    pub(super) fn at(&self, span: &Range<usize>) -> At {
+    pub(crate) fn at(&self, span: &Range<usize>) -> At {
         At::new(self.file, span)
     }
 
-    pub(super) fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
+    pub(crate) fn error(&self, span: &Range<usize>, message: impl Into<String>) -> SourceError {
         SourceError::new(self.at(span), message)
+    }
+
+    /// The first version of a language.
+    pub(crate) fn schema(&self, table: &Fields<'_>) -> Read<()> {
+        let schema = table.required("schema")?;
+        match schema.get_ref() {
+            DeValue::Integer(number) if number.as_str() == SCHEMA && number.radix() == 10 => Ok(()),
+            DeValue::Integer(_) => {
+                Err(self.error(&schema.span(), "this aegisctl knows schema = 1 only; use a newer one"))
+            }
+            other => Err(self.wrong_type(schema, "an integer", other)),
+        }
     }
 
     fn unit(&self, table: &Spanned<DeTable<'_>>) -> Read<Unit> {
         // The top level spans the whole text: what is missing there is missing at the top.
         let table = Fields { reader: self, table: table.get_ref(), span: 0..0, what: "the policy" };
         table.only(FILE_KEYS)?;
-        let schema = table.required("schema")?;
-        match schema.get_ref() {
-            DeValue::Integer(number) if number.as_str() == SCHEMA && number.radix() == 10 => {}
-            DeValue::Integer(_) => {
-                return Err(
-                    self.error(&schema.span(), "this aegisctl knows schema = 1 only; use a newer one")
-                );
-            }
-            other => return Err(self.wrong_type(schema, "an integer", other)),
-        }
+        self.schema(&table)?;
         let text = |key| table.optional(key).map(|value| self.string(value)).transpose();
         let includes = table.optional("include").map_or(Ok(Vec::new()), |list| self.strings(list))?;
         let mut workloads = Vec::new();
@@ -291,7 +294,7 @@ impl Reader {
     }
 
     /// The tables of `[[key]]`.
-    pub(super) fn tables<'s>(&'s self, table: &Fields<'s>, key: &'static str) -> Read<Vec<Fields<'s>>> {
+    pub(crate) fn tables<'s>(&'s self, table: &Fields<'s>, key: &'static str) -> Read<Vec<Fields<'s>>> {
         let Some(value) = table.optional(key) else { return Ok(Vec::new()) };
         let DeValue::Array(items) = value.get_ref() else {
             return Err(
@@ -306,12 +309,12 @@ impl Reader {
     }
 
     /// A list of strings; not empty.
-    pub(super) fn list_of_strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
+    pub(crate) fn list_of_strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
         let items = self.strings(value)?;
         if items.is_empty() { Err(self.error(&value.span(), "the list is empty")) } else { Ok(items) }
     }
 
-    pub(super) fn strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
+    pub(crate) fn strings(&self, value: &Value<'_>) -> Read<Vec<Text>> {
         match value.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| self.string(item)).collect(),
             other => Err(self.wrong_type(value, "a list", other)),
@@ -319,7 +322,7 @@ impl Reader {
     }
 
     /// A list of strings and of numbers, which become the strings that they are written as; not empty.
-    pub(super) fn list_of_numbers(&self, list: Option<&Value<'_>>) -> Read<Vec<Text>> {
+    pub(crate) fn list_of_numbers(&self, list: Option<&Value<'_>>) -> Read<Vec<Text>> {
         let Some(list) = list else { return Ok(Vec::new()) };
         let DeValue::Array(items) = list.get_ref() else {
             return Err(self.wrong_type(list, "a list", list.get_ref()));
@@ -339,7 +342,7 @@ impl Reader {
     }
 
     /// A whole number of this range.
-    fn number(&self, value: &Value<'_>, range: RangeInclusive<u32>) -> Read<u32> {
+    pub(crate) fn number(&self, value: &Value<'_>, range: RangeInclusive<u32>) -> Read<u32> {
         let DeValue::Integer(number) = value.get_ref() else {
             return Err(self.wrong_type(value, "a number", value.get_ref()));
         };
@@ -357,14 +360,14 @@ impl Reader {
         }
     }
 
-    pub(super) fn string(&self, value: &Value<'_>) -> Read<Text> {
+    pub(crate) fn string(&self, value: &Value<'_>) -> Read<Text> {
         match value.get_ref() {
             DeValue::String(text) => Ok(Placed { at: self.at(&value.span()), value: text.to_string() }),
             other => Err(self.wrong_type(value, "a string", other)),
         }
     }
 
-    fn wrong_type(&self, value: &Value<'_>, expected: &str, found: &DeValue<'_>) -> SourceError {
+    pub(crate) fn wrong_type(&self, value: &Value<'_>, expected: &str, found: &DeValue<'_>) -> SourceError {
         let article = if matches!(found, DeValue::Integer(_) | DeValue::Array(_)) { "an" } else { "a" };
         let message = format!("{expected} is needed here, not {article} {}", found.type_str());
         self.error(&value.span(), message)
@@ -372,7 +375,7 @@ impl Reader {
 }
 
 impl Item {
-    pub(super) fn at(&self) -> At {
+    pub(crate) fn at(&self) -> At {
         match self {
             Self::Rule(rule) => rule.at,
             Self::Use(r#use) => r#use.at,
@@ -381,15 +384,15 @@ impl Item {
 }
 
 /// The fields of one table.
-pub(super) struct Fields<'s> {
-    pub(super) reader: &'s Reader,
-    pub(super) table: &'s DeTable<'s>,
-    pub(super) span: Range<usize>,
-    pub(super) what: &'static str,
+pub(crate) struct Fields<'s> {
+    pub(crate) reader: &'s Reader,
+    pub(crate) table: &'s DeTable<'s>,
+    pub(crate) span: Range<usize>,
+    pub(crate) what: &'static str,
 }
 
 impl<'s> Fields<'s> {
-    pub(super) fn only(&self, known: &[&str]) -> Read<()> {
+    pub(crate) fn only(&self, known: &[&str]) -> Read<()> {
         // Of several the first in the text: the table's own order is the alphabet's.
         let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
@@ -402,18 +405,18 @@ impl<'s> Fields<'s> {
         }
     }
 
-    pub(super) fn optional(&self, name: &str) -> Option<&'s Value<'s>> {
+    pub(crate) fn optional(&self, name: &str) -> Option<&'s Value<'s>> {
         self.table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
     }
 
-    pub(super) fn required(&self, name: &str) -> Read<&'s Value<'s>> {
+    pub(crate) fn required(&self, name: &str) -> Read<&'s Value<'s>> {
         self.optional(name)
             .ok_or_else(|| self.reader.error(&self.span, format!("\"{name}\" is missing from {}", self.what)))
     }
 }
 
 /// ` (did you mean "x"?)`, or the list of what is known when nothing is near.
-pub(super) fn suggest(found: &str, known: &[&str]) -> String {
+pub(crate) fn suggest(found: &str, known: &[&str]) -> String {
     // The distance takes time and memory by the product of both: nobody mistypes what is longer.
     let near = known
         .iter()

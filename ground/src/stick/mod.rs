@@ -25,10 +25,12 @@ const OUT: &str = "out";
 const BUNDLE_SUFFIX: &str = ".aegis";
 /// How the names of images of the system end.
 const SYSTEM_SUFFIX: &str = ".aegis-image";
+/// How the names of workloads end.
+const WORKLOAD_SUFFIX: &str = ".aegis-workload";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Put bundles, images, root metadata and tokens where devices look for them, after checking all of it
+    /// Put bundles, images, workloads, root metadata and tokens where devices look for them, after checking all of it
     #[command(after_help = PREPARE_HELP)]
     Prepare(prepare::Args),
     /// Copy what devices left on a stick, check every signature, say what is there
@@ -43,6 +45,7 @@ Examples:
       --token token.cbor
   aegisctl stick prepare --to stick.img --root root.cbor --bundle site.aegis
   aegisctl stick prepare --to /media/stick --root root.cbor --image site.aegis-image
+  aegisctl stick prepare --to /media/stick --root root.cbor --workload agent-7.aegis-workload
 
 A directory is a mounted stick; its file system must be labelled AEGIS (vfat,
 exfat or ext4). NAME.img makes a new image of a stick (vfat), to write with dd or

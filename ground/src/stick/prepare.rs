@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use aegis_bundle::limits::{BUNDLE_BYTES, IMAGE_BYTES, ROOT_BYTES, ROOT_STEPS, TOKEN_BYTES};
-use aegis_bundle::{Context, Root, Token, TrustState, hash, open, open_token};
+use aegis_bundle::limits::{BUNDLE_BYTES, IMAGE_BYTES, ROOT_BYTES, ROOT_STEPS, TOKEN_BYTES, WORKLOAD_BYTES};
+use aegis_bundle::{Context, Refusal, Root, Token, TrustState, hash, open, open_token};
 use aegis_event::Printable;
 use serde_json::json;
 
 use super::image::Image;
 use super::{
-    BUNDLE_SUFFIX, DIRECTORY, LABEL, OUT, ROOTS, SYSTEM_SUFFIX, TOKENS, is_plain_name, label, limits,
+    BUNDLE_SUFFIX, DIRECTORY, LABEL, OUT, ROOTS, SYSTEM_SUFFIX, TOKENS, WORKLOAD_SUFFIX, is_plain_name,
+    label, limits,
 };
 use crate::outcome::{Failure, Outcome, Status};
-use crate::{files, hex, image, output};
+use crate::{files, hex, image, output, workload};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// Image of the system; may be given more than once
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
+    /// Workload; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    workload: Vec<PathBuf>,
     /// Root metadata; once per version
     #[arg(long, value_name = "FILE")]
     root: Vec<PathBuf>,
@@ -64,13 +68,26 @@ struct Load {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    if [&args.bundle, &args.image, &args.root, &args.token].iter().all(|files| files.is_empty()) {
-        return Err(Failure::usage("nothing to put there; give --bundle, --image, --root or --token"));
+    let all = [&args.bundle, &args.image, &args.workload, &args.root, &args.token];
+    if all.iter().all(|files| files.is_empty()) {
+        let message = "nothing to put there; give --bundle, --image, --workload, --root or --token";
+        return Err(Failure::usage(message));
     }
     let mut load = Load::default();
     let root = load.roots(&args.root)?;
     load.bundles(&args.bundle, root.as_ref())?;
-    load.systems(&args.image, root.as_ref())?;
+    let image = |bytes: &[u8], root: &Root| {
+        image::examine(bytes, &image::office(root)).map(|accepted| {
+            let (epoch, sequence) = accepted.manifest.rank();
+            format!("image of the system, epoch {epoch}, sequence {sequence}")
+        })
+    };
+    load.large(&args.image, root.as_ref(), SYSTEM_SUFFIX, IMAGE_BYTES, "image of the system", image)?;
+    let workload = |bytes: &[u8], root: &Root| {
+        workload::examine(bytes, &workload::office(root), None)
+            .map(|(opened, _)| workload::what(&opened.manifest))
+    };
+    load.large(&args.workload, root.as_ref(), WORKLOAD_SUFFIX, WORKLOAD_BYTES, "workload", workload)?;
     load.tokens(&args.token, root.as_ref())?;
     let mut taken = BTreeMap::new();
     for item in &load.items {
@@ -214,28 +231,36 @@ impl Load {
         Ok(())
     }
 
-    /// Images of the system.
-    fn systems(&mut self, files: &[PathBuf], root: Option<&Root>) -> Result<(), Failure> {
+    /// Images of the system, or workloads: `judge` says what one is, as a new device that trusts this root would take it.
+    fn large(
+        &mut self,
+        files: &[PathBuf],
+        root: Option<&Root>,
+        suffix: &str,
+        most: u64,
+        kind: &str,
+        judge: impl Fn(&[u8], &Root) -> Result<String, Refusal>,
+    ) -> Result<(), Failure> {
         for file in files {
             let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !is_plain_name(name) || !name.ends_with(SYSTEM_SUFFIX) {
+            if !is_plain_name(name) || !name.ends_with(suffix) {
                 return Err(Failure::usage(format!(
-                    "{}: devices look for NAME{SYSTEM_SUFFIX} of letters, digits, '.', '_', '-'; rename it",
+                    "{}: devices look for NAME{suffix} of letters, digits, '.', '_', '-'; rename it",
                     file.display()
                 )));
             }
-            let bytes = files::read(file, IMAGE_BYTES as usize)?;
+            let bytes = files::read(file, most as usize)?;
             let judged = match root {
                 None => Err("no root to hold it against; give --root".to_owned()),
-                Some(root) => image::examine(&bytes, &image::office(root))
-                    .map(|accepted| accepted.manifest.rank())
-                    .map_err(|refusal| format!("{refusal} ({})", refusal.code())),
+                Some(root) => {
+                    judge(&bytes, root).map_err(|refusal| format!("{refusal} ({})", refusal.code()))
+                }
             };
             let what = match judged {
-                Ok((epoch, sequence)) => format!("image of the system, epoch {epoch}, sequence {sequence}"),
+                Ok(what) => what,
                 Err(why) => {
                     self.problems.push(format!("{}: {why}", file.display()));
-                    "image of the system that does NOT verify".to_owned()
+                    format!("{kind} that does NOT verify")
                 }
             };
             self.items.push(Item { path: name.to_owned(), bytes, what, keep: false });

@@ -43,6 +43,7 @@ fn expressions_find_what_they_say() {
         ("level=high and percent>=70", "kind", "[\"ring-level\"]"),
         ("kind=seal and epoch>=7 and code~seal-*", "code", "[\"seal-state-lost\"]"),
         ("kind=image and code=fell-back and epoch=1", "detail", "[\"slot b\"]"),
+        ("kind=workload and code=ended and epoch=1 and workload=agent-7", "detail", "[\"exit 1\"]"),
         ("kind=config and detail~'*`syn`'", "code", "[\"last-good\"]"),
         ("kind=storage and detail~*else", "code", "[\"data-remade\"]"),
         ("mode=enforcing and reason=self-test-passed", "kind", "[\"glass-mended\",\"mode\"]"),

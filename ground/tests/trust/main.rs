@@ -9,6 +9,7 @@ mod images;
 mod rotation;
 mod sticks;
 mod stranger;
+mod workloads;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -133,7 +134,7 @@ fn keys_are_private_and_never_overwritten() {
     let secret = String::from_utf8(fs::read(desk.path("keys/policy.key")).expect("made")).expect("text");
     let secret = secret.lines().find_map(|line| line.strip_prefix("secret: ")).expect("a secret");
     assert!(exit == 0 && !out.contains(secret));
-    let names = ["root", "policy", "break-glass", "image"]
+    let names = ["root", "policy", "break-glass", "image", "workload"]
         .map(|role| [format!("{role}.key"), format!("{role}.key.pub")]);
     let mut expected: Vec<String> = names.into_iter().flatten().collect();
     expected.extend(["root.cbor".to_owned(), "ceremony.txt".to_owned()]);

@@ -65,6 +65,7 @@ fn root(revoked: Option<[u8; 32]>) -> Root {
         policy: keys::role(&SIGNERS, THRESHOLD as u8),
         break_glass: None,
         image: None,
+        workload: None,
         revoked: revoked.into_iter().collect(),
         revoked_keys: [fingerprint(&public(REVOKED))].into_iter().collect(),
     }

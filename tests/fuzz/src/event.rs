@@ -74,6 +74,17 @@ pub fn seeds() -> Vec<Seed> {
         ("stick", Body::Stick { code: "stick-entries", detail: "65 entries" }),
         ("image", Body::Image { code: "written", epoch: 1, sequence: 2, hash: &hash, detail: "slot b" }),
         (
+            "workload",
+            Body::Workload {
+                workload: b"agent-7",
+                code: "ended",
+                epoch: 1,
+                sequence: 2,
+                hash: &hash,
+                detail: "exit 1",
+            },
+        ),
+        (
             "policy-stale",
             Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: 1_900_000_000 },
         ),

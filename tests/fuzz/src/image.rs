@@ -1,9 +1,9 @@
 //! `image`: the front of an image of the system, as it comes and signed.
 
-use aegis_bundle::limits::{IMAGE_BYTES, IMAGE_FRONT_BYTES, MANIFEST_BYTES};
+use aegis_bundle::limits::{IMAGE_BYTES, FRONT_BYTES, MANIFEST_BYTES};
 use aegis_bundle::{
-    Container, Content, ImageContext, ImageManifest, ImageState, Root, Trial, assemble_front, hash,
-    open_image, split_image,
+    Container, Content, ImageContext, ImageManifest, ImageState, Root, Selectors, Trial, assemble_front,
+    hash, open_image, split_front,
 };
 use aegis_cose::{Domain, Sign, key_id};
 
@@ -28,6 +28,7 @@ fn root() -> Root {
         policy: keys::role(&[3], 1),
         break_glass: None,
         image: Some(keys::role(&SIGNERS, THRESHOLD as u8)),
+        workload: None,
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }
@@ -87,7 +88,7 @@ fn opened(front: &[u8], length: u64, state: ImageState, running: Option<(u64, u6
         }
     };
     let manifest = &accepted.manifest;
-    let sections = split_image(front, length).expect("it was opened");
+    let sections = split_front(Container::Image, front, length).expect("it was opened");
     let message = Sign::parse(sections.signatures).expect("it was opened");
     let signed: Vec<_> = message.signers().map(|signer| signer.kid).collect();
     let role = root.image.as_ref().expect("it is there");
@@ -96,10 +97,10 @@ fn opened(front: &[u8], length: u64, state: ImageState, running: Option<(u64, u6
     let written = manifest.encode(&mut again).expect("what was decoded can be encoded");
     assert_eq!(&again[..written], sections.manifest, "two encodings of {manifest:?}");
     let total: u64 = manifest.files().iter().map(|(_, file)| file.length).sum();
-    assert!(accepted.contents_at <= IMAGE_FRONT_BYTES as u64 && accepted.contents_at + total == length);
+    assert!(accepted.contents_at <= FRONT_BYTES as u64 && accepted.contents_at + total == length);
     assert!(length <= IMAGE_BYTES);
-    assert_eq!((manifest.epoch, manifest.architecture), (root.epoch, "x86_64"));
-    assert!(manifest.devices.as_ref().is_none_or(|ids| ids.contains(&DEVICE)));
+    assert_eq!((manifest.epoch, manifest.selectors.architecture), (root.epoch, "x86_64"));
+    assert!(manifest.selectors.devices.as_ref().is_none_or(|ids| ids.contains(&DEVICE)));
     let offered = manifest.rank();
     assert!(offered >= state.committed() && running.is_none_or(|running| offered >= running));
     assert!(state.trial != Trial::Written || offered >= state.tried());
@@ -109,7 +110,7 @@ fn opened(front: &[u8], length: u64, state: ImageState, running: Option<(u64, u6
 
 fn pack(manifest: &[u8], contents: u64, signers: &[usize]) -> Vec<u8> {
     let signatures = keys::detached(manifest, Domain::Image, signers);
-    let mut out = vec![0; IMAGE_FRONT_BYTES];
+    let mut out = vec![0; FRONT_BYTES];
     let length = assemble_front(Container::Image, manifest, &signatures, contents, &mut out);
     out.truncate(length.expect("the parts are bounded"));
     out
@@ -121,10 +122,7 @@ fn manifest() -> ImageManifest<'static> {
         epoch: 2,
         sequence: 5,
         created: 1_800_000_000,
-        devices: None,
-        architecture: "x86_64",
-        agent: None,
-        groups: None,
+        selectors: Selectors { devices: None, architecture: "x86_64", agent: None, groups: None },
         boot: [content(5000, 1), content(6000, 2)],
         root: content(8192, 3),
         comment: "",
@@ -141,9 +139,12 @@ pub fn seeds() -> Vec<Seed> {
     };
     let any = encoded(&manifest());
     let narrow = encoded(&ImageManifest {
-        devices: Some([[6; 16], DEVICE].into_iter().collect()),
-        agent: Some([1, 0, 300]),
-        groups: Some(["lab", "south"].into_iter().collect()),
+        selectors: Selectors {
+            devices: Some([[6; 16], DEVICE].into_iter().collect()),
+            architecture: "x86_64",
+            agent: Some([1, 0, 300]),
+            groups: Some(["lab", "south"].into_iter().collect()),
+        },
         comment: "für den Keller",
         ..manifest()
     });

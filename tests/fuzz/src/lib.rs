@@ -28,6 +28,7 @@ pub mod state;
 pub mod table;
 pub mod token;
 pub mod tpm;
+pub mod workload;
 
 /// A fuzz target.
 #[derive(Clone, Copy)]
@@ -44,7 +45,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -68,4 +69,5 @@ pub const TARGETS: [Target; 23] = [
     Target { name: "table", run: table::run, seeds: table::seeds },
     Target { name: "token", run: token::run, seeds: token::seeds },
     Target { name: "tpm", run: tpm::run, seeds: tpm::seeds },
+    Target { name: "workload", run: workload::run, seeds: workload::seeds },
 ];

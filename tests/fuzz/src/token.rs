@@ -30,6 +30,7 @@ fn root(break_glass: bool) -> Root {
         policy: keys::role(&[3], 1),
         break_glass: break_glass.then(|| keys::role(&SIGNERS, THRESHOLD as u8)),
         image: None,
+        workload: None,
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::findings::{Finding, findings, no_agent};
 use self::vitals::{Settling, Vitals};
-use super::policy_status;
+use super::{policy_status, workload};
 use crate::config;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
@@ -62,6 +62,12 @@ fn gather() -> Result<Vitals, String> {
     vitals.storage = Report::load();
     vitals.debug_image = facts::is_debug();
     vitals.tpm = Found::load();
+    match workload::troubles() {
+        Ok(troubles) => vitals.workloads = troubles,
+        Err(error) => {
+            vitals.workloads_unknown = Some(format!("what became of workloads is not known: {error}"));
+        }
+    }
     match policy_status::troubles() {
         Ok(troubles) => vitals.policy = troubles,
         Err(failure) => vitals.policy_unknown = Some(failure.to_string()),

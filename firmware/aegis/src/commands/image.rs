@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use aegis_bundle::limits::{IMAGE_BYTES, IMAGE_FRONT_BYTES};
+use aegis_bundle::limits::{FRONT_BYTES, IMAGE_BYTES};
 use aegis_bundle::{
     AcceptedImage, Answer, ImageContext, ImageState, Reason, Refusal, Root, Trial, What, open_image,
 };
@@ -82,7 +82,7 @@ impl Offer<File> {
     /// Reads the front of a regular file.
     pub(crate) fn of(file: File, insist: bool) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        let mut front = vec![0; length.min(IMAGE_FRONT_BYTES as u64) as usize];
+        let mut front = vec![0; length.min(FRONT_BYTES as u64) as usize];
         file.read_exact_at(&mut front, 0)?;
         Ok(Self { front, length, contents: file, insist })
     }

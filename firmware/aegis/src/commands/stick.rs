@@ -1,7 +1,7 @@
 //! `aegis stick take`: what a stick brings, in the order of trust, and what it carries home.
 //!
 //! 1. Read-only: the chain of root metadata, which revokes; the best acceptable bundle; the break-glass token; the best
-//!    acceptable image of the system. Every answer
+//!    acceptable image of the system, and of each name the best workload. Every answer
 //!    is signed as it is given, and kept in memory.
 //! 2. Read-write: receipts, then evidence.
 //!
@@ -268,8 +268,9 @@ impl Stick {
         answers.roots(directory)?;
         answers.bundles(directory, &found.names)?;
         answers.token(directory)?;
-        // Last: it takes longest, and nothing of it counts before the next start.
+        // Last: they take longest, and nothing of them counts before the next start.
         answers.images(directory, &found.names)?;
+        answers.workloads(directory, &found.names)?;
         if answers.is_empty() {
             log::info!("stick {}: it brings nothing", self.device.name);
             answers.sign(None)?;

@@ -51,6 +51,17 @@ impl Taken {
             What::Image => {
                 in_force::note(Body::Image { code, epoch, sequence: self.sequence, hash: &[0; 32], detail });
             }
+            What::Workload => {
+                let sequence = self.sequence;
+                in_force::note(Body::Workload {
+                    workload: b"",
+                    code,
+                    epoch,
+                    sequence,
+                    hash: &[0; 32],
+                    detail,
+                });
+            }
             What::BreakGlass | What::Nothing => {}
         }
         history::note(Entry::now(self.what, code, (epoch, self.sequence), self.hash.as_ref(), origin));

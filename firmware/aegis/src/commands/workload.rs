@@ -1,18 +1,76 @@
-//! `aegis workload run NAME -- CMD`: into the workload's registered cgroup, then become the command.
+//! `aegis workload`: what becomes of workloads that are offered, kept, mounted and run.
 
-use std::ffi::{OsStr, OsString};
+mod list;
+mod mount;
+mod remove;
+mod run;
+mod start;
+mod take;
 
-use crate::kernel;
-use crate::outcome::{Failure, Outcome};
+use std::io;
 
-/// Returns only when the command could not be confined or started: it never runs unconfined.
-pub(crate) fn run(name: &OsStr, command: &[OsString]) -> Outcome {
-    let shown = name.display();
-    let text = name.to_str().ok_or_else(|| {
-        Failure::error(format!("workload {shown}: not a workload name (letters, digits, '.', '_', '-')"))
-    })?;
-    match kernel::workload::enter_and_exec(text, command) {
-        Ok(never) => match never {},
-        Err(error) => Err(Failure::error(format!("workload {shown}: {error}"))),
+use aegis_event::Body;
+
+pub(crate) use list::run as list;
+#[cfg(test)]
+pub(super) use mount::look;
+pub(crate) use mount::{run as mount, tell};
+pub(crate) use remove::run as remove;
+pub(crate) use run::run;
+pub(crate) use start::run as start;
+#[cfg(test)]
+pub(super) use take::decide;
+pub(crate) use take::{BYTES, apply, is_workload, judge, take};
+
+use super::in_force;
+use crate::outcome::Failure;
+use crate::storage::lock;
+use crate::workloads::{KEPT, told};
+
+/// The lock of what is kept: one change at a time.
+const LOCK: &str = "workloads.lock";
+
+fn locked() -> Result<std::fs::File, Failure> {
+    lock::wait_for(LOCK).map_err(|error| Failure::error(format!("{LOCK}: {error}")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn storage(error: io::Error) -> Failure {
+    Failure::error(format!("{KEPT}: {error}"))
+}
+
+/// What is not as it should be, for `aegis health`: code and meaning.
+pub(super) fn troubles() -> io::Result<Vec<(&'static str, String)>> {
+    let mut troubles = Vec::new();
+    for entry in told::reported()? {
+        if !entry.is_mounted() {
+            let meaning = format!("workload {} is not mounted: {}: {}", entry.name, entry.code, entry.detail);
+            troubles.push(("workload-not-mounted", meaning));
+            continue;
+        }
+        let Some(doing) = told::doing(&entry.name)? else { continue };
+        if matches!(doing.code.as_str(), told::CRASH_LOOP | told::NOT_STARTED) {
+            troubles
+                .push(("workload-down", format!("workload {}: {}: {}", entry.name, doing.code, doing.last)));
+        }
     }
+    Ok(troubles)
+}
+
+/// Which one, as events name it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Which<'a> {
+    name: &'a str,
+    /// Epoch and sequence.
+    rank: (u64, u64),
+    /// SHA-256 of its manifest.
+    manifest: [u8; 32],
+}
+
+/// An event.
+fn note(which: Which<'_>, code: &str, detail: &str) {
+    let Which { name, rank: (epoch, sequence), manifest } = which;
+    let detail = &detail[..detail.floor_char_boundary(aegis_event::limits::DETAIL_BYTES)];
+    let workload = name.as_bytes();
+    in_force::note(Body::Workload { workload, code, epoch, sequence, hash: &manifest, detail });
 }

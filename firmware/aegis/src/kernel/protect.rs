@@ -10,14 +10,26 @@ use rustix::fs::{Dir, OFlags};
 
 use super::KernelError;
 use super::kernelfs::{self, Known};
+use super::mounts::Mounts;
 use super::place::{self, Object};
 use crate::limits;
 use crate::storage::{DATA, RUN, partition};
+use crate::workloads::{FILE, KEPT, MOUNTED};
 
 /// Directories, with all below them: the pins of every version, the state of this boot, own storage.
-pub(super) fn directories() -> [PathBuf; 3] {
+pub(super) fn directories() -> Vec<PathBuf> {
     let pins = Path::new(super::PINS).parent().unwrap_or(Path::new(super::PINS));
-    [pins.to_owned(), RUN.into(), DATA.into()]
+    vec![pins.to_owned(), RUN.into(), DATA.into()]
+}
+
+/// The signed files of workloads that are mounted: their contents are believed because they were looked at.
+pub(super) fn workload_files(mounts: &Mounts) -> Vec<PathBuf> {
+    let mounted = mounts.0.iter().filter_map(|mount| mount.point.strip_prefix(MOUNTED).ok());
+    mounted
+        .filter_map(Path::to_str)
+        .filter(|name| !name.is_empty())
+        .map(|name| Path::new(KEPT).join(name).join(FILE))
+        .collect()
 }
 
 /// The program that this process runs: as it runs, whatever lies at its path by now.

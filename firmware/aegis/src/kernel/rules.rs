@@ -350,9 +350,10 @@ impl<'p> Build<'p> {
             reason,
         };
         let mut places = Vec::new();
-        for path in protect::directories() {
+        let files = protect::workload_files(mounts).into_iter().map(|path| (path, false));
+        for (path, tree) in protect::directories().into_iter().map(|path| (path, true)).chain(files) {
             match place::look(&path, mounts) {
-                Ok(place) => places.push(place),
+                Ok(place) => places.push((place, tree)),
                 Err(reason) => self.set.unresolved.push(unresolved(&path, reason)),
             }
         }
@@ -364,7 +365,12 @@ impl<'p> Build<'p> {
                 None
             }
         };
-        let nodes = protect::nodes()?;
+        let mut nodes = protect::nodes()?;
+        // What is mounted of workloads stays what was looked at: nobody takes it away, mounts over it, or has its device.
+        let of_workloads = Path::new(crate::workloads::MOUNTED);
+        let mut mounted = mounts.below(of_workloads);
+        nodes.numbers.extend(mounted.iter().map(|(device, _)| *device));
+        mounted.extend(place::inode_of(of_workloads));
         let lost = |node: &PathBuf| unresolved(node, "the kernel lists no such block device".to_owned());
         self.set.unresolved.extend(nodes.missing.iter().map(lost));
         for ruleset in rulesets {
@@ -377,15 +383,19 @@ impl<'p> Build<'p> {
                 }
             };
             let hold = Seat { operation: abi::OP_HOLD, tree: false };
-            for place in &places {
+            for (place, tree) in &places {
                 // What is mounted below them is Aegis's own too: the self-test's files are on a file system of theirs.
-                self.enter(ruleset, place, true, &mounts.below(&place.real), fill(true));
+                self.enter(ruleset, place, *tree, &mounts.below(&place.real), fill(*tree));
                 // What lies on the way is not moved, removed or mounted over, the roots of file systems included.
                 for above in place.real.ancestors().skip(1).filter(|above| *above != Path::new("/")) {
                     let Ok((device, inode)) = place::inode_of(above) else { continue };
                     let key = ObjectKey { inode, device, ruleset };
                     put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
                 }
+            }
+            for (device, inode) in mounted.iter().copied() {
+                let key = ObjectKey { inode, device, ruleset };
+                put(self.set.objects.entry(key).or_default(), hold, abi::RULE_SELF + 1, EFFECT_SELF);
             }
             if let Some(program) = &program {
                 let mut own = |(device, inode): Object, operations: &[usize]| {

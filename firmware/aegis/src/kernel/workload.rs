@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use aegis_bundle::Bounds;
 use aegis_policy::{Policy, names};
 use aegis_probes::abi::{Cgroup, RULESET_OTHERS, WORKLOADS_MAX};
 use rustix::fs::{Dir, FileType, Mode, OFlags};
@@ -19,12 +21,15 @@ use super::kernelfs::{self, Known};
 use super::lock::Lock;
 use super::state::{WorkloadNames, Writer, pin};
 use super::{KernelError, sys};
+use crate::limits;
 use crate::storage::{RUN, atomic};
 
 /// Where the cgroup v2 hierarchy is, for messages: what is done is done from [`Tree`].
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 /// Parent of all workloads' cgroups.
 const WORKLOADS: &str = "workloads";
+/// Over how much time a share of the processors is counted, µs (`Documentation/admin-guide/cgroup-v2.rst`: `cpu.max`).
+const CPU_PERIOD: u64 = 100_000;
 /// Name, in events, of what runs below [`WORKLOADS`] and is not registered; the pattern that speaks of it.
 const CATCH_ALL: &str = "*";
 
@@ -246,6 +251,94 @@ pub(super) fn ruleset_of(policy: &Policy<'_>, name: &[u8]) -> u32 {
         policy.match_workload(name)
     };
     index.map_or(RULESET_OTHERS, u32::from)
+}
+
+/// The cgroup of a workload, registered and bounded, for who puts a program into it.
+pub(crate) struct Pen {
+    group: Group,
+    name: String,
+    /// By which a process enters, wherever it sees the hierarchy.
+    procs: OwnedFd,
+}
+
+impl Pen {
+    /// Makes and registers it, with nobody in it, and bounds what it may use.
+    pub(crate) fn make(name: &str, bounds: &Bounds) -> Result<Self, KernelError> {
+        let group = register(&Tree::open()?, name)?;
+        // Asked of the kernel, not remembered: the registration is ours.
+        if cgroups()?.get(&group.id).map_err(KernelError::object("cgroups"))?.is_none() {
+            return Err(KernelError::NotConfined { cgroup: own_cgroup()? });
+        }
+        let procs = kernelfs::below(group.directory.as_fd(), Path::new("cgroup.procs"), OFlags::WRONLY)
+            .map_err(KernelError::file(group.path.join("cgroup.procs")))?;
+        let pen = Self { group, name: name.to_owned(), procs };
+        pen.empty()?;
+        let cpu = format!("{} {CPU_PERIOD}", u64::from(bounds.cpu) * (CPU_PERIOD / 1000));
+        for (file, value) in [
+            ("memory.max", bounds.memory.to_string()),
+            // One that is over it ends whole, and not by halves.
+            ("memory.oom.group", "1".to_owned()),
+            ("pids.max", bounds.pids.to_string()),
+            ("cpu.max", cpu),
+        ] {
+            pen.write(file, &value)?;
+        }
+        Ok(pen)
+    }
+
+    fn write(&self, file: &str, value: &str) -> Result<(), KernelError> {
+        let write = || {
+            let open = kernelfs::below(self.group.directory.as_fd(), Path::new(file), OFlags::WRONLY)?;
+            rustix::io::write(open, value.as_bytes()).map(drop).map_err(io::Error::from)
+        };
+        write().map_err(KernelError::file(self.group.path.join(file)))
+    }
+
+    fn read(&self, file: &str) -> Result<String, KernelError> {
+        let read = || {
+            let open = kernelfs::below(self.group.directory.as_fd(), Path::new(file), OFlags::RDONLY)?;
+            let mut text = String::new();
+            let file = fs::File::from(open);
+            io::Read::read_to_string(&mut io::Read::take(file, limits::KERNEL_TEXT_BYTES), &mut text)?;
+            Ok(text)
+        };
+        read().map_err(KernelError::file(self.group.path.join(file)))
+    }
+
+    /// Ends whoever is in it, or below it, and waits until they are gone.
+    ///
+    /// # Errors
+    /// Also when somebody is still there after [`limits::PEN_EMPTY`].
+    pub(crate) fn empty(&self) -> Result<(), KernelError> {
+        let end = Instant::now() + limits::PEN_EMPTY;
+        while self.read("cgroup.events")?.lines().any(|line| line == "populated 1") {
+            self.write("cgroup.kill", "1")?;
+            if Instant::now() >= end {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "somebody in it does not end");
+                return Err(KernelError::file(&self.group.path)(error));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// A count of the kernel's: how often a bound was met (`memory.events`, `pids.events`). What can't be read is none.
+    pub(crate) fn count(&self, file: &str, what: &str) -> u64 {
+        let text = self.read(file).unwrap_or_default();
+        let mut counts = text.lines().filter_map(|line| line.split_once(' '));
+        counts.find_map(|(name, count)| (name == what).then(|| count.parse().ok())?).unwrap_or_default()
+    }
+
+    /// Moves this process into it, and asks the kernel whether it is there: by the procfs that this process sees.
+    pub(crate) fn enter(&self) -> Result<(), KernelError> {
+        rustix::io::write(&self.procs, b"0")
+            .map_err(|error| KernelError::file(self.group.path.join("cgroup.procs"))(error.into()))?;
+        let cgroup = own_cgroup()?;
+        if cgroup != format!("/{WORKLOADS}/{}", self.name) {
+            return Err(KernelError::NotConfined { cgroup });
+        }
+        Ok(())
+    }
 }
 
 /// The cgroup this process is in, as a path from the root of the hierarchy, beginning with `/`.

@@ -15,13 +15,7 @@ use seccompiler::{
 /// Gives up every capability, in the bounding set too, and the right to gain any by exec. Per thread: call it
 /// before any other thread exists.
 pub(crate) fn drop_privileges() -> io::Result<()> {
-    for capability in CapabilitySet::all().iter() {
-        // EINVAL: this kernel does not know the capability, so there is nothing to remove.
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    empty_bounding_set()?;
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),
@@ -29,6 +23,18 @@ pub(crate) fn drop_privileges() -> io::Result<()> {
     };
     set_capabilities(None, none)?;
     set_no_new_privs(true)?;
+    Ok(())
+}
+
+/// No capability comes by exec any more.
+pub(crate) fn empty_bounding_set() -> rustix::io::Result<()> {
+    for capability in CapabilitySet::all().iter() {
+        // EINVAL: this kernel does not know the capability, so there is nothing to remove.
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
 }
 

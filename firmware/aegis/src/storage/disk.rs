@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
@@ -44,6 +45,15 @@ pub(crate) trait Disk: Witness {
     /// Makes the contents of a file durable, not its name.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
 
+    /// Opens a regular file to be read in pieces, and says how long it is. No symbolic link is followed.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    fn open(&self, path: &str) -> io::Result<(Self::File, u64)>;
+
+    /// Reads all of `bytes` from this place of a file: from the disk, where it was durable and not read since.
+    fn read_at(&self, file: &Self::File, at: u64, bytes: &mut [u8]) -> io::Result<()>;
+
     /// Gives a file another name in the same directory, in place of what is there.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
@@ -63,6 +73,15 @@ pub(crate) struct Pending {
 
 /// Writes what is to be at `path`, durably, beside it: all that can run out of space is done here.
 pub(crate) fn prepare(disk: &impl Disk, path: &str, bytes: &[u8]) -> io::Result<Pending> {
+    prepare_by(disk, path, |disk, file| disk.write(file, bytes))
+}
+
+/// The same of what is not in memory: `write` writes it.
+pub(crate) fn prepare_by<D: Disk, E: From<io::Error>>(
+    disk: &D,
+    path: &str,
+    write: impl FnOnce(&D, &mut D::File) -> Result<(), E>,
+) -> Result<Pending, E> {
     let (directory, name) = split(path);
     let temporary = join(directory, &format!("{}{name}{}", atomic::TEMPORARY.0, atomic::TEMPORARY.1));
     if !directory.is_empty() {
@@ -70,9 +89,9 @@ pub(crate) fn prepare(disk: &impl Disk, path: &str, bytes: &[u8]) -> io::Result<
         // Also when it was there: whoever made it may not have come to this.
         disk.sync_directory("")?;
     }
-    let written = disk.create(&temporary).and_then(|mut file| {
-        disk.write(&mut file, bytes)?;
-        disk.sync(&file)
+    let written = disk.create(&temporary).map_err(E::from).and_then(|mut file| {
+        write(disk, &mut file)?;
+        Ok(disk.sync(&file)?)
     });
     match written {
         Ok(()) => Ok(Pending { temporary, path: path.to_owned() }),
@@ -84,6 +103,11 @@ pub(crate) fn prepare(disk: &impl Disk, path: &str, bytes: &[u8]) -> io::Result<
 }
 
 impl Pending {
+    /// Where it is meanwhile.
+    pub(crate) fn meanwhile(&self) -> &str {
+        &self.temporary
+    }
+
     /// Puts it in place: one rename, made durable. On an error it may be in place all the same, and not yet durable.
     pub(crate) fn publish(self, disk: &impl Disk) -> io::Result<()> {
         if let Err(error) = disk.rename(&self.temporary, &self.path) {
@@ -150,8 +174,13 @@ impl Data {
         Self { directory: DATA.into(), is_own: true }
     }
 
+    /// `/data/workloads`: the workloads, a directory each.
+    pub(crate) fn workloads() -> Self {
+        Self { directory: crate::workloads::KEPT.into(), is_own: false }
+    }
+
     /// Opens a directory of the tree, following no link below its top.
-    fn open(&self, directory: &str) -> io::Result<OwnedFd> {
+    fn directory(&self, directory: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let top = rustix::fs::open(&self.directory, flags, Mode::empty())?;
         if directory.is_empty() {
@@ -160,10 +189,22 @@ impl Data {
         Ok(rustix::fs::openat(top, directory, flags, Mode::empty())?)
     }
 
+    /// Opens what is there to be read.
+    fn file(&self, path: &str) -> io::Result<File> {
+        let (directory, name) = self.at(path)?;
+        // Without NONBLOCK a named pipe would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, name, flags, Mode::empty());
+        file.map(File::from).map_err(|error| match error {
+            rustix::io::Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link"),
+            error => error.into(),
+        })
+    }
+
     /// The directory that a path is in, and the name in it.
     fn at<'p>(&self, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
         let (directory, name) = split(path);
-        Ok((self.open(directory)?, name))
+        Ok((self.directory(directory)?, name))
     }
 }
 
@@ -171,19 +212,11 @@ impl Disk for Data {
     type File = File;
 
     fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
-        let (directory, name) = self.at(path)?;
-        // Without NONBLOCK a named pipe would be waited for.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(|error| match error {
-                rustix::io::Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link"),
-                error => error.into(),
-            })?;
-        atomic::read_bounded_file(&file.into(), limit)
+        atomic::read_bounded_file(&self.file(path)?, limit)
     }
 
     fn list(&self, directory: &str, most: usize) -> io::Result<Vec<String>> {
-        let opened = match self.open(directory) {
+        let opened = match self.directory(directory) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -206,7 +239,7 @@ impl Disk for Data {
     fn make_directory(&self, path: &str) -> io::Result<()> {
         let (parent, name) = self.at(path)?;
         match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => self.open(path).map(drop),
+            Ok(()) | Err(rustix::io::Errno::EXIST) => self.directory(path).map(drop),
             Err(error) => Err(error.into()),
         }
     }
@@ -233,6 +266,21 @@ impl Disk for Data {
         file.sync_all()
     }
 
+    fn open(&self, path: &str) -> io::Result<(File, u64)> {
+        let file = self.file(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        // What is read from now on comes from the disk: clean pages are let go.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok((file, found.len()))
+    }
+
+    fn read_at(&self, file: &File, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        file.read_exact_at(bytes, at)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (directory, from) = self.at(from)?;
         Ok(rustix::fs::renameat(&directory, from, &directory, split(to).1)?)
@@ -244,7 +292,7 @@ impl Disk for Data {
     }
 
     fn sync_directory(&self, path: &str) -> io::Result<()> {
-        File::from(self.open(path)?).sync_all()
+        File::from(self.directory(path)?).sync_all()
     }
 }
 
@@ -317,6 +365,14 @@ impl<D: Disk> Disk for &D {
 
     fn sync(&self, file: &Self::File) -> io::Result<()> {
         (**self).sync(file)
+    }
+
+    fn open(&self, path: &str) -> io::Result<(Self::File, u64)> {
+        (**self).open(path)
+    }
+
+    fn read_at(&self, file: &Self::File, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(file, at, bytes)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -3,7 +3,10 @@
 
 use std::io;
 
-use aegis_bundle::{Bundle, Manifest, Reason, Refusal, Root, RootError, hash, limits as bounds, open_hashed};
+use aegis_bundle::{
+    Bundle, Reason, Refusal, Root, RootError, Workload, hash, limits as bounds, open_hashed,
+    open_kept_workload,
+};
 
 use super::disk::{self, Disk};
 use crate::limits;
@@ -88,6 +91,33 @@ impl Chain {
     /// # Errors
     /// Of the refusals that which says most: that it is revoked, that its keys are, else what the newest root says.
     pub(super) fn open_kept<'a>(&self, bytes: &'a [u8], hash: [u8; 32]) -> Result<Bundle<'a>, Refusal> {
+        self.under_any(
+            |then, now| open_hashed(bytes, hash, then, now),
+            |bundle| (bundle.manifest_hash, bundle.manifest.epoch, bundle.manifest.sequence),
+        )
+    }
+
+    /// Opens a workload that was accepted before, by its front, as [`Chain::open_kept`] does a bundle.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn open_kept_workload<'a>(
+        &self,
+        front: &'a [u8],
+        length: u64,
+    ) -> Result<Workload<'a>, Refusal> {
+        self.under_any(
+            |then, now| open_kept_workload(front, length, then, now),
+            |workload| (workload.manifest_hash, workload.manifest.epoch, workload.manifest.sequence),
+        )
+    }
+
+    /// `signed` says manifest, epoch and sequence of what was opened.
+    fn under_any<T>(
+        &self,
+        open: impl Fn(&Root, &Root) -> Result<T, Refusal>,
+        signed: impl Fn(&T) -> ([u8; 32], u64, u64),
+    ) -> Result<T, Refusal> {
         let now = self.newest();
         let weight = |refusal: &Refusal| match refusal.reason {
             Reason::Revoked => 2,
@@ -96,14 +126,16 @@ impl Chain {
         };
         let mut said: Option<Refusal> = None;
         for then in self.roots.iter().rev() {
-            match open_hashed(bytes, hash, then, now) {
-                // Also by a root that later ones left out of their lists, when they raised the epoch: to one that is
-                // offered that makes no difference, to one that is kept it does.
-                Ok(bundle) if self.roots.iter().any(|root| root.revoked.contains(&bundle.manifest_hash)) => {
-                    let Manifest { epoch, sequence, .. } = bundle.manifest;
-                    return Err(Refusal { reason: Reason::Revoked, epoch, sequence });
+            match open(then, now) {
+                Ok(opened) => {
+                    let (manifest, epoch, sequence) = signed(&opened);
+                    // Also by a root that later ones left out of their lists, when they raised the epoch: to one that is
+                    // offered that makes no difference, to one that is kept it does.
+                    if self.roots.iter().any(|root| root.revoked.contains(&manifest)) {
+                        return Err(Refusal { reason: Reason::Revoked, epoch, sequence });
+                    }
+                    return Ok(opened);
                 }
-                Ok(bundle) => return Ok(bundle),
                 Err(refusal) if said.is_none_or(|said| weight(&refusal) > weight(&said)) => {
                     said = Some(refusal);
                 }

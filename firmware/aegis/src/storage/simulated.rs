@@ -433,6 +433,18 @@ impl Disk for Simulated {
         Ok(())
     }
 
+    fn open(&self, path: &str) -> io::Result<(Inode, u64)> {
+        let inode = self.file(path)?;
+        Ok((inode, self.0.borrow().contents[inode].0.len() as u64))
+    }
+
+    fn read_at(&self, file: &Inode, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let state = self.0.borrow();
+        let found = state.contents[*file].0.get(at as usize..at as usize + bytes.len());
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.step()?;
         let inode = state.inode(from)?;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aegis_bundle::{
-    Accepted, Bundle, ImageState, Reason, Refusal, Root, RootError, TrustState, limits as bounds,
+    Accepted, Bundle, ImageState, Reason, Refusal, Root, RootError, TrustState, Workload, limits as bounds,
 };
 
 use super::copies::{Commit, Copies};
@@ -197,6 +197,18 @@ impl<D: Disk> Trust<D> {
             Source::Baseline => aegis_bundle::open_kept(bytes, self.chain.anchor(), self.chain.anchor()),
             Source::Bundle | Source::Previous => self.chain.open_kept(bytes, aegis_bundle::hash(bytes)),
         }
+    }
+
+    /// Opens a workload that is kept, by its front.
+    ///
+    /// # Errors
+    /// See [`aegis_bundle::open_kept_workload`].
+    pub(crate) fn open_kept_workload<'a>(
+        &self,
+        front: &'a [u8],
+        length: u64,
+    ) -> Result<Workload<'a>, Refusal> {
+        self.chain.open_kept_workload(front, length)
     }
 
     /// The kept bundle of this SHA-256, or the baseline.

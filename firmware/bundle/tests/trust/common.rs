@@ -24,6 +24,7 @@ pub(crate) fn root(keys: &[u8], threshold: u8) -> Root {
         policy: role(keys, threshold),
         break_glass: Some(role(&[50, 51], 1)),
         image: Some(role(&[60, 61], 1)),
+        workload: Some(role(&[70, 71], 1)),
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }

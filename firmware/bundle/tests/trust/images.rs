@@ -1,9 +1,9 @@
 //! Images of the system: which are let in, in which order, and why others are not.
 
-use aegis_bundle::limits::{IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_FRONT_BYTES, IMAGE_ROOT_BYTES};
+use aegis_bundle::limits::{FRONT_BYTES, IMAGE_BOOT_BYTES, IMAGE_BYTES, IMAGE_ROOT_BYTES};
 use aegis_bundle::{
-    AcceptedImage, Container, Content, ImageContext, ImageManifest, ImageState, Reason, Refusal, Root, Trial,
-    assemble_front, hash, open_image, split_image,
+    AcceptedImage, Container, Content, ImageContext, ImageManifest, ImageState, Reason, Refusal, Root,
+    Selectors, Trial, assemble_front, hash, open_image, split_front,
 };
 use aegis_cose::{Domain, sign_detached, signature};
 use proptest::prelude::*;
@@ -19,10 +19,7 @@ fn manifest() -> ImageManifest<'static> {
         epoch: 2,
         sequence: 5,
         created: 1_800_000_000,
-        devices: None,
-        architecture: "x86_64",
-        agent: None,
-        groups: None,
+        selectors: Selectors { devices: None, architecture: "x86_64", agent: None, groups: None },
         boot: [content(8000, 1), content(8001, 2)],
         root: content(12_288, 3),
         comment: "a test",
@@ -47,7 +44,7 @@ fn pack(manifest: &[u8], contents: u64, keys: &[u8], domain: Domain) -> (Vec<u8>
         keys.iter().map(|n| signature(manifest, domain, &pair(*n).sk, &mut scratch).expect("room")).collect();
     let mut cose = vec![0; 2048];
     let length = sign_detached(&signatures, &mut cose).expect("room");
-    let mut out = vec![0; IMAGE_FRONT_BYTES];
+    let mut out = vec![0; FRONT_BYTES];
     let front =
         assemble_front(Container::Image, manifest, &cose[..length], contents, &mut out).expect("fits");
     out.truncate(front);
@@ -225,17 +222,22 @@ fn only_the_image_role_signs_images() {
 
 #[test]
 fn selectors_select() {
-    let devices =
-        |id: [u8; 16]| refused(&image(|manifest| manifest.devices = Some([id].into_iter().collect())));
+    let devices = |id: [u8; 16]| {
+        refused(&image(|manifest| manifest.selectors.devices = Some([id].into_iter().collect())))
+    };
     assert_eq!((devices([7; 16]), devices([8; 16])), (None, Some(Reason::WrongDevice)));
-    let groups = |name| refused(&image(|manifest| manifest.groups = Some([name].into_iter().collect())));
+    let groups =
+        |name| refused(&image(|manifest| manifest.selectors.groups = Some([name].into_iter().collect())));
     assert_eq!((groups("pumps"), groups("south")), (None, Some(Reason::WrongGroup)));
     assert_eq!(
-        refused(&image(|manifest| manifest.architecture = "aarch64")),
+        refused(&image(|manifest| manifest.selectors.architecture = "aarch64")),
         Some(Reason::WrongArchitecture)
     );
-    assert_eq!(refused(&image(|manifest| manifest.agent = Some([1, 2, 3]))), None);
-    assert_eq!(refused(&image(|manifest| manifest.agent = Some([1, 2, 4]))), Some(Reason::AgentTooOld));
+    assert_eq!(refused(&image(|manifest| manifest.selectors.agent = Some([1, 2, 3]))), None);
+    assert_eq!(
+        refused(&image(|manifest| manifest.selectors.agent = Some([1, 2, 4]))),
+        Some(Reason::AgentTooOld)
+    );
 }
 
 #[test]
@@ -245,11 +247,13 @@ fn what_can_not_be_is_not_written_and_not_read() {
         ("epoch", |manifest| manifest.epoch = 0),
         ("sequence", |manifest| manifest.sequence = 0),
         ("created", |manifest| manifest.created = u64::MAX),
-        ("no architecture", |manifest| manifest.architecture = ""),
-        ("any architecture", |manifest| manifest.architecture = "any"),
-        ("no devices", |manifest| manifest.devices = Some([].into_iter().collect())),
-        ("devices twice", |manifest| manifest.devices = Some([[1; 16], [1; 16]].into_iter().collect())),
-        ("a group that is none", |manifest| manifest.groups = Some(["A"].into_iter().collect())),
+        ("no architecture", |manifest| manifest.selectors.architecture = ""),
+        ("any architecture", |manifest| manifest.selectors.architecture = "any"),
+        ("no devices", |manifest| manifest.selectors.devices = Some([].into_iter().collect())),
+        ("devices twice", |manifest| {
+            manifest.selectors.devices = Some([[1; 16], [1; 16]].into_iter().collect())
+        }),
+        ("a group that is none", |manifest| manifest.selectors.groups = Some(["A"].into_iter().collect())),
         ("a boot that is too short", |manifest| manifest.boot[0].length = 4095),
         ("a boot that is too long", |manifest| manifest.boot[1].length = IMAGE_BOOT_BYTES + 1),
         ("a root of no whole blocks", |manifest| manifest.root.length = 12_289),
@@ -324,9 +328,9 @@ proptest! {
         cose in proptest::collection::vec(any::<u8>(), 0..200),
         contents in 0u64..100_000,
     ) {
-        let mut out = vec![0; IMAGE_FRONT_BYTES];
+        let mut out = vec![0; FRONT_BYTES];
         let front = assemble_front(Container::Image, &manifest, &cose, contents, &mut out).expect("fits");
-        let sections = split_image(&out, front as u64 + contents).expect("good");
+        let sections = split_front(Container::Image, &out, front as u64 + contents).expect("good");
         prop_assert_eq!((sections.manifest, sections.signatures), (&manifest[..], &cose[..]));
         prop_assert_eq!((sections.contents_at, sections.contents_length), (front as u64, contents));
     }

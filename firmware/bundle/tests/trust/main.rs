@@ -6,3 +6,4 @@ mod kept;
 mod open;
 mod roots;
 mod tokens;
+mod workloads;

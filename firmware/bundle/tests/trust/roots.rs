@@ -149,6 +149,7 @@ fn the_longest_root_fits() {
         policy: keys(40),
         break_glass: Some(keys(80)),
         image: Some(keys(112)),
+        workload: Some(keys(144)),
         revoked: hashes().collect(),
         revoked_keys: hashes().collect(),
     };

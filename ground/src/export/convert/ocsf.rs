@@ -341,6 +341,7 @@ fn severity(event: &Event<'_>) -> Severity {
             Body::Loss { .. }
             | Body::BreakGlass { .. }
             | Body::Image { code: "fell-back", .. }
+            | Body::Workload { code: "not-mounted" | "not-started" | "crash-loop", .. }
             | Body::Gap(_)
             | Body::Deadman { .. }
             | Body::RingLevel { .. }
@@ -458,6 +459,14 @@ mod tests {
 
     #[test]
     fn what_the_agent_says_of_itself_is_as_bad_as_it_is() {
+        let workload = |code| Body::Workload {
+            workload: b"demo",
+            code,
+            epoch: 1,
+            sequence: 1,
+            hash: &[0; 32],
+            detail: "",
+        };
         for (body, expected) in [
             (Body::RingLevel { level: Level::Normal, percent: 10 }, 1),
             (Body::RingLevel { level: Level::High, percent: 70 }, 2),
@@ -472,6 +481,9 @@ mod tests {
             (Body::Config { code: "defaults", detail: "" }, 1),
             (Body::Config { code: "last-good", detail: "" }, 2),
             (Body::Deadman { workload: b"demo", sequence: 1, since: 1 }, 3),
+            (workload("started"), 1),
+            (workload("crash-loop"), 3),
+            (workload("not-mounted"), 3),
             (Body::Storage { code: "ring-made", detail: "" }, 1),
             (Body::Storage { code: "table-repaired", detail: "" }, 2),
             (Body::Storage { code: "data-remade", detail: "" }, 3),

@@ -204,7 +204,9 @@ impl<'a> Row<'a> {
                 self.place(family, protocol, remote.port, remote.address);
             }
             Body::Stop { signal } => self.number(Column::Signal, signal),
-            Body::Loss { workload, .. } | Body::Deadman { workload, .. } => {
+            Body::Loss { workload, .. }
+            | Body::Deadman { workload, .. }
+            | Body::Workload { workload, .. } => {
                 self.text(Column::Workload, workload);
             }
             _ => {}

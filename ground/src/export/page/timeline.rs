@@ -119,6 +119,7 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::Root
             | Kind::PolicyStale
             | Kind::Image
+            | Kind::Workload
             | Kind::Start
             | Kind::Stop
             | Kind::RingLevel

@@ -184,7 +184,9 @@ impl Field {
             Self::Time => Some(Got::Time(record.at())),
             Self::TimeNs => number(event.time),
             Self::Workload => match event.body {
-                Body::Loss { workload, .. } | Body::Deadman { workload, .. } => text(workload),
+                Body::Loss { workload, .. }
+                | Body::Deadman { workload, .. }
+                | Body::Workload { workload, .. } => text(workload),
                 _ => text(subject?.workload),
             },
             Self::Cgroup => number(subject?.cgroup),
@@ -297,6 +299,7 @@ impl Field {
                 Self::Epoch,
                 Body::Policy { epoch, .. }
                 | Body::Image { epoch, .. }
+                | Body::Workload { epoch, .. }
                 | Body::ModeChange { epoch, .. }
                 | Body::Root { epoch, .. }
                 | Body::PolicyStale { epoch, .. }
@@ -307,6 +310,7 @@ impl Field {
                 Self::Code,
                 Body::Policy { code, .. }
                 | Body::Image { code, .. }
+                | Body::Workload { code, .. }
                 | Body::BreakGlass { code, .. }
                 | Body::Root { code, .. }
                 | Body::Stick { code, .. }
@@ -318,6 +322,7 @@ impl Field {
                 Self::Detail,
                 Body::Policy { detail, .. }
                 | Body::Image { detail, .. }
+                | Body::Workload { detail, .. }
                 | Body::BreakGlass { reason: detail, .. }
                 | Body::Root { detail, .. }
                 | Body::Stick { detail, .. }

@@ -64,6 +64,7 @@ fn image(break_glass: bool) -> tempfile::TempDir {
         policy: role(&[2], 1),
         break_glass: break_glass.then(|| role(&[3, 4, 5], 2)),
         image: None,
+        workload: None,
         revoked: aegis_bundle_vec(),
         revoked_keys: aegis_bundle_vec(),
     };

@@ -41,6 +41,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_storage(vitals);
     found.in_tpm(vitals);
     found.in_image(vitals);
+    found.in_workloads(vitals);
     found.0.sort_by_key(|finding| !finding.bad);
     found.0
 }
@@ -190,6 +191,22 @@ impl Found {
         if v.debug_image {
             let meaning = "this image has a shell and tools, for who tries things: it is none for the field";
             self.known("debug-image", meaning, "install the production image");
+        }
+    }
+
+    /// Of each that is accepted and does not run as it should.
+    fn in_workloads(&mut self, v: &Vitals) {
+        if let Some(why) = &v.workloads_unknown {
+            self.bad("workload-not-mounted", why, "a reboot looks at them again");
+        }
+        for (code, meaning) in &v.workloads {
+            let mend = match *code {
+                "workload-not-mounted" => {
+                    "`aegis workload list` says why; bring it again by stick, or remove it"
+                }
+                _ => "`aegis workload list` says how it ends; bring a better one, or reboot",
+            };
+            self.bad(code, meaning, mend);
         }
     }
 

@@ -45,6 +45,10 @@ pub(super) struct Vitals {
     pub(super) tpm: Found,
     /// The image has a shell and tools.
     pub(super) debug_image: bool,
+    /// Workloads that do not run as they should: code and meaning.
+    pub(super) workloads: Vec<(&'static str, String)>,
+    /// Why it is not known whether there are any.
+    pub(super) workloads_unknown: Option<String>,
 }
 
 /// The ring on disk: how full it is, and what can't be read from it any more.

@@ -1,4 +1,4 @@
-//! What a stick brings, answered one by one: root metadata, bundles, the token.
+//! What a stick brings, answered one by one: root metadata, bundles, the token, images, workloads.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use aegis_event::Printable;
 use super::Stick;
 use crate::commands::image::{self, Offer};
 use crate::commands::policy::{self, Taken};
-use crate::commands::{break_glass, root};
+use crate::commands::{break_glass, root, workload};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::stick::directory::{Directory, Unread};
@@ -196,7 +196,7 @@ impl<'s, 'i> Answers<'s, 'i> {
         // What is refused by its front is refused at once; of the others the front is read, and no more.
         let mut candidates: Vec<((u64, u64), &CString)> = Vec::new();
         for name in names.iter().filter(|name| image::is_image(name.to_bytes())) {
-            let Some(offer) = self.offered(directory, name)? else { continue };
+            let Some(offer) = self.offered(What::Image, image::BYTES, directory, name)? else { continue };
             match image::judge(&offer, self.identity)? {
                 Ok(rank) => candidates.push((rank, name)),
                 Err(_) => drop(self.image(&offer, name)?),
@@ -212,31 +212,82 @@ impl<'s, 'i> Answers<'s, 'i> {
                 self.add(&shown(name), &taken)?;
                 continue;
             }
-            let Some(offer) = self.offered(directory, name)? else { continue };
+            let Some(offer) = self.offered(What::Image, image::BYTES, directory, name)? else { continue };
             good |= self.image(&offer, name)? != Answer::Refused;
         }
         self.good |= good;
         Ok(())
     }
 
-    fn offered(&mut self, directory: &Directory, name: &CStr) -> Result<Option<Offer<File>>, Failure> {
-        let read = directory.file(name, image::BYTES).and_then(|found| match found {
+    /// Of each name the best acceptable workload, to own storage, and an answer for each.
+    pub(super) fn workloads(&mut self, directory: &Directory, names: &[CString]) -> Outcome {
+        // As of images: what is refused by its front is refused at once.
+        let mut candidates: Vec<(String, (u64, u64), &CString)> = Vec::new();
+        for file in names.iter().filter(|name| workload::is_workload(name.to_bytes())) {
+            let Some(offer) = self.offered(What::Workload, workload::BYTES, directory, file)? else {
+                continue;
+            };
+            match workload::judge(&offer, self.identity)? {
+                Ok((name, rank)) => candidates.push((name, rank, file)),
+                Err(_) => drop(self.workload(&offer, file)?),
+            }
+        }
+        candidates.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(&a.1)));
+        let mut good: Option<String> = None;
+        for (number, (name, (epoch, sequence), file)) in candidates.into_iter().enumerate() {
+            let is_superseded = good.as_ref() == Some(&name);
+            if is_superseded || number >= limits::STICK_WORKLOADS {
+                let code = if is_superseded { "superseded" } else { "not-read" };
+                let taken = Taken { epoch, sequence, ..Taken::refused(What::Workload, code, None, "") };
+                taken.report(&shown(file));
+                self.add(&shown(file), &taken)?;
+                continue;
+            }
+            let Some(offer) = self.offered(What::Workload, workload::BYTES, directory, file)? else {
+                continue;
+            };
+            if self.workload(&offer, file)? != Answer::Refused {
+                good = Some(name);
+            }
+        }
+        self.good |= good.is_some();
+        Ok(())
+    }
+
+    fn offered(
+        &mut self,
+        what: What,
+        most: u64,
+        directory: &Directory,
+        name: &CStr,
+    ) -> Result<Option<Offer<File>>, Failure> {
+        let read = directory.file(name, most).and_then(|found| match found {
             Some((file, _)) => Offer::of(file, false).map(Some).map_err(Unread::Io),
             None => Ok(None),
         });
         match read {
             Ok(offer) => Ok(offer),
-            Err(unread) => self.unread(What::Image, &shown(name), &unread).map(|()| None),
+            Err(unread) => self.unread(what, &shown(name), &unread).map(|()| None),
         }
     }
 
     fn image(&mut self, offer: &Offer<File>, name: &CStr) -> Result<Answer, Failure> {
+        let taken = image::take(offer, &shown(name), self.identity)?;
+        self.large(&taken, name)
+    }
+
+    fn workload(&mut self, offer: &Offer<File>, name: &CStr) -> Result<Answer, Failure> {
+        let taken = workload::take(offer, &shown(name), self.identity)?;
+        self.large(&taken, name)
+    }
+
+    /// What was read as it was decided about: the stick may be gone by then.
+    fn large(&mut self, taken: &Taken, name: &CStr) -> Result<Answer, Failure> {
         let name = shown(name);
-        let taken = image::take(offer, &name, self.identity)?;
         if taken.code == "unreadable" && !self.stick.device.is_there() {
             return Err(self.stick.fault("pulled", &format!("{name}: {}", taken.detail)));
         }
-        self.add(&name, &taken)?;
+        self.add(&name, taken)?;
         Ok(taken.answer)
     }
 

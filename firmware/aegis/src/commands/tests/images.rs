@@ -5,8 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use aegis_bundle::limits::{IMAGE_FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
-use aegis_bundle::{Answer, Container, Content, ImageManifest, ImageState, Trial, assemble_front, hash};
+use aegis_bundle::limits::{FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use aegis_bundle::{
+    Answer, Container, Content, ImageManifest, ImageState, Selectors, Trial, assemble_front, hash,
+};
 use aegis_cose::{Domain, sign_detached, signature};
 
 use super::super::image::{self, Decided, Memory, Offer};
@@ -114,10 +116,12 @@ impl Image {
             epoch: rank.0,
             sequence: rank.1,
             created: 1_750_000_000 + rank.1,
-            devices: None,
-            architecture: std::env::consts::ARCH,
-            agent: None,
-            groups: None,
+            selectors: Selectors {
+                devices: None,
+                architecture: std::env::consts::ARCH,
+                agent: None,
+                groups: None,
+            },
             boot: [content(&boots[0]), content(&boots[1])],
             root: content(&root),
             comment: "",
@@ -130,7 +134,7 @@ impl Image {
         let mut signatures = vec![0; SIGNATURES_BYTES];
         let length = sign_detached(&[made], &mut signatures).unwrap();
         let contents = [&boots[0][..], &boots[1], &root].concat();
-        let mut bytes = vec![0; IMAGE_FRONT_BYTES];
+        let mut bytes = vec![0; FRONT_BYTES];
         let front = assemble_front(
             Container::Image,
             &encoded,
@@ -145,7 +149,7 @@ impl Image {
     }
 
     fn offer<'i>(&'i self, stick: &'i dyn Fn(u64, &mut [u8]) -> io::Result<()>) -> Offer<Stick<'i>> {
-        let front = self.bytes[..IMAGE_FRONT_BYTES.min(self.bytes.len())].to_vec();
+        let front = self.bytes[..FRONT_BYTES.min(self.bytes.len())].to_vec();
         Offer { front, length: self.bytes.len() as u64, contents: Stick(stick), insist: false }
     }
 }

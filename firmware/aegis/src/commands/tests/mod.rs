@@ -1,4 +1,4 @@
-//! Decisions about bundles, root metadata and tokens, on a disk that loses power and a kernel that is not there.
+//! Decisions about bundles, root metadata, tokens, images and workloads, on a disk that loses power and a kernel that is not there.
 
 mod counted;
 mod cuts;
@@ -6,4 +6,5 @@ mod decisions;
 mod images;
 mod roots;
 mod settle;
+mod workloads;
 mod world;

@@ -21,6 +21,8 @@ use crate::storage::trust::{Standing, Trust, manifest_hash};
 const ROOT_KEY: u8 = 100;
 /// The key that signs images.
 pub(super) const IMAGE_KEY: u8 = 60;
+/// The key that signs workloads.
+pub(super) const WORKLOAD_KEY: u8 = 70;
 /// The key that signs bundles, and the one that follows it.
 pub(super) const POLICY_KEY: u8 = 1;
 pub(super) const NEXT_POLICY_KEY: u8 = 2;
@@ -47,6 +49,7 @@ pub(super) fn anchor() -> Root {
         policy: role(POLICY_KEY),
         break_glass: None,
         image: Some(role(IMAGE_KEY)),
+        workload: Some(role(WORKLOAD_KEY)),
         revoked: [].into_iter().collect(),
         revoked_keys: [].into_iter().collect(),
     }

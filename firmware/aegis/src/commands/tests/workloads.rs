@@ -1,0 +1,373 @@
+//! Workloads: taken, taken away, looked at before they are mounted; with the power cut, and the disk failing, at every step.
+
+#![allow(clippy::unwrap_used)]
+use std::cell::Cell;
+use std::io;
+
+use aegis_bundle::limits::{FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use aegis_bundle::{
+    Answer, Bounds, Container, Content, Restart, Run, Selectors, When, WorkloadManifest, assemble_front, hash,
+};
+use aegis_cose::{Domain, sign_detached, signature};
+
+use super::super::image::Offer;
+use super::super::taken::Taken;
+use super::super::workload;
+use super::world::{WORKLOAD_KEY, World, facts, pair};
+use crate::image::write::Contents;
+use crate::limits;
+use crate::storage::disk::Disk;
+use crate::storage::simulated::{Cuts, Simulated};
+use crate::workloads::books::Books;
+use crate::workloads::path;
+
+const NAME: &str = "agent-7";
+const OLD: u64 = 4;
+const NEW: u64 = 5;
+
+/// A workload's file. Of sequence 0 modulo 10 it is a removal.
+fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
+    let contents = [&b"hsqs"[..], &[sequence as u8; 8188]].concat();
+    let run = Run {
+        contents: Content { length: contents.len() as u64, hash: hash(&contents) },
+        command: [&b"/bin/agent"[..]].into_iter().collect(),
+        environment: [].into_iter().collect(),
+        user: 1000,
+        group: 1000,
+        bounds: Bounds { memory: 1 << 24, pids: 8, cpu: 500 },
+        restart: Restart { when: When::Never, delay: 1 },
+        writable: [].into_iter().collect(),
+    };
+    let removes = sequence.is_multiple_of(10);
+    let manifest = WorkloadManifest {
+        epoch: 2,
+        sequence,
+        created: 1_750_000_000,
+        selectors: Selectors {
+            devices: None,
+            architecture: std::env::consts::ARCH,
+            agent: None,
+            groups: None,
+        },
+        name,
+        run: (!removes).then_some(run),
+        comment: "",
+    };
+    let mut encoded = vec![0; MANIFEST_BYTES];
+    let length = manifest.encode(&mut encoded).unwrap();
+    encoded.truncate(length);
+    let mut scratch = vec![0; encoded.len() + 128];
+    let made = signature(&encoded, Domain::Workload, &pair(key).sk, &mut scratch).unwrap();
+    let mut signatures = vec![0; SIGNATURES_BYTES];
+    let length = sign_detached(&[made], &mut signatures).unwrap();
+    let contents = if removes { Vec::new() } else { contents };
+    let mut bytes = vec![0; FRONT_BYTES];
+    let front = assemble_front(
+        Container::Workload,
+        &encoded,
+        &signatures[..length],
+        contents.len() as u64,
+        &mut bytes,
+    )
+    .unwrap();
+    bytes.truncate(front);
+    bytes.extend(contents);
+    bytes
+}
+
+fn good(sequence: u64) -> Vec<u8> {
+    file(NAME, sequence, WORKLOAD_KEY)
+}
+
+/// A stick that reads as it likes.
+struct Stick<'s>(&'s dyn Fn(u64, &mut [u8]) -> io::Result<()>);
+
+impl Contents for Stick<'_> {
+    fn read_at(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        (self.0)(at, bytes)
+    }
+}
+
+fn take_from(
+    world: &World,
+    disk: &Simulated,
+    bytes: &[u8],
+    stick: &dyn Fn(u64, &mut [u8]) -> io::Result<()>,
+    free: u64,
+) -> Result<Taken, String> {
+    let front = bytes[..FRONT_BYTES.min(bytes.len())].to_vec();
+    let offer = Offer { front, length: bytes.len() as u64, contents: Stick(stick), insist: false };
+    let root = world.trust(disk).root().clone();
+    let decided = workload::decide(&offer, &root, &facts(), disk, disk, || Ok(free));
+    decided.map(|decided| decided.taken).map_err(|failure| failure.to_string())
+}
+
+fn take(world: &World, disk: &Simulated, bytes: &[u8]) -> Taken {
+    let read = |at: u64, out: &mut [u8]| {
+        out.copy_from_slice(&bytes[at as usize..at as usize + out.len()]);
+        Ok(())
+    };
+    take_from(world, disk, bytes, &read, u64::MAX).unwrap()
+}
+
+/// What would be mounted of this name at the next start: the sequence, or why nothing is.
+fn mounts(world: &World, disk: &Simulated, name: &str) -> Result<u64, &'static str> {
+    let mut books = Books::read(disk).unwrap();
+    books.settle(disk, disk).unwrap();
+    let Some(one) = books.state.of(name).filter(|one| !one.gone) else { return Err("nothing") };
+    let trust = world.trust(disk);
+    let found = workload::look(disk, one, |front, length| trust.open_kept_workload(front, length));
+    found.map(|_| one.accepted.sequence).map_err(|(code, _)| code)
+}
+
+fn done(taken: &Taken) -> io::Result<()> {
+    match taken.answer {
+        Answer::Refused => Err(io::Error::other(format!("{}: {}", taken.code, taken.detail))),
+        _ => Ok(()),
+    }
+}
+
+fn say(what: &str, cuts: Cuts) {
+    println!("{what}: {cuts}");
+    assert!(cuts.points > 3, "{what}");
+}
+
+#[test]
+fn one_is_taken_once_and_nothing_older_after_it() {
+    let (world, disk) = (World::new(), Simulated::default());
+    assert_eq!(mounts(&world, &disk, NAME), Err("nothing"));
+    let taken = take(&world, &disk, &good(OLD));
+    assert_eq!(
+        (taken.code, taken.epoch, taken.sequence, taken.hash),
+        ("accepted", 2, OLD, Some(hash(&good(OLD))))
+    );
+    assert_eq!(mounts(&world, &disk, NAME), Ok(OLD));
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "unchanged");
+    assert_eq!(take(&world, &disk, &good(NEW)).code, "accepted");
+    assert_eq!((mounts(&world, &disk, NAME), take(&world, &disk, &good(OLD)).code), (Ok(NEW), "rollback"));
+    // Another name has an order of its own.
+    assert_eq!(take(&world, &disk, &file("other", OLD, WORKLOAD_KEY)).code, "accepted");
+    assert_eq!((mounts(&world, &disk, NAME), mounts(&world, &disk, "other")), (Ok(NEW), Ok(OLD)));
+    // Taken away by a signature; and still nothing older.
+    assert_eq!(take(&world, &disk, &good(10)).code, "removed");
+    assert_eq!(
+        (mounts(&world, &disk, NAME), take(&world, &disk, &good(10)).code),
+        (Err("nothing"), "unchanged")
+    );
+    assert_eq!(take(&world, &disk, &good(NEW)).code, "rollback");
+    assert_eq!((take(&world, &disk, &good(11)).code, mounts(&world, &disk, NAME)), ("accepted", Ok(11)));
+}
+
+#[test]
+fn what_can_not_be_taken_is_refused_and_leaves_what_is_there() {
+    let (world, disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    let refused = |bytes: &[u8], stick: &dyn Fn(u64, &mut [u8]) -> io::Result<()>, free, code: &str| {
+        let taken = take_from(&world, &disk, bytes, stick, free).unwrap();
+        assert_eq!((taken.answer, taken.code), (Answer::Refused, code), "{}", taken.detail);
+        assert_eq!(mounts(&world, &disk, NAME), Ok(OLD), "{code}");
+        assert_eq!(disk.list(NAME, 9).unwrap(), ["workload"], "{code}: nothing is left beside it");
+    };
+    let new = good(NEW);
+    let read = |bytes: &[u8], at: u64, out: &mut [u8]| {
+        out.copy_from_slice(&bytes[at as usize..at as usize + out.len()]);
+        Ok(())
+    };
+    refused(&new, &|_, _| Err(io::Error::other("pulled")), u64::MAX, "unreadable");
+    let mut flipped = new.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    refused(&flipped, &|at, out| read(&flipped, at, out), u64::MAX, "content-hash");
+    // It says so of its front by one reading and is another by the next.
+    refused(&new, &|at, out| read(&flipped, at, out), u64::MAX, "content-hash");
+    refused(&new, &|at, out| read(&new, at, out), new.len() as u64, "no-room");
+    for (key, code) in [(1, "unknown-key"), (60, "unknown-key")] {
+        let other = file(NAME, NEW, key);
+        refused(&other, &|at, out| read(&other, at, out), u64::MAX, code);
+    }
+    // As many as are kept.
+    for number in 1..limits::WORKLOADS_KEPT {
+        assert_eq!(take(&world, &disk, &file(&format!("w{number}"), 1, WORKLOAD_KEY)).code, "accepted");
+    }
+    let more = file("one-more", 1, WORKLOAD_KEY);
+    assert_eq!(take(&world, &disk, &more).code, "too-many");
+    assert_eq!(take(&world, &disk, &file("w1", 10, WORKLOAD_KEY)).code, "removed");
+    assert_eq!(take(&world, &disk, &more).code, "accepted");
+}
+
+/// What is mounted is what was accepted: all of it, by the root in force.
+#[test]
+fn what_was_tampered_with_is_not_mounted_and_may_be_brought_again() {
+    let (world, disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    assert_eq!(take(&world, &disk, &good(NEW)).code, "accepted");
+    let place = path(NAME);
+    let put = |bytes: &[u8]| {
+        let file = disk.create(&place).unwrap();
+        disk.write_at(file, 0, bytes).unwrap();
+    };
+    let new = good(NEW);
+    for at in [0, 8, 100, new.len() - 4000, new.len() - 1] {
+        let mut bad = new.clone();
+        bad[at] ^= 1;
+        put(&bad);
+        let why = mounts(&world, &disk, NAME).unwrap_err();
+        assert!(
+            ["bad-magic", "unsupported-format", "bad-signature", "content-hash"].contains(&why),
+            "{at}: {why}"
+        );
+        assert_eq!(take(&world, &disk, &new).code, "accepted", "{at}: it is put in its place again");
+        assert_eq!(mounts(&world, &disk, NAME), Ok(NEW));
+    }
+    put(&new[..new.len() - 1]);
+    assert_eq!(mounts(&world, &disk, NAME), Err("truncated"));
+    // An older one, well signed; another's.
+    put(&good(OLD));
+    assert_eq!(mounts(&world, &disk, NAME), Err("not-accepted"));
+    put(&file("other", NEW, WORKLOAD_KEY));
+    assert_eq!(mounts(&world, &disk, NAME), Err("not-accepted"));
+    disk.remove(&place).unwrap();
+    assert_eq!(mounts(&world, &disk, NAME), Err("workload-lost"));
+    put(&new);
+    assert_eq!(mounts(&world, &disk, NAME), Ok(NEW));
+    // What is remembered is lost: nothing that is there was decided about, as far as anybody knows.
+    for copy in ["workloads.a", "workloads.b"] {
+        let file = disk.create(copy).unwrap();
+        disk.write_at(file, 0, b"rot").unwrap();
+    }
+    assert!(Books::read(&disk).unwrap().damaged);
+    assert_eq!(mounts(&world, &disk, NAME), Err("nothing"));
+    assert_eq!((take(&world, &disk, &new).code, mounts(&world, &disk, NAME)), ("accepted", Ok(NEW)));
+}
+
+#[test]
+fn one_copy_of_what_is_remembered_is_enough() {
+    let (world, disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(NEW)).code, "accepted");
+    for copy in ["workloads.a", "workloads.b"] {
+        let disk = disk.clone();
+        let file = disk.create(copy).unwrap();
+        disk.write_at(file, 0, b"rot").unwrap();
+        assert_eq!(
+            (mounts(&world, &disk, NAME), take(&world, &disk, &good(OLD)).code),
+            (Ok(NEW), "rollback")
+        );
+    }
+}
+
+/// Whatever is cut, the next start has the old one or the new one, whole; and it can be brought again.
+#[test]
+fn power_cuts_leave_the_old_one_or_the_new_one() {
+    let (world, mut disk) = (World::new(), Simulated::default());
+    let first = disk.cut_everywhere(
+        |disk| done(&take(&world, disk, &good(OLD))),
+        |disk, done| {
+            match mounts(&world, &disk, NAME) {
+                Ok(OLD) => {}
+                Err("nothing") => assert!(!done),
+                other => panic!("{other:?}"),
+            }
+            assert!(take(&world, &disk, &good(OLD)).answer != Answer::Refused);
+            assert_eq!(mounts(&world, &disk, NAME), Ok(OLD));
+        },
+    );
+    say("the first of a name", first);
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    disk.flush();
+    let update = disk.cut_everywhere(
+        |disk| done(&take(&world, disk, &good(NEW))),
+        |disk, done| {
+            match mounts(&world, &disk, NAME) {
+                Ok(NEW) => {}
+                Ok(OLD) => assert!(!done),
+                other => panic!("{other:?}"),
+            }
+            assert!(take(&world, &disk, &good(NEW)).answer != Answer::Refused);
+            assert_eq!(mounts(&world, &disk, NAME), Ok(NEW));
+            assert_eq!(take(&world, &disk, &good(OLD)).code, "rollback");
+        },
+    );
+    say("an update", update);
+    let removal = disk.cut_everywhere(
+        |disk| done(&take(&world, disk, &good(10))),
+        |disk, done| {
+            match mounts(&world, &disk, NAME) {
+                Err("nothing") => {}
+                Ok(OLD) => assert!(!done),
+                other => panic!("{other:?}"),
+            }
+            assert!(take(&world, &disk, &good(10)).answer != Answer::Refused);
+            assert_eq!(mounts(&world, &disk, NAME), Err("nothing"));
+            assert_eq!(take(&world, &disk, &good(OLD)).code, "rollback");
+        },
+    );
+    say("a removal", removal);
+}
+
+#[test]
+fn a_disk_that_fails_at_any_step_is_said_and_leaves_one_that_is_whole() {
+    let (world, mut disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    disk.flush();
+    let refused = Cell::new(0);
+    let steps = disk.fail_everywhere(
+        |disk| {
+            let bytes = good(NEW);
+            let read = |at: u64, out: &mut [u8]| {
+                out.copy_from_slice(&bytes[at as usize..at as usize + out.len()]);
+                Ok(())
+            };
+            take_from(&world, disk, &bytes, &read, u64::MAX)
+        },
+        |disk, step, taken| {
+            let there = mounts(&world, &disk, NAME);
+            match taken {
+                Ok(taken) if taken.answer == Answer::Accepted => assert_eq!(there, Ok(NEW), "step {step}"),
+                Ok(taken) => {
+                    refused.set(refused.get() + 1);
+                    assert!(
+                        ["storage", "read-back-differs"].contains(&taken.code),
+                        "step {step}: {}",
+                        taken.code
+                    );
+                    assert!(matches!(there, Ok(OLD | NEW)), "step {step}: {there:?}");
+                }
+                Err(_) => assert!(matches!(there, Ok(OLD)), "step {step}: {there:?}"),
+            }
+            assert!(take(&world, &disk, &good(NEW)).answer != Answer::Refused, "step {step}");
+            assert_eq!(mounts(&world, &disk, NAME), Ok(NEW), "step {step}");
+        },
+    );
+    assert!(steps > 10 && refused.get() > 5, "{steps} steps, {} refused", refused.get());
+}
+
+/// Root metadata that comes later takes a workload out of operation: by its manifest, or by the keys that signed it.
+#[test]
+fn what_the_root_revokes_is_not_mounted() {
+    type Change = fn(&mut aegis_bundle::Root, [u8; 32]);
+    let (world, disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    let manifest = Books::read(&disk).unwrap().state.of(NAME).unwrap().accepted.manifest;
+    let kernel = world.boot(&disk);
+    let rotate = |disk: &Simulated, change: fn(&mut aegis_bundle::Root, [u8; 32])| {
+        let bytes = super::world::version(2, |root| change(root, manifest));
+        assert_eq!(world.rotate(disk, &kernel, &bytes).code, "accepted");
+        mounts(&world, disk, NAME)
+    };
+    let cases: [(Change, Result<u64, &str>); 5] = [
+        (|root, manifest| root.revoked = [manifest].into_iter().collect(), Err("revoked")),
+        (
+            |root, _| {
+                root.workload = None;
+                root.revoked_keys = [super::world::fingerprint(WORKLOAD_KEY)].into_iter().collect();
+            },
+            Err("revoked-key"),
+        ),
+        // Merely replaced, or nobody's any more, or another epoch: what was accepted stays.
+        (|root, _| root.workload = Some(super::world::policy_by(71)), Ok(OLD)),
+        (|root, _| root.workload = None, Ok(OLD)),
+        (|root, _| root.epoch = 3, Ok(OLD)),
+    ];
+    for (number, (change, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(rotate(&disk.clone(), change), expected, "case {number}");
+    }
+}

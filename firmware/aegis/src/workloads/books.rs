@@ -1,0 +1,103 @@
+//! What is remembered of workloads, in two copies on own storage. A write goes to the one of lower generation, and that is the
+//! commit; then to the other one too, so that what befalls one copy later takes nothing back.
+
+use std::io;
+
+use aegis_bundle::limits::WORKLOAD_STATE_BYTES;
+use aegis_bundle::{Rank, Remembered, WorkloadState};
+
+use super::path;
+use super::store;
+use crate::storage::disk::{self, Disk};
+
+const COPIES: [&str; 2] = ["workloads.a", "workloads.b"];
+
+/// What was accepted before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) state: WorkloadState,
+    /// There were copies, and none was good: what was accepted is not known.
+    pub(crate) damaged: bool,
+}
+
+impl Books {
+    /// Reads both copies.
+    ///
+    /// # Errors
+    /// Own storage's, where no copy is good.
+    pub(crate) fn read(own: &impl Disk) -> io::Result<Self> {
+        let (mut best, mut damaged, mut failed) = (None::<WorkloadState>, false, None);
+        for copy in COPIES {
+            match disk::read(own, copy, WORKLOAD_STATE_BYTES as u64) {
+                Ok(None) => {}
+                Ok(Some(bytes)) => match WorkloadState::decode(&bytes) {
+                    Some(state) if best.as_ref().is_none_or(|best| best.generation < state.generation) => {
+                        best = Some(state);
+                    }
+                    Some(_) => {}
+                    None => damaged = true,
+                },
+                // Too long, or no regular file: not a copy.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) =>
+                {
+                    damaged = true;
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (best, failed) {
+            (Some(state), _) => Ok(Self { state, damaged: false }),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Self { state: WorkloadState::default(), damaged }),
+        }
+    }
+
+    /// Makes this durable. On an error what was before is in place, or this is.
+    pub(crate) fn write(&mut self, own: &impl Disk) -> io::Result<()> {
+        self.state.generation = self.state.generation.saturating_add(1);
+        let mut bytes = [0; WORKLOAD_STATE_BYTES];
+        let length = self.state.encode(&mut bytes).ok_or(io::ErrorKind::FileTooLarge)?;
+        let first = (self.state.generation % 2) as usize;
+        disk::replace(own, COPIES[first], &bytes[..length])?;
+        self.damaged = false;
+        if let Err(error) = disk::replace(own, COPIES[1 - first], &bytes[..length]) {
+            log::warn!("own storage: {} is a copy behind: {error}", COPIES[1 - first]);
+        }
+        Ok(())
+    }
+
+    /// Remembers this of a name, durably. `Ok(false)`: there is no room for one more name.
+    pub(crate) fn remember(&mut self, own: &impl Disk, one: Remembered, epoch: u64) -> io::Result<bool> {
+        let before = self.state.names.clone();
+        if !self.state.remember(one, epoch) {
+            return Ok(false);
+        }
+        if let Err(error) = self.write(own) {
+            self.state.names = before;
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// What a power cut left open is closed: what is in its place counts. Returns the names that it was so with.
+    pub(crate) fn settle(&mut self, own: &impl Disk, files: &impl Disk) -> io::Result<Vec<String>> {
+        let mut settled = Vec::new();
+        for one in &mut self.state.names {
+            let Some(next) = one.next else { continue };
+            match store::standing(files, &path(&one.name))? {
+                Some(manifest) if manifest == next.manifest => (one.accepted, one.gone) = (next, false),
+                // It did not come so far.
+                Some(manifest) if manifest == one.accepted.manifest && one.accepted != Rank::default() => {}
+                // Taken away, or never there; another one that is there nobody decided about.
+                other => (one.accepted, one.gone) = (next, other.is_none()),
+            }
+            one.next = None;
+            settled.push(one.name.to_string());
+        }
+        if !settled.is_empty() {
+            self.write(own)?;
+        }
+        Ok(settled)
+    }
+}
