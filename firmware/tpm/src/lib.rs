@@ -58,11 +58,11 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// The TPM is there and answers; asked again, it will say the same. Its warnings (part 2, 6.6.3) are no such answer: it is busy, or
-    /// its memory is full.
+    /// The TPM refused what it was given, and will again. Codes of format 0 (part 2, 6.6.3) speak of the TPM itself: it failed, is
+    /// busy, or its memory is full.
     pub const fn is_an_answer(&self) -> bool {
         match self {
-            Self::Refused(code) => !codes::is_warning(*code),
+            Self::Refused(code) => codes::is_of_format_1(*code),
             Self::Unexpected => true,
             Self::Transport(_) | Self::Malformed => false,
         }
