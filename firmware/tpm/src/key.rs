@@ -149,7 +149,9 @@ impl<T: Transport> Tpm<T> {
             let public = input.sized(PUBLIC_BYTES)?.try_into().map_err(|_| Malformed)?;
             creation(input)?;
             Ok(Sealed { public, private })
-        })?;
+        });
+        command.wipe();
+        let sealed = sealed?;
         if sealed.public.starts_with(&template) { Ok(sealed) } else { Err(Error::Unexpected) }
     }
 
