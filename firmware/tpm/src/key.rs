@@ -213,13 +213,12 @@ fn sealed_to() -> Selection {
 /// The policy "this PCR has this value" (part 3, 23.7: the policy of before, all zeros; the command; the selection; the hash of
 /// the values).
 fn policy_of(value: &Digest) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update([0; 32]);
-    hash.update(CC_POLICY_PCR.to_be_bytes());
-    hash.update(1u32.to_be_bytes());
-    hash.update(ALG_SHA256.to_be_bytes());
-    hash.update([sealed_to().len() as u8]);
-    hash.update(sealed_to());
-    hash.update(Sha256::digest(value));
-    hash.finalize().into()
+    let mut policy = [0; 32 + 4 + 4 + 2 + 1 + 3 + 32];
+    policy[32..36].copy_from_slice(&CC_POLICY_PCR.to_be_bytes());
+    policy[36..40].copy_from_slice(&1u32.to_be_bytes());
+    policy[40..42].copy_from_slice(&ALG_SHA256.to_be_bytes());
+    policy[42] = sealed_to().len() as u8;
+    policy[43..46].copy_from_slice(&sealed_to());
+    policy[46..].copy_from_slice(&Sha256::digest(value));
+    Sha256::digest(policy).into()
 }

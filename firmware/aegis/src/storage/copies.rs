@@ -142,6 +142,7 @@ struct Opened {
     vouched: bool,
 }
 
+#[inline(never)]
 fn open(bytes: &[u8], key: Option<&StorageKey>) -> Opened {
     if let Some((front, by)) = bytes.split_last_chunk()
         && let state @ Some(_) = TrustState::decode(front)
