@@ -70,6 +70,7 @@ pub enum Watchdog {
 pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
 /// A machine to be run. Made by [`Machine::new`]; every other method sets one thing.
+#[allow(clippy::struct_excessive_bools)] // each is a word of the command line
 pub struct Machine {
     pub(crate) out: PathBuf,
     pub(crate) workload: Option<PathBuf>,
