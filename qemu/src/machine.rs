@@ -71,6 +71,7 @@ pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is one option of its own")]
 /// A machine to be run. Made by [`Machine::new`]; every other method sets one thing.
+#[allow(clippy::struct_excessive_bools)] // each is a word of the command line
 pub struct Machine {
     pub(crate) out: PathBuf,
     pub(crate) workload: Option<PathBuf>,

@@ -31,7 +31,7 @@ pub use decrypt::Decryptor;
 pub use encrypt::{Encryptor, Front, begin, room, sealed_length};
 pub use error::{AgeError, OpenError};
 pub use file_key::FileKey;
-pub use stream::Stream;
+pub use stream::{Cipher, Stream};
 pub use text::TextError;
 pub use x25519::{Identity, Recipient};
 

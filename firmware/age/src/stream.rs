@@ -7,15 +7,21 @@ use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Tag};
 use crate::AgeError;
 use crate::limits::{CHUNK_BYTES, TAG_BYTES};
 
-/// ChaCha20-Poly1305 with one key, in place.
-pub(crate) struct Cipher(ChaCha20Poly1305);
+/// ChaCha20-Poly1305 (RFC 8439) with one key, in place, without more data than that.
+pub struct Cipher(ChaCha20Poly1305);
 
 impl Cipher {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
+    /// With this key.
+    pub fn new(key: &[u8; 32]) -> Self {
         Self(ChaCha20Poly1305::new(key.into()))
     }
 
-    pub(crate) fn seal(&self, nonce: &[u8; 12], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
+    /// Encrypts; returns the tag. No nonce is to be used for two texts.
+    ///
+    /// # Panics
+    /// Never, below 256 GiB.
+    #[inline(never)]
+    pub fn seal(&self, nonce: &[u8; 12], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
         let tag = self.0.encrypt_inout_detached(nonce.into(), b"", bytes.into());
         tag.expect("a chunk is far below the cipher's bound of 256 GiB").into()
     }

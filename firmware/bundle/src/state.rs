@@ -99,12 +99,17 @@ impl TrustState {
     /// The state that two copies hold: the good one with the higher generation; `None` when neither is good. The writer
     /// overwrites the *other* copy, so a torn write leaves the older one.
     pub fn pick(a: &[u8], b: &[u8]) -> Option<Self> {
+        Self::newer([Self::decode(a), Self::decode(b)])
+    }
+
+    /// The one of these with the higher generation.
+    pub fn newer(states: [Option<Self>; 2]) -> Option<Self> {
         // Of equal generations the newer bundle: fail towards refusing.
         let rank = |state: &Self| {
             let image = (state.image.epoch, state.image.sequence);
             (state.generation, state.epoch, state.sequence, state.root_version, state.token_sequence, image)
         };
-        [Self::decode(a), Self::decode(b)].into_iter().flatten().max_by_key(rank)
+        states.into_iter().flatten().max_by_key(rank)
     }
 
     /// This state with another write to it.

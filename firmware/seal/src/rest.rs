@@ -7,8 +7,7 @@
 //! the same twice only when both are. So neither a disk that was put back nor a write that is tried again uses one
 //! for two secrets. The keys for encrypting, for nonces and for [`StorageKey::vouch`] are HMACs of their names.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
+use aegis_age::Cipher;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
@@ -40,7 +39,7 @@ impl StorageKey {
     /// Encrypts a secret. `of`: what it is for, and whose; it is given back for the same only.
     ///
     /// # Panics
-    /// Never: 32 bytes are far below the cipher's bound of 256 GiB.
+    /// Never.
     pub fn lock(&self, of: &[&[u8]], secret: &[u8; 32]) -> Locked {
         let mut nonce = Zeroizing::new(mac(&self.part(b"nonce"), of, secret));
         let mut locked = [0; size_of::<Locked>()];
@@ -48,12 +47,8 @@ impl StorageKey {
         let (front_nonce, text) = front.split_at_mut(NONCE_BYTES);
         front_nonce.copy_from_slice(&nonce[..NONCE_BYTES]);
         text.copy_from_slice(secret);
-        let made = self.cipher(of).encrypt_inout_detached(
-            (&*front_nonce).try_into().expect("its length"),
-            b"",
-            text.into(),
-        );
-        tag.copy_from_slice(&made.expect("32 bytes are far below the cipher's bound of 256 GiB"));
+        let nonce_bytes = front_nonce.first_chunk().expect("its length");
+        tag.copy_from_slice(&self.cipher(of).seal(nonce_bytes, text));
         nonce.zeroize();
         locked
     }
@@ -64,10 +59,8 @@ impl StorageKey {
         let mut secret = Zeroizing::new([0; 32]);
         secret.copy_from_slice(&text[..32]);
         // The cipher's stream is the same both ways. Of one secret there is one locked form, so that holding it against that
-        // proves nonce, text and tag at once. (To open by the cipher's own way is 4 KiB of program more.)
-        self.cipher(of)
-            .encrypt_inout_detached(nonce.try_into().ok()?, b"", secret.as_mut_slice().into())
-            .ok()?;
+        // proves nonce, text and tag at once.
+        self.cipher(of).seal(nonce.first_chunk()?, secret.as_mut_slice());
         (self.lock(of, &secret) == *locked).then_some(secret)
     }
 
@@ -81,8 +74,8 @@ impl StorageKey {
         begin(&self.part(b"vouch")).chain_update([0; 8]).chain_update(bytes).verify_slice(by).is_ok()
     }
 
-    fn cipher(&self, of: &[&[u8]]) -> ChaCha20Poly1305 {
-        ChaCha20Poly1305::new((&*Zeroizing::new(mac(&self.part(b"lock"), of, b""))).into())
+    fn cipher(&self, of: &[&[u8]]) -> Cipher {
+        Cipher::new(&Zeroizing::new(mac(&self.part(b"lock"), of, b"")))
     }
 
     /// The key of this name.

@@ -29,8 +29,8 @@ pub trait Store {
 
 /// One copy of a state, as this store is to have it.
 fn put<S: Store>(store: &mut S, state: &State) -> Result<(), S::Error> {
-    let copy = store.key().map_or_else(|| state.encode(), |key| state.lock(key).encode());
-    store.replace(&copy)
+    let locked = store.key().map(|key| state.lock(key));
+    store.replace(&locked.as_ref().unwrap_or(state).encode())
 }
 
 /// When it is, and what the caller adds that can't be known.

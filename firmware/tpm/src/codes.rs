@@ -31,14 +31,14 @@ pub(crate) const RC_POLICY_FAIL: u32 = 0x09d;
 pub(crate) const RC_INTEGRITY: u32 = 0x09f;
 pub(crate) const RC_BAD_AUTH: u32 = 0x0a2;
 
-/// Of format 0: a warning (bits 11, 8 and not 7).
-pub(crate) const fn is_warning(code: u32) -> bool {
-    code & 0x980 == 0x900
+/// Of a handle, parameter or session.
+pub(crate) const fn is_of_format_1(code: u32) -> bool {
+    code & RC_FORMAT_1 != 0
 }
 
 /// The code without the place that it speaks of.
 pub(crate) const fn rc(code: u32) -> u32 {
-    if code & RC_FORMAT_1 == 0 { code } else { code & RC_FORMAT_1_CODE }
+    if is_of_format_1(code) { code & RC_FORMAT_1_CODE } else { code }
 }
 
 // Permanent handles, 7.4.

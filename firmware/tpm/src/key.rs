@@ -74,7 +74,10 @@ impl<T: Transport> Tpm<T> {
     /// [`Error::Unexpected`] when the TPM made something else than was asked, or has no SHA-256 bank.
     pub fn seal(&mut self, secret: &[u8; SECRET_BYTES]) -> Result<Sealed, Error<T::Error>> {
         let policy = policy_of(&self.pcr(SEALED_TO)?);
-        self.with_primary(|tpm, primary| tpm.create(primary, &policy, secret))
+        let primary = self.primary()?;
+        let sealed = self.create(primary, &policy, secret);
+        self.flush(primary);
+        sealed
     }
 
     /// Gives the secret back.
@@ -82,20 +85,18 @@ impl<T: Transport> Tpm<T> {
     /// # Errors
     /// [`Error::Refused`] when it is another TPM, its owner's hierarchy was cleared, or the PCR has another value.
     pub fn unseal(&mut self, sealed: &Sealed) -> Result<Zeroizing<[u8; SECRET_BYTES]>, Error<T::Error>> {
-        self.with_primary(|tpm, primary| {
-            let object = tpm.load(primary, sealed)?;
-            let secret = tpm.with_policy(|tpm, session| tpm.give(object, session));
-            tpm.flush(object);
-            secret
-        })
+        let primary = self.primary()?;
+        let loaded = self.load(primary, sealed);
+        self.flush(primary);
+        let object = loaded?;
+        let secret = self.give_by_policy(object);
+        self.flush(object);
+        secret
     }
 
-    /// With the storage root key, which is the same whenever it is made (`TPM2_CreatePrimary`, part 3, 24.1; the template:
-    /// *Provisioning Guidance* 7.5.1).
-    fn with_primary<R>(
-        &mut self,
-        work: impl FnOnce(&mut Self, u32) -> Result<R, Error<T::Error>>,
-    ) -> Result<R, Error<T::Error>> {
+    /// The storage root key, which is the same whenever it is made (`TPM2_CreatePrimary`, part 3, 24.1; the template:
+    /// *Provisioning Guidance* 7.5.1). To be flushed.
+    fn primary(&mut self) -> Result<u32, Error<T::Error>> {
         const ATTRIBUTES: u32 = OBJECT_FIXED_TPM
             | OBJECT_FIXED_PARENT
             | OBJECT_SENSITIVE_DATA_ORIGIN
@@ -109,15 +110,12 @@ impl<T: Transport> Tpm<T> {
         command.u16(ALG_AES).u16(128).u16(ALG_CFB).u16(ALG_NULL).u16(ECC_NIST_P256).u16(ALG_NULL);
         command.sized(&[]).sized(&[]); // x and y are its to choose
         command.sized(&[]).u32(0); // no data of ours, no PCRs
-        let primary = self.ask(&mut command, true, |input, handle| {
+        self.ask(&mut command, true, |input, handle| {
             input.sized(PRIMARY_BYTES)?;
             creation(input)?;
             input.sized(DIGEST_BYTES)?; // its name
             Ok(handle)
-        })?;
-        let result = work(self, primary);
-        self.flush(primary);
-        result
+        })
     }
 
     /// `TPM2_Create`, part 3, 12.1: a sealed data object, which nothing opens but its policy.
@@ -151,7 +149,9 @@ impl<T: Transport> Tpm<T> {
             let public = input.sized(PUBLIC_BYTES)?.try_into().map_err(|_| Malformed)?;
             creation(input)?;
             Ok(Sealed { public, private })
-        })?;
+        });
+        command.wipe();
+        let sealed = sealed?;
         if sealed.public.starts_with(&template) { Ok(sealed) } else { Err(Error::Unexpected) }
     }
 
@@ -162,20 +162,18 @@ impl<T: Transport> Tpm<T> {
         self.ask(&mut command, true, |input, handle| input.sized(DIGEST_BYTES).map(|_| handle))
     }
 
-    /// With a policy session to which the PCR was shown (`TPM2_StartAuthSession`, part 3, 11.1; `TPM2_PolicyPCR`, 23.7).
-    fn with_policy<R>(
-        &mut self,
-        work: impl FnOnce(&mut Self, u32) -> Result<R, Error<T::Error>>,
-    ) -> Result<R, Error<T::Error>> {
+    /// By a policy session to which the PCR was shown (`TPM2_StartAuthSession`, part 3, 11.1; `TPM2_PolicyPCR`, 23.7).
+    fn give_by_policy(&mut self, object: u32) -> Result<Zeroizing<[u8; SECRET_BYTES]>, Error<T::Error>> {
         let mut command = Command::new(CC_START_AUTH_SESSION, &[RH_NULL, RH_NULL], None);
         command.sized(&NONCE).sized(&[]).put(&[SE_POLICY]).u16(ALG_NULL).u16(ALG_SHA256);
         let session =
             self.ask(&mut command, true, |input, handle| input.sized(DIGEST_BYTES).map(|_| handle))?;
         let mut command = Command::new(CC_POLICY_PCR, &[session], None);
         put_selection(command.sized(&[]), sealed_to());
-        let result = self.ask(&mut command, false, |_, _| Ok(())).and_then(|()| work(self, session));
+        let shown = self.ask(&mut command, false, |_, _| Ok(()));
+        let secret = shown.and_then(|()| self.give(object, session));
         self.flush(session);
-        result
+        secret
     }
 
     /// `TPM2_Unseal`, part 3, 12.7.
@@ -215,13 +213,12 @@ fn sealed_to() -> Selection {
 /// The policy "this PCR has this value" (part 3, 23.7: the policy of before, all zeros; the command; the selection; the hash of
 /// the values).
 fn policy_of(value: &Digest) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update([0; 32]);
-    hash.update(CC_POLICY_PCR.to_be_bytes());
-    hash.update(1u32.to_be_bytes());
-    hash.update(ALG_SHA256.to_be_bytes());
-    hash.update([sealed_to().len() as u8]);
-    hash.update(sealed_to());
-    hash.update(Sha256::digest(value));
-    hash.finalize().into()
+    let mut policy = [0; 32 + 4 + 4 + 2 + 1 + 3 + 32];
+    policy[32..36].copy_from_slice(&CC_POLICY_PCR.to_be_bytes());
+    policy[36..40].copy_from_slice(&1u32.to_be_bytes());
+    policy[40..42].copy_from_slice(&ALG_SHA256.to_be_bytes());
+    policy[42] = sealed_to().len() as u8;
+    policy[43..46].copy_from_slice(&sealed_to());
+    policy[46..].copy_from_slice(&Sha256::digest(value));
+    Sha256::digest(policy).into()
 }

@@ -58,11 +58,11 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// The TPM is there and answers; asked again, it will say the same. Its warnings (part 2, 6.6.3) are no such answer: it is busy, or
-    /// its memory is full.
+    /// The TPM refused what it was given, and will again. Codes of format 0 (part 2, 6.6.3) speak of the TPM itself: it failed, is
+    /// busy, or its memory is full.
     pub const fn is_an_answer(&self) -> bool {
         match self {
-            Self::Refused(code) => !codes::is_warning(*code),
+            Self::Refused(code) => codes::is_of_format_1(*code),
             Self::Unexpected => true,
             Self::Transport(_) | Self::Malformed => false,
         }
@@ -97,12 +97,13 @@ impl<E> From<Malformed> for Error<E> {
 /// A TPM.
 pub struct Tpm<T> {
     transport: T,
+    response: Response,
 }
 
 impl<T: Transport> Tpm<T> {
     /// Behind this transport.
     pub const fn new(transport: T) -> Self {
-        Self { transport }
+        Self { transport, response: Response([0; RESPONSE_BYTES]) }
     }
 
     /// The transport.
@@ -117,30 +118,29 @@ impl<T: Transport> Tpm<T> {
         handle: bool,
         parameters: impl FnOnce(&mut Reader<'_>, u32) -> Result<R, Malformed>,
     ) -> Result<R, Error<T::Error>> {
-        let mut response = Response([0; RESPONSE_BYTES]);
-        let (mut input, handle) = self.exchange(command, handle, &mut response)?;
+        let (mut input, handle) = self.exchange(command, handle)?;
         let value = parameters(&mut input, handle)?;
         Ok(input.end(value)?)
     }
 
     /// Sends a command; returns the parameters of its response, and the handle before them.
     #[inline(never)]
-    fn exchange<'r>(
+    fn exchange(
         &mut self,
         command: &mut Command,
         handle: bool,
-        response: &'r mut Response,
-    ) -> Result<(Reader<'r>, u32), Error<T::Error>> {
-        let session = command.has_session();
-        let length = self.transport.transact(command.bytes(), &mut response.0).map_err(Error::Transport)?;
-        match wire::reply(response.0.get(..length).ok_or(Malformed)?, session, handle)? {
+    ) -> Result<(Reader<'_>, u32), Error<T::Error>> {
+        let (session, response) = (command.has_session(), &mut self.response.0);
+        response.zeroize();
+        let length = self.transport.transact(command.bytes(), response).map_err(Error::Transport)?;
+        match wire::reply(response.get(..length).ok_or(Malformed)?, session, handle)? {
             Reply::Done(input, handle) => Ok((input, handle)),
             Reply::Refused(code) => Err(Error::Refused(code)),
         }
     }
 }
 
-/// Room for a response. Wiped when it is dropped: of one of the commands the secret is in it.
+/// Room for a response. Wiped before the next one and when it is dropped: of one of the commands the secret is in it.
 struct Response([u8; RESPONSE_BYTES]);
 
 impl Drop for Response {

@@ -12,16 +12,10 @@ pub(crate) struct Malformed;
 /// Length of a header: tag, size, code.
 const HEADER: usize = 10;
 
-/// A command that is being written. Wiped when it is dropped.
+/// A command that is being written.
 pub(crate) struct Command {
     bytes: [u8; COMMAND_BYTES],
     length: usize,
-}
-
-impl Drop for Command {
-    fn drop(&mut self) {
-        self.bytes.zeroize();
-    }
 }
 
 impl Command {
@@ -71,6 +65,11 @@ impl Command {
         let length = (self.length as u32).to_be_bytes();
         self.bytes[2..6].copy_from_slice(&length);
         &self.bytes[..self.length]
+    }
+
+    /// Wipes it, when it had a secret in it.
+    pub(crate) fn wipe(mut self) {
+        self.bytes.zeroize();
     }
 
     /// True when a response to it has a session's area.

@@ -22,7 +22,8 @@ fn a_key_is_given_back_by_the_tpm_that_sealed_it_and_by_no_other() {
     let mut tpm = Tpm::new(swtpm.start());
     assert_eq!(*tpm.unseal(&sealed).unwrap(), [7; 32], "after the power was gone");
     drop(tpm);
-    let mut tpm = Tpm::new(Swtpm::new().start());
+    let mut other = Swtpm::new();
+    let mut tpm = Tpm::new(other.start());
     let refused = tpm.unseal(&sealed).unwrap_err();
     assert!(refused.is_an_answer() && refused.to_string().contains("another TPM"), "{refused}");
 }

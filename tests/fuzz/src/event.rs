@@ -105,7 +105,7 @@ pub fn seeds() -> Vec<Seed> {
 }
 
 /// What is there since ABI 4.
-fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 23] {
+fn newer(file: File<'_>) -> [(&'static str, Body<'_>); 24] {
     let basis = Basis {
         operation: Operation::Change,
         hook: Hook::InodeUnlink,

@@ -93,6 +93,7 @@ pub fn seeds() -> Vec<Seed> {
             token_sequence: 1,
             image: ImageState { epoch: 2, sequence: 9, manifest: [6; 32], ..ImageState::default() }
                 .with_trial(Trial::Written, (2, 10), [7; 32]),
+            counter: 0,
         };
     let counted = TrustState { counter: 77, ..old };
     let inside = |state: &TrustState| {

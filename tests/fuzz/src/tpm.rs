@@ -117,7 +117,7 @@ pub fn seeds() -> Vec<Seed> {
     vec![
         ("kept", kept),
         ("pcr", told(0, &[&pcr])),
-        ("unseal", told(2, &[&primary, &load, &session, &[], &unseal, &[], &[], &[]])),
+        ("unseal", told(2, &[&primary, &load, &[], &session, &[], &unseal, &[], &[]])),
         ("counter", told(3, &[&public(0x61, 0x2202_0012), &counter])),
         ("define", told(4, &[&none])),
         ("increment", told(5, &[&none])),

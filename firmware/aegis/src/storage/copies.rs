@@ -9,7 +9,7 @@ use aegis_seal::StorageKey;
 use super::disk::{self, Disk, Pending};
 
 /// What stands behind a copy that is vouched for: HMAC-SHA-256 of it ([`StorageKey::vouch`]).
-const VOUCHER_BYTES: usize = 32;
+const VOUCHER_BYTES: usize = size_of::<[u8; 32]>();
 const COPIES: [&str; 2] = ["trust.a", "trust.b"];
 
 /// What was accepted before.
@@ -59,28 +59,25 @@ impl Copies {
             (Err(error), Ok(b)) => ([vec![0], b], Some(error)),
             (Err(error), Err(_)) => return Err(error),
         };
-        if let Some(error) = unreadable
-            && copies.iter().all(|copy| TrustState::decode(split(copy).0).is_none())
-        {
-            // One unreadable, the other no good: not a new device, and not for us to guess.
-            return Err(error);
-        }
         let key = disk.key();
-        let fronts = copies.each_ref().map(|copy| split(copy).0);
-        let vouched = copies.each_ref().map(|copy| is_vouched(copy, key.as_ref()));
+        let [a, b] = copies.each_ref().map(|copy| open(copy, key.as_ref()));
         // Of two, one that is vouched for counts before any other: nobody else can write one.
-        let picked = match vouched {
-            [true, false] => TrustState::decode(fronts[0]),
-            [false, true] => TrustState::decode(fronts[1]),
-            _ => TrustState::pick(fronts[0], fronts[1]),
+        let picked = match (a.vouched, b.vouched) {
+            (true, false) => a.state,
+            (false, true) => b.state,
+            _ => TrustState::newer([a.state, b.state]),
         };
         let Some(state) = picked else {
-            let damaged = copies.iter().any(|copy| !copy.is_empty());
-            return Ok(Self { damaged, ..Self::default() });
+            // One unreadable, the other no good: not a new device, and not for us to guess.
+            return match unreadable {
+                Some(error) => Err(error),
+                None => Ok(Self { damaged: copies.iter().any(|copy| !copy.is_empty()), ..Self::default() }),
+            };
         };
         // The copy that is not the one picked.
-        let next = usize::from(TrustState::decode(fronts[0]) == Some(state) && vouched[0] >= vouched[1]);
-        Ok(Self { state, damaged: false, vouched: vouched[1 - next], next })
+        let is_first = a.state == Some(state) && a.vouched >= b.vouched;
+        let vouched = if is_first { a.vouched } else { b.vouched };
+        Ok(Self { state, damaged: false, vouched, next: usize::from(is_first) })
     }
 
     /// Writes the new state beside the older copy, durably. `releases`: somebody vouches for the device with it.
@@ -90,24 +87,21 @@ impl Copies {
             None
         });
         // While it is held nothing is counted: the next start is to say so, too.
-        match value.filter(|_| releases || !disk.is_held()) {
-            Some(value) => {
-                let state = TrustState { counter: value.saturating_add(1), ..*state };
-                let commit = self.write(disk, &state, true)?;
-                Ok(Commit { counts: true, releases, ..commit })
-            }
-            None => self.write(disk, &TrustState { counter: self.state.counter, ..*state }, self.vouched),
-        }
+        let value = value.filter(|_| releases || !disk.is_held());
+        let counts = value.is_some();
+        let counter = value.map_or(self.state.counter, |value| value.saturating_add(1));
+        let commit = self.write(disk, TrustState { counter, ..*state }, counts || self.vouched)?;
+        Ok(Commit { counts, releases: counts && releases, ..commit })
     }
 
     /// The state counts as the last one from this value of the counter on.
     pub(super) fn begin(&mut self, disk: &impl Disk, value: u64) -> io::Result<()> {
-        let commit = self.write(disk, &TrustState { counter: value, ..self.state }, true)?;
+        let commit = self.write(disk, TrustState { counter: value, ..self.state }, true)?;
         self.publish(disk, commit)
     }
 
-    fn write(&self, disk: &impl Disk, state: &TrustState, vouch: bool) -> io::Result<Commit> {
-        let state = TrustState { generation: self.state.next().generation, ..*state };
+    fn write(&self, disk: &impl Disk, mut state: TrustState, vouch: bool) -> io::Result<Commit> {
+        state.generation = self.state.generation.saturating_add(1);
         let mut bytes = state.encode().to_vec();
         let key = disk.key().filter(|_| vouch && state.counter > 0);
         if let Some(key) = &key {
@@ -142,17 +136,20 @@ impl Copies {
     }
 }
 
-/// A copy, and what vouches for it.
-fn split(bytes: &[u8]) -> (&[u8], Option<&[u8; VOUCHER_BYTES]>) {
-    match bytes.split_last_chunk() {
-        Some((front, by)) if TrustState::decode(front).is_some() => (front, Some(by)),
-        _ => (bytes, None),
-    }
+/// What a copy holds.
+struct Opened {
+    state: Option<TrustState>,
+    vouched: bool,
 }
 
-fn is_vouched(bytes: &[u8], key: Option<&StorageKey>) -> bool {
-    let (front, by) = split(bytes);
-    by.zip(key).is_some_and(|(by, key)| key.is_vouched(front, by))
+#[inline(never)]
+fn open(bytes: &[u8], key: Option<&StorageKey>) -> Opened {
+    if let Some((front, by)) = bytes.split_last_chunk()
+        && let state @ Some(_) = TrustState::decode(front)
+    {
+        return Opened { state, vouched: key.is_some_and(|key| key.is_vouched(front, by)) };
+    }
+    Opened { state: TrustState::decode(bytes), vouched: false }
 }
 
 impl Commit {

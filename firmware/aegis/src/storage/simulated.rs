@@ -38,6 +38,7 @@ enum Change {
 
 /// A TPM, and what the running boot knows of it.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)]
 struct Tpm {
     there: bool,
     defined: bool,
@@ -232,7 +233,7 @@ impl Simulated {
                 // What a TPM did is durable at once; what a boot knew is gone.
                 let tpm = Tpm { counts: false, held: false, ..state.tpm };
                 let (seen, durable) = (names.clone(), names.clone());
-                let state = State { seen, durable, contents, tpm, ..State::default() };
+                let state = State { tpm, seen, durable, contents, ..State::default() };
                 disks.push(Self(RefCell::new(state)));
             }
         }

@@ -45,7 +45,7 @@ impl Transport for Device {
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the TPM does not answer"));
             }
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
             match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => return self.0.read(response),

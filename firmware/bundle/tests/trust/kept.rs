@@ -37,7 +37,21 @@ fn state(generation: u64, sequence: u64) -> TrustState {
             trial_sequence: 4,
             trial_manifest: [11; 32],
         },
+        counter: 0,
     }
+}
+
+/// What no TPM counted is, to the byte, what agents write and read that know of none.
+#[test]
+fn a_state_that_was_not_counted_is_of_the_format_before() {
+    let (plain, counted) = (state(4, 7), TrustState { counter: 9, ..state(4, 7) });
+    // [bytes (two of length, head), map of 16, 1 => 2
+    assert_eq!(plain.encode()[4..7], [0xb0, 1, 2]);
+    assert_eq!(counted.encode()[4..7], [0xb1, 1, 3]);
+    assert_eq!(TrustState::decode(&counted.encode()), Some(counted));
+    let mut zero = plain.encode();
+    zero[6] = 3;
+    assert_eq!(TrustState::decode(&zero), None);
 }
 
 #[test]
@@ -62,6 +76,7 @@ fn the_newer_good_copy_counts() {
             trial_sequence: u64::MAX,
             ..state(1, 1).image
         },
+        counter: u64::MAX,
         ..state(1, 1)
     };
     let copy: StateCopy = longest.encode();
