@@ -308,13 +308,13 @@ fn the_production_image_runs_what_comes_signed() {
     let bench = Bench::new();
     let device = Device::new(&bench);
     let file = Made::new(&bench, "agent-7", "look stay").sequence(5);
-    let (_slot, mut vm) = Bench::start(device.machine(&bench));
+    let (slot, mut vm) = Bench::start(device.machine(&bench));
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
     plug(&mut vm, &file);
     let run = vm.cut_power().expect("cut");
     let answer = receipts(&run).into_iter().find(|receipt| receipt["what"] == "workload").expect("a receipt");
     assert_eq!((&answer["answer"], &answer["code"]), (&"accepted".into(), &"accepted".into()));
-    drop(_slot);
+    drop(slot);
     let (_slot, mut vm) = Bench::start(device.machine(&bench));
     assert!(vm.wait_line("agent-7: count 1").expect("watched").is_some(), "{}", vm.console_end());
     let said = console(&vm.cut_power().expect("cut"));

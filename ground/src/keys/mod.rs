@@ -30,7 +30,7 @@ const DOCUMENT_BYTES: usize = aegis_bundle::limits::WORKLOAD_BYTES as usize;
 pub(crate) enum Command {
     /// Hold the ceremony: make keys, each encrypted, and the root metadata that trusts them
     #[command(after_help = INIT_HELP)]
-    Init(init::Args),
+    Init(Box<init::Args>),
     /// Make one more key, for a rotation to bring in
     #[command(after_help = NEW_HELP)]
     New(new::Args),
@@ -39,10 +39,10 @@ pub(crate) enum Command {
     Office(office::Args),
     /// Write the next version of root metadata: other keys, thresholds, epoch
     #[command(after_help = ROTATE_HELP)]
-    Rotate(rotate::RotateArgs),
+    Rotate(Box<rotate::RotateArgs>),
     /// Write the next version of root metadata: keys or bundles are worth nothing any more
     #[command(after_help = REVOKE_HELP)]
-    Revoke(rotate::RevokeArgs),
+    Revoke(Box<rotate::RevokeArgs>),
     /// Add a signature to root metadata, a bundle, an image, a workload or a break-glass token
     #[command(after_help = SIGN_HELP)]
     Sign(SignArgs),

@@ -15,6 +15,7 @@ use crate::roots::RootArgs;
 use crate::{describe, files, hex, output};
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct RotateArgs {
     #[command(flatten)]
     next: NextArgs,

@@ -76,11 +76,14 @@ pub(crate) fn office(root: &Root) -> WorkloadContext<'_> {
     WorkloadContext { root, device: None, architecture: None, agent: None, groups: None }
 }
 
+/// What a device accepted last, by name.
+type Known<'k> = dyn Fn(&str) -> Option<Rank> + 'k;
+
 /// Decides about a whole workload, contents included, as a device does that accepted `have` last under its name.
 pub(crate) fn examine<'a>(
     bytes: &'a [u8],
     context: &WorkloadContext<'_>,
-    have: Option<&dyn Fn(&str) -> Option<Rank>>,
+    have: Option<&Known<'_>>,
 ) -> Result<(Workload<'a>, bool), Refusal> {
     let known = |name: &str| have.and_then(|have| have(name));
     let (opened, unchanged) = open_workload(bytes, bytes.len() as u64, context, known)?;

@@ -1,6 +1,6 @@
 //! `image`: the front of an image of the system, as it comes and signed.
 
-use aegis_bundle::limits::{IMAGE_BYTES, FRONT_BYTES, MANIFEST_BYTES};
+use aegis_bundle::limits::{FRONT_BYTES, IMAGE_BYTES, MANIFEST_BYTES};
 use aegis_bundle::{
     Container, Content, ImageContext, ImageManifest, ImageState, Root, Selectors, Trial, assemble_front,
     hash, open_image, split_front,

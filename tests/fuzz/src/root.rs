@@ -42,7 +42,8 @@ fn open(bytes: &[u8]) -> Option<Root> {
     assert!(bytes.len() <= ROOT_BYTES);
     let (unverified, message) = Root::unverified(bytes).expect("it was opened");
     assert_eq!((&unverified, message.unverified_payload()), (&root, payload(&root).as_deref()));
-    for role in [Some(&root.root), Some(&root.policy), root.break_glass.as_ref()].into_iter().flatten() {
+    let more = [&root.break_glass, &root.image, &root.workload];
+    for role in [&root.root, &root.policy].into_iter().chain(more.into_iter().flatten()) {
         assert!((1..=role.keys.len()).contains(&usize::from(role.threshold)));
         assert!(role.keys.is_sorted_by(|a, b| a < b), "a key twice");
         assert!(role.keys.iter().all(|key| public_key(key).is_ok() && !root.revokes(key)));
@@ -81,6 +82,7 @@ fn described(input: &mut Input<'_>) -> Root {
         root,
         // Those of the policy, or nobody.
         image: epoch.is_multiple_of(2).then(|| policy.clone()),
+        workload: version.is_multiple_of(2).then(|| policy.clone()),
         policy,
         break_glass: (break_glass.threshold > 0).then_some(break_glass),
         revoked,

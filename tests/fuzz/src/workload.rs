@@ -97,7 +97,9 @@ fn opened(front: &[u8], length: u64, have: Option<Rank>) -> bool {
         assert!(run.user != 0 && run.group != 0 && run.bounds.is_possible() && run.restart.delay > 0);
         assert!(run.command[0].starts_with(b"/") && run.command.iter().all(|word| !word.contains(&0)));
         assert!(run.environment.iter().all(|word| word.contains(&b'=') && !word.contains(&0)));
-        assert!(run.writable.iter().all(|path| is_writable(path) && path.split('/').all(|part| part != "..")));
+        assert!(
+            run.writable.iter().all(|path| is_writable(path) && path.split('/').all(|part| part != ".."))
+        );
     }
     let have = have.unwrap_or_default();
     assert!(manifest.rank() >= have.order());

@@ -65,6 +65,8 @@ struct State {
     cut: Option<usize>,
     /// This one step fails.
     failing: Option<usize>,
+    /// What is read in pieces is not what was written.
+    lies: bool,
 }
 
 /// The disk.
@@ -144,6 +146,11 @@ impl Simulated {
             check(disk, failing, outcome);
         }
         steps
+    }
+
+    /// From here on it gives back something else than was written, or no longer so.
+    pub(crate) fn lie(&self, lies: bool) {
+        self.0.borrow_mut().lies = lies;
     }
 
     /// Writes within a file, which grows if it must.
@@ -443,6 +450,9 @@ impl Disk for Simulated {
         let state = self.0.borrow();
         let found = state.contents[*file].0.get(at as usize..at as usize + bytes.len());
         bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        if let Some(last) = bytes.last_mut().filter(|_| state.lies) {
+            *last ^= 1;
+        }
         Ok(())
     }
 

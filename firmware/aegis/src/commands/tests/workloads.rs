@@ -184,6 +184,12 @@ fn what_can_not_be_taken_is_refused_and_leaves_what_is_there() {
         let other = file(NAME, NEW, key);
         refused(&other, &|at, out| read(&other, at, out), u64::MAX, code);
     }
+    // What counts is what our own disk gives back.
+    disk.lie(true);
+    let taken = take(&world, &disk, &new);
+    disk.lie(false);
+    assert_eq!((taken.code, mounts(&world, &disk, NAME)), ("read-back-differs", Ok(OLD)));
+    assert_eq!(disk.list(NAME, 9).unwrap(), ["workload"]);
     // As many as are kept.
     for number in 1..limits::WORKLOADS_KEPT {
         assert_eq!(take(&world, &disk, &file(&format!("w{number}"), 1, WORKLOAD_KEY)).code, "accepted");
