@@ -1,0 +1,128 @@
+//! What a metric is, and the table of all of them as `docs/metrics.md` has it.
+
+use core::fmt::{self, Write};
+
+use crate::Id;
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Only grows, until it is reset.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size, and a sum.
+    Histogram,
+}
+
+impl Type {
+    /// The word of the text format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// What begins a counter anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resets {
+    /// It is no counter.
+    Nothing,
+    /// A new ring: it lives in the ring itself.
+    Ring,
+    /// A boot.
+    Boot,
+    /// A load of the probes: at boot, and at an upgrade of the ABI.
+    Load,
+    /// A start of the agent.
+    Run,
+    /// A workload's cgroup made anew.
+    Cgroup,
+}
+
+impl Resets {
+    /// The word in the document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "–",
+            Self::Ring => "new ring",
+            Self::Boot => "boot",
+            Self::Load => "load",
+            Self::Run => "agent",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}
+
+/// When a family has series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// On a device of our image whose agent is ready, whatever its hardware.
+    Always,
+    /// When this is there.
+    When(&'static str),
+}
+
+/// A label: its name, how many values it has at most, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Values there can be.
+    pub most: u16,
+    /// Which they are, for a person.
+    pub values: &'static str,
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// `aegis_…`.
+    pub name: &'static str,
+    /// What kind.
+    pub kind: Type,
+    /// Its labels, in the order in which they are written.
+    pub labels: &'static [Label],
+    /// When it has series.
+    pub presence: Presence,
+    /// What begins it anew.
+    pub resets: Resets,
+    /// One sentence. No backslash, no line feed: as it is written.
+    pub help: &'static str,
+}
+
+impl Family {
+    /// Series there can be.
+    pub fn most(&self) -> u32 {
+        self.labels.iter().fold(1u32, |most, label| most.saturating_mul(label.most.into()))
+    }
+}
+
+/// Writes the table of all families, as `docs/metrics.md` has it.
+pub fn contract(out: &mut dyn Write) -> fmt::Result {
+    let mut group = "";
+    for id in Id::ALL {
+        let family = id.family();
+        if id.group() != group {
+            group = id.group();
+            write!(
+                out,
+                "\n### {group}\n\n| metric | type | labels | begins anew | when | what |\n|---|---|---|---|---|---|\n"
+            )?;
+        }
+        write!(out, "| `{}` | {} | ", family.name, family.kind.name())?;
+        for (index, label) in family.labels.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}`{}` ({}; {} at most)", label.name, label.values, label.most)?;
+        }
+        let when = match family.presence {
+            Presence::Always => "always",
+            Presence::When(what) => what,
+        };
+        writeln!(out, " | {} | {when} | {} |", family.resets.name(), family.help)?;
+    }
+    Ok(())
+}
