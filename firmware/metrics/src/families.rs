@@ -6,6 +6,7 @@ use aegis_event::{Cause, Kind};
 
 use crate::family::{Family, Label, Presence, Resets, Type};
 use crate::limits;
+use crate::source::Source;
 
 const fn label(name: &'static str, most: u16, values: &'static str) -> Label {
     Label { name, most, values }
@@ -19,7 +20,7 @@ const PASSED: Label = label("cause", 2, "`glass`, `deadman`");
 const WORKLOAD: Label = label("workload", limits::WORKLOADS, "its name; `*`: without one; `aegis-selftest`");
 const HOOK: Label = label("hook", limits::HOOKS, "hooks of `docs/degraded-modes.md`");
 const MAP: Label = label("map", limits::MAPS, "hash maps of `probes/bpf/maps.bpf.h`");
-const SOURCE: Label = label("source", 32, "below");
+const SOURCE: Label = label("source", Source::ALL.len() as u16, "below");
 const WHAT: Label = label("what", 4, "`bundle`, `root`, `break-glass`, `image`");
 const CODE: Label = label("code", limits::CODES, "`docs/formats/reason-codes.md`; `other`: beyond the bound");
 const PROGRAM: Label = label("program", 2, "`agent`, `stick-watch`");

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use crate::Id;
+use crate::{Id, Source};
 
 /// What kind of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,10 @@ pub fn contract(out: &mut dyn Write) -> fmt::Result {
             Presence::When(what) => what,
         };
         writeln!(out, " | {} | {when} | {} |", family.resets.name(), family.help)?;
+    }
+    write!(out, "\n### Sources\n\n| `source` | what is read |\n|---|---|\n")?;
+    for source in Source::ALL {
+        writeln!(out, "| `{}` | {} |", source.name(), source.what())?;
     }
     Ok(())
 }

@@ -12,10 +12,12 @@ mod exposition;
 mod families;
 mod family;
 pub mod limits;
+mod source;
 pub mod texts;
 mod value;
 
 pub use exposition::{Exposition, Series, Written};
 pub use families::Id;
 pub use family::{Family, Label, Presence, Resets, Type, contract};
+pub use source::Source;
 pub use value::Value;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use aegis_metrics::{Exposition, Id, Presence, Resets, Type, Value, Written, contract, limits};
+use aegis_metrics::{Exposition, Id, Presence, Resets, Source, Type, Value, Written, contract, limits};
 use proptest::prelude::*;
 
 /// What a strict reader makes of a text: families in order, and series as (name, labels, value).
@@ -268,7 +268,11 @@ fn the_contract_is_a_table() {
     for id in Id::ALL {
         assert_eq!(text.matches(&format!("| `{}` |", id.family().name)).count(), 1);
     }
-    for line in text.lines().filter(|line| line.starts_with('|')) {
+    let (table, sources) = text.split_once("### Sources").unwrap();
+    for source in Source::ALL {
+        assert_eq!(sources.matches(&format!("| `{}` |", source.name())).count(), 1);
+    }
+    for line in table.lines().filter(|line| line.starts_with('|')) {
         assert_eq!(line.matches('|').count(), 7, "{line}");
     }
 }
