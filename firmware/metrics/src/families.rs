@@ -4,12 +4,20 @@
 
 use aegis_event::{Cause, Kind};
 
-use crate::family::{Family, Label, Presence, Resets, Type};
+use crate::family::{Family, Label, Type};
+#[cfg(feature = "contract")]
+use crate::family::{Presence, Resets};
 use crate::limits;
 use crate::source::Source;
 
+#[cfg_attr(not(feature = "contract"), expect(unused_variables, reason = "what only the document says"))]
 const fn label(name: &'static str, most: u16, values: &'static str) -> Label {
-    Label { name, most, values }
+    Label {
+        name,
+        most,
+        #[cfg(feature = "contract")]
+        values,
+    }
 }
 
 const KINDS: Label = label("kind", Kind::ALL.len() as u16, "kinds of `docs/formats/event.cddl`");
@@ -69,7 +77,9 @@ macro_rules! families {
                         name: $name,
                         kind: Type::$kind,
                         labels: &[$($label),*],
+                        #[cfg(feature = "contract")]
                         presence: $presence,
+                        #[cfg(feature = "contract")]
                         resets: Resets::$resets,
                         help: $help,
                     },)+)+
@@ -77,6 +87,7 @@ macro_rules! families {
             }
 
             /// Where it stands in the document.
+            #[cfg(feature = "contract")]
             pub const fn group(self) -> &'static str {
                 match self { $($(Self::$id)|+ => $group,)+ }
             }
@@ -84,10 +95,14 @@ macro_rules! families {
     };
 }
 
+#[cfg(feature = "contract")]
 use Presence::{Always, When};
 
+#[cfg(feature = "contract")]
 const STATISTICS: Presence = When("`kernel.bpf_stats_enabled` is 1");
+#[cfg(feature = "contract")]
 const NEEDS_SUCH: Presence = When("there was one in this boot");
+#[cfg(feature = "contract")]
 const RUNS: Presence = When("the workload's cgroup is there");
 
 families! {

@@ -1,7 +1,9 @@
 //! What a metric is, and the table of all of them as `docs/metrics.md` has it.
 
+#[cfg(feature = "contract")]
 use core::fmt::{self, Write};
 
+#[cfg(feature = "contract")]
 use crate::{Id, Source};
 
 /// What kind of metric.
@@ -27,6 +29,7 @@ impl Type {
 }
 
 /// What begins a counter anew.
+#[cfg(feature = "contract")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resets {
     /// It is no counter.
@@ -43,6 +46,7 @@ pub enum Resets {
     Cgroup,
 }
 
+#[cfg(feature = "contract")]
 impl Resets {
     /// The word in the document.
     pub const fn name(self) -> &'static str {
@@ -58,6 +62,7 @@ impl Resets {
 }
 
 /// When a family has series.
+#[cfg(feature = "contract")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// On a device of our image whose agent is ready, whatever its hardware.
@@ -74,6 +79,7 @@ pub struct Label {
     /// Values there can be.
     pub most: u16,
     /// Which they are, for a person.
+    #[cfg(feature = "contract")]
     pub values: &'static str,
 }
 
@@ -87,8 +93,10 @@ pub struct Family {
     /// Its labels, in the order in which they are written.
     pub labels: &'static [Label],
     /// When it has series.
+    #[cfg(feature = "contract")]
     pub presence: Presence,
     /// What begins it anew.
+    #[cfg(feature = "contract")]
     pub resets: Resets,
     /// One sentence. No backslash, no line feed: as it is written.
     pub help: &'static str,
@@ -102,6 +110,7 @@ impl Family {
 }
 
 /// Writes the table of all families, as `docs/metrics.md` has it.
+#[cfg(feature = "contract")]
 pub fn contract(out: &mut dyn Write) -> fmt::Result {
     let mut group = "";
     for id in Id::ALL {

@@ -18,6 +18,8 @@ mod value;
 
 pub use exposition::{Exposition, Series, Written};
 pub use families::Id;
-pub use family::{Family, Label, Presence, Resets, Type, contract};
+pub use family::{Family, Label, Type};
+#[cfg(feature = "contract")]
+pub use family::{Presence, Resets, contract};
 pub use source::Source;
 pub use value::Value;

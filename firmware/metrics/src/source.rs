@@ -18,6 +18,7 @@ macro_rules! sources {
             }
 
             /// What is read.
+            #[cfg(feature = "contract")]
             pub const fn what(self) -> &'static str {
                 match self { $(Self::$source => $what,)+ }
             }

@@ -114,7 +114,7 @@ impl Tally {
 }
 
 /// Counts one more. What can't be counted is said; what was done stays done.
-fn add(then: impl FnOnce(&mut Tally)) {
+fn add(then: &dyn Fn(&mut Tally)) {
     let counted = lock::wait_for("tally.lock").and_then(|_one| {
         let mut tally = Tally::read().unwrap_or_else(|error| {
             log::error!("{RUN}/{FILE}: {error}: it is begun anew");
@@ -130,19 +130,19 @@ fn add(then: impl FnOnce(&mut Tally)) {
 
 /// It was started.
 pub(crate) fn started(program: Program) {
-    add(|tally| tally.count(Key::Start(program)));
+    add(&|tally| tally.count(Key::Start(program)));
 }
 
 /// An event of a stick: that it was seen, or what is not as it must be.
 pub(crate) fn stick(code: &str) {
-    add(|tally| tally.count(if code == "seen" { Key::StickSeen } else { Key::StickFault(bounded(code)) }));
+    add(&|tally| tally.count(if code == "seen" { Key::StickSeen } else { Key::StickFault(bounded(code)) }));
 }
 
 /// Something was offered, and answered.
 pub(crate) fn offered(what: What, answer: Answer, code: &str) {
     match answer {
-        Answer::Accepted => add(|tally| tally.count(Key::Accepted(what.number()))),
-        Answer::Refused => add(|tally| tally.count(Key::Refused(what.number(), bounded(code)))),
+        Answer::Accepted => add(&|tally| tally.count(Key::Accepted(what.number()))),
+        Answer::Refused => add(&|tally| tally.count(Key::Refused(what.number(), bounded(code)))),
         Answer::None | Answer::Unchanged => {}
     }
 }
@@ -150,7 +150,7 @@ pub(crate) fn offered(what: What, answer: Answer, code: &str) {
 /// A policy was put in force; it took from `begun` (`CLOCK_BOOTTIME`, ns) until now.
 pub(crate) fn swapped(begun: u64) {
     let now = boottime();
-    add(|tally| {
+    add(&|tally| {
         tally.count(Key::Swaps);
         *tally.place(Key::SwapAt) = now;
         *tally.place(Key::SwapTook) = now.saturating_sub(begun);
