@@ -39,11 +39,17 @@ impl<'w> Exposition<'w> {
         let family = id.family();
         let again = self.begun.get_mut(id as usize).is_none_or(|begun| core::mem::replace(begun, true));
         if !again {
-            let (name, help, kind) = (family.name, family.help, family.kind.name());
-            let done = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            let (text, name, kind) = (family.text, family.name(), family.kind.name());
+            let done = write!(self.out, "# HELP {text}\n# TYPE {name} {kind}\n");
             self.failed |= done.is_err();
         }
         Series { all: self, family, room: if again { 0 } else { family.most() } }
+    }
+
+    /// A family of one series, an integer.
+    #[inline(never)]
+    pub fn count(&mut self, id: Id, number: u64) {
+        self.one(id, Value::count(number));
     }
 
     /// A family of one series.
@@ -139,7 +145,7 @@ impl Series<'_, '_> {
 
     fn try_line(&mut self, suffix: &str, labels: &[&[u8]], bucket: Bucket, value: Value) -> fmt::Result {
         let out = &mut *self.all.out;
-        write!(out, "{}{suffix}", self.family.name)?;
+        write!(out, "{}{suffix}", self.family.name())?;
         let mut begin = "{";
         for (label, text) in self.family.labels.iter().zip(labels) {
             write!(out, "{begin}{}=\"", label.name)?;

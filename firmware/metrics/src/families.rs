@@ -72,18 +72,7 @@ macro_rules! families {
 
             /// What it is.
             pub const fn family(self) -> &'static Family {
-                match self {
-                    $($(Self::$id => &Family {
-                        name: $name,
-                        kind: Type::$kind,
-                        labels: &[$($label),*],
-                        #[cfg(feature = "contract")]
-                        presence: $presence,
-                        #[cfg(feature = "contract")]
-                        resets: Resets::$resets,
-                        help: $help,
-                    },)+)+
-                }
+                &FAMILIES[self as usize]
             }
 
             /// Where it stands in the document.
@@ -92,6 +81,18 @@ macro_rules! families {
                 match self { $($(Self::$id)|+ => $group,)+ }
             }
         }
+
+        /// By position in [`Id::ALL`].
+        static FAMILIES: [Family; Id::ALL.len()] = [$($(Family {
+                        text: concat!($name, " ", $help),
+                        name_bytes: $name.len() as u8,
+                        kind: Type::$kind,
+                        labels: &[$($label),*],
+                        #[cfg(feature = "contract")]
+                        presence: $presence,
+                        #[cfg(feature = "contract")]
+                        resets: Resets::$resets,
+                    },)+)+];
     };
 }
 

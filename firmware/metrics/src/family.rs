@@ -86,8 +86,9 @@ pub struct Label {
 /// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// `aegis_…`.
-    pub name: &'static str,
+    /// Name, a blank, help: as the text format has them.
+    pub(crate) text: &'static str,
+    pub(crate) name_bytes: u8,
     /// What kind.
     pub kind: Type,
     /// Its labels, in the order in which they are written.
@@ -98,11 +99,19 @@ pub struct Family {
     /// What begins it anew.
     #[cfg(feature = "contract")]
     pub resets: Resets,
-    /// One sentence. No backslash, no line feed: as it is written.
-    pub help: &'static str,
 }
 
 impl Family {
+    /// `aegis_…`.
+    pub fn name(&self) -> &'static str {
+        self.text.get(..self.name_bytes.into()).unwrap_or_default()
+    }
+
+    /// One sentence. No backslash, no line feed: as it is written.
+    pub fn help(&self) -> &'static str {
+        self.text.get(usize::from(self.name_bytes) + 1..).unwrap_or_default()
+    }
+
     /// Series there can be.
     pub fn most(&self) -> u32 {
         self.labels.iter().fold(1u32, |most, label| most.saturating_mul(label.most.into()))
@@ -122,7 +131,7 @@ pub fn contract(out: &mut dyn Write) -> fmt::Result {
                 "\n### {group}\n\n| metric | type | labels | begins anew | when | what |\n|---|---|---|---|---|---|\n"
             )?;
         }
-        write!(out, "| `{}` | {} | ", family.name, family.kind.name())?;
+        write!(out, "| `{}` | {} | ", family.name(), family.kind.name())?;
         for (index, label) in family.labels.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}`{}` ({}; {} at most)", label.name, label.values, label.most)?;
@@ -131,7 +140,7 @@ pub fn contract(out: &mut dyn Write) -> fmt::Result {
             Presence::Always => "always",
             Presence::When(what) => what,
         };
-        writeln!(out, " | {} | {when} | {} |", family.resets.name(), family.help)?;
+        writeln!(out, " | {} | {when} | {} |", family.resets.name(), family.help())?;
     }
     write!(out, "\n### Sources\n\n| `source` | what is read |\n|---|---|\n")?;
     for source in Source::ALL {

@@ -5,18 +5,21 @@ use core::fmt::{self, Display, Formatter};
 /// A number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value {
-    negative: bool,
     number: u64,
-    /// Decimal places, at most [`Value::PLACES`].
-    places: u8,
+    /// Decimal places, and whether it is negative: two fields, so that it goes in registers.
+    style: u8,
 }
 
 impl Value {
-    const PLACES: u8 = 9;
+    const NEGATIVE: u8 = 0x80;
+
+    const fn new(number: u64, style: u8) -> Self {
+        Self { number, style }
+    }
 
     /// As it is.
     pub const fn count(number: u64) -> Self {
-        Self { negative: false, number, places: 0 }
+        Self::new(number, 0)
     }
 
     /// 1 or 0.
@@ -26,27 +29,27 @@ impl Value {
 
     /// Nanoseconds, as seconds.
     pub const fn nanos(number: u64) -> Self {
-        Self { negative: false, number, places: 9 }
+        Self::new(number, 9)
     }
 
     /// Microseconds, as seconds.
     pub const fn micros(number: u64) -> Self {
-        Self { negative: false, number, places: 6 }
+        Self::new(number, 6)
     }
 
     /// Milliseconds, as seconds.
     pub const fn millis(number: u64) -> Self {
-        Self { negative: false, number, places: 3 }
+        Self::new(number, 3)
     }
 
     /// Thousandths, which may be negative: of a degree.
     pub const fn thousandths(number: i64) -> Self {
-        Self { negative: number < 0, number: number.unsigned_abs(), places: 3 }
+        Self::new(number.unsigned_abs(), if number < 0 { 3 | Self::NEGATIVE } else { 3 })
     }
 
     /// Hundredths, as a ratio.
     pub const fn percent(number: u64) -> Self {
-        Self { negative: false, number, places: 2 }
+        Self::new(number, 2)
     }
 
     /// Ticks of a clock that ticks `hertz` times a second, as seconds.
@@ -59,14 +62,15 @@ impl Value {
 
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let scale = 10u64.pow(u32::from(self.places.min(Self::PLACES)));
+        let places = self.style & !Self::NEGATIVE;
+        let scale = 10u64.pow(places.into());
         let (whole, mut rest) = (self.number / scale, self.number % scale);
-        if self.negative && self.number > 0 {
+        if self.style & Self::NEGATIVE != 0 {
             f.write_str("-")?;
         }
         write!(f, "{whole}")?;
         if rest > 0 {
-            let mut width = usize::from(self.places);
+            let mut width = usize::from(places);
             while rest % 10 == 0 {
                 (rest, width) = (rest / 10, width - 1);
             }

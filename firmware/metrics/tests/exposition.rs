@@ -10,8 +10,11 @@ use proptest::prelude::*;
 #[derive(Debug, Default)]
 struct Read {
     families: Vec<(String, String)>,
-    series: Vec<(String, Vec<(String, String)>, String)>,
+    series: Vec<Line>,
 }
+
+/// Name, labels, value.
+type Line = (String, Vec<(String, String)>, String);
 
 /// As `Documentation: exposition_formats.md` has it; panics where that is broken.
 fn read(text: &str) -> Read {
@@ -90,11 +93,11 @@ fn value_of<'r>(read: &'r Read, name: &str, label: &str) -> Option<&'r str> {
 
 #[test]
 fn the_contract_keeps_the_conventions() {
-    let names: BTreeSet<_> = Id::ALL.iter().map(|id| id.family().name).collect();
+    let names: BTreeSet<_> = Id::ALL.iter().map(|id| id.family().name()).collect();
     assert_eq!(names.len(), Id::ALL.len(), "each name once");
     for id in Id::ALL {
         let family = id.family();
-        let (name, counter) = (family.name, family.kind == Type::Counter);
+        let (name, counter) = (family.name(), family.kind == Type::Counter);
         assert!(
             name.starts_with("aegis_") && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')),
             "{name}"
@@ -105,7 +108,7 @@ fn the_contract_keeps_the_conventions() {
         }
         assert_eq!(family.resets == Resets::Nothing, family.kind == Type::Gauge, "{name}");
         assert!(family.labels.len() <= limits::LABELS && family.most() <= limits::SERIES, "{name}");
-        assert!(family.help.ends_with('.') && !family.help.contains(['\\', '\n', '|']), "{name}");
+        assert!(family.help().ends_with('.') && !family.help().contains(['\\', '\n', '|']), "{name}");
         let labels: BTreeSet<_> = family.labels.iter().map(|label| label.name).collect();
         assert!(labels.len() == family.labels.len() && !labels.contains("le"), "{name}");
         for label in family.labels {
@@ -121,7 +124,7 @@ fn the_contract_keeps_the_conventions() {
 fn an_empty_exposition_names_every_family() {
     let (read, written) = written(|_| {});
     let names: BTreeSet<_> = read.families.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, Id::ALL.iter().map(|id| id.family().name).collect());
+    assert_eq!(names, Id::ALL.iter().map(|id| id.family().name()).collect());
     assert_eq!(read.series.len(), 1, "how much was left out: nothing");
     assert_eq!((value_of(&read, "aegis_scrape_left_out_series", ""), written.left_out), (Some("0"), 0));
 }
@@ -266,7 +269,7 @@ fn the_contract_is_a_table() {
     let mut text = String::new();
     contract(&mut text).unwrap();
     for id in Id::ALL {
-        assert_eq!(text.matches(&format!("| `{}` |", id.family().name)).count(), 1);
+        assert_eq!(text.matches(&format!("| `{}` |", id.family().name())).count(), 1);
     }
     let (table, sources) = text.split_once("### Sources").unwrap();
     for source in Source::ALL {

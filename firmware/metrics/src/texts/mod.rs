@@ -35,21 +35,56 @@ pub fn single(text: &[u8]) -> Option<u64> {
 pub fn keyed(text: &[u8], key: &[u8]) -> Option<u64> {
     lines(text).find_map(|line| {
         let mut words = words(line);
-        (words.next()? == key).then(|| words.next().and_then(number))?
+        if words.next()? == key { next_number(&mut words) } else { None }
     })
 }
 
 /// Lines that are there whole: with a line feed behind them.
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+fn lines(text: &[u8]) -> Lines<'_> {
+    Lines(text)
+}
+
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|byte| *byte == b'\n')?;
+        let (line, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(line)
+    }
 }
 
 /// Words with blanks between them.
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
+fn words(line: &[u8]) -> Words<'_> {
+    Words(line)
+}
+
+struct Words<'a>(&'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let begin = self.0.iter().position(|byte| !blank(byte))?;
+        let rest = self.0.get(begin..).unwrap_or_default();
+        let (word, rest) = rest.split_at(rest.iter().position(blank).unwrap_or(rest.len()));
+        self.0 = rest;
+        Some(word)
+    }
 }
 
 /// The words as numbers; what is none is not known.
-fn numbers<const N: usize>(words: &mut dyn Iterator<Item = &[u8]>) -> [Option<u64>; N] {
-    core::array::from_fn(|_| words.next().and_then(number))
+fn numbers<const N: usize>(words: &mut Words<'_>) -> [Option<u64>; N] {
+    core::array::from_fn(|_| next_number(words))
+}
+
+#[inline(never)]
+fn next_number(words: &mut Words<'_>) -> Option<u64> {
+    words.next().and_then(number)
 }

@@ -1,6 +1,6 @@
 //! `/proc/stat` (`fs/proc/stat.c:show_stat`) and `/proc/meminfo` (`fs/proc/meminfo.c:meminfo_proc_show`).
 
-use super::{lines, number, numbers, words};
+use super::{lines, next_number, number, numbers, words};
 
 /// Names of the first columns of line `cpu`, in its order. The two that follow are in `user` and `nice` already.
 pub const CPU_MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
@@ -30,10 +30,10 @@ pub fn stat(text: &[u8]) -> Stat {
         let Some(key) = words.next() else { continue };
         match key {
             b"cpu" => found.cpu = numbers(&mut words),
-            b"ctxt" => found.switches = words.next().and_then(number),
-            b"processes" => found.forks = words.next().and_then(number),
-            b"procs_running" => found.running = words.next().and_then(number),
-            b"procs_blocked" => found.blocked = words.next().and_then(number),
+            b"ctxt" => found.switches = next_number(&mut words),
+            b"processes" => found.forks = next_number(&mut words),
+            b"procs_running" => found.running = next_number(&mut words),
+            b"procs_blocked" => found.blocked = next_number(&mut words),
             _ if key.strip_prefix(b"cpu").is_some_and(|rest| number(rest).is_some()) => {
                 found.cpus = found.cpus.saturating_add(1);
             }
@@ -64,7 +64,7 @@ pub fn memory(text: &[u8]) -> [Option<u64>; MEMORY_KINDS.len()] {
         let Some(key) = words.next() else { continue };
         let places = found.iter_mut().zip(MEMORY_KINDS);
         if let Some((place, _)) = places.into_iter().find(|(_, (_, name))| name.as_bytes() == key) {
-            let number = words.next().and_then(number);
+            let number = next_number(&mut words);
             // All of these are in kB, which are KiB.
             *place =
                 if words.next() == Some(b"kB") { number.and_then(|kib| kib.checked_mul(1024)) } else { None };

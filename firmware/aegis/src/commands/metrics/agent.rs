@@ -1,5 +1,8 @@
 //! What the agent says of itself and its ring, and what the ring itself says.
 
+use std::fmt;
+use std::io;
+
 use aegis_event::{Cause, Event, Kind, Verdict};
 use aegis_metrics::limits::FLUSH_BUCKETS;
 use aegis_metrics::{Id, Source, Value};
@@ -12,12 +15,12 @@ use crate::run::seal::Seal;
 use crate::run::status::{Measures, Status};
 use crate::storage::cursor::Cursor;
 use crate::storage::device::{boot_id, boottime};
-use crate::storage::partition::RingDevice;
+use crate::storage::partition::{DeviceError, RingDevice};
 
 pub(super) fn gather(all: &mut Answer<'_>) {
     let status = all.read(Source::Agent, control::ask_status());
-    all.out.one(Id::AgentUp, Value::flag(status.is_some()));
-    all.out.one(Id::AgentReady, Value::flag(status.as_ref().is_some_and(Status::is_ready)));
+    all.out.count(Id::AgentUp, (status.is_some()).into());
+    all.out.count(Id::AgentReady, (status.as_ref().is_some_and(Status::is_ready)).into());
     if let Some(status) = &status {
         of_status(all, status);
         if let Some(measures) = all.read(Source::Agent, control::ask_measures()) {
@@ -25,7 +28,7 @@ pub(super) fn gather(all: &mut Answer<'_>) {
         }
     }
     if let Some((events, oldest)) = all.read(Source::Ring, unexported()) {
-        all.out.one(Id::RingUnexported, Value::count(events));
+        all.out.count(Id::RingUnexported, events);
         all.out.maybe(Id::RingOldest, oldest.map(Value::nanos));
     }
 }
@@ -33,18 +36,18 @@ pub(super) fn gather(all: &mut Answer<'_>) {
 pub(super) fn of_status(all: &mut Answer<'_>, status: &Status) {
     let out = &mut all.out;
     let count = Value::count;
-    out.one(Id::Heap, count(status.heap.current));
-    out.one(Id::HeapPeak, count(status.heap.peak));
-    out.one(Id::HeapLimit, count(status.heap.limit));
-    out.one(Id::Allocations, count(status.heap.allocations));
+    out.count(Id::Heap, status.heap.current);
+    out.count(Id::HeapPeak, status.heap.peak);
+    out.count(Id::HeapLimit, status.heap.limit);
+    out.count(Id::Allocations, status.heap.allocations);
     // 0: the agent could not read it.
     let resident = |kib: u64| (kib > 0).then(|| count(kib.saturating_mul(1024)));
     out.maybe(Id::Resident, resident(status.rss_kib));
     out.maybe(Id::ResidentMapped, resident(status.rss_mapped_kib));
 
-    out.one(Id::EventsSeen, count(status.seen));
-    out.one(Id::EventsWritten, count(status.written));
-    out.one(Id::EventsInFlight, count(status.in_flight()));
+    out.count(Id::EventsSeen, status.seen);
+    out.count(Id::EventsWritten, status.written);
+    out.count(Id::EventsInFlight, status.in_flight());
     let mut lost = out.family(Id::Lost);
     for (cause, n) in Cause::ALL.iter().zip(status.lost) {
         lost.put(&[cause.name().as_bytes()], count(n));
@@ -57,23 +60,23 @@ pub(super) fn of_status(all: &mut Answer<'_>, status: &Status) {
     passed.put(&[b"deadman"], count(status.fallen));
 
     let ring = &status.ring;
-    out.one(Id::RingSize, count(ring.capacity));
-    out.one(Id::RingUsed, count(ring.used));
+    out.count(Id::RingSize, ring.capacity);
+    out.count(Id::RingUsed, ring.used);
     out.one(Id::RingUnexportedRatio, Value::percent(ring.percent.into()));
-    out.one(Id::RingSequence, count(ring.acked));
-    out.one(Id::RingFull, Value::flag(is_full(status.level())));
-    out.one(Id::RingErrors, count(ring.errors));
-    out.one(Id::RingOverwritten, count(ring.overwritten));
-    out.one(Id::RingDamaged, count(ring.damaged));
-    out.one(Id::RingCuts, count(ring.cuts));
+    out.count(Id::RingSequence, ring.acked);
+    out.count(Id::RingFull, (is_full(status.level())).into());
+    out.count(Id::RingErrors, ring.errors);
+    out.count(Id::RingOverwritten, ring.overwritten);
+    out.count(Id::RingDamaged, ring.damaged);
+    out.count(Id::RingCuts, ring.cuts);
 
     let mut states = out.family(Id::SealState);
     for state in [Seal::Starting, Seal::Sealed, Seal::Unwiped, Seal::Full, Seal::Failed] {
         states.put(&[state.name().as_bytes()], Value::flag(state == status.seal.state));
     }
-    out.one(Id::SealEpoch, count(status.seal.epoch));
+    out.count(Id::SealEpoch, status.seal.epoch);
     out.maybe(Id::SealAge, status.seconds_since_checkpoint().map(count));
-    out.one(Id::SealPromise, count(status.promised_seconds().into()));
+    out.count(Id::SealPromise, status.promised_seconds().into());
 }
 
 pub(super) fn of_measures(all: &mut Answer<'_>, measures: &Measures) {
@@ -96,28 +99,54 @@ pub(super) fn of_measures(all: &mut Answer<'_>, measures: &Measures) {
 }
 
 /// Events in the ring that were not exported, and the age of the oldest of them, ns.
-fn unexported() -> Result<(u64, Option<u64>), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+fn unexported() -> Result<(u64, Option<u64>), Unread> {
     let mut scratch = vec![0; limits::COMMIT_BYTES];
-    let device = RingDevice::open(None, false).map_err(|error| text(&error))?;
-    let mut reader = Reader::open(device, &mut scratch).map_err(|error| text(&error))?;
+    let mut reader = Reader::open(RingDevice::open(None, false)?, &mut scratch)?;
     let next = reader.next_sequence();
-    let cursor = Cursor::load(&reader.ring_id()).map_err(|error| text(&error))?.within(next);
+    let cursor = Cursor::load(&reader.ring_id())?.within(next);
     let first = cursor.next.max(reader.first_sequence()).max(1);
     if first >= next {
         return Ok((0, None));
     }
-    reader.seek(first).map_err(|error| text(&error))?;
-    let boot = boot_id().map_err(|error| text(&error))?;
-    let oldest = match reader.next().map_err(|error| text(&error))? {
+    reader.seek(first)?;
+    let (boot, now) = (boot_id()?, boottime());
+    let oldest = match reader.next()? {
         // Of another boot's time nothing is known here, but that it was before this one.
-        Some(frame) if frame.boot_id != boot => Some(boottime()),
+        Some(frame) if frame.boot_id != boot => Some(now),
         Some(frame) => {
-            let event =
-                Event::decode(frame.payload).map_err(|_| "an event that can't be decoded".to_owned())?;
-            Some(boottime().saturating_sub(event.time))
+            let event = Event::decode(frame.payload).map_err(|_| Unread::Event)?;
+            Some(now.saturating_sub(event.time))
         }
         None => None,
     };
     Ok((next - first, oldest))
+}
+
+/// Why the ring could not be read.
+enum Unread {
+    File(io::Error),
+    Ring(aegis_ring::Error<DeviceError>),
+    Event,
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<aegis_ring::Error<DeviceError>> for Unread {
+    fn from(error: aegis_ring::Error<DeviceError>) -> Self {
+        Self::Ring(error)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Ring(error) => error.fmt(f),
+            Self::Event => f.write_str("an event that can't be decoded"),
+        }
+    }
 }

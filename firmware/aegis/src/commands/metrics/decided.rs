@@ -13,15 +13,15 @@ pub(super) fn gather(all: &mut Answer<'_>, probes: Option<&KernelState>) {
     let policy = all.read(Source::Policy, policy_status::measures(probes));
     if let Some(policy) = &policy {
         all.out.maybe(Id::PolicyExpiry, policy.expires.map(Value::count));
-        all.out.one(Id::PolicyStale, Value::flag(policy.stale));
+        all.out.count(Id::PolicyStale, (policy.stale).into());
         let mut troubles = all.out.family(Id::PolicyTrouble);
         for (index, code) in policy.troubles.iter().enumerate() {
             if !policy.troubles[..index].contains(code) {
                 troubles.put(&[code.as_bytes()], Value::count(1));
             }
         }
-        all.out.one(Id::ClockFloor, Value::count(policy.floor));
-        all.out.one(Id::ClockPlausible, Value::flag(wall_clock() >= policy.floor));
+        all.out.count(Id::ClockFloor, policy.floor);
+        all.out.count(Id::ClockPlausible, (wall_clock() >= policy.floor).into());
     }
     let (clock, uptime) = (wall_clock_millis(), boottime() / 1_000_000);
     all.out.maybe(Id::ClockBoot, clock.checked_sub(uptime).map(Value::millis));
@@ -43,7 +43,7 @@ pub(super) fn of_tally(all: &mut Answer<'_>, tally: &Tally, now: u64) {
     for program in Program::ALL {
         starts.put(&[program.name().as_bytes()], Value::count(tally.of(&Key::Start(program))));
     }
-    out.one(Id::SticksSeen, Value::count(tally.of(&Key::StickSeen)));
+    out.count(Id::SticksSeen, tally.of(&Key::StickSeen));
     let what = |number: u8| What::from_number(number).map_or("unknown", What::name).as_bytes();
     let mut faults = out.family(Id::StickFaults);
     for (key, count) in tally.entries() {
@@ -64,7 +64,7 @@ pub(super) fn of_tally(all: &mut Answer<'_>, tally: &Tally, now: u64) {
         }
     }
     let swaps = tally.of(&Key::Swaps);
-    out.one(Id::Swaps, Value::count(swaps));
+    out.count(Id::Swaps, swaps);
     if swaps > 0 {
         out.one(Id::SwapSeconds, Value::nanos(tally.of(&Key::SwapTook)));
         out.one(Id::SwapAge, Value::nanos(now.saturating_sub(tally.of(&Key::SwapAt))));

@@ -10,8 +10,8 @@ use crate::storage::device::boottime;
 pub(super) fn gather(all: &mut Answer<'_>, probes: &KernelState) {
     let (policy, now) = (probes.policy(), boottime());
     let out = &mut all.out;
-    out.one(Id::PolicyEpoch, Value::count(policy.epoch));
-    out.one(Id::PolicySequence, Value::count(policy.sequence));
+    out.count(Id::PolicyEpoch, policy.epoch);
+    out.count(Id::PolicySequence, policy.sequence);
     for (id, number) in [
         (Id::PolicyRules, policy.rules),
         (Id::PolicyEntries, policy.entries),

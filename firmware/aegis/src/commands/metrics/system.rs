@@ -82,7 +82,7 @@ fn pairs<'n>(
     all: &mut Answer<'_>,
     id: Id,
     words: [&[u8]; 2],
-    of: impl Iterator<Item = (&'n [u8], [Option<u64>; 2])>,
+    of: &mut dyn Iterator<Item = (&'n [u8], [Option<u64>; 2])>,
     value: fn(u64) -> Value,
 ) {
     let mut series = all.out.family(id);
@@ -104,9 +104,9 @@ fn disks(all: &mut Answer<'_>, proc: &Known, sysfs: Option<&Known>, room: &mut [
     };
     let found: Vec<_> = texts::disks(text).filter(|disk| is_whole(disk.name)).collect();
     let each = || found.iter();
-    pairs(all, Id::DiskBytes, IO, each().map(|disk| (disk.name, disk.bytes)), Value::count);
-    pairs(all, Id::DiskIos, IO, each().map(|disk| (disk.name, disk.ios)), Value::count);
-    pairs(all, Id::DiskIoSeconds, IO, each().map(|disk| (disk.name, disk.millis)), Value::millis);
+    pairs(all, Id::DiskBytes, IO, &mut each().map(|disk| (disk.name, disk.bytes)), Value::count);
+    pairs(all, Id::DiskIos, IO, &mut each().map(|disk| (disk.name, disk.ios)), Value::count);
+    pairs(all, Id::DiskIoSeconds, IO, &mut each().map(|disk| (disk.name, disk.millis)), Value::millis);
     let mut busy = all.out.family(Id::DiskBusy);
     for disk in &found {
         if let Some(millis) = disk.busy_millis {
@@ -125,8 +125,8 @@ fn disks(all: &mut Answer<'_>, proc: &Known, sysfs: Option<&Known>, room: &mut [
         }
     }
     let tenths = |tenths: Option<u8>| tenths.map(|tenths| u64::from(tenths) * 10);
-    let worn = worn.into_iter().map(|(name, of)| (name, of.map(tenths)));
-    pairs(all, Id::DiskWear, [b"a", b"b"], worn, Value::percent);
+    let mut worn = worn.into_iter().map(|(name, of)| (name, of.map(tenths)));
+    pairs(all, Id::DiskWear, [b"a", b"b"], &mut worn, Value::percent);
 }
 
 /// A disk in sysfs, which has `!` where a name has a slash.
@@ -146,10 +146,10 @@ fn network(all: &mut Answer<'_>, proc: &Known, room: &mut [u8]) {
     };
     let found: Vec<_> = texts::interfaces(text).collect();
     let each = || found.iter();
-    pairs(all, Id::NetBytes, FLOW, each().map(|one| (one.name, one.bytes)), Value::count);
-    pairs(all, Id::NetPackets, FLOW, each().map(|one| (one.name, one.packets)), Value::count);
-    pairs(all, Id::NetErrors, FLOW, each().map(|one| (one.name, one.errors)), Value::count);
-    pairs(all, Id::NetDrops, FLOW, each().map(|one| (one.name, one.drops)), Value::count);
+    pairs(all, Id::NetBytes, FLOW, &mut each().map(|one| (one.name, one.bytes)), Value::count);
+    pairs(all, Id::NetPackets, FLOW, &mut each().map(|one| (one.name, one.packets)), Value::count);
+    pairs(all, Id::NetErrors, FLOW, &mut each().map(|one| (one.name, one.errors)), Value::count);
+    pairs(all, Id::NetDrops, FLOW, &mut each().map(|one| (one.name, one.drops)), Value::count);
 }
 
 fn pressure(all: &mut Answer<'_>, proc: &Known, room: &mut [u8]) {
@@ -159,7 +159,7 @@ fn pressure(all: &mut Answer<'_>, proc: &Known, room: &mut [u8]) {
         let Some(pressure) = all.read(Source::Pressure, read) else { continue };
         *place = (resource.as_bytes(), [pressure.some, pressure.full]);
     }
-    pairs(all, Id::Pressure, [b"some", b"full"], found.into_iter(), Value::micros);
+    pairs(all, Id::Pressure, [b"some", b"full"], &mut found.into_iter(), Value::micros);
 }
 
 fn filesystems(all: &mut Answer<'_>) {
