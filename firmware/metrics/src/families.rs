@@ -22,6 +22,7 @@ const fn label(name: &'static str, most: u16, values: &'static str) -> Label {
 
 const KINDS: Label = label("kind", Kind::ALL.len() as u16, "kinds of `docs/formats/event.cddl`");
 const VERDICT: Label = label("verdict", 4, "`allowed`, `audited`, `denied`; `none`: nothing is decided");
+const GUARDED: Label = label("verdict", 2, "`audited`, `denied`");
 const CAUSE: Label = label("cause", Cause::ALL.len() as u16, "causes of `docs/formats/event.cddl`");
 const KERNEL_CAUSE: Label = label("cause", 2, "`kernel-ring-full`, `rate-limited`");
 const PASSED: Label = label("cause", 2, "`glass`, `deadman`");
@@ -130,7 +131,7 @@ families! {
     Lost = "aegis_lost_events_total", Counter, [CAUSE], Boot, Always, "Events that were lost, by cause.";
     Unsummed = "aegis_unsummed_total", Counter, [UNSUMMED], Load, Always, "What was not summed because too many were open at once.";
     Passed = "aegis_passed_denials_total", Counter, [PASSED], Load, Always, "Would-be denials that passed: the glass was broken, or a deadman had fallen.";
-    SelfProtection = "aegis_self_protection_hits_total", Counter, [VERDICT], Run, Always, "Decisions by the rule with which Aegis guards itself.";
+    SelfProtection = "aegis_self_protection_hits_total", Counter, [GUARDED], Run, Always, "Decisions by the rule with which Aegis guards itself.";
     WorkloadEvents = "aegis_workload_events_total", Counter, [WORKLOAD], Load, Always, "Events that the kernel made, by workload.";
     WorkloadDenials = "aegis_workload_denials_total", Counter, [WORKLOAD], Load, Always, "Accesses that the kernel denied, by workload; counted also when the event is lost.";
     WorkloadLost = "aegis_workload_lost_events_total", Counter, [WORKLOAD, KERNEL_CAUSE], Load, Always, "Events that the kernel lost, by workload and cause.";
@@ -139,7 +140,7 @@ families! {
 "Ring" {
     RingSize = "aegis_ring_size_bytes", Gauge, [], Nothing, Always, "What the ring can hold.";
     RingUsed = "aegis_ring_used_bytes", Gauge, [], Nothing, Always, "Of that, in use; one that came round stays full.";
-    RingUnexportedRatio = "aegis_ring_unexported_ratio", Gauge, [], Nothing, Always, "Of its size, what events take that were not exported, in hundredths.";
+    RingUnexportedRatio = "aegis_ring_unexported_ratio", Gauge, [], Nothing, Always, "Of its size, what events take that were not exported, to a hundredth.";
     RingUnexported = "aegis_ring_unexported_events", Gauge, [], Nothing, Always, "Events in the ring that were not exported.";
     RingOldest = "aegis_ring_unexported_oldest_age_seconds", Gauge, [], Nothing, When("there are such events"), "Age of the oldest of them, at least: of an event of an earlier boot, the time since this one began.";
     RingSequence = "aegis_ring_last_sequence", Gauge, [], Nothing, Always, "Sequence of the last durable event.";
