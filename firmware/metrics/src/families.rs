@@ -226,7 +226,7 @@ families! {
     WorkloadMemory = "aegis_workload_memory_bytes", Gauge, [WORKLOAD], Nothing, RUNS, "Memory of the workload, caches included.";
     WorkloadMemoryLimit = "aegis_workload_memory_limit_bytes", Gauge, [WORKLOAD], Nothing, When("it has a limit"), "Memory that it may have.";
     WorkloadOoms = "aegis_workload_oom_kills_total", Counter, [WORKLOAD], Cgroup, RUNS, "Its processes that were killed for want of memory.";
-    WorkloadBytes = "aegis_workload_io_bytes_total", Counter, [WORKLOAD, IO], Cgroup, RUNS, "Bytes it read from and wrote to disks.";
+    WorkloadBytes = "aegis_workload_io_bytes_total", Counter, [WORKLOAD, IO], Cgroup, RUNS, "Bytes it read from and wrote to disks; a disk that is made of another counts there.";
     WorkloadIos = "aegis_workload_ios_total", Counter, [WORKLOAD, IO], Cgroup, RUNS, "Its reads from and writes to disks.";
     WorkloadPids = "aegis_workload_pids", Gauge, [WORKLOAD], Nothing, RUNS, "Its tasks.";
     WorkloadPidsRefused = "aegis_workload_pids_refused_total", Counter, [WORKLOAD], Cgroup, RUNS, "Tasks that it could not make: over its limit.";

@@ -22,7 +22,7 @@ impl Limit {
     }
 }
 
-/// `io.stat`, over all devices. Each pair: read, written.
+/// `io.stat`, over devices. Each pair: read, written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Io {
     /// Bytes.
@@ -31,13 +31,17 @@ pub struct Io {
     pub ios: [u64; 2],
 }
 
-/// Reads `io.stat`. A device that was never used has no line, or one without words; a word that is no number makes all of it
-/// unknown.
-pub fn io(text: &[u8]) -> Option<Io> {
+/// Reads `io.stat`. `counts` is asked of each device (`254:0`): what lies on another one is counted there already. A device that was
+/// never used has no line, or one without words; a word that is no number makes all of it unknown.
+pub fn io(text: &[u8], counts: &mut dyn FnMut(&[u8]) -> bool) -> Option<Io> {
     let mut found = Io::default();
     for line in lines(text) {
-        // First the device; then words of which a later kernel may have more.
-        for word in words(line).skip(1) {
+        let mut words = words(line);
+        if !words.next().is_some_and(&mut *counts) {
+            continue;
+        }
+        // A later kernel may have more words.
+        for word in words {
             let Some(equals) = word.iter().position(|byte| *byte == b'=') else { continue };
             let (name, digits) = word.split_at(equals);
             let sum = match name {

@@ -1,13 +1,15 @@
 //! By workload: what the probes count in its slot, what the kernel counts of its cgroup.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use aegis_metrics::texts::{self, Limit};
 use aegis_metrics::{Id, Source, Value};
 
 use super::Answer;
-use crate::kernel::kernelfs::{CGROUPS, Known};
+use crate::kernel::kernelfs::{CGROUPS, Known, SYSFS};
 use crate::kernel::{KernelState, workload};
 use crate::limits;
 
@@ -35,6 +37,7 @@ struct Used {
 
 pub(super) fn gather(all: &mut Answer<'_>, probes: &KernelState) {
     let cgroups = all.read(Source::Workloads, Known::open(CGROUPS));
+    let sysfs = all.read(Source::Workloads, Known::open(SYSFS));
     let mut room = vec![0; limits::METRICS_TEXT_BYTES];
     let mut slots: Vec<Slot> = Vec::new();
     for number in 0..limits::WORKLOADS {
@@ -45,7 +48,7 @@ pub(super) fn gather(all: &mut Answer<'_>, probes: &KernelState) {
         }
         let directory = workload::directory_of_one(number, &name);
         let used = cgroups.as_ref().zip(directory).and_then(|(cgroups, directory)| {
-            let (used, error) = Used::read(cgroups, &directory, &mut room);
+            let (used, error) = Used::read(cgroups, sysfs.as_ref(), &directory, &mut room);
             if let Some(error) = error {
                 all.fail(Source::Workloads, &error);
             }
@@ -116,7 +119,12 @@ fn consumed(all: &mut Answer<'_>, slots: &[Slot]) {
 
 impl Used {
     /// `None`: there is no such cgroup, which is no error. What there is of one that can't be read whole, with the error.
-    fn read(cgroups: &Known, directory: &Path, room: &mut [u8]) -> (Option<Self>, Option<io::Error>) {
+    fn read(
+        cgroups: &Known,
+        sysfs: Option<&Known>,
+        directory: &Path,
+        room: &mut [u8],
+    ) -> (Option<Self>, Option<io::Error>) {
         let mut text = |file: &str, then: &mut dyn FnMut(&[u8])| -> io::Result<()> {
             cgroups.read_into(&directory.join(file), room).map(|text| then(text))
         };
@@ -130,7 +138,7 @@ impl Used {
             text("memory.max", &mut |text| used.memory_limit = Limit::read(text)),
             text("memory.events", &mut |text| used.ooms = texts::keyed(text, b"oom_kill")),
             text("io.stat", &mut |text| {
-                let io = texts::io(text);
+                let io = sysfs.and_then(|sysfs| texts::io(text, &mut |device| !is_stacked(sysfs, device)));
                 used.bytes = io.map_or([None; 2], |io| io.bytes.map(Some));
                 used.ios = io.map_or([None; 2], |io| io.ios.map(Some));
             }),
@@ -141,4 +149,10 @@ impl Used {
         // A cgroup can go while it is read; one that is there and lacks a file is of a kernel without that controller.
         if cgroups.folder(directory).is_ok() { (Some(used), Some(error)) } else { (None, None) }
     }
+}
+
+/// A device that is made of another one (device-mapper, md) or of a file: what it does, that one does.
+fn is_stacked(sysfs: &Known, device: &[u8]) -> bool {
+    let path = Path::new("dev/block").join(OsStr::from_bytes(device));
+    ["dm", "md", "loop"].iter().any(|kind| sysfs.folder(&path.join(kind)).is_ok())
 }
