@@ -23,6 +23,8 @@ pub struct Written {
 pub struct Exposition<'w> {
     out: &'w mut dyn Write,
     begun: [bool; Id::ALL.len()],
+    /// Series that may be written, and those that are.
+    most: u32,
     series: u32,
     left_out: u32,
     failed: bool,
@@ -31,7 +33,14 @@ pub struct Exposition<'w> {
 impl<'w> Exposition<'w> {
     /// Begins one.
     pub fn new(out: &'w mut dyn Write) -> Self {
-        Self { out, begun: [false; Id::ALL.len()], series: 0, left_out: 0, failed: false }
+        Self {
+            out,
+            begun: [false; Id::ALL.len()],
+            most: limits::SERIES - 1,
+            series: 0,
+            left_out: 0,
+            failed: false,
+        }
     }
 
     /// Begins a family. The series of one that was begun before are left out: the format wants them together.
@@ -73,8 +82,8 @@ impl<'w> Exposition<'w> {
             }
         }
         let left_out = self.left_out;
-        // Its own is always written.
-        self.series = self.series.min(limits::SERIES - 1);
+        // The place that is kept for it.
+        self.most = limits::SERIES;
         self.one(Id::ScrapeLeftOut, Value::count(left_out.into()));
         if self.failed {
             Err(fmt::Error)
@@ -128,7 +137,7 @@ impl Series<'_, '_> {
     fn take(&mut self, labels: &[&[u8]]) -> bool {
         let whole = labels.len() == self.family.labels.len()
             && labels.iter().all(|label| label.len() <= limits::LABEL_BYTES);
-        let taken = whole && self.room > 0 && self.all.series < limits::SERIES;
+        let taken = whole && self.room > 0 && self.all.series < self.all.most;
         if taken {
             self.room -= 1;
             self.all.series += 1;

@@ -157,16 +157,21 @@ fn series_are_bounded_and_the_overflow_is_counted() {
         }
     });
     assert_eq!((read.series.len(), written.left_out), (257, 744));
-    // Over all families: those with the most series, until there is no more room.
+    // All that the contract can have fits; one more of each family does not.
     let (read, written) = self::written(|all| {
-        for id in Id::ALL.into_iter().filter(|id| id.family().labels.len() == 2 && *id != Id::ScrapeLeftOut) {
+        for id in Id::ALL.into_iter().filter(|id| *id != Id::ScrapeLeftOut) {
+            let labels = id.family().labels.len();
             let mut series = all.family(id);
-            for number in 0..limits::SERIES {
-                series.put(&[number.to_string().as_bytes(), b"y"], Value::count(1));
+            for number in 0..id.family().most() + 1 {
+                series.put(&[number.to_string().as_bytes(), b"y", b"z"][..labels], Value::count(1));
             }
         }
     });
-    assert!(read.series.len() <= limits::SERIES as usize && written.left_out > 0);
+    let counted: Vec<_> = Id::ALL.iter().filter(|id| id.family().kind != Type::Histogram).collect();
+    let most: u32 = counted.iter().map(|id| id.family().most()).sum();
+    assert!(most < limits::SERIES, "{most}");
+    assert_eq!((read.series.len(), written.series), (most as usize, most));
+    assert_eq!(written.left_out as usize, counted.len() - 1, "its own is written by itself");
     let left_out = written.left_out.to_string();
     assert_eq!(value_of(&read, "aegis_scrape_left_out_series", ""), Some(left_out.as_str()));
 }
