@@ -162,7 +162,7 @@ fn series_are_bounded_and_the_overflow_is_counted() {
         for id in Id::ALL.into_iter().filter(|id| *id != Id::ScrapeLeftOut) {
             let labels = id.family().labels.len();
             let mut series = all.family(id);
-            for number in 0..id.family().most() + 1 {
+            for number in 0..=id.family().most() {
                 series.put(&[number.to_string().as_bytes(), b"y", b"z"][..labels], Value::count(1));
             }
         }

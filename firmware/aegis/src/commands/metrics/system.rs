@@ -78,11 +78,11 @@ fn memory(all: &mut Answer<'_>, proc: &Known, room: &mut [u8]) {
 }
 
 /// Pairs of numbers, each with a name: as many series.
-fn pairs<'n>(
+fn pairs(
     all: &mut Answer<'_>,
     id: Id,
     words: [&[u8]; 2],
-    of: &mut dyn Iterator<Item = (&'n [u8], [Option<u64>; 2])>,
+    of: &mut dyn Iterator<Item = (&[u8], [Option<u64>; 2])>,
     value: fn(u64) -> Value,
 ) {
     let mut series = all.out.family(id);

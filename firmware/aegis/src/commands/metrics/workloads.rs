@@ -126,7 +126,7 @@ impl Used {
         room: &mut [u8],
     ) -> (Option<Self>, Option<io::Error>) {
         let mut text = |file: &str, then: &mut dyn FnMut(&[u8])| -> io::Result<()> {
-            cgroups.read_into(&directory.join(file), room).map(|text| then(text))
+            cgroups.read_into(&directory.join(file), room).map(then)
         };
         let mut used = Self::default();
         let read = [
