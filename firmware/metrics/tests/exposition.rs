@@ -234,6 +234,54 @@ fn a_sink_that_takes_no_more_is_an_error() {
     assert!(Exposition::new(&mut sink).finish().is_err());
 }
 
+/// What is escaped, and what looks like it.
+#[test]
+fn names_that_look_alike_stay_apart() {
+    let names: [&[u8]; 14] = [
+        b"\x01",
+        b"\\x01",
+        b"\\\\x01",
+        b"\n",
+        b"\\n",
+        b"\\x0a",
+        b"\xff",
+        b"\\xff",
+        b"\"",
+        b"\\\"",
+        b"\\",
+        b"\\x5c",
+        b"\xc3\xa9",
+        b"\xc3",
+    ];
+    let (read, written) = written(|all| {
+        let mut series = all.family(Id::WorkloadEvents);
+        for name in names {
+            series.put(&[name], Value::count(1));
+        }
+    });
+    // The reader has seen that no two are one.
+    assert_eq!((read.series.len(), written.left_out), (names.len() + 1, 0));
+    let expected = [
+        r"\x01",
+        r"\x5cx01",
+        r"\x5c\x5cx01",
+        r"\x0a",
+        r"\x5cn",
+        r"\x5cx0a",
+        r"\xff",
+        r"\x5cxff",
+        "\"",
+        r#"\x5c""#,
+        r"\x5c",
+        r"\x5cx5c",
+        "é",
+        r"\xc3",
+    ];
+    let found: Vec<_> =
+        read.series.iter().flat_map(|(_, labels, _)| labels).map(|(_, value)| value.as_str()).collect();
+    assert_eq!(found, expected);
+}
+
 proptest! {
     /// Whatever workloads, disks and sensors are called: the text is read back with as many series as were put, no two of them one.
     #[test]
