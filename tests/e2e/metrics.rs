@@ -220,8 +220,9 @@ impl Prometheus {
         let config = bench.at("prometheus.yml");
         let rules = root().join("docs/monitoring/aegis.rules.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules:?}]\n\
-             scrape_configs: [{{job_name: aegis, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\n\
+             scrape_configs: [{{job_name: aegis, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n",
+            rules.display()
         );
         std::fs::write(&config, text).expect("written");
         let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
