@@ -47,7 +47,8 @@ pub fn run(bytes: &[u8]) -> bool {
         assert!(series.starts_with("aegis_") && series.len() <= 64 + 10 * limits::LABEL_BYTES);
     }
 
-    let known = [stat.switches, memory[0], pressure.some, texts::keyed(bytes, b"oom_kill"), texts::single(bytes)];
+    let known =
+        [stat.switches, memory[0], pressure.some, texts::keyed(bytes, b"oom_kill"), texts::single(bytes)];
     names > 0
         || known.iter().any(Option::is_some)
         || Limit::read(bytes).is_some()
