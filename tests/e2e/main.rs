@@ -14,6 +14,7 @@ mod harness;
 mod image;
 mod init;
 mod kills;
+mod metrics;
 mod observation;
 mod power;
 mod ring;

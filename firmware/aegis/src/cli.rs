@@ -25,6 +25,7 @@ pub(crate) enum Command {
     ImageStatus { json: bool },
     ImageTake { file: PathBuf },
     Load,
+    Metrics { out: Option<PathBuf> },
     Run(run::Options),
     Status { json: bool, wait: Duration },
     StickTake(commands::stick::Options),
@@ -65,6 +66,8 @@ Usage: aegis COMMAND
   status [--json]             what the agent says of itself
          [--wait SECONDS]     wait until it is ready
   health [--json]             does it keep its promises now? a line for each thing that is not as it should be
+  metrics [--out FILE]        all that is measured, for Prometheus: the contract is docs/metrics.md
+                              FILE: made anew in one step, for a collector of text files
   explain EVENT [--json]      why was it decided so? EVENT: its sequence in the ring; from what the kernel recorded then
           --last-deny         instead of EVENT: the last one that was denied
           [--ring DEVICE]     instead of the partition labelled aegis-ring
@@ -121,6 +124,7 @@ Examples:
   aegis policy apply /media/stick/aegis/site.aegis
   aegis workload run agent-7 -- /data/workloads/agent-7/run
   aegis explain --last-deny
+  aegis metrics --out /run/collector/aegis.prom
   aegis export --to /media/stick/aegis/out
 ";
 
@@ -156,6 +160,7 @@ fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
         "config" => parse_config(words),
         "explain" => parse_explain(words),
         "health" => parse_health(words),
+        "metrics" => parse_metrics(words),
         "image" => parse_image(words),
         "stick" => parse_stick(words),
         "storage" => parse_storage(words),
@@ -220,6 +225,18 @@ fn parse_health(mut words: lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     Ok(Command::Health { json })
+}
+
+fn parse_metrics(mut words: lexopt::Parser) -> Result<Command, Failure> {
+    let mut out = None;
+    while let Some(word) = words.next()? {
+        match word {
+            Long("out") if out.is_none() => out = Some(PathBuf::from(words.value()?)),
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Metrics { out })
 }
 
 fn parse_image(mut words: lexopt::Parser) -> Result<Command, Failure> {
@@ -523,6 +540,8 @@ mod tests {
         assert!(matches!(parse(&["storage", "prepare"]), Ok(Command::StoragePrepare)));
         assert!(matches!(parse(&["storage", "settle"]), Ok(Command::StorageSettle)));
         assert!(matches!(parse(&["storage", "status", "--json"]), Ok(Command::StorageStatus { json: true })));
+        assert!(matches!(parse(&["metrics"]), Ok(Command::Metrics { out: None })));
+        assert!(matches!(parse(&["metrics", "--out", "f"]), Ok(Command::Metrics { out: Some(_) })));
         assert!(matches!(parse(&["break-glass", "apply", "f"]), Ok(Command::BreakGlassApply { .. })));
         assert!(matches!(
             parse(&["break-glass", "status", "--json"]),
@@ -590,6 +609,10 @@ mod tests {
             &["explain", "7", "8"],
             &["explain", "7", "--last-deny"],
             &["health", "x"],
+            &["metrics", "x"],
+            &["metrics", "--json"],
+            &["metrics", "--out"],
+            &["metrics", "--out", "a", "--out", "b"],
             &["config"],
             &["config", "nope"],
             &["config", "check", "f", "g"],

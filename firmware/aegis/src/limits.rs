@@ -140,3 +140,12 @@ pub(crate) const KERNEL_TEXT_BYTES: u64 = 4096;
 pub(crate) const SYSFS_BLOCK_DEVICES: usize = 16_384;
 /// Devices made of devices made of one of ours (device-mapper, md). More are refused.
 pub(crate) const SYSFS_HOLDERS_DEPTH: usize = 8;
+/// What is counted in one boot by processes that come and go: kinds of it, bytes of all of them, and bytes of a code.
+pub(crate) const TALLY_ENTRIES: usize = 128;
+pub(crate) const TALLY_BYTES: u64 = 16 * 1024;
+pub(crate) const TALLY_CODE_BYTES: usize = 64;
+/// Longest text of procfs, sysfs or a cgroup that is read for metrics, bytes; of a longer one the rest is not known.
+pub(crate) const METRICS_TEXT_BYTES: usize = 64 * 1024;
+/// Sensors of one device that are looked for, and devices with sensors.
+pub(crate) const DEVICE_SENSORS: usize = 16;
+pub(crate) const SENSOR_DEVICES: usize = 32;

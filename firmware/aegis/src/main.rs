@@ -61,6 +61,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::ImageStatus { json } => commands::image::status(json),
         Command::ImageTake { file } => commands::image::apply(&file),
         Command::Load => commands::load::run(),
+        Command::Metrics { out } => commands::metrics::run(out.as_deref()),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),
         Command::StickTake(options) => commands::stick::take(&options),

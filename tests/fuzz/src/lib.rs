@@ -26,6 +26,7 @@ pub mod root;
 pub mod seal;
 pub mod state;
 pub mod table;
+pub mod texts;
 pub mod token;
 pub mod tpm;
 pub mod workload;
@@ -45,7 +46,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -67,6 +68,7 @@ pub const TARGETS: [Target; 24] = [
     Target { name: "seal", run: seal::run, seeds: seal::seeds },
     Target { name: "state", run: state::run, seeds: state::seeds },
     Target { name: "table", run: table::run, seeds: table::seeds },
+    Target { name: "texts", run: texts::run, seeds: texts::seeds },
     Target { name: "token", run: token::run, seeds: token::seeds },
     Target { name: "tpm", run: tpm::run, seeds: tpm::seeds },
     Target { name: "workload", run: workload::run, seeds: workload::seeds },

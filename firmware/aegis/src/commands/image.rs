@@ -33,7 +33,7 @@ use crate::storage::device::Identity;
 use crate::storage::facts::{self, Facts};
 use crate::storage::history::{self, Entry};
 use crate::storage::trust::{self, Trust};
-use crate::storage::{DATA, lock};
+use crate::storage::{DATA, lock, tally};
 
 /// The code of an image that is in the idle slot and waits for a start.
 const WRITTEN: &str = "written";
@@ -164,6 +164,7 @@ impl Decided {
         let text = if detail.is_empty() { origin.to_owned() } else { format!("{origin}: {detail}") };
         log::info!("image: {code}: epoch {epoch} sequence {sequence}: {text}");
         note(code, (*epoch, *sequence), &self.manifest, &text);
+        tally::offered(What::Image, self.taken.answer, code);
         history::note(Entry::now(What::Image, code, (*epoch, *sequence), hash.as_ref(), origin));
     }
 }

@@ -38,6 +38,32 @@ pub(super) fn troubles() -> Result<Vec<&'static str>, Failure> {
     gather(&trust, &Facts::read(None), running.as_ref()).map(|(_, troubles)| troubles)
 }
 
+/// What is measured of the policy in force.
+pub(super) struct Measures {
+    /// Until when it was signed to be, Unix seconds; none when it does not expire, or is not known.
+    pub(super) expires: Option<u64>,
+    pub(super) stale: bool,
+    /// Codes of what is not as it should be.
+    pub(super) troubles: Vec<&'static str>,
+    /// It is so late at least, Unix seconds, whatever the clock says.
+    pub(super) floor: u64,
+}
+
+/// Gathers it. What this device is to selectors decides none of it, and is not looked up.
+pub(super) fn measures(running: Option<&KernelState>) -> Result<Measures, Failure> {
+    let _one = trust::lock().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
+    let trust = Trust::open()?;
+    let facts = Facts { device: None, groups: Vec::new(), kernel: NONE };
+    let (status, troubles) = gather(&trust, &facts, running)?;
+    let in_force = &status["in_force"];
+    Ok(Measures {
+        expires: in_force["expires"].as_u64(),
+        stale: in_force["stale"] == true,
+        troubles,
+        floor: facts::built().max(trust.state().time),
+    })
+}
+
 /// The status, and the codes of what is not as it should be.
 fn gather(
     trust: &Trust,

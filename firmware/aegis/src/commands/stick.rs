@@ -31,7 +31,7 @@ use crate::stick::{DIRECTORY, OUT, privileges, seen};
 use crate::storage::cursor::Cursor;
 use crate::storage::device::Identity;
 use crate::storage::partition::RingDevice;
-use crate::storage::{RUN, atomic, lock};
+use crate::storage::{RUN, atomic, lock, tally};
 
 const STATUS: &str = "status.json";
 
@@ -169,6 +169,7 @@ fn spend(device: &Device) {
 /// Reports an event of a stick.
 fn say(code: &str, detail: &str) {
     let detail = &detail[..detail.floor_char_boundary(aegis_event::limits::DETAIL_BYTES)];
+    tally::stick(code);
     in_force::note(Body::Stick { code, detail });
 }
 

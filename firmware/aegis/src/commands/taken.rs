@@ -5,6 +5,7 @@ use aegis_event::Body;
 
 use super::in_force;
 use crate::storage::history::{self, Entry};
+use crate::storage::tally;
 use crate::storage::trust::Fault;
 
 /// What became of a bundle, of root metadata or of a token that was offered.
@@ -64,6 +65,7 @@ impl Taken {
             }
             What::BreakGlass | What::Nothing => {}
         }
+        tally::offered(self.what, self.answer, code);
         history::note(Entry::now(self.what, code, (epoch, self.sequence), self.hash.as_ref(), origin));
     }
 }

@@ -10,6 +10,8 @@ use super::names::NameKey;
 use super::rules::{RuleSet, Unresolved};
 use super::state::{SetHead, WorkloadNames, Writer};
 use super::workload::{cgroups, keep_policy, ruleset_of};
+use crate::storage::device::boottime;
+use crate::storage::tally;
 
 /// A policy to put in force, and where it comes from.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +52,23 @@ impl Applied {
     }
 }
 
+/// Name of the rule by which Aegis guards itself.
+pub(crate) const SELF_RULE: &[u8] = b"aegis-self";
+
 /// Names of our own, behind a policy's.
-const OWN_NAMES: [(u32, &[u8]); 3] = [
-    (abi::RULE_SELFTEST, b"aegis-selftest"),
-    (abi::RULE_SELF, b"aegis-self"),
-    (abi::RULE_DEPTH, b"aegis-depth"),
-];
+const OWN_NAMES: [(u32, &[u8]); 3] =
+    [(abi::RULE_SELFTEST, b"aegis-selftest"), (abi::RULE_SELF, SELF_RULE), (abi::RULE_DEPTH, b"aegis-depth")];
 
 /// Puts a policy in force. Until the last step the running one is untouched; every access is decided by the one or the
 /// other, whole.
 pub(crate) fn apply(offer: &Offer<'_>) -> Result<Applied, KernelError> {
+    let begun = boottime();
+    let applied = put_in_force(offer)?;
+    tally::swapped(begun);
+    Ok(applied)
+}
+
+fn put_in_force(offer: &Offer<'_>) -> Result<Applied, KernelError> {
     let policy = offer.policy;
     let _lock = Lock::rules()?;
     let control = Writer::open()?;

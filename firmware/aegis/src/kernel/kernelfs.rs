@@ -14,7 +14,7 @@ use crate::limits;
 
 /// One of the kernel's file systems (`include/uapi/linux/magic.h`).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     path: &'static str,
     magic: u64,
     /// Inode number of its root, where a mount of a part of it would not do.
@@ -24,19 +24,19 @@ pub(super) struct Kind {
 }
 
 /// The root cgroup's id is 1 (`kernel/cgroup/cgroup.c:cgroup_setup_root`).
-pub(super) const CGROUPS: Kind = Kind {
+pub(crate) const CGROUPS: Kind = Kind {
     path: "/sys/fs/cgroup",
     magic: 0x6367_7270,
     root: Some(1),
     what: "not the root of cgroup v2 (something is mounted over it? umount it; or mount -t cgroup2 cgroup2 /sys/fs/cgroup)",
 };
-pub(super) const PROC: Kind = Kind {
+pub(crate) const PROC: Kind = Kind {
     path: "/proc",
     magic: 0x9fa0,
     root: Some(1), // PROC_ROOT_INO
     what: "not procfs (something is mounted over it? umount it; or mount -t proc proc /proc)",
 };
-pub(super) const SYSFS: Kind = Kind {
+pub(crate) const SYSFS: Kind = Kind {
     path: "/sys",
     magic: 0x6265_6572,
     root: None,
@@ -47,10 +47,10 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 
 /// The root of one, looked at once.
 #[derive(Debug)]
-pub(super) struct Known(OwnedFd);
+pub(crate) struct Known(OwnedFd);
 
 impl Known {
-    pub(super) fn open(kind: Kind) -> Result<Self, KernelError> {
+    pub(crate) fn open(kind: Kind) -> Result<Self, KernelError> {
         Self::open_at(kind, Path::new(kind.path))
     }
 
@@ -67,17 +67,47 @@ impl Known {
     }
 
     /// Opens what is below: never on another file system, nor by a link of the kernel's that leads elsewhere.
-    pub(super) fn below(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    pub(crate) fn below(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         below(self.0.as_fd(), path, flags)
     }
 
     /// A directory below, for what is done in it.
-    pub(super) fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
+    pub(crate) fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
         self.below(path, FOLDER)
     }
 
+    /// The beginning of a file below, as much as there is room for: read without allocation. What is a text is whole to its last
+    /// line feed.
+    pub(crate) fn read_into<'b>(&self, path: &Path, room: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        let mut file = File::from(self.below(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+        let mut length = 0;
+        while length < room.len() {
+            match file.read(&mut room[length..]) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&room[..length])
+    }
+
+    /// Names in a directory below, `.` and `..` not among them; at most so many.
+    pub(crate) fn names(&self, path: &Path, most: usize) -> io::Result<Vec<std::ffi::OsString>> {
+        use std::os::unix::ffi::OsStringExt as _;
+        let directory = rustix::fs::Dir::new(self.below(path, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+        let mut names = Vec::new();
+        for entry in directory {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if !matches!(name.as_slice(), b"." | b"..") && names.len() < most {
+                names.push(std::ffi::OsString::from_vec(name));
+            }
+        }
+        Ok(names)
+    }
+
     /// The text of a file below.
-    pub(super) fn read(&self, path: &Path) -> io::Result<String> {
+    pub(crate) fn read(&self, path: &Path) -> io::Result<String> {
         let mut text = String::new();
         let file = File::from(self.below(path, OFlags::RDONLY)?);
         file.take(limits::KERNEL_TEXT_BYTES).read_to_string(&mut text)?;
@@ -86,7 +116,7 @@ impl Known {
 }
 
 /// Links of sysfs and `/proc/self` are words below the same root: they are followed. No link leads out of it.
-pub(super) fn below(directory: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn below(directory: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
     Ok(rustix::fs::openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)

@@ -201,7 +201,7 @@ pub(super) fn pinned_hooks() -> Vec<HookStatus> {
 }
 
 /// What the kernel counts of this program; none when it can't say.
-fn counts(program: &Program) -> Option<sys::Counts> {
+pub(super) fn counts(program: &Program) -> Option<sys::Counts> {
     use std::os::fd::AsFd;
     let fd = sys::obj_get(&Path::new(PINS).join(program_name(program))).ok()?;
     sys::counts(fd.as_fd()).ok()

@@ -93,6 +93,16 @@ impl KernelState {
         self.count(slot, |counters| &counters.denied)
     }
 
+    /// Events of this slot.
+    pub(crate) fn seen(&self, slot: usize) -> u64 {
+        self.count(slot, |counters| &counters.seen)
+    }
+
+    /// Would-be denials of this slot that passed: the glass was broken, the deadman had fallen.
+    pub(crate) fn let_through(&self, slot: usize) -> [u64; 2] {
+        [self.count(slot, |counters| &counters.passed), self.count(slot, |counters| &counters.fallen)]
+    }
+
     /// Events of all slots.
     pub(crate) fn total_seen(&self) -> u64 {
         self.sum(|counters| &counters.seen)

@@ -94,13 +94,17 @@ pub(super) struct Counts {
     pub(super) missed: u64,
     /// Instructions that its verifier went through; 0 before 5.16.
     pub(super) verified: u32,
+    /// Invocations, and the time that they took, ns: while `kernel.bpf_stats_enabled` is 1.
+    pub(super) runs: u64,
+    pub(super) run_nanos: u64,
 }
 
-/// `struct bpf_prog_info.recursion_misses` (5.12) is at byte 208, `verified_insns` (5.16) behind it.
+/// `struct bpf_prog_info.run_time_ns` (5.1) is at byte 192, `run_cnt` behind it, then `recursion_misses` (5.12) and
+/// `verified_insns` (5.16).
 pub(super) fn counts(fd: BorrowedFd<'_>) -> io::Result<Counts> {
     let mut info = [0u64; 28];
     object_info(fd, info.as_mut_bytes())?;
-    Ok(Counts { missed: info[26], verified: info[27] as u32 })
+    Ok(Counts { missed: info[26], verified: info[27] as u32, runs: info[25], run_nanos: info[24] })
 }
 
 fn object_info(fd: BorrowedFd<'_>, out: &mut [u8]) -> io::Result<()> {
@@ -108,6 +112,32 @@ fn object_info(fd: BorrowedFd<'_>, out: &mut [u8]) -> io::Result<()> {
     let mut attributes = Attributes::new().fd(0, fd).u32(4, length).pointer(8, out.as_mut_ptr());
     // SAFETY: the kernel writes at most `length` bytes to `out`. All pointers inside the info are zero on the way in.
     unsafe { attributes.call(command::OBJ_GET_INFO_BY_FD) }.map(drop)
+}
+
+/// Longest key of a map whose entries are counted, bytes.
+const KEY_BYTES: usize = 64;
+
+/// Entries that the hash map or trie pinned at `path` has, and can have. Whoever changes it meanwhile may make the count differ.
+pub(super) fn occupancy(path: &Path) -> io::Result<[u64; 2]> {
+    let fd = obj_get(path)?;
+    let [key_size, _, capacity] = map_shape(fd.as_fd())?;
+    if key_size > KEY_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
+    }
+    let (mut key, mut next) = ([0u64; KEY_BYTES / 8], [0u64; KEY_BYTES / 8]);
+    let mut entries = 0;
+    // Bounded: of a map that changes the kernel may begin again.
+    while entries < capacity {
+        let after = if entries == 0 { ptr::null() } else { key.as_ptr() };
+        let mut attributes =
+            Attributes::new().fd(0, fd.as_fd()).pointer(8, after).pointer(16, next.as_mut_ptr());
+        // SAFETY: both have room for a key, as just compared.
+        if absent_is_none(unsafe { attributes.call(command::MAP_GET_NEXT_KEY) })?.is_none() {
+            break;
+        }
+        (key, entries) = (next, entries + 1);
+    }
+    Ok([entries as u64, capacity as u64])
 }
 
 /// A pinned hash or array map.

@@ -205,6 +205,15 @@ fn directory_of(name: &[u8]) -> Option<PathBuf> {
     }
 }
 
+/// Where the cgroup of one workload is, below the root of the hierarchy; none for a slot that is not one workload's.
+pub(crate) fn directory_of_one(slot: usize, name: &[u8]) -> Option<PathBuf> {
+    if slot == 0 || name == CATCH_ALL.as_bytes() || !names::is_workload_name(name) {
+        None
+    } else {
+        directory_of(name)
+    }
+}
+
 /// Where the compiled policy of a rule set is kept, for workloads that are registered later.
 fn policy_file(set: usize) -> String {
     format!("policy.{}.{set}", aegis_probes::abi::ABI_VERSION)

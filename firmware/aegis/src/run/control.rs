@@ -18,7 +18,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::seal::Seal;
 use super::shared::Shared;
-use super::status::Status;
+use super::status::{Measures, Status};
 use crate::limits;
 use crate::storage::RUN;
 use crate::storage::device::boottime;
@@ -35,6 +35,8 @@ pub(crate) enum Request {
     Checkpoint,
     /// Everything up to this sequence was exported.
     Exported(u64),
+    /// What is counted for metrics alone.
+    Measures,
 }
 
 /// Who answers.
@@ -109,6 +111,7 @@ async fn answer<S: Fn() -> Status>(mut client: Async<UnixStream>, agent: &Agent<
             agent.writer.unpark();
             postcard::to_slice(&true, &mut reply)
         }
+        Some(Request::Measures) => postcard::to_slice(&Measures::of(agent.shared), &mut reply),
         None => return Err(io::ErrorKind::InvalidData.into()),
     };
     in_time(client.write_all(reply.map_err(io::Error::other)?)).await
@@ -182,6 +185,11 @@ pub(crate) fn ask_status() -> io::Result<Status> {
     ask(Request::Status)
 }
 
+/// Asks the running agent for what it counts for metrics alone.
+pub(crate) fn ask_measures() -> io::Result<Measures> {
+    ask(Request::Measures)
+}
+
 fn ask<T: DeserializeOwned>(request: Request) -> io::Result<T> {
     use std::io::{Read, Write};
     let mut stream = UnixStream::connect(socket_path())?;
@@ -206,7 +214,8 @@ mod tests {
         assert!(matches!(strict::<Request>(&[0]), Some(Request::Status)));
         assert!(matches!(strict::<Request>(&[1]), Some(Request::Checkpoint)));
         assert!(matches!(strict::<Request>(&[2, 0x80, 1]), Some(Request::Exported(128))));
-        for bad in [&[][..], &[2], &[3], &[0, 0], &[1, 0], &[2, 0, 0], &[0xff; 16]] {
+        assert!(matches!(strict::<Request>(&[3]), Some(Request::Measures)));
+        for bad in [&[][..], &[2], &[4], &[0, 0], &[3, 0], &[1, 0], &[2, 0, 0], &[0xff; 16]] {
             assert!(strict::<Request>(bad).is_none(), "{bad:?}");
         }
     }

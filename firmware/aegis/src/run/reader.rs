@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Printable, Verdict};
+use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Printable};
 use rustix::event::{Timespec, epoll};
 
 use super::books::{Books, Entry, KERNEL_CAUSES};
@@ -16,7 +16,7 @@ use super::shared::{Phase, Shared};
 use super::signals::Signals;
 use super::translate::translate;
 use crate::heap;
-use crate::kernel::{EventSource, KernelState};
+use crate::kernel::{EventSource, KernelState, SELF_RULE};
 use crate::limits;
 use crate::storage::device::boottime;
 
@@ -140,20 +140,23 @@ impl Reader<'_> {
                 if let Some(decision) = decision.filter(|decision| decision.deadman) {
                     deadman.saw(slot, decision.policy, event.time);
                 }
-                let denied = decision.is_some_and(|decision| decision.verdict == Verdict::Denied);
+                if let Some(decision) = decision.filter(|decision| decision.rule == SELF_RULE) {
+                    self.shared.count_guarded(decision.verdict);
+                }
+                let verdict = decision.map(|decision| decision.verdict);
                 (
                     Slot::encode(event, Entry::Counted),
                     event.kind(),
-                    denied,
+                    verdict,
                     self.trace.then(|| console::trace(event)),
                 )
             });
             drop(record);
             match translated {
-                Some((Some(slot), kind, denied, _)) => {
+                Some((Some(slot), kind, verdict, _)) => {
                     let shared = self.shared;
                     if self.queue.push(slot, || shared.writer_failed.load(Relaxed)) {
-                        shared.count(kind, denied);
+                        shared.count(kind, verdict);
                     } else {
                         shared.lose(Cause::RingWrite, 1);
                     }
@@ -174,7 +177,7 @@ impl Reader<'_> {
         if let Some(slot) = Slot::encode(&event, entry) {
             let shared = self.shared;
             if self.queue.push(slot, || shared.writer_failed.load(Relaxed)) {
-                shared.count(event.kind(), false);
+                shared.count(event.kind(), None);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use aegis_event::{Cause, Kind, Level};
+use aegis_event::{Cause, Kind, Level, Verdict};
+use aegis_metrics::limits::FLUSH_BUCKETS;
 
 use super::seal::Seal;
 
@@ -26,7 +27,9 @@ pub(crate) enum Phase {
 pub(crate) struct Shared {
     phase: AtomicU8,
     by_kind: ByKind,
-    denied: AtomicU64,
+    /// Decisions by the rule that guards Aegis itself: audited, denied.
+    guarded: [AtomicU64; 2],
+    pub(crate) flush_times: FlushTimes,
     /// Events of this boot that probes before those that are loaded now had seen.
     pub(crate) before: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
@@ -70,12 +73,33 @@ pub(crate) struct Shared {
     pub(crate) writer_failed: AtomicBool,
 }
 
-/// A counter a [`Kind`], by position in [`Kind::ALL`].
-struct ByKind([AtomicU64; KINDS]);
+/// Counters a [`Kind`], by position in [`Kind::ALL`]: of what nothing was decided of, then by [`Verdict`].
+struct ByKind([[AtomicU64; VERDICTS]; KINDS]);
 
 impl Default for ByKind {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; KINDS])
+        Self([const { [const { AtomicU64::new(0) }; VERDICTS] }; KINDS])
+    }
+}
+
+/// How long flushes took, by [`FLUSH_BUCKETS`], and of all together, ns.
+#[derive(Default)]
+pub(crate) struct FlushTimes {
+    counts: [AtomicU64; FLUSH_BUCKETS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl FlushTimes {
+    /// One took so long, ns.
+    pub(crate) fn took(&self, nanos: u64) {
+        let bucket = FLUSH_BUCKETS.partition_point(|bound| *bound < nanos);
+        self.counts[bucket].fetch_add(1, Relaxed);
+        self.nanos.fetch_add(nanos, Relaxed);
+    }
+
+    /// By bucket, and the sum, ns.
+    pub(crate) fn read(&self) -> (Vec<u64>, u64) {
+        (self.counts.iter().map(|count| count.load(Relaxed)).collect(), self.nanos.load(Relaxed))
     }
 }
 
@@ -102,7 +126,9 @@ pub(crate) struct Sealed {
     pub(crate) sequence: AtomicU64,
 }
 
-const KINDS: usize = Kind::ALL.len();
+pub(crate) const KINDS: usize = Kind::ALL.len();
+/// None, or one of [`Verdict`].
+pub(crate) const VERDICTS: usize = 1 + Verdict::ALL.len();
 pub(crate) const CAUSES: usize = Cause::ALL.len();
 
 impl Shared {
@@ -120,15 +146,22 @@ impl Shared {
     }
 
     /// Counts an event handed to the writer.
-    pub(crate) fn count(&self, kind: Kind, denied: bool) {
+    pub(crate) fn count(&self, kind: Kind, verdict: Option<Verdict>) {
+        let column = verdict.map_or(0, |verdict| 1 + usize::from(verdict.number()));
         if let Ok(index) = Kind::ALL.binary_search(&kind) {
-            self.by_kind.0[index].fetch_add(1, Relaxed);
-        }
-        if denied {
-            self.denied.fetch_add(1, Relaxed);
+            self.by_kind.0[index][column].fetch_add(1, Relaxed);
         }
         if kind.is_counted() {
             self.taken.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts a decision by the rule that guards Aegis itself.
+    pub(crate) fn count_guarded(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Allowed => {}
+            Verdict::Audited => drop(self.guarded[0].fetch_add(1, Relaxed)),
+            Verdict::Denied => drop(self.guarded[1].fetch_add(1, Relaxed)),
         }
     }
 
@@ -156,7 +189,17 @@ impl Shared {
     }
 
     pub(crate) fn by_kind(&self) -> Vec<u64> {
-        self.by_kind.0.iter().map(|count| count.load(Relaxed)).collect()
+        let sum = |counts: &[AtomicU64; VERDICTS]| counts.iter().map(|count| count.load(Relaxed)).sum();
+        self.by_kind.0.iter().map(sum).collect()
+    }
+
+    /// By kind, and in each by verdict.
+    pub(crate) fn by_verdict(&self) -> Vec<u64> {
+        self.by_kind.0.as_flattened().iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    pub(crate) fn guarded(&self) -> [u64; 2] {
+        self.guarded.each_ref().map(|count| count.load(Relaxed))
     }
 
     pub(crate) fn lost(&self) -> [u64; CAUSES] {
@@ -164,6 +207,7 @@ impl Shared {
     }
 
     pub(crate) fn denied(&self) -> u64 {
-        self.denied.load(Relaxed)
+        let column = 1 + usize::from(Verdict::Denied.number());
+        self.by_kind.0.iter().map(|counts| counts[column].load(Relaxed)).sum()
     }
 }

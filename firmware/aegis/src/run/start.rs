@@ -30,7 +30,7 @@ use super::{confine, control, writer};
 use crate::config::{self, Loaded};
 use crate::kernel::{EventSource, KernelState};
 use crate::outcome::{Failure, Outcome};
-use crate::storage::{RUN, lock};
+use crate::storage::{RUN, lock, tally};
 use crate::{heap, limits};
 
 /// What `aegis run` was asked.
@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
+    tally::started(tally::Program::Agent);
     crate::kernel::guard_agent().map_err(|error| Failure::error(error.to_string()))?;
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
 

@@ -1,13 +1,14 @@
 //! The agent's status: what it says over the control socket and leaves behind when it stops.
 
 use aegis_event::{Cause, Kind, Level, Mode, ModeReason};
+use aegis_metrics::limits::FLUSH_BUCKETS;
 use aegis_ring::{Full, SyncMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::glass::seconds_left;
 use super::seal::Seal;
-use super::shared::{CAUSES, Phase};
+use super::shared::{CAUSES, KINDS, Phase, Shared, VERDICTS};
 use crate::config::{Loaded, Source};
 use crate::kernel::PolicyInForce;
 
@@ -46,6 +47,31 @@ pub(crate) struct Status {
     /// what it maps of the kernel's: the ring buffer twice, as its layout asks for).
     pub(crate) rss_kib: u64,
     pub(crate) rss_mapped_kib: u64,
+}
+
+/// What is counted for metrics alone. Travels as postcard.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Measures {
+    /// By position in [`Kind::ALL`], and in each: of what nothing was decided of, then by verdict.
+    pub(crate) events: Vec<u64>,
+    /// Decisions by the rule that guards Aegis itself: audited, denied.
+    pub(crate) guarded: [u64; 2],
+    /// Flushes by how long they took ([`aegis_metrics::limits::FLUSH_BUCKETS`]), and of all together, ns.
+    pub(crate) flushes: Vec<u64>,
+    pub(crate) flush_nanos: u64,
+}
+
+/// A number takes ten bytes at most, the length of a list five: the longest answer fits.
+const _: () = assert!(
+    10 * (KINDS * VERDICTS + 2 + FLUSH_BUCKETS.len() + 1 + 1) + 2 * 5 <= crate::limits::CONTROL_BYTES
+);
+
+impl Measures {
+    /// As they are now.
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let (flushes, flush_nanos) = shared.flush_times.read();
+        Self { events: shared.by_verdict(), guarded: shared.guarded(), flushes, flush_nanos }
+    }
 }
 
 /// The ring.

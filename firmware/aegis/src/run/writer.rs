@@ -195,8 +195,21 @@ impl Writer<'_> {
     }
 
     fn commit(&mut self) -> Result<(), Refused> {
-        self.insist(|ring| ring.commit().map(drop))?;
+        self.timed(|ring| ring.commit().map(drop))?;
         self.committed()
+    }
+
+    /// As [`insist`](Self::insist), and how long it took is counted, where there was something to write.
+    fn timed(
+        &mut self,
+        call: impl FnMut(&mut Ring<'static, RingDevice>) -> Result<(), Error<DeviceError>>,
+    ) -> Result<(), Refused> {
+        let begun = (self.tools.ring.pending_bytes() > 0).then(boottime);
+        self.insist(call)?;
+        if let Some(begun) = begun {
+            self.shared.flush_times.took(boottime().saturating_sub(begun));
+        }
+        Ok(())
     }
 
     /// After what was pending is written: the books, and what there is to say.
@@ -301,7 +314,7 @@ impl Writer<'_> {
                 self.checkpoint_at = boottime().saturating_add(SECOND);
             }
         }
-        self.insist(|ring| ring.flush().map(drop))?;
+        self.timed(|ring| ring.flush().map(drop))?;
         self.committed()?;
         self.say_news()
     }

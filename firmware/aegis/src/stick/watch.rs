@@ -27,7 +27,7 @@ use super::schedule::Schedule;
 use super::uevent::Uevents;
 use super::{privileges, seen};
 use crate::outcome::{Failure, Outcome};
-use crate::storage::{RUN, device::boottime, lock};
+use crate::storage::{RUN, device::boottime, lock, tally};
 use crate::{config, heap, kernel, limits};
 
 const LOCK: &str = "watch.lock";
@@ -45,6 +45,7 @@ pub(crate) fn run() -> Outcome {
     // Before the first look: nothing falls between the two.
     let uevents = Uevents::open().map_err(|error| failed("uevents", error))?;
     let stop = Stop::register().map_err(|error| failed("signals", error))?;
+    tally::started(tally::Program::StickWatch);
     privileges::keep_few().map_err(|error| failed("capabilities", error))?;
     // What is wrong with it the agent says.
     let minutes = config::look().config.export.every_minutes;
@@ -277,6 +278,7 @@ fn cause(status: ExitStatus) -> String {
 /// Says something of a stick, on the console and as an event.
 fn say(code: &str, detail: &str) {
     log::error!("stick: {code}: {detail}");
+    tally::stick(code);
     let event = Event { time: boottime(), subject: None, body: Body::Stick { code, detail } };
     if let Err(error) = kernel::send_note(&event) {
         log::error!("event not recorded: {error}: {event}");

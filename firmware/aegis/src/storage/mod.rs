@@ -19,6 +19,7 @@ pub(crate) mod seal;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod slots;
+pub(crate) mod tally;
 pub(crate) mod trust;
 
 /// Own storage on the data partition.

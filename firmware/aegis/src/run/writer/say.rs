@@ -33,7 +33,7 @@ impl Writer<'_> {
         // Our own words are within their bounds.
         let Some(slot) = Slot::encode(&event, Entry::Nothing) else { return Ok(()) };
         self.append(&slot, own, boottime())?;
-        self.shared.count(event.kind(), false);
+        self.shared.count(event.kind(), None);
         if self.tools.trace {
             console::trace(&event);
         }

@@ -1,0 +1,93 @@
+//! `aegis metrics`: all that is measured, in the Prometheus text format. The contract is `docs/metrics.md`, from
+//! [`aegis_metrics::Id`].
+//!
+//! A process that comes and goes: it asks the agent for what only that knows, and reads the rest itself. A value that can't be read
+//! is absent and never 0, and its source is said to have failed.
+
+mod agent;
+mod decided;
+mod probes;
+mod system;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
+use std::fmt::Display;
+use std::path::Path;
+
+use aegis_event::Level;
+use aegis_metrics::{Exposition, Id, Source, Value};
+
+use crate::kernel::KernelState;
+use crate::outcome::{Failure, Outcome};
+use crate::storage::device::boottime;
+use crate::storage::{atomic, facts};
+
+/// Prints it, or replaces a file with it in one step. Exit 0 also when something could not be read: the answer says so.
+pub(crate) fn run(out: Option<&Path>) -> Outcome {
+    let text = gather()?;
+    let Some(out) = out else {
+        return crate::outcome::say(text.trim_end());
+    };
+    let failed = |error: &dyn Display| Failure::error(format!("{}: {error}", out.display()));
+    let name =
+        out.file_name().and_then(|name| name.to_str()).ok_or_else(|| failed(&"not the name of a file"))?;
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    atomic::replace(folder, name, text.as_bytes(), 0o644).map(drop).map_err(|error| failed(&error))
+}
+
+fn gather() -> Result<String, Failure> {
+    let begun = boottime();
+    let mut text = String::new();
+    let mut all = Answer { out: Exposition::new(&mut text), failed: [false; Source::ALL.len()] };
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    let variant: &[u8] = if facts::is_debug() { b"debug" } else { b"production" };
+    all.out.family(Id::BuildInfo).put(&[version, variant], Value::count(1));
+    agent::gather(&mut all);
+    let probes = all.read(Source::Probes, KernelState::open());
+    if let Some(probes) = &probes {
+        probes::gather(&mut all, probes);
+    }
+    decided::gather(&mut all, probes.as_ref());
+    system::gather(&mut all);
+    if let Some(probes) = &probes {
+        workloads::gather(&mut all, probes);
+    }
+    let mut errors = all.out.family(Id::ScrapeError);
+    for (source, failed) in Source::ALL.into_iter().zip(all.failed) {
+        errors.put(&[source.name().as_bytes()], Value::flag(failed));
+    }
+    all.out.one(Id::ScrapeSeconds, Value::nanos(boottime().saturating_sub(begun)));
+    all.out.finish().map_err(|error| Failure::error(format!("metrics: {error}")))?;
+    Ok(text)
+}
+
+/// What is said, and what could not be.
+struct Answer<'w> {
+    out: Exposition<'w>,
+    failed: [bool; Source::ALL.len()],
+}
+
+impl Answer<'_> {
+    /// What was read, unless it could not be: that is said.
+    fn read<T, E: Display>(&mut self, source: Source, read: Result<T, E>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.fail(source, &error);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, source: Source, error: &dyn Display) {
+        if !std::mem::replace(&mut self.failed[source as usize], true) {
+            log::warn!("metrics: {}: {error}", source.name());
+        }
+    }
+}
+
+/// The ring takes nothing until there is an export.
+fn is_full(level: Level) -> bool {
+    level == Level::Full
+}
