@@ -91,9 +91,7 @@ fn command(given: Given) -> Result<Command, Failure> {
         "probe" => Command::Probe { json },
         "events" => Command::Events(events(&given)?),
         "explain" => Command::Explain(explain(&given)?),
-        "support" => {
-            Command::Support(commands::support::Options { to: given.path("to"), json })
-        }
+        "support" => Command::Support(commands::support::Options { to: given.path("to"), json }),
         "config check" => Command::ConfigCheck { file: given.operand(0), json },
         "config show" => Command::ConfigShow { json },
         "config template" => Command::ConfigTemplate,
@@ -243,8 +241,14 @@ mod tests {
             parse(&["explain", "--last-deny", "--ring", "/x"]),
             Ok(Command::Explain(commands::explain::Options { event: None, ring: Some(_), .. }))
         ));
-        assert!(matches!(parse(&["health", "--json"]), Ok(Command::Health { view: View::Whole, json: true })));
-        assert!(matches!(parse(&["health", "--ready"]), Ok(Command::Health { view: View::Ready, json: false })));
+        assert!(matches!(
+            parse(&["health", "--json"]),
+            Ok(Command::Health { view: View::Whole, json: true })
+        ));
+        assert!(matches!(
+            parse(&["health", "--ready"]),
+            Ok(Command::Health { view: View::Ready, json: false })
+        ));
         assert!(matches!(parse(&["doctor", "--json"]), Ok(Command::Doctor { json: true })));
         assert!(matches!(parse(&["probe"]), Ok(Command::Probe { json: false })));
         assert!(matches!(
@@ -383,7 +387,9 @@ mod tests {
                 assert!(parse(&words).is_ok(), "{example}");
             }
             let mut words: Vec<&str> = command.name.split(' ').collect();
-            words.extend(command.operands.iter().filter(|it| it.takes != aegis_cli::Takes::Rest).map(|it| it.name));
+            words.extend(
+                command.operands.iter().filter(|it| it.takes != aegis_cli::Takes::Rest).map(|it| it.name),
+            );
             words.push("--help");
             let help = parse(&words);
             assert!(
@@ -395,7 +401,9 @@ mod tests {
             let words: Vec<&str> = example.split(' ').skip(1).collect();
             assert!(parse(&words).is_ok(), "{example}");
         }
-        assert!(matches!(parse(&["policy", "-h"]), Ok(Command::Help(Help::Group(group))) if group.name == "policy"));
+        assert!(
+            matches!(parse(&["policy", "-h"]), Ok(Command::Help(Help::Group(group))) if group.name == "policy")
+        );
         assert!(matches!(parse(&["--help"]), Ok(Command::Help(Help::All))));
     }
 

@@ -106,7 +106,10 @@ pub const COMMANDS: &[Command] = &[
         about: "events of the ring, oldest first, a line each",
         operands: &[],
         flags: &[
-            flag("follow", "go on with what comes, until it is interrupted; from now on, unless --filter since=… says from where"),
+            flag(
+                "follow",
+                "go on with what comes, until it is interrupted; from now on, unless --filter since=… says from where",
+            ),
             Flag {
                 name: "filter",
                 value: Some("KEY=VALUE"),
@@ -129,11 +132,7 @@ pub const COMMANDS: &[Command] = &[
         name: "explain",
         about: "why was it decided so? from what the kernel recorded then",
         operands: &[optional("EVENT", "its sequence in the ring")],
-        flags: &[
-            flag("last-deny", "instead of EVENT: the last one that was denied"),
-            JSON,
-            RING,
-        ],
+        flags: &[flag("last-deny", "instead of EVENT: the last one that was denied"), JSON, RING],
         notes: "",
         examples: &["aegis explain 4711", "aegis explain --last-deny"],
     },
@@ -141,7 +140,10 @@ pub const COMMANDS: &[Command] = &[
         name: "support",
         about: "one file with what a support person asks for: no key, no token, no event",
         operands: &[],
-        flags: &[valued("to", "DIR|stick", "where to write it; without it: to the stick that is there"), JSON],
+        flags: &[
+            valued("to", "DIR|stick", "where to write it; without it: to the stick that is there"),
+            JSON,
+        ],
         notes: "What is in it: docs/doctor.md.",
         examples: &["aegis support", "aegis support --to /data"],
     },
@@ -184,7 +186,10 @@ pub const COMMANDS: &[Command] = &[
         flags: &[
             valued("wait", "SECONDS", "when no device is named: wait until there is one"),
             flag("no-export", "receipts, no evidence"),
-            flag("evidence", "take nothing: evidence to it, if there is any (what `watch` does every so often)"),
+            flag(
+                "evidence",
+                "take nothing: evidence to it, if there is any (what `watch` does every so often)",
+            ),
             flag("final", "take nothing: the rest of the evidence and the last status to it"),
         ],
         notes: "Of --no-export, --evidence and --final one at most.",
@@ -349,7 +354,10 @@ pub const COMMANDS: &[Command] = &[
             RING,
         ],
         notes: "",
-        examples: &["aegis export --to /media/stick/aegis/out", "aegis export --to /tmp --from 7 --to-sequence 9"],
+        examples: &[
+            "aegis export --to /media/stick/aegis/out",
+            "aegis export --to /tmp --from 7 --to-sequence 9",
+        ],
     },
     Command {
         name: "version",

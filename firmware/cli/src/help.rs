@@ -68,7 +68,13 @@ fn one(f: &mut Formatter<'_>, command: &Command) -> Result {
     }
     for flag in command.flags {
         let value = flag.value.unwrap_or_default();
-        write!(f, "\n  --{} {value:1$}{2}", flag.name, (COLUMN - 3).saturating_sub(flag.name.len()), flag.about)?;
+        write!(
+            f,
+            "\n  --{} {value:1$}{2}",
+            flag.name,
+            (COLUMN - 3).saturating_sub(flag.name.len()),
+            flag.about
+        )?;
     }
     if !command.notes.is_empty() {
         write!(f, "\n\n{}", command.notes)?;

@@ -46,7 +46,9 @@ fn help_says_all_of_it() {
         for flag in command.flags {
             assert!(own.contains(&format!("--{}", flag.name)) && own.contains(flag.about), "{own}");
         }
-        for text in command.operands.iter().map(|operand| operand.name).chain(command.examples.iter().copied()) {
+        for text in
+            command.operands.iter().map(|operand| operand.name).chain(command.examples.iter().copied())
+        {
             assert!(own.contains(text), "{own}");
         }
         assert_eq!(own.matches("Exit:").count(), 1, "{own}");

@@ -36,8 +36,7 @@ impl Given {
         };
         let known = first.to_str().unwrap_or_default();
         let command = match group(known) {
-            None => find(None, known)
-                .ok_or_else(|| usage(format!("unknown command {:?}", shown(&first))))?,
+            None => find(None, known).ok_or_else(|| usage(format!("unknown command {:?}", shown(&first))))?,
             Some(group) => match words.next()? {
                 Some(Short('h') | Long("help")) => return Ok(Asked::Help(Help::Group(group))),
                 Some(Value(word)) => find(Some(group.name), word.to_str().unwrap_or_default())
@@ -55,7 +54,10 @@ impl Given {
         let wanted = self.command.operands;
         loop {
             if wanted.get(self.operands.len()).is_some_and(|operand| operand.takes == Takes::Rest) {
-                if words.raw_args().is_ok_and(|rest| rest.as_slice().first().is_some_and(|word| word == "--help")) {
+                if words
+                    .raw_args()
+                    .is_ok_and(|rest| rest.as_slice().first().is_some_and(|word| word == "--help"))
+                {
                     return Ok(false);
                 }
                 let rest = words.raw_args()?.skip_while(|word| word == "--");

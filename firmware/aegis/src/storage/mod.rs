@@ -19,6 +19,7 @@ pub(crate) mod seal;
 pub(crate) mod simulated;
 mod slots;
 pub(crate) mod trust;
+pub(crate) mod verity;
 
 /// Own storage on the data partition.
 pub(crate) const DATA: &str = "/data/aegis";

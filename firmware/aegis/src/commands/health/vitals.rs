@@ -15,6 +15,8 @@ use crate::storage::report::Report;
 /// Figures of one device at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vitals {
+    /// Why no agent answers; what only it knows is then as it is by default.
+    pub(super) no_agent: Option<String>,
     pub(super) ready: bool,
     pub(super) accounts: Accounts,
     /// Events seen that stay neither on disk nor lost; negative: more are, than were seen.
@@ -182,7 +184,6 @@ impl Vitals {
             },
             config: format!("{}: {}", last.setup.source(), last.setup),
             config_pending: last.setup != Setup::of(loaded),
-            config_fault: loaded.fault.clone(),
             mode: last.mode(),
             reason: last.reason(),
             broken_seconds: last.broken_seconds(),
