@@ -36,35 +36,35 @@ type Make = fn() -> Result<Vec<u8>, String>;
 
 /// Every part, in the order of the file. The doctor and the image's status come late: they look in a mount namespace of their own.
 const PARTS: [(&str, &str, Make); 11] = [
-    ("version.json", "versions of agent, kernel and image, and which device this is", || pretty(&version())),
-    ("health.json", "aegis health --json", || pretty(&health::json())),
-    ("probe.json", "aegis probe --json", || pretty(&probe::json())),
+    ("version.json", "versions of agent, kernel and image, and which device this is", || line(&version())),
+    ("health.json", "aegis health --json", || line(&health::json())),
+    ("probe.json", "aegis probe --json", || line(&probe::json())),
     ("status.json", "aegis status --json, or the last one of an agent that ended", || {
         status::json().map(|(status, _)| status.into_bytes()).map_err(|failure| failure.to_string())
     }),
     ("policy.json", "aegis policy status --json", || made(policy_status::json())),
     ("history.json", "aegis policy history --json", || made(policy_status::history_json())),
-    ("storage.json", "aegis storage status --json", || pretty(&storage::status_json())),
+    ("storage.json", "aegis storage status --json", || line(&storage::status_json())),
     (
         "config.json",
         "aegis config show --json: what is configured by the keys that there are, nothing else of the file",
-        || pretty(&config::show_json()),
+        || line(&config::show_json()),
     ),
     ("kernel.log", "the end of the kernel's log; what may be a secret is struck out", || {
         klog::tail()
             .map(|log| redact::redact(&log).into_bytes())
             .map_err(|error| format!("/dev/kmsg: {error}"))
     }),
-    ("doctor.json", "aegis doctor --json", || pretty(&doctor::json())),
+    ("doctor.json", "aegis doctor --json", || line(&doctor::json())),
     ("image.json", "aegis image status --json", || made(image::status_json())),
 ];
 
 fn made(value: Result<Value, Failure>) -> Result<Vec<u8>, String> {
-    value.map_err(|failure| failure.to_string()).and_then(|value| pretty(&value))
+    value.map_err(|failure| failure.to_string()).and_then(|value| line(&value))
 }
 
-fn pretty(value: &Value) -> Result<Vec<u8>, String> {
-    Ok(format!("{value:#}\n").into_bytes())
+fn line(value: &Value) -> Result<Vec<u8>, String> {
+    Ok(format!("{value}\n").into_bytes())
 }
 
 /// Exit 0 when the file is there, whatever is in it.

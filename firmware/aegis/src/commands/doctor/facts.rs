@@ -72,6 +72,13 @@ pub(super) struct Confinement {
     pub(super) unfiltered: usize,
 }
 
+impl Confinement {
+    /// It is confined as it is to be.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.capabilities == 0 && self.may_gain == 0 && self.unfiltered == 0
+    }
+}
+
 /// Unix seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock {
