@@ -126,8 +126,8 @@ fn a_flipped_bit_anywhere_in_the_root_is_found_before_anything_runs() {
 #[test]
 fn the_page_on_hardening_says_what_the_kernel_is() {
     let page = fs::read_to_string(root().join("docs/kernel-hardening.md")).expect("there");
-    let config = fs::read_to_string(image_folder(root(), arch()).join("kernel.config"))
-        .expect("make image leaves it");
+    let config =
+        fs::read_to_string(image_folder(root(), arch()).join("kernel.config")).expect("make image leaves it");
     let mut lines = 0;
     for row in page.lines().filter(|line| line.starts_with("| `CONFIG_")) {
         let mut cells = row.trim_matches('|').split('|').map(str::trim);

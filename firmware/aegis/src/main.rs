@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod heap;
 mod image;
+mod json;
 mod kernel;
 mod limits;
 #[cfg(target_env = "musl")]

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use serde_json::{Value, json};
 
 /// How much it is for a person to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
     /// The device does not do what it promises.
     Bad,
@@ -72,6 +72,15 @@ impl Finding {
             format!("{mark} {code}: {meaning}; {mend}")
         }
     }
+}
+
+/// What is bad first, else in the order in which it was found.
+pub(super) fn ordered(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut ordered = Vec::with_capacity(findings.len());
+    for severity in [Severity::Bad, Severity::Unknown, Severity::Note] {
+        ordered.extend(findings.iter().filter(|finding| finding.severity == severity).cloned());
+    }
+    ordered
 }
 
 /// The codes of what is not good, once each.

@@ -15,7 +15,7 @@ pub(crate) struct MapFill {
     pub(crate) most: u32,
 }
 
-/// All of ours that fill, by name.
+/// All of ours that fill, in no order.
 pub(crate) fn map_fills() -> Result<Vec<MapFill>, KernelError> {
     let pins = Path::new(PINS);
     let mut fills = Vec::new();
@@ -29,6 +29,5 @@ pub(crate) fn map_fills() -> Result<Vec<MapFill>, KernelError> {
             fills.push(MapFill { name, used, most });
         }
     }
-    fills.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(fills)
 }

@@ -2,7 +2,7 @@
 
 use core::fmt::{Display, Write as _};
 
-use super::super::finding::Finding;
+use super::super::finding::{Finding, ordered};
 use super::codes::{self, Code};
 use super::facts::{Confinement, Facts, Known, Shape};
 use crate::kernel::{HookOffer, Standing};
@@ -20,8 +20,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.in_image(facts);
     found.in_key(facts);
     found.0.extend(facts.health.iter().cloned());
-    found.0.sort_by_key(|finding| finding.severity);
-    found.0
+    ordered(found.0)
 }
 
 struct Found(Vec<Finding>);

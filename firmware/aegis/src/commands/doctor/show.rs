@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::facts::{Facts, Known, Shape};
-use crate::kernel::{HookOffer, Standing};
+use crate::json::object;
+use crate::kernel::{HookOffer, MapFill, Standing};
 use crate::storage::verity::Root;
 
 /// A line for each part of the device: what JSON has, in words.
@@ -20,9 +21,8 @@ fn words(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) if list.is_empty() => "none".to_owned(),
         Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(","),
-        Value::Object(fields) => {
-            let named =
-                fields.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), words(value)));
+        Value::Object(parts) => {
+            let named = parts.iter().map(|(name, value)| format!("{name} {}", words(value)));
             named.collect::<Vec<_>>().join(", ")
         }
         Value::Number(number) => number.to_string(),
@@ -38,23 +38,21 @@ fn root(root: &Known<Root>) -> &'static str {
     }
 }
 
-type Field = (&'static str, Value);
-
 #[inline(never)]
-fn object(fields: &mut [Field]) -> Value {
-    Value::Object(fields.iter_mut().map(|(name, value)| ((*name).to_owned(), value.take())).collect())
+fn fields(fields: &mut [(&'static str, Value)]) -> Value {
+    object(&mut fields.iter_mut().map(|(name, value)| (*name, value.take())))
 }
 
 /// All of it. What is not known is null; the findings say why.
 pub(super) fn to_json(facts: &Facts) -> Value {
-    object(&mut [
+    fields(&mut [
         ("kernel", kernel(facts)),
         ("hooks", hooks(facts)),
         ("maps", maps(facts)),
         ("agent", agent(facts)),
         (
             "clock",
-            object(&mut [
+            fields(&mut [
                 ("says", facts.clock.says.into()),
                 ("least", facts.clock.least.into()),
                 ("trusted", false.into()),
@@ -64,7 +62,7 @@ pub(super) fn to_json(facts: &Facts) -> Value {
         ("data", data(facts)),
         (
             "image",
-            object(&mut [
+            fields(&mut [
                 ("root", root(&facts.root).into()),
                 ("variant", if facts.debug { "debug" } else { "production" }.into()),
                 ("slot", facts.image.as_ref().ok().and_then(|image| image.slot).into()),
@@ -75,7 +73,7 @@ pub(super) fn to_json(facts: &Facts) -> Value {
 }
 
 fn kernel(facts: &Facts) -> Value {
-    object(&mut [
+    fields(&mut [
         ("release", facts.release.as_str().into()),
         ("lsm", facts.lsm.clone().ok().into()),
         ("btf_bytes", facts.btf.as_ref().ok().copied().into()),
@@ -89,7 +87,7 @@ fn kernel(facts: &Facts) -> Value {
 
 fn hooks(facts: &Facts) -> Value {
     let count = |of: &dyn Fn(&&HookOffer) -> bool| facts.offers.hooks.iter().filter(of).count().into();
-    object(&mut [
+    fields(&mut [
         ("loaded", facts.offers.loaded.into()),
         ("all", count(&|_| true)),
         ("taken", count(&|offer| offer.standing != Standing::Missing)),
@@ -101,14 +99,13 @@ fn hooks(facts: &Facts) -> Value {
 /// Used and most, by map.
 fn maps(facts: &Facts) -> Value {
     let Some(Ok(maps)) = &facts.maps else { return Value::Null };
-    let of =
-        |map: &crate::kernel::MapFill| (map.name.clone(), format!("{} of {}", map.used, map.most).into());
-    Value::Object(maps.iter().map(of).collect())
+    let of = |map: &MapFill| format!("{} of {}", map.used, map.most).into();
+    object(&mut maps.iter().map(|map| (map.name.as_str(), of(map))))
 }
 
 fn agent(facts: &Facts) -> Value {
     let Some(Ok(agent)) = &facts.agent else { return Value::Null };
-    object(&mut [
+    fields(&mut [
         ("process", agent.process.into()),
         ("tasks", agent.tasks.into()),
         ("confined", agent.is_whole().into()),
@@ -121,7 +118,7 @@ fn ring(facts: &Facts) -> Value {
         Shape::Ring { segment_bytes, segments, first, next, .. } => (segment_bytes, segments, first, next),
         Shape::Unformatted | Shape::Unreadable(_) => (0, 0, 0, 0),
     };
-    object(&mut [
+    fields(&mut [
         ("node", ring.node.to_string_lossy().into()),
         ("bytes", ring.bytes.into()),
         ("segments", segments.into()),
@@ -133,7 +130,7 @@ fn ring(facts: &Facts) -> Value {
 
 fn data(facts: &Facts) -> Value {
     let Ok(Some(data)) = &facts.data else { return Value::Null };
-    object(&mut [
+    fields(&mut [
         ("node", data.node.to_string_lossy().into()),
         ("mounted", data.mounted.is_some().into()),
         ("bytes", data.mounted.map(|mounted| mounted.bytes).into()),

@@ -2,7 +2,7 @@
 
 use aegis_event::{Level, ModeReason};
 
-use super::super::finding::{Finding, Severity};
+use super::super::finding::{Finding, Severity, ordered};
 use super::vitals::{self, Vitals};
 use crate::commands::in_force;
 use crate::run::seal::Seal;
@@ -35,8 +35,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_configuration(vitals);
     found.in_storage(vitals);
     found.in_image(vitals);
-    found.0.sort_by_key(|finding| finding.severity);
-    found.0
+    ordered(found.0)
 }
 
 /// What keeps the device from taking over a workload: no agent, no policy in force, a ring that takes nothing.

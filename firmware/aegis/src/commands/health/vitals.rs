@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aegis_event::{Accounts, Cause, Level, Mode, ModeReason};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::commands::in_force;
 use crate::config::Loaded;
+use crate::json::object;
 use crate::limits;
 use crate::run::seal::Seal as State;
 use crate::run::status::{Setup, Status};
@@ -245,8 +246,7 @@ impl Vitals {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let lost: Map<String, Value> =
-            self.losses().map(|(cause, lost)| (cause.name().into(), lost.into())).collect();
+        let lost = object(&mut self.losses().map(|(cause, lost)| (cause.name(), lost.into())));
         let missing = i64::try_from(self.missing).unwrap_or(i64::MAX);
         json!({
             "ready": self.ready,
