@@ -41,8 +41,7 @@ fn one(row: &Row) -> Command {
 }
 
 fn after(notes: &str, examples: &[&str]) -> String {
-    let lines: String = examples.iter().map(|line| format!("\n  {line}")).collect();
-    format!("{notes}\n\nExamples:{lines}")
+    format!("{notes}\n\nExamples:\n  {}", examples.join("\n  "))
 }
 
 fn operand(operand: &Operand) -> Arg {

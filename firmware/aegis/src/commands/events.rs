@@ -145,21 +145,17 @@ impl<S: Sink> Shown<S> {
                 Err(Error::Corrupted { .. }) => "damaged",
                 Err(error) => return Err(unreadable(&error)),
             };
-            match ring.skip().map_err(|error| unreadable(&error))? {
-                Some(first) => {
-                    if self.missing(first, cause)? == Flow::End {
-                        return Ok(());
-                    }
+            if let Some(first) = ring.skip().map_err(|error| unreadable(&error))? {
+                if self.missing(first, cause)? == Flow::End {
+                    return Ok(());
                 }
-                None if !stuck => {
-                    stuck = true;
-                    self.missed += 1;
-                    let line = self.form.broken(self.expected);
-                    if self.out.line(&line)? == Flow::End {
-                        return Ok(());
-                    }
+            } else if !stuck {
+                stuck = true;
+                self.missed += 1;
+                let line = self.form.broken(self.expected);
+                if self.out.line(&line)? == Flow::End {
+                    return Ok(());
                 }
-                None => {}
             }
         }
     }

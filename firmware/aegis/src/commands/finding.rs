@@ -75,7 +75,7 @@ impl Finding {
 }
 
 /// What is bad first, else in the order in which it was found.
-pub(super) fn ordered(findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn ordered(findings: &[Finding]) -> Vec<Finding> {
     let mut ordered = Vec::with_capacity(findings.len());
     for severity in [Severity::Bad, Severity::Unknown, Severity::Note] {
         ordered.extend(findings.iter().filter(|finding| finding.severity == severity).cloned());

@@ -9,6 +9,7 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
+use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -36,35 +37,37 @@ type Make = fn() -> Result<Vec<u8>, String>;
 
 /// Every part, in the order of the file. The doctor and the image's status come late: they look in a mount namespace of their own.
 const PARTS: [(&str, &str, Make); 11] = [
-    ("version.json", "versions of agent, kernel and image, and which device this is", || line(&version())),
-    ("health.json", "aegis health --json", || line(&health::json())),
-    ("probe.json", "aegis probe --json", || line(&probe::json())),
+    ("version.json", "versions of agent, kernel and image, and which device this is", || {
+        Ok(line(&version()))
+    }),
+    ("health.json", "aegis health --json", || Ok(line(&health::json()))),
+    ("probe.json", "aegis probe --json", || Ok(line(&probe::json()))),
     ("status.json", "aegis status --json, or the last one of an agent that ended", || {
         status::json().map(|(status, _)| status.into_bytes()).map_err(|failure| failure.to_string())
     }),
     ("policy.json", "aegis policy status --json", || made(policy_status::json())),
     ("history.json", "aegis policy history --json", || made(policy_status::history_json())),
-    ("storage.json", "aegis storage status --json", || line(&storage::status_json())),
+    ("storage.json", "aegis storage status --json", || Ok(line(&storage::status_json()))),
     (
         "config.json",
         "aegis config show --json: what is configured by the keys that there are, nothing else of the file",
-        || line(&config::show_json()),
+        || Ok(line(&config::show_json())),
     ),
     ("kernel.log", "the end of the kernel's log; what may be a secret is struck out", || {
         klog::tail()
             .map(|log| redact::redact(&log).into_bytes())
             .map_err(|error| format!("/dev/kmsg: {error}"))
     }),
-    ("doctor.json", "aegis doctor --json", || line(&doctor::json())),
+    ("doctor.json", "aegis doctor --json", || Ok(line(&doctor::json()))),
     ("image.json", "aegis image status --json", || made(image::status_json())),
 ];
 
 fn made(value: Result<Value, Failure>) -> Result<Vec<u8>, String> {
-    value.map_err(|failure| failure.to_string()).and_then(|value| line(&value))
+    value.map(|value| line(&value)).map_err(|failure| failure.to_string())
 }
 
-fn line(value: &Value) -> Result<Vec<u8>, String> {
-    Ok(format!("{value}\n").into_bytes())
+fn line(value: &Value) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
 }
 
 /// Exit 0 when the file is there, whatever is in it.
@@ -94,7 +97,11 @@ fn name() -> String {
 /// All parts, and before them what they are. Of a part that can't be made there is why.
 fn bundle(parts: &[(&str, &str, Make)]) -> Vec<u8> {
     let mut tar = Tar::default();
-    let contents: String = parts.iter().map(|(name, what, _)| format!("{name}: {what}\n")).collect();
+    let mut contents = String::new();
+    for (name, what, _) in parts {
+        // Writing to a String can't fail.
+        let _ = writeln!(contents, "{name}: {what}");
+    }
     tar.add("contents.txt", contents.as_bytes());
     for (name, _, make) in parts {
         match make() {

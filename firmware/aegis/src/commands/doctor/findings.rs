@@ -20,7 +20,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.in_image(facts);
     found.in_key(facts);
     found.0.extend(facts.health.iter().cloned());
-    ordered(found.0)
+    ordered(&found.0)
 }
 
 struct Found(Vec<Finding>);
@@ -36,8 +36,8 @@ impl Found {
         let Code { name, severity, meaning, mend } = *code;
         let mut text = meaning.to_owned();
         // Writing to a String can't fail.
-        let _ = write!(text, ": {detail}");
-        if text.len() == meaning.len() + 2 {
+        let _ = write!(text, " ({detail})");
+        if text.ends_with(" ()") {
             text.truncate(meaning.len());
         }
         self.0.push(Finding { code: name, severity, meaning: text, mend });
@@ -152,7 +152,7 @@ impl Found {
                 match &ring.shape {
                     Shape::Unformatted => self.say_of(&codes::RING_UNFORMATTED, &node),
                     Shape::Unreadable(why) => {
-                        self.say_of(&codes::RING_UNREADABLE, &format_args!("{node}: {why}"))
+                        self.say_of(&codes::RING_UNREADABLE, &format_args!("{node}: {why}"));
                     }
                     // Less than another segment, and what superblocks round down to.
                     Shape::Ring { bytes, segment_bytes, .. }

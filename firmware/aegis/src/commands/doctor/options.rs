@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_not_set_is_missing() {
-        let all: String = REQUIRED.iter().map(|(name, _)| format!("{name}=y\n")).collect();
+        let all = REQUIRED.map(|(name, _)| format!("{name}=y")).join("\n");
         assert_eq!(missing(all.as_bytes()), Some(vec![]));
         for (old, new) in
             [("=y", "=n"), ("CONFIG_BPF_LSM=y", "# CONFIG_BPF_LSM is not set"), ("BPF_LSM=y", "BPF_LSM=yes")]

@@ -1,4 +1,5 @@
 //! Facts and what is found in them; the page against the codes.
+#![allow(clippy::unnecessary_wraps, reason = "what is made here goes where it may be unknown")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -88,13 +89,13 @@ type Case = (fn(&mut Facts), &'static [&'static str], &'static str);
 
 const CASES: &[Case] = &[
     (|_| {}, &[], ""),
-    (|f| f.lsm = Ok(vec!["yama".into()]), &["lsm-bpf-missing"], ": yama"),
+    (|f| f.lsm = Ok(vec!["yama".into()]), &["lsm-bpf-missing"], "(yama"),
     (|f| f.lsm = why(), &["lsm-unknown"], "why"),
-    (|f| f.btf = why(), &["btf-missing"], ": why"),
-    (|f| f.offers.no_types = Some("why".into()), &["btf-missing"], ": why"),
+    (|f| f.btf = why(), &["btf-missing"], "(why"),
+    (|f| f.offers.no_types = Some("why".into()), &["btf-missing"], "(why"),
     (|f| f.bpffs = why(), &["bpffs-missing"], "why"),
     (|f| f.cgroup = why(), &["cgroup-missing"], "why"),
-    (|f| f.options = Ok(vec!["CONFIG_IMA"]), &["kernel-option-missing"], ": CONFIG_IMA"),
+    (|f| f.options = Ok(vec!["CONFIG_IMA"]), &["kernel-option-missing"], "(CONFIG_IMA"),
     (|f| f.options = why(), &["kernel-options-untold"], "why"),
     (|f| f.offers.walks = Some(false), &["no-subtrees"], "not decided"),
     (|f| f.clock = Clock { says: 999, least: 1_000 }, &["clock-behind"], "999"),
@@ -119,10 +120,10 @@ const CASES: &[Case] = &[
         &["no-hashes"],
         "content",
     ),
-    (|f| f.others = 1, &["other-probes"], ": 1"),
-    (|f| f.maps = map(90), &["map-nearly-full"], ": rules_1, 90 of 100"),
+    (|f| f.others = 1, &["other-probes"], "(1"),
+    (|f| f.maps = map(90), &["map-nearly-full"], "(rules_1, 90 of 100"),
     (|f| f.maps = map(89), &[], ""),
-    (|f| f.maps = map(100), &["map-full"], ": rules_1, 100 of 100"),
+    (|f| f.maps = map(100), &["map-full"], "(rules_1, 100 of 100"),
     (|f| f.maps = Some(why()), &["maps-unknown"], "why"),
     (|f| f.maps = None, &[], ""),
     (|f| f.agent = may(1 << 21, 0, 0), &["agent-not-confined"], "0x200000"),
@@ -134,12 +135,12 @@ const CASES: &[Case] = &[
     (|f| f.ring = Ok(None), &["ring-missing"], "aegis-ring"),
     (|f| f.ring = ring(Shape::Unformatted), &["ring-unformatted"], "/dev/vda4"),
     (|f| f.ring = ring(Shape::Unreadable("why".into())), &["ring-unreadable"], "why"),
-    (|f| f.ring = ring(ring_shape()), &["ring-smaller"], ": 16777216 of the 20971520"),
+    (|f| f.ring = ring(ring_shape()), &["ring-smaller"], "(16777216 of the 20971520"),
     (|f| f.data = why(), &["data-not-mounted"], "why"),
     (|f| f.data = Ok(None), &["data-missing"], "aegis-data"),
     (|f| f.data = data(None), &["data-not-mounted"], "/dev/vda5"),
     (|f| f.data = data(Some(Mounted { read_only: true, ..mounted() })), &["data-read-only"], "/dev/vda5"),
-    (|f| f.data = data(Some(Mounted { free: (8 << 20) - 1, ..mounted() })), &["data-full"], ": 8388607 of"),
+    (|f| f.data = data(Some(Mounted { free: (8 << 20) - 1, ..mounted() })), &["data-full"], "(8388607 of"),
     (|f| f.root = Ok(Root::Unverified), &["root-unverified"], "anybody"),
     (|f| f.root = Ok(Root::Corrupted), &["root-corrupted"], "not what was built"),
     (|f| f.root = why(), &["root-unknown"], "why"),

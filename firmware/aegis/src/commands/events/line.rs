@@ -125,13 +125,14 @@ impl<'l> Object<'l> {
                 self.line.push_str(if flag { "true" } else { "false" });
             }
             Field::Text(text) => self.text(name, text),
-            Field::Bytes(bytes, in_hex) => match str::from_utf8(bytes) {
-                Ok(text) => self.text(name, text),
-                Err(_) => {
+            Field::Bytes(bytes, in_hex) => {
+                if let Ok(text) = str::from_utf8(bytes) {
+                    self.text(name, text);
+                } else {
                     self.text(name, &Printable(bytes).to_string());
                     self.text(in_hex, &hex(bytes));
                 }
-            },
+            }
             Field::Digest(bytes) => self.text(name, &hex(bytes)),
             Field::Address(address) => self.text(name, &address_text(address)),
             Field::Arguments(argv) => self.arguments(name, argv),

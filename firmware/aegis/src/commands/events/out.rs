@@ -35,20 +35,18 @@ impl Out {
         }
         Ok(Self { stop, line: Vec::new() })
     }
+}
 
-    /// Waits until stdout takes some, for so long. A signal ends the wait.
-    fn poll(&self, wanted: PollFlags, wait: Option<Duration>) -> Result<PollFlags, Failure> {
-        let wait = wait.map(|wait| Timespec {
-            tv_sec: wait.as_secs().cast_signed(),
-            tv_nsec: wait.subsec_nanos().into(),
-        });
-        let out = stdout();
-        let mut polled = [PollFd::new(&out, wanted)];
-        match poll(&mut polled, wait.as_ref()) {
-            Ok(_) => Ok(polled[0].revents()),
-            Err(Errno::INTR) => Ok(PollFlags::empty()),
-            Err(error) => Err(Failure::error(format!("stdout: {error}"))),
-        }
+/// Waits until stdout takes some, for so long. A signal ends the wait.
+fn wait_for(wanted: PollFlags, wait: Option<Duration>) -> Result<PollFlags, Failure> {
+    let wait = wait
+        .map(|wait| Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() });
+    let out = stdout();
+    let mut polled = [PollFd::new(&out, wanted)];
+    match poll(&mut polled, wait.as_ref()) {
+        Ok(_) => Ok(polled[0].revents()),
+        Err(Errno::INTR) => Ok(PollFlags::empty()),
+        Err(error) => Err(Failure::error(format!("stdout: {error}"))),
     }
 }
 
@@ -63,7 +61,7 @@ impl Sink for Out {
                 return Ok(Flow::End);
             }
             // A pipe that says that it takes some takes so much without a wait.
-            if self.poll(PollFlags::OUT, None)?.is_empty() {
+            if wait_for(PollFlags::OUT, None)?.is_empty() {
                 continue;
             }
             match rustix::io::write(stdout(), &rest[..rest.len().min(limits::PIPE_BYTES)]) {
@@ -77,7 +75,7 @@ impl Sink for Out {
     }
 
     fn wait(&mut self) -> Result<Flow, Failure> {
-        let gone = self.poll(PollFlags::empty(), Some(Duration::from_millis(limits::FOLLOW_MILLIS)))?;
+        let gone = wait_for(PollFlags::empty(), Some(Duration::from_millis(limits::FOLLOW_MILLIS)))?;
         let end = self.is_stopped() || gone.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
         Ok(if end { Flow::End } else { Flow::GoOn })
     }

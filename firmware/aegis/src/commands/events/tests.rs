@@ -29,7 +29,7 @@ fn by<'a>(workload: &'a [u8], body: Body<'a>) -> Event<'a> {
     Event { time: 1, subject: Some(Subject { workload, cgroup: 9, process }), body }
 }
 
-fn open<'a>(path: &'a [u8], verdict: Verdict) -> Body<'a> {
+fn open(path: &[u8], verdict: Verdict) -> Body<'_> {
     let decision = Decision { verdict, rule: b"r", ..Decision::allowed(4) };
     Body::Open { file: file(path), flags: 0, decision }
 }

@@ -35,7 +35,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_configuration(vitals);
     found.in_storage(vitals);
     found.in_image(vitals);
-    ordered(found.0)
+    ordered(&found.0)
 }
 
 /// What keeps the device from taking over a workload: no agent, no policy in force, a ring that takes nothing.

@@ -157,7 +157,8 @@ fn without_an_agent_what_others_know_is_said_all_the_same() {
 
 #[test]
 fn ready_is_a_policy_in_force_and_a_ring_that_takes_events_and_nothing_more() {
-    let cases: [(fn(&mut Vitals), &[&str]); 11] = [
+    type Case = (fn(&mut Vitals), &'static [&'static str]);
+    let cases: [Case; 11] = [
         (|_| {}, &[]),
         (|v| v.no_agent = Some(String::new()), &["no-agent"]),
         (|v| v.ready = false, &["not-ready"]),
