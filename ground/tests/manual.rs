@@ -43,17 +43,37 @@ fn every_command_has_its_page_and_is_completed() {
         expected.contains("aegisctl-policy-learn.1") && expected.contains("aegisctl-man.1"),
         "{expected:?}"
     );
+    // The device's, by the table that its own help is made from.
+    let device =
+        ["bash", "zsh", "fish"].map(|shell| text(&aegisctl(&["completions", shell, "--of", "aegis"])));
+    expected.insert("aegis.8".to_owned());
+    expected.extend(aegis_cli::GROUPS.iter().map(|group| format!("aegis-{}.8", group.name)));
+    for command in aegis_cli::COMMANDS.iter().filter(|command| command.name != "help") {
+        expected.insert(format!("aegis-{}.8", command.name.replace(' ', "-")));
+        let words = command.words().1;
+        let flags = command.flags.iter().map(|flag| flag.name);
+        for piece in flags.chain([words]) {
+            assert!(device.iter().all(|script| script.contains(piece)), "{} {piece}", command.name);
+        }
+    }
     let desk = tempfile::tempdir().expect("a temporary directory");
-    let directory = desk.path().to_str().expect("UTF-8");
+    let directory = desk.path().join("not/there/yet");
+    let directory = directory.to_str().expect("UTF-8");
     for _ in 0..2 {
         assert_eq!(text(&aegisctl(&["man", directory])), format!("{directory}: {} pages\n", expected.len()));
     }
-    let found: BTreeSet<String> = std::fs::read_dir(desk.path())
+    let found: BTreeSet<String> = std::fs::read_dir(directory)
         .expect("made")
         .map(|entry| entry.expect("read").file_name().into_string().expect("UTF-8"))
         .collect();
     assert_eq!(found, expected);
-    let page = std::fs::read_to_string(desk.path().join("aegisctl-policy-learn.1")).expect("made");
+    let read = |name: &str| std::fs::read_to_string(format!("{directory}/{name}")).expect("made");
+    let page = read("aegis-events.8");
+    for piece in [".TH aegis-events 8", "\\-\\-filter", "aegis events \\-\\-follow", "Exit: 0 all was shown"]
+    {
+        assert!(page.contains(piece), "{piece}\n{page}");
+    }
+    let page = read("aegisctl-policy-learn.1");
     for piece in [
         ".TH aegisctl-policy-learn 1",
         "\\fBaegisctl policy learn\\fR",
@@ -87,7 +107,7 @@ fn bash_completes_what_is_begun() {
 
 #[test]
 fn what_is_not_there_is_refused_in_one_line() {
-    for arguments in [&["man", "/nowhere/at/all"][..], &["completions", "cmd.exe"], &["completions"]] {
+    for arguments in [&["man", "/dev/null/at/all"][..], &["completions", "cmd.exe"], &["completions"]] {
         let output = aegisctl(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");

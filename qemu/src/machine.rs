@@ -69,7 +69,6 @@ pub enum Watchdog {
 /// Whoever watches.
 pub type Watcher = Box<dyn FnMut(Progress<'_>) + Send>;
 
-#[expect(clippy::struct_excessive_bools, reason = "each is one option of its own")]
 /// A machine to be run. Made by [`Machine::new`]; every other method sets one thing.
 #[allow(clippy::struct_excessive_bools)] // each is a word of the command line
 pub struct Machine {

@@ -6,6 +6,7 @@ mod agent;
 mod bundles;
 mod config;
 mod demo;
+mod doctor;
 mod enforcement;
 mod export;
 mod firmware;

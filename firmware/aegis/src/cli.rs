@@ -1,12 +1,16 @@
-//! The command line: words to a [`Command`], and the help.
+//! The command line: words to a [`Command`].
+
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::prelude::*;
+use aegis_cli::Help;
 
+use self::words::{Asked, Given};
 use crate::commands;
+use crate::commands::health::View;
 use crate::commands::stick::What;
 use crate::outcome::Failure;
 use crate::run;
@@ -14,18 +18,21 @@ use crate::run;
 /// What was asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Help,
+    Help(Help),
     Version,
     ConfigCheck { file: Option<PathBuf>, json: bool },
     ConfigShow { json: bool },
     ConfigTemplate,
+    Doctor { json: bool },
+    Events(commands::events::Options),
     Explain(commands::explain::Options),
-    Health { json: bool },
+    Health { view: View, json: bool },
     ImageSettle { wait: Duration },
     ImageStatus { json: bool },
     ImageTake { file: PathBuf },
     Load,
     Metrics { out: Option<PathBuf> },
+    Probe { json: bool },
     Run(run::Options),
     Status { json: bool, wait: Duration },
     StickTake(commands::stick::Options),
@@ -33,6 +40,7 @@ pub(crate) enum Command {
     StoragePrepare,
     StorageSettle,
     StorageStatus { json: bool },
+    Support(commands::support::Options),
     BreakGlassApply { file: PathBuf },
     BreakGlassChallenge { json: bool },
     BreakGlassConsole,
@@ -54,80 +62,6 @@ pub(crate) enum Command {
     Export(commands::export::Options),
 }
 
-/// The help, with examples.
-pub(crate) const HELP: &str = "\
-Aegis: decides in the kernel what this host's workloads may open, execute and connect to, and keeps the evidence.
-
-Usage: aegis COMMAND
-
-  load                        load the probes, apply the last good policy, prove a denial
-  run [--trace]               the agent: events from the kernel to the ring on disk, until SIGTERM
-      [--ring DEVICE]         instead of the partition labelled aegis-ring
-  status [--json]             what the agent says of itself
-         [--wait SECONDS]     wait until it is ready
-  health [--json]             does it keep its promises now? a line for each thing that is not as it should be
-  metrics [--out FILE]        all that is measured, for Prometheus: the contract is docs/metrics.md
-                              FILE: made anew in one step, for a collector of text files
-  explain EVENT [--json]      why was it decided so? EVENT: its sequence in the ring; from what the kernel recorded then
-          --last-deny         instead of EVENT: the last one that was denied
-          [--ring DEVICE]     instead of the partition labelled aegis-ring
-  config check [FILE]         would it be taken? without FILE: the one in own storage
-         [--json]
-  config show [--json]        what is configured, or stands in for it
-  config template             the file to begin with: every key, explained, with its default
-  stick watch                 take each stick on USB that is labelled AEGIS, once a plug, until killed
-  stick take [DEVICE]         take one: roots, bundles, token from it; receipts and evidence to it
-        [--wait SECONDS]      when no device is named: wait until there is one
-        [--no-export]         receipts, no evidence
-        [--evidence]          take nothing: evidence to it, if there is any (what `watch` does every so often)
-        [--final]             take nothing: the rest of the evidence and the last status to it
-  storage prepare             find, mend or make the ring's and the data partition, before anything is mounted
-  storage settle              once /data is mounted, or can't be: let it grow, tell what is not as it should be
-  storage status [--json]     where they are, and what was done to the disk in this boot
-  policy status [--json]      what is in force, where it comes from, what is remembered
-  policy history [--json]     the last decisions on bundles, root metadata and tokens
-  policy verify FILE [--json] would it be taken from a stick? changes nothing
-  policy apply FILE           take one bundle, also one that is held back; of the one in force look all paths up anew
-         [--sha256 HEX]       only if the file has this SHA-256
-  policy settle               what was decided is in the kernel again, and proven, if a decision was cut short
-  policy rollback             back to the policy before the one in force
-  image status [--json]       which slot runs, what waits in the other, what is remembered
-  image take FILE             write an image to the idle slot, also one that is held back
-  image settle                is this boot healthy? then the image that runs is committed
-        [--wait SECONDS]      wait until the agent is ready
-  break-glass status [--json] is the glass broken, and what would break it
-  break-glass challenge       what a token for this boot is made from
-              [--json]
-  break-glass apply FILE      nothing is denied for a time: a token, as it was signed or as text
-  break-glass mend            end it now
-  break-glass console         take tokens over the serial line, until it ends
-  workload list [--json]      what is accepted, mounted or why not, and how each is doing
-  workload take FILE          keep one; it runs from the next start on
-  workload remove NAME        take one away; nothing older of its name comes back
-           [--with-data]      and what its programs kept
-  workload mount              look at each that is kept, and mount it, before the policy is loaded
-  workload tell               events of those that were not mounted
-  workload start NAME         keep one that is mounted running, as its manifest says
-  workload run NAME -- CMD    run CMD confined as the workload NAME
-  export --to DIR             write signed evidence that was not exported yet
-         [--from SEQUENCE]    or again from this event on
-         [--to-sequence LAST] and up to that one
-         [--json]
-         [--ring DEVICE]      instead of the partition labelled aegis-ring
-  version
-
-Exit: 0 ok, 1 refused or unhealthy, 2 usage or error.
-
-Examples:
-  aegis load && aegis run &
-  aegis status --wait 20
-  aegis policy apply /media/stick/aegis/site.aegis
-  aegis workload run agent-7 -- /data/workloads/agent-7/run
-  aegis explain --last-deny
-  aegis metrics --out /run/collector/aegis.prom
-  aegis export --to /media/stick/aegis/out
-";
-
 fn usage(error: impl core::fmt::Display) -> Failure {
     Failure::error(format!("{error} (see `aegis --help`)"))
 }
@@ -143,263 +77,115 @@ pub(crate) fn parse() -> Result<Command, Failure> {
     parse_from(lexopt::Parser::from_env())
 }
 
-fn parse_from(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let command = match words.next()? {
-        None => return Err(usage("a command is missing")),
-        Some(Short('h') | Long("help")) => return Ok(Command::Help),
-        Some(Short('V') | Long("version")) => return Ok(Command::Version),
-        Some(Value(word)) => word.string()?,
-        Some(other) => return Err(other.unexpected().into()),
-    };
-    match command.as_str() {
-        "help" => Ok(Command::Help),
-        "version" => Ok(Command::Version),
-        "load" => nothing_more(words, Command::Load),
-        "run" => parse_run(words),
-        "status" => parse_status(words),
-        "config" => parse_config(words),
-        "explain" => parse_explain(words),
-        "health" => parse_health(words),
-        "metrics" => parse_metrics(words),
-        "image" => parse_image(words),
-        "stick" => parse_stick(words),
-        "storage" => parse_storage(words),
-        "break-glass" => parse_break_glass(words),
-        "policy" => parse_policy(words),
-        "workload" => parse_workload(words),
-        "export" => parse_export(words),
-        other => Err(usage(format!("unknown command {other:?}"))),
+fn parse_from(words: lexopt::Parser) -> Result<Command, Failure> {
+    match Given::read(words)? {
+        Asked::Help(help) => Ok(Command::Help(help)),
+        Asked::Command(given) => command(given),
     }
 }
 
-fn operand(words: &mut lexopt::Parser, what: &str) -> Result<OsString, Failure> {
-    match words.next()? {
-        Some(Value(word)) => Ok(word),
-        Some(Long("help")) => Err(usage(format!("{what} is wanted"))),
-        Some(other) => Err(other.unexpected().into()),
-        None => Err(usage(format!("{what} is missing"))),
-    }
-}
-
-fn nothing_more(mut words: lexopt::Parser, command: Command) -> Result<Command, Failure> {
-    match words.next()? {
-        None => Ok(command),
-        Some(Long("help") | Short('h')) => Ok(Command::Help),
-        Some(other) => Err(other.unexpected().into()),
-    }
-}
-
-fn parse_run(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = run::Options::default();
-    while let Some(word) = words.next()? {
-        match word {
-            Long("trace") => options.trace = true,
-            Long("ring") => options.ring = Some(words.value()?.into()),
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
+/// By the table's names: what a command is to be made of what was given.
+fn command(given: Given) -> Result<Command, Failure> {
+    let json = given.has("json");
+    Ok(match given.command.name {
+        "help" => Command::Help(Help::All),
+        "version" => Command::Version,
+        "load" => Command::Load,
+        "run" => Command::Run(run::Options { trace: given.has("trace"), ring: given.path("ring") }),
+        "status" => Command::Status { json, wait: wait(&given)? },
+        "health" => Command::Health { view: view(&given)?, json },
+        "doctor" => Command::Doctor { json },
+        "metrics" => Command::Metrics { out: given.path("out") },
+        "probe" => Command::Probe { json },
+        "events" => Command::Events(events(&given)?),
+        "explain" => Command::Explain(explain(&given)?),
+        "support" => Command::Support(commands::support::Options { to: given.path("to"), json }),
+        "config check" => Command::ConfigCheck { file: given.operand(0), json },
+        "config show" => Command::ConfigShow { json },
+        "config template" => Command::ConfigTemplate,
+        "stick watch" => Command::StickWatch,
+        "stick take" => Command::StickTake(stick(&given)?),
+        "storage prepare" => Command::StoragePrepare,
+        "storage settle" => Command::StorageSettle,
+        "storage status" => Command::StorageStatus { json },
+        "policy apply" => {
+            let sha256 = given.all("sha256").next().map(parse_sha256).transpose()?;
+            Command::PolicyApply { file: given.wanted(0)?, sha256 }
         }
-    }
-    Ok(Command::Run(options))
+        "policy history" => Command::PolicyHistory { json },
+        "policy rollback" => Command::PolicyRollback,
+        "policy settle" => Command::PolicySettle,
+        "policy status" => Command::PolicyStatus { json },
+        "policy verify" => Command::PolicyVerify { file: given.wanted(0)?, json },
+        "image settle" => Command::ImageSettle { wait: wait(&given)? },
+        "image status" => Command::ImageStatus { json },
+        "image take" => Command::ImageTake { file: given.wanted(0)? },
+        "break-glass apply" => Command::BreakGlassApply { file: given.wanted(0)? },
+        "break-glass challenge" => Command::BreakGlassChallenge { json },
+        "break-glass console" => Command::BreakGlassConsole,
+        "break-glass mend" => Command::BreakGlassMend,
+        "break-glass status" => Command::BreakGlassStatus { json },
+        "workload list" => Command::WorkloadList { json },
+        "workload mount" => Command::WorkloadMount,
+        "workload remove" => Command::WorkloadRemove { data: given.has("with-data"), name: workload(given)? },
+        "workload start" => Command::WorkloadStart { name: workload(given)? },
+        "workload take" => Command::WorkloadTake { file: given.wanted(0)? },
+        "workload tell" => Command::WorkloadTell,
+        "workload run" => {
+            let mut words = given.into_operands().into_iter();
+            let name = words.next().unwrap_or_default();
+            Command::WorkloadRun { name, command: words.collect() }
+        }
+        "export" => Command::Export(export(&given)?),
+        other => return Err(usage(format!("`aegis {other}` is in the table, and nowhere else: report it"))),
+    })
 }
 
-fn parse_status(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let (mut json, mut wait) = (false, Duration::ZERO);
-    while let Some(word) = words.next()? {
-        match word {
-            Long("json") => json = true,
-            Long("wait") => wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?)),
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(Command::Status { json, wait })
+/// The first operand, a workload's name.
+fn workload(given: Given) -> Result<String, Failure> {
+    let name = given.into_operands().into_iter().next().unwrap_or_default();
+    name.into_string().map_err(|_| usage("not a workload's name"))
 }
 
-fn parse_health(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let mut json = false;
-    while let Some(word) = words.next()? {
-        match word {
-            Long("json") => json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(Command::Health { json })
+fn wait(given: &Given) -> Result<Duration, Failure> {
+    Ok(Duration::from_secs(given.number::<u16>("wait")?.unwrap_or_default().into()))
 }
 
-fn parse_metrics(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let mut out = None;
-    while let Some(word) = words.next()? {
-        match word {
-            Long("out") if out.is_none() => out = Some(PathBuf::from(words.value()?)),
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(Command::Metrics { out })
-}
-
-fn parse_image(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`status`, `take` or `settle`")?;
-    let (mut file, mut json, mut wait) = (None, false, Duration::ZERO);
-    let is = |name: &str| action.to_str() == Some(name);
-    while let Some(word) = words.next()? {
-        match word {
-            Value(path) if is("take") && file.is_none() => file = Some(PathBuf::from(path)),
-            Long("json") if is("status") => json = true,
-            Long("wait") if is("settle") => {
-                wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?));
-            }
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    match action.to_str() {
-        Some("settle") => Ok(Command::ImageSettle { wait }),
-        Some("status") => Ok(Command::ImageStatus { json }),
-        Some("take") => {
-            let file = file.ok_or_else(|| usage("the image's file is missing"))?;
-            Ok(Command::ImageTake { file })
-        }
-        _ => Err(usage(format!("unknown command \"image {}\"", action.display()))),
+/// Of these flags the one that was given, if one was.
+fn one_of<T: Copy>(given: &Given, flags: &[(&str, T)], otherwise: T) -> Result<T, Failure> {
+    let mut found = flags.iter().filter(|(name, _)| given.has(name));
+    match (found.next(), found.next()) {
+        (None, _) => Ok(otherwise),
+        (Some((_, value)), None) => Ok(*value),
+        (Some((one, _)), Some((other, _))) => Err(usage(format!("of --{one} and --{other} one at most"))),
     }
 }
 
-fn parse_explain(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let (mut options, mut last) = (commands::explain::Options::default(), false);
-    while let Some(word) = words.next()? {
-        match word {
-            Value(event) if options.event.is_none() => options.event = Some(event.parse()?),
-            Long("last-deny") => last = true,
-            Long("ring") => options.ring = Some(words.value()?.into()),
-            Long("json") => options.json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
+fn view(given: &Given) -> Result<View, Failure> {
+    one_of(given, &[("live", View::Live), ("ready", View::Ready), ("stats", View::Stats)], View::Whole)
+}
+
+fn events(given: &Given) -> Result<commands::events::Options, Failure> {
+    let mut filter = commands::events::Filter::default();
+    for term in given.all("filter") {
+        filter.add(term).map_err(|error| usage(format!("--filter {}: {error}", words::shown(term))))?;
     }
-    if options.event.is_some() == last {
+    let (follow, json) = (given.has("follow"), given.has("json"));
+    Ok(commands::events::Options { follow, filter, json, ring: given.path("ring") })
+}
+
+fn explain(given: &Given) -> Result<commands::explain::Options, Failure> {
+    let event = given.operand(0).map(|word| words::parsed(word.as_os_str(), "EVENT")).transpose()?;
+    if event.is_some() == given.has("last-deny") {
         return Err(usage("EVENT, a sequence in the ring, or --last-deny is wanted"));
     }
-    Ok(Command::Explain(options))
+    Ok(commands::explain::Options { event, json: given.has("json"), ring: given.path("ring") })
 }
 
-fn parse_config(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`check`, `show` or `template`")?;
-    let (mut file, mut json) = (None, false);
-    let is = |names: &[&str]| action.to_str().is_some_and(|action| names.contains(&action));
-    while let Some(word) = words.next()? {
-        match word {
-            Value(path) if is(&["check"]) && file.is_none() => file = Some(PathBuf::from(path)),
-            Long("json") if is(&["check", "show"]) => json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    match action.to_str() {
-        Some("check") => Ok(Command::ConfigCheck { file, json }),
-        Some("show") => Ok(Command::ConfigShow { json }),
-        Some("template") => Ok(Command::ConfigTemplate),
-        _ => Err(usage(format!("unknown command \"config {}\"", action.display()))),
-    }
-}
-
-fn parse_stick(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`take` or `watch`")?;
-    match action.to_str() {
-        Some("watch") => nothing_more(words, Command::StickWatch),
-        Some("take") => {
-            let mut options = commands::stick::Options::default();
-            let is_all = |options: &commands::stick::Options| options.what == What::All;
-            while let Some(word) = words.next()? {
-                match word {
-                    Value(device) if options.device.is_none() => options.device = Some(device.into()),
-                    Long("wait") => {
-                        options.wait = Duration::from_secs(u64::from(words.value()?.parse::<u16>()?));
-                    }
-                    Long("no-export") if is_all(&options) => options.what = What::NoEvidence,
-                    Long("evidence") if is_all(&options) => options.what = What::Evidence,
-                    Long("final") if is_all(&options) => options.what = What::Last,
-                    Long("no-export" | "evidence" | "final") => {
-                        return Err(usage("of --no-export, --evidence and --final one at most"));
-                    }
-                    Long("help") | Short('h') => return Ok(Command::Help),
-                    other => return Err(other.unexpected().into()),
-                }
-            }
-            Ok(Command::StickTake(options))
-        }
-        _ => Err(usage(format!("unknown command \"stick {}\"", action.display()))),
-    }
-}
-
-fn parse_storage(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`prepare`, `settle` or `status`")?;
-    match action.to_str() {
-        Some("prepare") => nothing_more(words, Command::StoragePrepare),
-        Some("settle") => nothing_more(words, Command::StorageSettle),
-        Some("status") => {
-            let mut json = false;
-            while let Some(word) = words.next()? {
-                match word {
-                    Long("json") => json = true,
-                    Long("help") | Short('h') => return Ok(Command::Help),
-                    other => return Err(other.unexpected().into()),
-                }
-            }
-            Ok(Command::StorageStatus { json })
-        }
-        _ => Err(usage(format!("unknown command \"storage {}\"", action.display()))),
-    }
-}
-
-fn parse_break_glass(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`status`, `challenge`, `apply`, `mend` or `console`")?;
-    let (mut file, mut json) = (None, false);
-    let is = |names: &[&str]| action.to_str().is_some_and(|action| names.contains(&action));
-    while let Some(word) = words.next()? {
-        match word {
-            Value(path) if is(&["apply"]) && file.is_none() => file = Some(PathBuf::from(path)),
-            Long("json") if is(&["status", "challenge"]) => json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    match action.to_str() {
-        Some("apply") => {
-            let file = file.ok_or_else(|| usage("the token's file is missing"))?;
-            Ok(Command::BreakGlassApply { file })
-        }
-        Some("challenge") => Ok(Command::BreakGlassChallenge { json }),
-        Some("console") => Ok(Command::BreakGlassConsole),
-        Some("mend") => Ok(Command::BreakGlassMend),
-        Some("status") => Ok(Command::BreakGlassStatus { json }),
-        _ => Err(usage(format!("unknown command \"break-glass {}\"", action.display()))),
-    }
-}
-
-fn parse_policy(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`status`, `history`, `verify`, `apply`, `rollback` or `settle`")?;
-    let (mut file, mut sha256, mut json) = (None, None, false);
-    let is = |name: &[&str]| action.to_str().is_some_and(|action| name.contains(&action));
-    while let Some(word) = words.next()? {
-        match word {
-            Value(path) if is(&["apply", "verify"]) && file.is_none() => file = Some(PathBuf::from(path)),
-            Long("sha256") if is(&["apply"]) => sha256 = Some(parse_sha256(&words.value()?)?),
-            Long("json") if is(&["history", "status", "verify"]) => json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let file = file.ok_or_else(|| usage("the bundle file is missing"));
-    match action.to_str() {
-        Some("apply") => Ok(Command::PolicyApply { file: file?, sha256 }),
-        Some("history") => Ok(Command::PolicyHistory { json }),
-        Some("rollback") => Ok(Command::PolicyRollback),
-        Some("settle") => Ok(Command::PolicySettle),
-        Some("status") => Ok(Command::PolicyStatus { json }),
-        Some("verify") => Ok(Command::PolicyVerify { file: file?, json }),
-        _ => Err(usage(format!("unknown command \"policy {}\"", action.display()))),
-    }
+fn stick(given: &Given) -> Result<commands::stick::Options, Failure> {
+    let flags = [("no-export", What::NoEvidence), ("evidence", What::Evidence), ("final", What::Last)];
+    let what = one_of(given, &flags, What::All)?;
+    Ok(commands::stick::Options { device: given.operand(0), wait: wait(given)?, what })
 }
 
 fn parse_sha256(word: &OsStr) -> Result<[u8; 32], Failure> {
@@ -416,68 +202,20 @@ fn parse_sha256(word: &OsStr) -> Result<[u8; 32], Failure> {
         .ok_or_else(|| usage("--sha256 takes 64 hexadecimal digits"))
 }
 
-fn parse_workload(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let action = operand(&mut words, "`list`, `take`, `remove`, `mount`, `tell`, `start` or `run`")?;
-    let text = |name: OsString| name.into_string().map_err(|_| usage("not a workload's name"));
-    match action.to_str() {
-        Some("mount") => return nothing_more(words, Command::WorkloadMount),
-        Some("tell") => return nothing_more(words, Command::WorkloadTell),
-        Some("take") => {
-            let file = operand(&mut words, "the workload's file")?.into();
-            return nothing_more(words, Command::WorkloadTake { file });
-        }
-        Some("start") => {
-            let name = text(operand(&mut words, "the workload's name")?)?;
-            return nothing_more(words, Command::WorkloadStart { name });
-        }
-        Some("list" | "remove") => {
-            let (mut name, mut json, mut data) = (None, false, false);
-            while let Some(word) = words.next()? {
-                match word {
-                    Value(word) if action == "remove" && name.is_none() => name = Some(text(word)?),
-                    Long("json") if action == "list" => json = true,
-                    Long("with-data") if action == "remove" => data = true,
-                    Long("help") | Short('h') => return Ok(Command::Help),
-                    other => return Err(other.unexpected().into()),
-                }
-            }
-            return match name {
-                Some(name) => Ok(Command::WorkloadRemove { name, data }),
-                None if action == "remove" => Err(usage("the workload's name is missing")),
-                None => Ok(Command::WorkloadList { json }),
-            };
-        }
-        Some("run") => {}
-        _ => return Err(usage(format!("unknown command \"workload {}\"", action.display()))),
-    }
-    let name = operand(&mut words, "the workload's name")?;
-    let command: Vec<OsString> = words.raw_args()?.skip_while(|word| word == "--").collect();
-    if command.is_empty() {
-        return Err(usage("the workload's command is missing"));
-    }
-    Ok(Command::WorkloadRun { name, command })
-}
-
-fn parse_export(mut words: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = commands::export::Options::default();
-    while let Some(word) = words.next()? {
-        match word {
-            Long("to") => options.to = words.value()?.into(),
-            Long("from") => options.from = Some(words.value()?.parse()?),
-            Long("to-sequence") => options.last = Some(words.value()?.parse()?),
-            Long("ring") => options.ring = Some(words.value()?.into()),
-            Long("json") => options.json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    if options.to.as_os_str().is_empty() {
-        return Err(usage("--to DIR is missing"));
-    }
+fn export(given: &Given) -> Result<commands::export::Options, Failure> {
+    let to = given.path("to").filter(|to| !to.as_os_str().is_empty());
+    let options = commands::export::Options {
+        to: to.ok_or_else(|| usage("--to DIR is missing"))?,
+        from: given.number("from")?,
+        last: given.number("to-sequence")?,
+        ring: given.path("ring"),
+        json: given.has("json"),
+        until: None,
+    };
     match (options.from, options.last) {
         (None, Some(_)) => Err(usage("--to-sequence is about a range that begins with --from")),
         (Some(from), Some(last)) if last < from.max(1) => Err(usage("--to-sequence is before --from")),
-        _ => Ok(Command::Export(options)),
+        _ => Ok(options),
     }
 }
 
@@ -523,7 +261,24 @@ mod tests {
             parse(&["explain", "--last-deny", "--ring", "/x"]),
             Ok(Command::Explain(commands::explain::Options { event: None, ring: Some(_), .. }))
         ));
-        assert!(matches!(parse(&["health", "--json"]), Ok(Command::Health { json: true })));
+        assert!(matches!(
+            parse(&["health", "--json"]),
+            Ok(Command::Health { view: View::Whole, json: true })
+        ));
+        assert!(matches!(
+            parse(&["health", "--ready"]),
+            Ok(Command::Health { view: View::Ready, json: false })
+        ));
+        assert!(matches!(parse(&["doctor", "--json"]), Ok(Command::Doctor { json: true })));
+        assert!(matches!(parse(&["probe"]), Ok(Command::Probe { json: false })));
+        assert!(matches!(
+            parse(&["events", "--follow", "--filter", "kind=open", "--filter=path=/a b"]),
+            Ok(Command::Events(commands::events::Options { follow: true, json: false, .. }))
+        ));
+        assert!(matches!(
+            parse(&["support", "--to", "stick"]),
+            Ok(Command::Support(commands::support::Options { to: Some(_), json: false }))
+        ));
         assert!(matches!(parse(&["config", "template"]), Ok(Command::ConfigTemplate)));
         assert!(matches!(
             parse(&["stick", "take", "--evidence", "/dev/sda1"]),
@@ -540,8 +295,6 @@ mod tests {
         assert!(matches!(parse(&["storage", "prepare"]), Ok(Command::StoragePrepare)));
         assert!(matches!(parse(&["storage", "settle"]), Ok(Command::StorageSettle)));
         assert!(matches!(parse(&["storage", "status", "--json"]), Ok(Command::StorageStatus { json: true })));
-        assert!(matches!(parse(&["metrics"]), Ok(Command::Metrics { out: None })));
-        assert!(matches!(parse(&["metrics", "--out", "f"]), Ok(Command::Metrics { out: Some(_) })));
         assert!(matches!(parse(&["break-glass", "apply", "f"]), Ok(Command::BreakGlassApply { .. })));
         assert!(matches!(
             parse(&["break-glass", "status", "--json"]),
@@ -552,18 +305,6 @@ mod tests {
             parse(&["workload", "run", "a", "--", "sh", "-c", "--", "x"]),
             Ok(Command::WorkloadRun { command, .. }) if command == ["sh", "-c", "--", "x"]
         ));
-        assert!(matches!(parse(&["workload", "list", "--json"]), Ok(Command::WorkloadList { json: true })));
-        assert!(matches!(parse(&["workload", "mount"]), Ok(Command::WorkloadMount)));
-        assert!(matches!(parse(&["workload", "tell"]), Ok(Command::WorkloadTell)));
-        assert!(matches!(parse(&["workload", "take", "f"]), Ok(Command::WorkloadTake { .. })));
-        assert!(matches!(parse(&["workload", "start", "a"]), Ok(Command::WorkloadStart { .. })));
-        assert!(matches!(
-            parse(&["workload", "remove", "a", "--with-data"]),
-            Ok(Command::WorkloadRemove { data: true, .. })
-        ));
-        for wrong in [&["workload", "remove"][..], &["workload", "list", "a"], &["workload", "x", "a"]] {
-            assert!(parse(wrong).is_err(), "{wrong:?}");
-        }
         assert!(matches!(
             parse(&["policy", "verify", "f", "--json"]),
             Ok(Command::PolicyVerify { json: true, .. })
@@ -609,10 +350,17 @@ mod tests {
             &["explain", "7", "8"],
             &["explain", "7", "--last-deny"],
             &["health", "x"],
-            &["metrics", "x"],
-            &["metrics", "--json"],
-            &["metrics", "--out"],
-            &["metrics", "--out", "a", "--out", "b"],
+            &["health", "--live", "--stats"],
+            &["health", "--json", "--json"],
+            &["doctor", "--wait", "5"],
+            &["events", "--filter"],
+            &["events", "--filter", "kind"],
+            &["events", "--filter", "kind=nope"],
+            &["events", "--filter", "since=-1"],
+            &["events", "7"],
+            &["support", "/data"],
+            &["-x"],
+            &["--", "load", "x"],
             &["config"],
             &["config", "nope"],
             &["config", "check", "f", "g"],
@@ -648,6 +396,56 @@ mod tests {
                 format!("{:?}", std::process::ExitCode::from(2))
             );
             assert_eq!(failure.to_string().lines().count(), 1, "{failure}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_in_the_table_is_known_and_has_its_help() {
+        for command in aegis_cli::COMMANDS {
+            for example in command.examples {
+                let words: Vec<&str> = example.split(' ').skip(1).collect();
+                assert!(parse(&words).is_ok(), "{example}");
+            }
+            let mut words: Vec<&str> = command.name.split(' ').collect();
+            words.extend(
+                command.operands.iter().filter(|it| it.takes != aegis_cli::Takes::Rest).map(|it| it.name),
+            );
+            words.push("--help");
+            let help = parse(&words);
+            assert!(
+                matches!(help, Ok(Command::Help(Help::One(found))) if found.name == command.name),
+                "{words:?}: {help:?}"
+            );
+        }
+        for example in aegis_cli::EXAMPLES {
+            let words: Vec<&str> = example.split(' ').skip(1).collect();
+            assert!(parse(&words).is_ok(), "{example}");
+        }
+        assert!(
+            matches!(parse(&["policy", "-h"]), Ok(Command::Help(Help::Group(group))) if group.name == "policy")
+        );
+        assert!(matches!(parse(&["--help"]), Ok(Command::Help(Help::All))));
+    }
+
+    proptest::proptest! {
+        /// Any words are a command, its help, or refused in one line; none of them reaches a terminal as it is.
+        #[test]
+        fn any_words(
+            first in proptest::sample::select(aegis_cli::COMMANDS),
+            words in proptest::collection::vec(proptest::collection::vec(1u8..=255, 0..12), 0..6),
+            flags in proptest::collection::vec((0usize..6, 0usize..7), 0..6),
+        ) {
+            use std::os::unix::ffi::OsStringExt;
+            let mut line: Vec<OsString> = first.name.split(' ').map(OsString::from).collect();
+            line.extend(words.into_iter().map(OsString::from_vec));
+            for (flag, at) in flags {
+                let Some(flag) = first.flags.get(flag) else { continue };
+                line.insert(at.min(line.len()), format!("--{}", flag.name).into());
+            }
+            if let Err(failure) = parse_from(lexopt::Parser::from_args(line)) {
+                let text = failure.to_string();
+                proptest::prop_assert!(!text.bytes().any(|byte| byte < b' ' || byte == 0x7f), "{text:?}");
+            }
         }
     }
 }

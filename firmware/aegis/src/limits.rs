@@ -149,3 +149,33 @@ pub(crate) const METRICS_TEXT_BYTES: usize = 64 * 1024;
 /// Sensors of one device that are looked for, and devices with sensors.
 pub(crate) const DEVICE_SENSORS: usize = 16;
 pub(crate) const SENSOR_DEVICES: usize = 32;
+/// Words behind a workload's name, and flags of one command.
+pub(crate) const COMMAND_WORDS: usize = 65_536;
+pub(crate) const COMMAND_FLAGS: usize = 32;
+/// Of a word that is not understood, what is shown, bytes.
+pub(crate) const WORD_SHOWN_BYTES: usize = 80;
+/// Pins of ours that are looked at: maps, programs and links are fewer.
+pub(crate) const PINS: usize = 512;
+/// Tasks of the agent that are looked at: it has a handful.
+pub(crate) const AGENT_TASKS: usize = 64;
+/// From how many percent on a map of the kernel's is said to be nearly full.
+pub(crate) const MAP_PERCENT: u64 = 90;
+/// Longest `/proc/config.gz`, and what is in it, bytes. Distributions have 60 and 280 KiB.
+pub(crate) const KERNEL_CONFIG_BYTES: u64 = 256 * 1024;
+pub(crate) const KERNEL_CONFIG_TEXT_BYTES: usize = 1 << 20;
+/// What is left free of own storage at least: the next policy, its trial, the history, bytes.
+pub(crate) const DATA_FREE_BYTES: u64 = 2 * BUNDLE_BYTES;
+/// What the device mapper says of one target, bytes.
+pub(crate) const MAPPER_BYTES: usize = 4096;
+/// Terms of a filter of events, and the longest value of one, bytes.
+pub(crate) const FILTER_TERMS: usize = 32;
+pub(crate) const FILTER_BYTES: usize = 256;
+/// How often a ring that is followed is looked at, ms.
+pub(crate) const FOLLOW_MILLIS: u64 = 250;
+/// What is written to a pipe at once: what it takes whole, or not at all (pipe(7), `PIPE_BUF`), bytes.
+pub(crate) const PIPE_BYTES: usize = 4096;
+/// Longest part of a support bundle, and of the kernel's log the end of it, bytes.
+pub(crate) const SUPPORT_PART_BYTES: usize = 256 * 1024;
+pub(crate) const KERNEL_LOG_BYTES: usize = 64 * 1024;
+/// Records of the kernel's log that are read: one that is written to all the while ends.
+pub(crate) const KERNEL_LOG_RECORDS: usize = 65_536;

@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod heap;
 mod image;
+mod json;
 mod kernel;
 mod limits;
 #[cfg(target_env = "musl")]
@@ -50,18 +51,21 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Outcome {
     match command {
-        Command::Help => say(cli::HELP.trim_end()),
+        Command::Help(help) => say(&help.to_string()),
         Command::Version => say(concat!("aegis ", env!("CARGO_PKG_VERSION"))),
         Command::ConfigCheck { file, json } => commands::config::check(file.as_deref(), json),
         Command::ConfigShow { json } => commands::config::show(json),
         Command::ConfigTemplate => commands::config::template(),
+        Command::Doctor { json } => commands::doctor::run(json),
+        Command::Events(options) => commands::events::run(&options),
         Command::Explain(options) => commands::explain::run(&options),
-        Command::Health { json } => commands::health::run(json),
+        Command::Health { view, json } => commands::health::run(view, json),
         Command::ImageSettle { wait } => commands::image::settle(wait),
         Command::ImageStatus { json } => commands::image::status(json),
         Command::ImageTake { file } => commands::image::apply(&file),
         Command::Load => commands::load::run(),
         Command::Metrics { out } => commands::metrics::run(out.as_deref()),
+        Command::Probe { json } => commands::probe::run(json),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),
         Command::StickTake(options) => commands::stick::take(&options),
@@ -69,6 +73,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::StoragePrepare => commands::storage::prepare(),
         Command::StorageSettle => commands::storage::settle(),
         Command::StorageStatus { json } => commands::storage::status(json),
+        Command::Support(options) => commands::support::run(&options),
         Command::BreakGlassApply { file } => commands::break_glass::apply(&file),
         Command::BreakGlassChallenge { json } => commands::break_glass::challenge(json),
         Command::BreakGlassConsole => commands::break_glass::console::run(),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use aegis_event::{Body, Call, Cause, Decision, DecodeError, Endpoint, Event, File, Gap, Printable};
+use aegis_event::{Cause, DecodeError, Event, Field, Printable, arguments};
 use aegis_export::Id;
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,30 @@ impl Line {
         self.0.into_iter().filter(move |(name, _)| !names.contains(name))
     }
 
+    /// All of an event but where it stands.
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        event.fields(&mut |name, field| self.field(name, field));
+    }
+
+    fn field(&mut self, name: &'static str, field: Field<'_>) {
+        match field {
+            Field::Number(number) => self.put(name, number),
+            Field::Flag(flag) => self.put(name, flag),
+            Field::Text(text) => self.put(name, text),
+            Field::Bytes(bytes, hex_name) => self.bytes(name, hex_name, bytes),
+            Field::Digest(bytes) => self.put(name, hex::encode(bytes)),
+            Field::Address(address) => self.put(name, address_text(address)),
+            Field::Arguments(argv) => self.argv(name, argv),
+            Field::Losses(lost) => self.put(name, losses(lost)),
+            Field::Measured(pcrs, digests) => {
+                let values = pcrs.iter().zip(digests.chunks(32));
+                let all: Map<String, Value> =
+                    values.map(|(number, digest)| (number.to_string(), hex::encode(digest).into())).collect();
+                self.put(name, all);
+            }
+        }
+    }
+
     /// A byte string under its name; its exact bytes too when text can't hold them.
     fn bytes(&mut self, name: &'static str, hex_name: &'static str, bytes: &[u8]) {
         if let Ok(text) = std::str::from_utf8(bytes) {
@@ -66,277 +90,9 @@ impl Line {
         }
     }
 
-    fn decision(&mut self, decision: &Decision<'_>) {
-        self.put("verdict", decision.verdict.name());
-        self.put("policy", decision.policy);
-        if !decision.rule.is_empty() {
-            self.bytes("rule", "rule_hex", decision.rule);
-        }
-        if decision.glass_broken {
-            self.put("glass_broken", true);
-        }
-        if decision.deadman {
-            self.put("deadman", true);
-        }
-        if let Some(basis) = &decision.basis {
-            self.put("operation", basis.operation.name());
-            self.put("hook", basis.hook.name());
-            self.put("match", basis.matched.name());
-            self.put("match_device", basis.device);
-            self.put("match_inode", basis.inode);
-            self.put("policy_hash", hex::encode(&basis.policy_hash));
-        }
-    }
-
-    /// Where one end of a connection is; nothing for a family whose addresses are not told.
-    fn end(&mut self, names: [&'static str; 2], port: u16, address: &[u8]) {
-        if !address.is_empty() {
-            self.put(names[0], address_text(address));
-            self.put(names[1], port);
-        }
-    }
-
-    fn endpoint(&mut self, endpoint: &Endpoint<'_>) {
-        self.put("family", endpoint.family);
-        self.put("socket_type", endpoint.socket_type);
-        self.put("protocol", endpoint.protocol);
-        self.end(["address", "port"], endpoint.port, endpoint.address);
-    }
-
-    fn call(&mut self, call: &Call<'_>) {
-        self.put("number", call.number);
-        self.put("target", call.target);
-        self.bytes("text", "text_hex", call.text);
-    }
-
-    fn file(&mut self, file: &File<'_>) {
-        self.bytes("path", "path_hex", file.path);
-        self.put("path_truncated", file.truncated);
-        self.put("file_device", file.device);
-        self.put("inode", file.inode);
-    }
-
-    /// All of an event but where it stands.
-    pub(super) fn event(&mut self, event: &Event<'_>) {
-        self.put("time_ns", event.time);
-        self.put("kind", event.kind().name());
-        if let Some(subject) = &event.subject {
-            let task = &subject.process;
-            self.bytes("workload", "workload_hex", subject.workload);
-            self.put("cgroup", subject.cgroup);
-            self.put("pid", task.pid);
-            self.put("tgid", task.tgid);
-            self.put("ppid", task.ppid);
-            self.put("uid", task.uid);
-            self.bytes("comm", "comm_hex", task.comm);
-        }
-        self.seen(&event.body);
-    }
-
-    /// What a probe saw.
-    fn seen(&mut self, body: &Body<'_>) {
-        match body {
-            Body::Fork { child_pid, child_tgid } => {
-                self.put("child_pid", *child_pid);
-                self.put("child_tgid", *child_tgid);
-            }
-            Body::Exec { file, argv, argv_truncated } => {
-                self.file(file);
-                self.argv(argv);
-                self.put("argv_truncated", *argv_truncated);
-            }
-            Body::Exit { status, signal } => {
-                self.put("status", *status);
-                self.put("signal", *signal);
-            }
-            Body::Open { file, flags, decision } => {
-                self.decision(decision);
-                self.file(file);
-                self.put("flags", *flags);
-            }
-            Body::ExecCheck { file, decision }
-            | Body::Unlink { file, decision }
-            | Body::UnixConnect { file, decision } => {
-                self.decision(decision);
-                self.file(file);
-            }
-            Body::Create { file, mode, decision } => {
-                self.decision(decision);
-                self.file(file);
-                self.put("file_mode", *mode);
-            }
-            Body::SetAttr { file, valid, decision } => {
-                self.decision(decision);
-                self.file(file);
-                self.put("attributes", *valid);
-            }
-            Body::Rename { file, to, to_truncated, decision }
-            | Body::Link { file, to, to_truncated, decision } => {
-                self.decision(decision);
-                self.file(file);
-                self.bytes("to", "to_hex", to);
-                self.put("to_truncated", *to_truncated);
-            }
-            Body::Connect { family, protocol, port, address, decision } => {
-                self.decision(decision);
-                self.put("family", *family);
-                self.put("protocol", *protocol);
-                self.end(["address", "port"], *port, address);
-            }
-            Body::Socket { endpoint, decision }
-            | Body::Bind { endpoint, decision }
-            | Body::Listen { endpoint, decision }
-            | Body::Accept { endpoint, decision } => {
-                self.decision(decision);
-                self.endpoint(endpoint);
-            }
-            Body::Ptrace { call, decision }
-            | Body::Module { call, decision }
-            | Body::BpfCall { call, decision }
-            | Body::Mount { call, decision }
-            | Body::Signal { call, decision }
-            | Body::Escape { call, decision } => {
-                self.decision(decision);
-                self.call(call);
-            }
-            Body::Privilege { old, new } => {
-                self.put("old_uid", old.uid);
-                self.put("new_uid", new.uid);
-                self.put("old_capabilities", old.capabilities);
-                self.put("new_capabilities", new.capabilities);
-            }
-            Body::Volume { file, read, written } => {
-                self.file(file);
-                self.put("read", *read);
-                self.put("written", *written);
-            }
-            Body::Flow { family, protocol, local, remote, received, sent } => {
-                self.put("family", *family);
-                self.put("protocol", *protocol);
-                self.end(["local_address", "local_port"], local.port, local.address);
-                self.end(["address", "port"], remote.port, remote.address);
-                self.put("received", *received);
-                self.put("sent", *sent);
-            }
-            said => self.said(said),
-        }
-    }
-
-    /// What Aegis says of itself.
-    fn said(&mut self, body: &Body<'_>) {
-        match body {
-            Body::Start { version, clean } => {
-                self.put("version", *version);
-                self.put("clean", *clean);
-            }
-            Body::Stop { signal } => self.put("signal", *signal),
-            Body::Policy { code, epoch, sequence, hash, detail } => {
-                self.put("code", *code);
-                self.put("epoch", *epoch);
-                self.put("policy_sequence", *sequence);
-                self.put("hash", hex::encode(&hash[..]));
-                self.put("detail", *detail);
-            }
-            Body::Loss { workload, cause, count } => self.loss(workload, *cause, *count),
-            Body::ModeChange { mode, reason, epoch, sequence } => {
-                self.put("mode", mode.name());
-                self.put("reason", reason.name());
-                self.put("epoch", *epoch);
-                self.put("policy_sequence", *sequence);
-            }
-            Body::Accounts(books) => {
-                self.put("seen", books.seen);
-                self.put("written", books.written);
-                self.put("lost", losses(&books.lost));
-            }
-            Body::BreakGlass { code, sequence, until, reason, hash } => {
-                self.put("code", *code);
-                self.put("token_sequence", *sequence);
-                self.put("hash", hex::encode(&hash[..]));
-                self.put("detail", *reason);
-                self.put("until_ns", *until);
-            }
-            Body::Root { code, version, epoch, hash, detail } => {
-                self.put("code", *code);
-                self.put("root_version", *version);
-                self.put("epoch", *epoch);
-                self.put("hash", hex::encode(&hash[..]));
-                self.put("detail", *detail);
-            }
-            Body::Image { code, epoch, sequence, hash, detail } => {
-                self.put("code", *code);
-                self.put("epoch", *epoch);
-                self.put("image_sequence", *sequence);
-                self.put("hash", hex::encode(&hash[..]));
-                self.put("detail", *detail);
-            }
-            Body::Workload { workload, code, epoch, sequence, hash, detail } => {
-                self.bytes("workload", "workload_hex", workload);
-                self.put("code", *code);
-                self.put("epoch", *epoch);
-                self.put("workload_sequence", *sequence);
-                self.put("hash", hex::encode(&hash[..]));
-                self.put("detail", *detail);
-            }
-            Body::Stick { code, detail } | Body::Config { code, detail } | Body::Storage { code, detail } => {
-                self.put("code", *code);
-                self.put("detail", *detail);
-            }
-            Body::Measured { pcrs, digests } => {
-                let values = pcrs.iter().zip(digests.chunks(32));
-                let all: Map<String, Value> =
-                    values.map(|(number, digest)| (number.to_string(), hex::encode(digest).into())).collect();
-                self.put("pcrs", all);
-            }
-            Body::PolicyStale { epoch, sequence, expires, now } => {
-                self.put("epoch", *epoch);
-                self.put("policy_sequence", *sequence);
-                self.put("expires", *expires);
-                self.put("now", *now);
-            }
-            Body::GlassMended { until, passed, mode, reason } => {
-                self.put("until_ns", *until);
-                self.put("passed", *passed);
-                self.put("mode", mode.name());
-                self.put("reason", reason.name());
-            }
-            Body::RingLevel { level, percent } => {
-                self.put("level", level.name());
-                self.put("percent", *percent);
-            }
-            Body::Gap(gap) => self.gap(gap),
-            Body::Seal { code, epoch } => {
-                self.put("code", *code);
-                self.put("epoch", *epoch);
-            }
-            Body::Deadman { workload, sequence, since } => {
-                self.bytes("workload", "workload_hex", workload);
-                self.put("policy_sequence", *sequence);
-                self.put("since_ns", *since);
-            }
-            _ => {}
-        }
-    }
-
-    fn loss(&mut self, workload: &[u8], cause: Cause, count: u64) {
-        self.bytes("workload", "workload_hex", workload);
-        self.put("cause", cause.name());
-        self.put("count", count);
-    }
-
-    fn gap(&mut self, gap: &Gap) {
-        self.put("cause", gap.cause.name());
-        self.put("first", gap.first);
-        self.put("last", gap.last);
-        self.put("total", gap.total);
-        if gap.boot != [0; 16] {
-            self.put("ended_boot_id", hex::encode(&gap.boot));
-        }
-    }
-
     /// Arguments as a list, without the NUL that ends each.
-    fn argv(&mut self, argv: &[u8]) {
-        self.put("argv", arguments(argv).map(|argument| shown(argument).into_owned()).collect::<Vec<_>>());
+    fn argv(&mut self, name: &'static str, argv: &[u8]) {
+        self.put(name, arguments(argv).map(|argument| shown(argument).into_owned()).collect::<Vec<_>>());
         if arguments(argv).any(|argument| std::str::from_utf8(argument).is_err()) {
             self.put("argv_hex", hex::encode(argv));
         }
@@ -362,12 +118,6 @@ pub(super) fn losses(lost: &[u64; Cause::ALL.len()]) -> Value {
     )
 }
 
-/// The arguments of an exec, without the NUL that ends each.
-pub(super) fn arguments(argv: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let some = (!argv.is_empty()).then(|| argv.strip_suffix(b"\0").unwrap_or(argv));
-    some.into_iter().flat_map(|argv| argv.split(|byte| *byte == 0))
-}
-
 /// Bytes as text: as they are when they are UTF-8, else escaped.
 pub(super) fn shown(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| Cow::Owned(Printable(bytes).to_string()), Cow::Borrowed)
@@ -386,7 +136,8 @@ fn address_text(address: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use aegis_event::{
-        Basis, GapCause, Hook, Level, Match, Mode, ModeReason, Operation, Place, Privileges, Verdict,
+        Basis, Body, Call, Decision, Endpoint, File, Gap, GapCause, Hook, Level, Match, Mode, ModeReason,
+        Operation, Place, Privileges, Verdict,
     };
 
     use super::*;
@@ -417,11 +168,6 @@ mod tests {
                 Body::Image { code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
                 json!({ "kind": "image", "code": "c", "epoch": 1, "image_sequence": 2, "hash": shown_hash,
                         "detail": "d" }),
-            ),
-            (
-                Body::Workload { workload: b"w", code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
-                json!({ "kind": "workload", "workload": "w", "code": "c", "epoch": 1, "workload_sequence": 2,
-                        "hash": shown_hash, "detail": "d" }),
             ),
             (Body::Stick { code: "c", detail: "d" }, json!({ "kind": "stick", "code": "c", "detail": "d" })),
             (
@@ -458,6 +204,11 @@ mod tests {
             (
                 Body::Storage { code: "data-made", detail: "vda5" },
                 json!({ "kind": "storage", "code": "data-made", "detail": "vda5" }),
+            ),
+            (
+                Body::Workload { workload: b"w", code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
+                json!({ "kind": "workload", "workload": "w", "code": "c", "epoch": 1, "workload_sequence": 2,
+                        "hash": shown_hash, "detail": "d" }),
             ),
             (
                 Body::Measured { pcrs: &[7, 11], digests: &[[1; 32], [0xab; 32]].concat() },

@@ -53,18 +53,23 @@ pub(crate) fn check(file: Option<&Path>, json: bool) -> Outcome {
 pub(crate) fn show(json: bool) -> Outcome {
     let loaded = config::look();
     if json {
-        say(&json!({
-            "source": loaded.source.name(),
-            "file": config::path().display().to_string(),
-            "fault": loaded.fault,
-            "config": values(&loaded.config),
-        })
-        .to_string())?;
+        say(&show_json().to_string())?;
     } else {
         let source = loaded.source.name();
         say(&format!("# source: {source}\n{}", aegis_config::to_toml(&loaded.config).trim_end()))?;
     }
     loaded.fault.map_or(Ok(()), |fault| Err(Failure::refused(fault)))
+}
+
+/// The same, as `aegis config show --json` prints it.
+pub(super) fn show_json() -> Value {
+    let loaded = config::look();
+    json!({
+        "source": loaded.source.name(),
+        "file": config::path().display().to_string(),
+        "fault": loaded.fault,
+        "config": values(&loaded.config),
+    })
 }
 
 /// The file to begin with.

@@ -11,6 +11,7 @@ use aegis_event::{Basis, Body, Decision, Endpoint, Event, File, Match, Place, Pr
 use aegis_ring::{Error, Reader};
 use serde_json::{Value, json};
 
+use crate::json::object;
 use crate::kernel::selftest;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
@@ -346,7 +347,7 @@ impl Explanation<'_> {
             json!({ "event": sequence, "sha256": hex(hash), "code": code, "detail": detail })
         });
         fields.extend([("bundle", bundle.into()), ("damaged_places_passed_over", self.passed_over.into())]);
-        Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        object(&mut fields.into_iter())
     }
 }
 

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use settle::run as settle;
 #[cfg(test)]
 pub(super) use settle::settle as settle_slots;
-pub(crate) use status::run as status;
+pub(crate) use status::{Standing, json as status_json, run as status};
 
 use super::in_force;
 use super::taken::Taken;

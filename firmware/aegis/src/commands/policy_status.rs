@@ -16,18 +16,27 @@ use crate::storage::trust::{self, NONE, Source, Trust};
 /// Prints what is in force and what is remembered. Exit 0 when all is as it should be, 1 when something is not: lost,
 /// stale, or not in the kernel.
 pub(crate) fn status(as_json: bool) -> Outcome {
+    let (status, troubles) = look()?;
+    say(&if as_json { status.to_string() } else { text(&status) })?;
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("policy: not all is as it should be: {}", troubles.join(", "))))
+}
+
+/// The status, as `aegis policy status --json` prints it.
+pub(super) fn json() -> Result<Value, Failure> {
+    look().map(|(status, _)| status)
+}
+
+fn look() -> Result<(Value, Vec<&'static str>), Failure> {
     // Who asks changes nothing.
     let identity = Identity::open().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let _one = trust::lock().map_err(|error| Failure::error(format!("{DATA}: {error}")))?;
     let trust = Trust::open()?;
     let facts = Facts::read(identity.map(|identity| identity.id()));
     let running = KernelState::open().ok();
-    let (status, troubles) = gather(&trust, &facts, running.as_ref())?;
-    say(&if as_json { status.to_string() } else { text(&status) })?;
-    if troubles.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::refused(format!("policy: not all is as it should be: {}", troubles.join(", "))))
+    gather(&trust, &facts, running.as_ref())
 }
 
 /// The codes of what is not as it should be.
@@ -232,16 +241,25 @@ fn text(status: &Value) -> String {
     lines.join("\n")
 }
 
-/// Prints the last decisions, oldest first.
-pub(crate) fn history(as_json: bool) -> Outcome {
-    let entries = history::read().map_err(|error| {
+/// The last decisions, as `aegis policy history --json` prints them.
+pub(super) fn history_json() -> Result<Value, Failure> {
+    entries().map(|entries| json!(entries))
+}
+
+fn entries() -> Result<Vec<history::Entry>, Failure> {
+    history::read().map_err(|error| {
         let text = format!("{DATA}/history: {error} (the next decision begins it anew)");
         if error.kind() == std::io::ErrorKind::InvalidData {
             Failure::refused(text)
         } else {
             Failure::error(text)
         }
-    })?;
+    })
+}
+
+/// Prints the last decisions, oldest first.
+pub(crate) fn history(as_json: bool) -> Outcome {
+    let entries = entries()?;
     if as_json {
         return say(&json!(entries).to_string());
     }

@@ -92,6 +92,31 @@ pub(crate) fn take(options: &Options) -> Outcome {
     answered
 }
 
+/// Leaves a file of this name on the stick that is there, beside what else devices write; where. What the stick brings is not looked at,
+/// and still to be taken.
+pub(crate) fn leave(name: &str, bytes: &[u8]) -> Result<String, Failure> {
+    let _one = one_take()?;
+    let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
+    let known = |device: Device| device.recognise().ok().flatten().map(|kind| Stick { device, kind });
+    let stick = there.into_iter().find_map(known);
+    let stick = stick
+        .ok_or_else(|| Failure::refused("no stick labelled AEGIS is there (plug one, or say --to DIR)"))?;
+    privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
+    mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
+    let mut left = false;
+    stick.write(|out| {
+        let written = atomic::replace(out, name, bytes, 0o644);
+        written.map_err(|error| stick.fault("unwritable", &format!("{name}: {error}")))?;
+        left = true;
+        Ok(())
+    })?;
+    if left {
+        Ok(format!("stick {}: {DIRECTORY}/{OUT}/{name}", stick.device.name))
+    } else {
+        Err(Failure::refused(format!("stick {}: it can't be written to (take another)", stick.device.name)))
+    }
+}
+
 /// One take at a time, whoever began it.
 fn one_take() -> Result<std::fs::File, Failure> {
     const NAME: &str = "stick.lock";

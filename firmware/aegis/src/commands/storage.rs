@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use aegis_disk::{
@@ -53,25 +53,35 @@ pub(crate) fn settle() -> Outcome {
 /// What was done in this boot, and where the partitions are. Exit 1 when something is not as it should be.
 pub(crate) fn status(as_json: bool) -> Outcome {
     let report = Report::load();
-    let place = |label| partition::by_label(label).ok().flatten();
-    let (ring, data) = (place(RING_LABEL), place(DATA_LABEL));
-    let mounted = data.as_deref().is_some_and(is_mounted);
-    let none = || "none".to_owned();
     if as_json {
-        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        say(&json!({
-            "ring": path(&ring), "data": path(&data), "mounted": mounted, "events": to_json(&report),
-        })
-        .to_string())?;
-    } else {
-        let path =
-            |path: Option<std::path::PathBuf>| path.map_or_else(none, |path| path.display().to_string());
-        let state = if mounted { "mounted" } else { "NOT MOUNTED: state is in memory" };
-        let mut lines = vec![format!("ring  {}", path(ring)), format!("data  {} ({state})", path(data))];
-        lines.extend(report.entries().iter().map(|told| format!("{}: {}", told.code.name(), told.detail)));
-        say(&lines.join("\n"))?;
+        say(&status_json().to_string())?;
+        return verdict(&report);
     }
+    let (ring, data) = places();
+    let mounted = data.as_deref().is_some_and(is_mounted);
+    let path =
+        |path: Option<PathBuf>| path.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    let state = if mounted { "mounted" } else { "NOT MOUNTED: state is in memory" };
+    let mut lines = vec![format!("ring  {}", path(ring)), format!("data  {} ({state})", path(data))];
+    lines.extend(report.entries().iter().map(|told| format!("{}: {}", told.code.name(), told.detail)));
+    say(&lines.join("\n"))?;
     verdict(&report)
+}
+
+/// The status, as `aegis storage status --json` prints it.
+pub(super) fn status_json() -> Value {
+    let (ring, data) = places();
+    let mounted = data.as_deref().is_some_and(is_mounted);
+    let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+    json!({
+        "ring": path(ring), "data": path(data), "mounted": mounted, "events": to_json(&Report::load()),
+    })
+}
+
+/// The nodes of ring and data partition.
+fn places() -> (Option<PathBuf>, Option<PathBuf>) {
+    let place = |label| partition::by_label(label).ok().flatten();
+    (place(RING_LABEL), place(DATA_LABEL))
 }
 
 /// The report for status and health.
@@ -266,7 +276,7 @@ fn new_guid() -> io::Result<Guid> {
 }
 
 /// The data partition is what is mounted.
-fn is_mounted(node: &Path) -> bool {
+pub(super) fn is_mounted(node: &Path) -> bool {
     let device = fs::metadata(node).map(|metadata| metadata.rdev());
     matches!((device, fs::metadata(MOUNT).map(|metadata| metadata.dev())), (Ok(a), Ok(b)) if a == b)
 }

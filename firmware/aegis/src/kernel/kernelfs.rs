@@ -115,6 +115,31 @@ impl Known {
     }
 }
 
+/// What the kernel says of each task of a process (`/proc/PID/task/TID/status`), of so many at most.
+pub(crate) fn tasks(process: u32) -> Result<Vec<String>, KernelError> {
+    let proc = Known::open(PROC)?;
+    let place = format!("{process}/task");
+    let read = || {
+        let folder = proc.below(Path::new(&place), OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut found = Vec::new();
+        for entry in rustix::fs::Dir::read_from(folder)?.take(limits::AGENT_TASKS) {
+            let entry = entry?;
+            let Some(task) = entry.file_name().to_str().ok().filter(|name| name.parse::<u32>().is_ok())
+            else {
+                continue;
+            };
+            match proc.read(Path::new(&format!("{place}/{task}/status"))) {
+                Ok(status) => found.push(status),
+                // It ended meanwhile.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    };
+    read().map_err(KernelError::file(Path::new(PROC.path).join(&place)))
+}
+
 /// Links of sysfs and `/proc/self` are words below the same root: they are followed. No link leads out of it.
 pub(crate) fn below(directory: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -142,6 +167,13 @@ mod tests {
         let link = directory.path().join("proc");
         std::os::unix::fs::symlink("/proc", &link).unwrap();
         assert!(Known::open_at(PROC, &link).is_err());
+    }
+
+    #[test]
+    fn each_task_of_a_process_is_told() {
+        let told = tasks(std::process::id()).unwrap();
+        assert!(!told.is_empty() && told.iter().all(|status| status.contains("\nSeccomp:")), "{told:?}");
+        assert!(tasks(u32::MAX).is_err());
     }
 
     #[test]

@@ -14,21 +14,18 @@ use aegis_probes::{
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
-use aya_obj::btf::BtfKind;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use serde_json::{Value, json};
 use zerocopy::IntoBytes as _;
 
 use super::lock::Lock;
 use super::state::{Heritage, Home, Writer};
-use super::{KernelError, PINS, sys, workload};
+use super::{KernelError, PINS, offers, sys, workload};
 use crate::limits;
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
 
 const BPFFS: &str = "/sys/fs/bpf";
-const BTF: &str = "/sys/kernel/btf/vmlinux";
-const LSM_LIST: &str = "/sys/kernel/security/lsm";
 /// `include/uapi/linux/magic.h`.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -50,10 +47,7 @@ impl HookStatus {
 
     /// What the policy needs of this hook, it does.
     pub(crate) fn serves(&self, policy: &Policy<'_>) -> bool {
-        let guards = self.hook.guards;
-        let needed = guards.operations & policy.uses().bits() != 0
-            || guards.self_protection && policy.self_protection();
-        !needed || self.denies()
+        !offers::is_needed(self.hook, policy) || self.denies()
     }
 
     fn to_json(&self) -> Value {
@@ -95,7 +89,7 @@ pub(crate) struct Loaded {
 /// Those of another version stay in force beside them, so that nothing is undecided meanwhile, until [`retire_others`].
 pub(crate) fn load() -> Result<Loaded, KernelError> {
     let _lock = Lock::rules()?;
-    require(BPFFS, BPF_FS_MAGIC, "not a BPF file system: mount -t bpf bpf /sys/fs/bpf")?;
+    require_bpffs()?;
     workload::Tree::open()?;
     match super::KernelState::open() {
         Ok(_) => {
@@ -178,7 +172,7 @@ pub(crate) fn retire_others(then: Heritage) -> Result<Vec<PathBuf>, KernelError>
 /// The hooks of the loaded probes, for `aegis status`: `[{hook, program, attached, reason}]`, and per program the
 /// invocations that the kernel skipped and the instructions its verifier went through; null when nothing is loaded.
 pub(crate) fn hooks_report() -> Value {
-    if super::KernelState::open().is_err() {
+    if !is_loaded() {
         return Value::Null;
     }
     let of = |status: &HookStatus| {
@@ -189,6 +183,11 @@ pub(crate) fn hooks_report() -> Value {
         entry
     };
     Value::Array(pinned_hooks().iter().map(of).collect())
+}
+
+/// Probes of ours are in the kernel, whole.
+pub(super) fn is_loaded() -> bool {
+    super::KernelState::open().is_ok()
 }
 
 /// The hooks as they are pinned now.
@@ -215,10 +214,14 @@ fn program_name(program: &Program) -> String {
     format!("prog_{}", program.name)
 }
 
-fn require(path: &'static str, magic: u64, what: &'static str) -> Result<(), KernelError> {
-    match rustix::fs::statfs(path) {
-        Ok(found) if found.f_type.cast_unsigned() == magic => Ok(()),
-        _ => Err(KernelError::Missing { path, what }),
+/// Where pins go is a BPF file system.
+pub(super) fn require_bpffs() -> Result<(), KernelError> {
+    match rustix::fs::statfs(BPFFS) {
+        Ok(found) if found.f_type.cast_unsigned() == BPF_FS_MAGIC => Ok(()),
+        _ => Err(KernelError::Missing {
+            path: BPFFS,
+            what: "not a BPF file system: mount -t bpf bpf /sys/fs/bpf",
+        }),
     }
 }
 
@@ -227,11 +230,6 @@ fn remove_pins(directory: &Path) -> Result<(), KernelError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KernelError::file(directory)(error)),
         _ => Ok(()),
     }
-}
-
-/// True when `bpf` is among the active LSMs. Without it LSM programs load and attach, and are never called.
-pub(super) fn lsm_is_active() -> bool {
-    fs::read_to_string(LSM_LIST).is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf"))
 }
 
 /// The object, inflated to where an ELF reader may cast its headers in place.
@@ -244,9 +242,8 @@ fn object() -> Result<Vec<u64>, KernelError> {
 }
 
 fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
-    // Parsed once and handed on: it is the loader's largest piece of heap.
-    let btf = Btf::from_sys_fs().map_err(|error| refused(BTF, &error))?;
-    let walks = has_function(&btf, "bpf_loop");
+    let btf = offers::btf()?;
+    let walks = offers::walks(&btf);
     let mut object = object()?;
     let bytes = object.as_mut_bytes().get_mut(..OBJECT_BYTES).unwrap_or_default();
     if !walks {
@@ -265,7 +262,7 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     note.load().map_err(|error| refused(NOTE_PROGRAM, &error))?;
     note.pin(pins.join(format!("prog_{NOTE_PROGRAM}"))).map_err(|error| refused(NOTE_PROGRAM, &error))?;
 
-    let lsm = lsm_is_active();
+    let lsm = offers::lsm_is_active();
     let hooks = load_hooks(&mut probes, &Target { btf: &btf, pins, lsm })?;
     let reason = if lsm { ModeReason::SelfTestFailed } else { ModeReason::LsmBpfMissing };
     let hashes = hooks.iter().any(|hook| hook.program.is_some_and(|program| program.name == HASH_PROGRAM));
@@ -324,12 +321,7 @@ fn load_hook(
 ) -> Result<HookStatus, KernelError> {
     let mut reasons: Vec<String> = Vec::new();
     for program in hook.programs {
-        if let Some(reason) = unmet(on.btf, program.condition) {
-            reasons.push(format!("{}: {reason}", program.name));
-            continue;
-        }
-        if program.attach.denies() && !on.lsm {
-            let reason = format!("`bpf` is not in {LSM_LIST} (boot with lsm=…,bpf)");
+        if let Some(reason) = offers::unmet(on.btf, program, on.lsm) {
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }
@@ -348,19 +340,6 @@ fn load_hook(
         }
     }
     Ok(HookStatus { hook, program: None, reason: reasons.join("; ") })
-}
-
-/// Why a program is not for this kernel; `None` when it is.
-fn unmet(btf: &Btf, condition: Condition) -> Option<String> {
-    match condition {
-        Condition::With(name) if !has_function(btf, name) => Some(format!("this kernel has no `{name}`")),
-        Condition::Without(name) if has_function(btf, name) => Some(format!("this kernel has `{name}`")),
-        _ => None,
-    }
-}
-
-fn has_function(btf: &Btf, name: &str) -> bool {
-    btf.id_by_type_name_kind(name, BtfKind::Func).is_ok()
 }
 
 fn attach(programs: &mut Programs<'_>, btf: &Btf, of: &Program) -> Result<FdLink, KernelError> {
@@ -415,7 +394,7 @@ fn absent(name: &str) -> KernelError {
 }
 
 /// The error with its causes, on one line; of a verifier's log only the line with the reason.
-fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
+pub(super) fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

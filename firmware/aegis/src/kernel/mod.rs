@@ -2,6 +2,7 @@
 //!
 //! - [`load`]: probes into the kernel, links pinned: enforcement outlives every process of ours.
 //! - [`apply()`]: a policy into the idle rule set, then one store that swaps the sets.
+//! - [`Offers`]: what this kernel offers, and what of it is attached.
 //! - [`workload`]: cgroups in and out of the probes' sight.
 //! - [`selftest`]: a real denial, before anybody says `enforcing`.
 //! - [`break_glass`]: nothing is denied for a time; the kernel ends it.
@@ -22,7 +23,9 @@ pub(crate) mod measure;
 mod mounts;
 mod names;
 mod note;
+mod offers;
 mod place;
+mod pressure;
 mod protect;
 mod rules;
 pub(crate) mod selftest;
@@ -34,8 +37,11 @@ pub(crate) use apply::{Offer, SELF_RULE, apply};
 pub(crate) use error::KernelError;
 pub(crate) use events::EventSource;
 pub(crate) use glass::{break_glass, mend_glass};
+pub(crate) use kernelfs::tasks;
 pub(crate) use load::{hooks_report, load, others, retire_others};
 pub(crate) use note::send_note;
+pub(crate) use offers::{Offer as HookOffer, Offers, Standing, bpffs, btf_bytes, cgroups, lsm_list};
+pub(crate) use pressure::{MapFill, map_fills};
 pub(crate) use state::{Heritage, KernelState, PolicyInForce, guard_agent};
 pub(crate) use sys::lift_memlock;
 

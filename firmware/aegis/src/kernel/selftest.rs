@@ -74,7 +74,7 @@ pub(crate) fn prove(policy: &Policy<'_>) -> Result<Proof, KernelError> {
     control.set_mode(Mode::AuditOnly, ModeReason::SelfTestFailed);
     let hooks = pinned_hooks();
     let proof = |mode, reason, detail| Proof { mode, reason, detail };
-    let proof = if !super::load::lsm_is_active() {
+    let proof = if !super::offers::lsm_is_active() {
         let detail = "`bpf` is not in the kernel's LSM list (boot with lsm=…,bpf)".to_owned();
         proof(Mode::AuditOnly, ModeReason::LsmBpfMissing, detail)
     } else if let Some(broken) = hooks.iter().find(|status| !status.serves(policy)) {

@@ -87,6 +87,39 @@ pub(super) fn map_shape(fd: BorrowedFd<'_>) -> io::Result<[usize; 3]> {
     Ok([info[2] as usize, info[3] as usize, info[4] as usize])
 }
 
+/// How full a map is that fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fill {
+    pub(super) used: u32,
+    pub(super) most: u32,
+}
+
+/// How full the map behind this descriptor is; `None` of one that is as long as it is (an array, a ring buffer), or makes room by
+/// itself. While others change it, about so.
+pub(super) fn fill(fd: BorrowedFd<'_>) -> io::Result<Option<Fill>> {
+    const HASH: u32 = 1;
+    const LPM_TRIE: u32 = 11;
+    let mut info = [0u32; 5];
+    object_info(fd, info.as_mut_bytes())?;
+    let [kind, _, key_size, _, most] = info;
+    if !matches!(kind, HASH | LPM_TRIE) {
+        return Ok(None);
+    }
+    let (mut last, mut next) = (vec![0u8; key_size as usize], vec![0u8; key_size as usize]);
+    let mut used = 0;
+    while used < most {
+        let from = if used == 0 { ptr::null() } else { last.as_ptr() };
+        let mut attributes = Attributes::new().fd(0, fd).pointer(8, from).pointer(16, next.as_mut_ptr());
+        // SAFETY: both are as long as a key, as the kernel just said it is; a null pointer asks for the first one.
+        if absent_is_none(unsafe { attributes.call(command::MAP_GET_NEXT_KEY) })?.is_none() {
+            break;
+        }
+        used += 1;
+        std::mem::swap(&mut last, &mut next);
+    }
+    Ok(Some(Fill { used, most }))
+}
+
 /// What the kernel counts of a program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {

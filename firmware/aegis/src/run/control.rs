@@ -190,6 +190,12 @@ pub(crate) fn ask_measures() -> io::Result<Measures> {
     ask(Request::Measures)
 }
 
+/// The process that made the socket, as the kernel has it: the agent's.
+pub(crate) fn agent() -> io::Result<u32> {
+    let peer = rustix::net::sockopt::socket_peercred(UnixStream::connect(socket_path())?)?;
+    Ok(peer.pid.as_raw_nonzero().get().cast_unsigned())
+}
+
 fn ask<T: DeserializeOwned>(request: Request) -> io::Result<T> {
     use std::io::{Read, Write};
     let mut stream = UnixStream::connect(socket_path())?;

@@ -4,12 +4,13 @@ use aegis_event::{Cause, Kind, Level, Mode, ModeReason};
 use aegis_metrics::limits::FLUSH_BUCKETS;
 use aegis_ring::{Full, SyncMode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::glass::seconds_left;
 use super::seal::Seal;
 use super::shared::{CAUSES, KINDS, Phase, Shared, VERDICTS};
 use crate::config::{Loaded, Source};
+use crate::json::object;
 use crate::kernel::PolicyInForce;
 
 /// Status at one moment. Travels as postcard.
@@ -221,13 +222,9 @@ impl Status {
 
     /// The status as the JSON object that `aegis status --json` prints.
     pub(crate) fn to_json(&self, hooks: &Value) -> Value {
-        let events: Map<String, Value> = Kind::ALL
-            .iter()
-            .zip(self.events.iter().copied())
-            .map(|(kind, n)| (kind.name().into(), n.into()))
-            .collect();
-        let lost: Map<String, Value> =
-            Cause::ALL.iter().zip(self.lost).map(|(cause, n)| (cause.name().into(), n.into())).collect();
+        let events =
+            object(&mut Kind::ALL.iter().zip(&self.events).map(|(kind, n)| (kind.name(), (*n).into())));
+        let lost = object(&mut Cause::ALL.iter().zip(self.lost).map(|(cause, n)| (cause.name(), n.into())));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "phase": self.phase,

@@ -21,6 +21,7 @@ pub(crate) mod simulated;
 mod slots;
 pub(crate) mod tally;
 pub(crate) mod trust;
+pub(crate) mod verity;
 
 /// Own storage on the data partition.
 pub(crate) const DATA: &str = "/data/aegis";

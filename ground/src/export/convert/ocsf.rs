@@ -21,12 +21,12 @@
 //!
 //! What OCSF has no attribute for stands in `unmapped`, so that nothing is left out.
 
-use aegis_event::{Body, Decision, Endpoint, Event, File, Level, Subject, Verdict};
+use aegis_event::{Body, Decision, Endpoint, Event, File, Level, Subject, Verdict, arguments};
 use serde_json::{Map, Value, json};
 
 use crate::export::clock::Basis;
 use crate::export::evidence::Record;
-use crate::export::line::{Line, arguments, ip, shown};
+use crate::export::line::{Line, ip, shown};
 use crate::hex;
 
 /// The schema's version.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use aegis_event::{Body, Decision, Endpoint, File, Kind};
+use aegis_event::{Body, Decision, Endpoint, File, Kind, arguments};
 use serde_json::{Map, Value};
 
 use crate::export::books::BootKey;
 use crate::export::evidence::Record;
-use crate::export::line::{Line, arguments, ip, shown};
+use crate::export::line::{Line, ip, shown};
 use crate::hex;
 
 /// What a column holds.

@@ -2,27 +2,18 @@
 
 use aegis_event::{Level, ModeReason};
 
+use super::super::finding::{Finding, Severity, ordered};
 use super::vitals::{self, Vitals};
+use crate::commands::in_force;
 use crate::run::seal::Seal;
 use crate::storage::report::Gravity;
 use crate::tpm::found::Key;
 
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// Stable (`docs/formats/reason-codes.md`).
-    pub(super) code: &'static str,
-    /// It makes the device unhealthy; otherwise it is to be known.
-    pub(super) bad: bool,
-    pub(super) meaning: String,
-    pub(super) mend: &'static str,
-}
-
 /// No agent answers.
-pub(super) fn no_agent(error: &str) -> Finding {
+fn no_agent(error: &str) -> Finding {
     Finding {
         code: "no-agent",
-        bad: true,
+        severity: Severity::Bad,
         meaning: format!(
             "the agent does not answer ({error}): nothing is recorded; what is enforced stays so"
         ),
@@ -30,31 +21,57 @@ pub(super) fn no_agent(error: &str) -> Finding {
     }
 }
 
-/// Everything that is not as it should be, what is bad first.
+/// Everything that is not as it should be, what is bad first. Of an agent that does not answer nothing else is known.
 pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     let mut found = Found(Vec::new());
-    found.in_books(vitals);
-    found.in_ring(vitals);
-    found.in_chain(vitals);
-    found.in_enforcement(vitals);
+    if let Some(error) = &vitals.no_agent {
+        found.0.push(no_agent(error));
+    } else {
+        found.in_books(vitals);
+        found.in_ring(vitals);
+        found.in_chain(vitals);
+        found.in_enforcement(vitals);
+    }
+    found.in_policy(vitals);
     found.in_configuration(vitals);
     found.in_storage(vitals);
     found.in_tpm(vitals);
     found.in_image(vitals);
     found.in_workloads(vitals);
-    found.0.sort_by_key(|finding| !finding.bad);
-    found.0
+    ordered(&found.0)
+}
+
+/// What keeps the device from taking over a workload: no agent, no policy in force, a ring that takes nothing.
+const UNREADY: [&str; 7] = [
+    "no-agent",
+    "not-ready",
+    "ring-full",
+    "ring-write-errors",
+    "probes-not-loaded",
+    in_force::NOT_IN_FORCE,
+    "policy-unknown",
+];
+
+/// Of what was found, what makes it not ready.
+pub(super) fn unready(vitals: &Vitals) -> Vec<Finding> {
+    let mut found = findings(vitals);
+    found.retain(|finding| finding.is_bad() && UNREADY.contains(&finding.code));
+    found
 }
 
 struct Found(Vec<Finding>);
 
 impl Found {
     fn bad(&mut self, code: &'static str, meaning: impl Into<String>, mend: &'static str) {
-        self.0.push(Finding { code, bad: true, meaning: meaning.into(), mend });
+        self.0.push(Finding { code, severity: Severity::Bad, meaning: meaning.into(), mend });
     }
 
     fn known(&mut self, code: &'static str, meaning: impl Into<String>, mend: &'static str) {
-        self.0.push(Finding { code, bad: false, meaning: meaning.into(), mend });
+        self.0.push(Finding { code, severity: Severity::Note, meaning: meaning.into(), mend });
+    }
+
+    fn either(&mut self, bad: bool, code: &'static str, meaning: String, mend: &'static str) {
+        if bad { self.bad(code, meaning, mend) } else { self.known(code, meaning, mend) }
     }
 
     /// The accounting law: what the kernel saw is on disk or counted as lost.
@@ -84,8 +101,12 @@ impl Found {
         }
         for (cause, lost) in v.losses().filter(|(_, lost)| *lost > 0) {
             let (bad, mend) = vitals::loss(cause);
-            let meaning = format!("{lost} events of this boot are lost: {}", cause.name());
-            self.0.push(Finding { code: "events-lost", bad, meaning, mend });
+            self.either(
+                bad,
+                "events-lost",
+                format!("{lost} events of this boot are lost: {}", cause.name()),
+                mend,
+            );
         }
     }
 
@@ -94,7 +115,7 @@ impl Found {
         if ring.errors > 0 {
             let meaning = format!("{} writes to the ring failed", ring.errors);
             let mend = "look at the disk; events wait, and are lost when there is no room for more";
-            self.0.push(Finding { code: "ring-write-errors", bad: v.errors_now > 0, meaning, mend });
+            self.either(v.errors_now > 0, "ring-write-errors", meaning, mend);
         }
         let percent = format!("events that were not exported take {} % of the ring", ring.percent);
         let now = "export now: plug a stick, or `aegis stick take`";
@@ -155,6 +176,10 @@ impl Found {
             let meaning = format!("nothing is denied for another {} s", v.broken_seconds);
             self.bad("glass-broken", meaning, "wait, or `aegis break-glass mend`");
         }
+    }
+
+    /// What is to be in force, by own storage and the kernel's maps.
+    fn in_policy(&mut self, v: &Vitals) {
         for code in &v.policy {
             let (meaning, mend) = vitals::policy_trouble(code);
             self.bad(code, meaning, mend);
@@ -213,7 +238,7 @@ impl Found {
     fn in_configuration(&mut self, v: &Vitals) {
         if let Some(fault) = &v.config_fault {
             self.bad("config-fault", fault, "`aegis config check` names each fault; then start again");
-        } else if v.config_pending {
+        } else if v.no_agent.is_none() && v.config_pending {
             let meaning = format!("the agent runs with {}; something else is configured now", v.config);
             self.known("config-pending", meaning, "it counts from the agent's next start on");
         }

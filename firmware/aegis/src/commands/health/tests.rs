@@ -145,26 +145,57 @@ fn each_trouble_is_found_and_nothing_else() {
         change(&mut vitals);
         let found = findings(&vitals);
         let codes = |is_bad| -> Vec<&str> {
-            found.iter().filter(|finding| finding.bad == is_bad).map(|finding| finding.code).collect()
+            found.iter().filter(|finding| finding.is_bad() == is_bad).map(|finding| finding.code).collect()
         };
         assert_eq!((codes(true).as_slice(), codes(false).as_slice()), (bad, others), "{case}: {found:?}");
         assert!(found.first().is_none_or(|finding| finding.meaning.contains(words)), "{case}: {found:?}");
         // Whoever reads it has a verdict first, then the figures, then a line for each finding with what to do.
-        let text = text(Some(&vitals), &found, bad.is_empty());
-        assert!(text.starts_with(if bad.is_empty() { "HEALTHY\n" } else { "UNHEALTHY\n" }), "{case}: {text}");
+        let text = text("unhealthy", &vitals, &found, false);
+        assert!(text.starts_with("UNHEALTHY\n"), "{case}: {text}");
         assert_eq!(text.lines().count(), 6 + found.len(), "{case}: {text}");
-        let json = to_json(Some(&vitals), &found, bad.is_empty());
+        let json = to_json("unhealthy", &vitals, &found);
         assert_eq!(json["findings"].as_array().map(Vec::len), Some(found.len()), "{case}");
         assert_eq!(json["vitals"]["accounts"]["holds"], vitals.missing == 0, "{case}");
     }
 }
 
 #[test]
-fn without_an_agent_there_is_a_verdict_all_the_same() {
-    let json = to_json(None, &[no_agent("refused")], false);
+fn without_an_agent_what_others_know_is_said_all_the_same() {
+    let mut vitals = Vitals { no_agent: Some("refused".into()), debug_image: true, ..Vitals::default() };
+    vitals.policy = vec!["probes-not-loaded"];
+    vitals.config_pending = true;
+    let found = findings(&vitals);
+    let codes: Vec<&str> = found.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["no-agent", "probes-not-loaded", "debug-image"]);
+    let json = to_json("unhealthy", &vitals, &found);
     assert_eq!((&json["verdict"], &json["findings"][0]["code"]), (&json!("unhealthy"), &json!("no-agent")));
     assert_eq!(json["vitals"], Value::Null);
-    assert!(text(None, &[no_agent("refused")], false).starts_with("UNHEALTHY\n!! no-agent: "));
+    assert!(text("unhealthy", &vitals, &found, false).starts_with("UNHEALTHY\n!! no-agent: "));
+}
+
+#[test]
+fn ready_is_a_policy_in_force_and_a_ring_that_takes_events_and_nothing_more() {
+    type Case = (fn(&mut Vitals), &'static [&'static str]);
+    let cases: [Case; 11] = [
+        (|_| {}, &[]),
+        (|v| v.no_agent = Some(String::new()), &["no-agent"]),
+        (|v| v.ready = false, &["not-ready"]),
+        (|v| v.ring.level = Level::Full, &["ring-full"]),
+        (|v| (v.ring.errors, v.errors_now) = (3, 1), &["ring-write-errors"]),
+        (|v| v.ring.errors = 3, &[]),
+        (|v| v.policy = vec!["not-in-force"], &["not-in-force"]),
+        (|v| v.policy_unknown = Some(String::new()), &["policy-unknown"]),
+        // Not as it should be, and no reason to take nothing over.
+        (|v| v.policy = vec!["policy-stale"], &[]),
+        (|v| v.ring.level = Level::Critical, &[]),
+        (|v| v.missing = 3, &[]),
+    ];
+    for (change, codes) in cases {
+        let mut vitals = well();
+        change(&mut vitals);
+        let found: Vec<&str> = unready(&vitals).iter().map(|finding| finding.code).collect();
+        assert_eq!(found, codes);
+    }
 }
 
 #[test]

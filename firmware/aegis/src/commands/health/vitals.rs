@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aegis_event::{Accounts, Cause, Level, Mode, ModeReason};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::commands::in_force;
 use crate::config::Loaded;
+use crate::json::object;
 use crate::limits;
 use crate::run::seal::Seal as State;
 use crate::run::status::{Setup, Status};
@@ -16,6 +17,8 @@ use crate::tpm::found::Found;
 /// Figures of one device at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vitals {
+    /// Why no agent answers; what only it knows is then as it is by default.
+    pub(super) no_agent: Option<String>,
     pub(super) ready: bool,
     pub(super) accounts: Accounts,
     /// Events seen that stay neither on disk nor lost; negative: more are, than were seen.
@@ -189,7 +192,6 @@ impl Vitals {
             },
             config: format!("{}: {}", last.setup.source(), last.setup),
             config_pending: last.setup != Setup::of(loaded),
-            config_fault: loaded.fault.clone(),
             mode: last.mode(),
             reason: last.reason(),
             broken_seconds: last.broken_seconds(),
@@ -251,8 +253,7 @@ impl Vitals {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let lost: Map<String, Value> =
-            self.losses().map(|(cause, lost)| (cause.name().into(), lost.into())).collect();
+        let lost = object(&mut self.losses().map(|(cause, lost)| (cause.name(), lost.into())));
         let missing = i64::try_from(self.missing).unwrap_or(i64::MAX);
         json!({
             "ready": self.ready,

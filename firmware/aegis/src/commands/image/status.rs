@@ -6,23 +6,50 @@ use serde_json::{Value, json};
 use super::{device, is_on_trial, unreadable};
 use crate::image::slot::{Counted, Running, Slot};
 use crate::image::write;
-use crate::outcome::{Outcome, say};
+use crate::outcome::{Failure, Outcome, say};
 use crate::storage::trust::Trust;
 
 pub(crate) fn run(as_json: bool) -> Outcome {
-    let (running, state) = (Running::now(), Trust::open()?.state().image);
-    let mut slots = Vec::new();
-    if running.slot.is_some() {
-        let device = device()?;
-        for slot in Slot::ALL {
-            slots.push((slot, write::standing(&device, slot).map_err(|error| unreadable(&error))?));
-        }
-    }
+    let Standing { running, state, slots } = Standing::look()?;
     say(&if as_json { to_json(running, &state, &slots).to_string() } else { text(running, &state, &slots) })
+}
+
+/// The status as `aegis image status --json` prints it.
+pub(crate) fn json() -> Result<Value, Failure> {
+    let Standing { running, state, slots } = Standing::look()?;
+    Ok(to_json(running, &state, &slots))
 }
 
 /// The kernel image of a slot; `None` when there is none that would be started.
 type Found = Option<(String, Counted)>;
+
+/// How the slots stand.
+pub(crate) struct Standing {
+    pub(crate) running: Running,
+    pub(crate) state: ImageState,
+    /// None where no loader started this kernel.
+    pub(crate) slots: Vec<(Slot, Found)>,
+}
+
+impl Standing {
+    /// Looks, in a mount namespace of this process's own.
+    pub(crate) fn look() -> Result<Self, Failure> {
+        let (running, state) = (Running::now(), Trust::open()?.state().image);
+        let mut slots = Vec::new();
+        if running.slot.is_some() {
+            let device = device()?;
+            for slot in Slot::ALL {
+                slots.push((slot, write::standing(&device, slot).map_err(|error| unreadable(&error))?));
+            }
+        }
+        Ok(Self { running, state, slots })
+    }
+
+    /// What runs was not seen healthy yet.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        is_on_trial(&self.state, self.running)
+    }
+}
 
 fn number((epoch, sequence): (u64, u64)) -> Option<String> {
     ((epoch, sequence) != (0, 0)).then(|| format!("{epoch}.{sequence}"))

@@ -1,0 +1,186 @@
+//! An event as a line: for a person, or one JSON object, with the fields that the office's have ([`aegis_event::Field`]). Whatever
+//! bytes an event holds, of a line only printable characters are made.
+
+use core::fmt::Write as _;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use aegis_event::{Cause, DecodeError, Event, Field, Printable, arguments};
+
+use crate::storage::device::hex;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    /// An event, or that it can't be read.
+    pub(super) fn event(
+        self,
+        sequence: u64,
+        boot: &[u8; 16],
+        event: &Result<Event<'_>, DecodeError>,
+        bytes: &[u8],
+    ) -> String {
+        let mut line = String::new();
+        // Writing to a String can't fail.
+        let _ = match (self, event) {
+            (Self::Text, Ok(event)) => write!(line, "{sequence:>8} {event}"),
+            (Self::Text, Err(error)) => write!(line, "{sequence:>8} NOT READABLE: {error}"),
+            (Self::Json, _) => {
+                let mut object = Object::begin(&mut line);
+                object.number("sequence", sequence);
+                object.text("boot_id", &hex(boot));
+                match event {
+                    Ok(event) => event.fields(&mut |name, field| object.field(name, field)),
+                    Err(error) => {
+                        object.text("error", &error.to_string());
+                        object.text("event_hex", &hex(bytes));
+                    }
+                }
+                object.end();
+                Ok(())
+            }
+        };
+        line
+    }
+
+    /// These are not in the ring.
+    pub(super) fn missed(self, first: u64, last: u64, cause: &str) -> String {
+        match self {
+            Self::Text => format!("{first:>8} to {last}: NOT IN THE RING ({cause})"),
+            Self::Json => {
+                format!("{{\"missed\":{{\"first\":{first},\"last\":{last},\"cause\":\"{cause}\"}}}}")
+            }
+        }
+    }
+
+    /// From here on the ring is damaged, and nobody knows how much is behind it.
+    pub(super) fn broken(self, first: u64) -> String {
+        match self {
+            Self::Text => format!("{first:>8} and on: NOT READABLE (damaged)"),
+            Self::Json => format!("{{\"missed\":{{\"first\":{first},\"last\":null,\"cause\":\"damaged\"}}}}"),
+        }
+    }
+}
+
+/// An object of JSON, field by field.
+struct Object<'l> {
+    line: &'l mut String,
+    empty: bool,
+}
+
+impl<'l> Object<'l> {
+    fn begin(line: &'l mut String) -> Self {
+        line.push('{');
+        Self { line, empty: true }
+    }
+
+    fn end(self) {
+        self.line.push('}');
+    }
+
+    fn name(&mut self, name: &str) {
+        if !core::mem::take(&mut self.empty) {
+            self.line.push(',');
+        }
+        self.string(name);
+        self.line.push(':');
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.name(name);
+        let _ = write!(self.line, "{number}");
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.string(text);
+    }
+
+    /// Escaped (RFC 8259, section 7), all that is not printable ASCII.
+    fn string(&mut self, text: &str) {
+        self.line.push('"');
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => self.line.extend(['\\', c]),
+                ' '..='~' => self.line.push(c),
+                _ => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(self.line, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        self.line.push('"');
+    }
+
+    fn field(&mut self, name: &'static str, field: Field<'_>) {
+        match field {
+            Field::Number(number) => self.number(name, number),
+            Field::Flag(flag) => {
+                self.name(name);
+                self.line.push_str(if flag { "true" } else { "false" });
+            }
+            Field::Text(text) => self.text(name, text),
+            Field::Bytes(bytes, in_hex) => {
+                if let Ok(text) = str::from_utf8(bytes) {
+                    self.text(name, text);
+                } else {
+                    self.text(name, &Printable(bytes).to_string());
+                    self.text(in_hex, &hex(bytes));
+                }
+            }
+            Field::Digest(bytes) => self.text(name, &hex(bytes)),
+            Field::Address(address) => self.text(name, &address_text(address)),
+            Field::Arguments(argv) => self.arguments(name, argv),
+            Field::Losses(lost) => {
+                self.name(name);
+                let mut object = Object::begin(self.line);
+                Cause::ALL.iter().zip(lost).for_each(|(cause, count)| object.number(cause.name(), *count));
+                object.end();
+            }
+            Field::Measured(pcrs, digests) => {
+                self.name(name);
+                let mut object = Object::begin(self.line);
+                pcrs.iter()
+                    .zip(digests.chunks(32))
+                    .for_each(|(number, digest)| object.text(&number.to_string(), &hex(digest)));
+                object.end();
+            }
+        }
+    }
+
+    fn arguments(&mut self, name: &'static str, argv: &[u8]) {
+        self.name(name);
+        self.line.push('[');
+        let mut whole = true;
+        for (index, argument) in arguments(argv).enumerate() {
+            if index > 0 {
+                self.line.push(',');
+            }
+            if let Ok(text) = str::from_utf8(argument) {
+                self.string(text);
+            } else {
+                whole = false;
+                self.string(&Printable(argument).to_string());
+            }
+        }
+        self.line.push(']');
+        if !whole {
+            self.text("argv_hex", &hex(argv));
+        }
+    }
+}
+
+fn address_text(address: &[u8]) -> String {
+    if let Ok(v4) = <[u8; 4]>::try_from(address) {
+        Ipv4Addr::from(v4).to_string()
+    } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
+        Ipv6Addr::from(v6).to_string()
+    } else {
+        hex(address)
+    }
+}
