@@ -116,7 +116,7 @@ fn weak_passphrases_and_strange_plans_are_refused_before_anything_is_made() {
         ("--root 3 --root-to a", "--root-to: 1 of them for 3 keys"),
         ("--root-to a --root-to a", "the same directory twice"),
         ("--root-to nowhere", "--root-to nowhere: not a directory; plug the stick in and mount it"),
-        ("--passphrase-file pw --passphrase-file pw", "2 of them for 11 keys"),
+        ("--passphrase-file pw --passphrase-file pw", "2 of them for 13 keys"),
         ("--plain --passphrase-file pw", "cannot be used with"),
         ("--work-factor 14", "14 is not in 15..=22"),
     ] {

@@ -136,7 +136,9 @@ fn a_bundle_is_signed_by_people_who_never_meet() {
     assert!(err.contains("not a bundle; sign it with `keys sign`"), "{err}");
     let err = desk.refused(1, "keys sign office/ceremony.txt --key eve/policy-2.key --yes");
     assert!(
-        err.contains("neither a bundle, nor an image, nor root metadata, nor a break-glass token"),
+        err.contains(
+            "neither a bundle, nor an image, nor a workload, nor root metadata, nor a break-glass token"
+        ),
         "{err}"
     );
 }

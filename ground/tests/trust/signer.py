@@ -47,11 +47,12 @@ def bundle(seeds, policy, source, epoch, sequence, created, ceiling):
 
 
 def root(seeds, version, epoch, roles, revoked, revoked_keys):
-    """roles: (threshold, [public key…]) or None, by "root", "policy", "break-glass" and "image"."""
+    """roles: (threshold, [public key…]) or None, by "root", "policy", "break-glass", "image" and "workload", which is left out when it is nobody's."""
     role = lambda role: None if role is None else {1: role[0], 2: sorted(role[1])}
     payload = dumps({
         1: 2, 2: version, 3: epoch,
-        4: {1: role(roles["root"]), 2: role(roles["policy"]), 3: role(roles["break-glass"]), 4: role(roles["image"])},
+        4: {1: role(roles["root"]), 2: role(roles["policy"]), 3: role(roles["break-glass"]), 4: role(roles["image"]),
+            **({5: role(roles["workload"])} if roles.get("workload") else {})},
         5: sorted(revoked), 6: sorted(revoked_keys),
     })
     return cose_sign(seeds, b"aegis-root-v1", payload, detached=False)

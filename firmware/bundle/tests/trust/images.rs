@@ -251,7 +251,7 @@ fn what_can_not_be_is_not_written_and_not_read() {
         ("any architecture", |manifest| manifest.selectors.architecture = "any"),
         ("no devices", |manifest| manifest.selectors.devices = Some([].into_iter().collect())),
         ("devices twice", |manifest| {
-            manifest.selectors.devices = Some([[1; 16], [1; 16]].into_iter().collect())
+            manifest.selectors.devices = Some([[1; 16], [1; 16]].into_iter().collect());
         }),
         ("a group that is none", |manifest| manifest.selectors.groups = Some(["A"].into_iter().collect())),
         ("a boot that is too short", |manifest| manifest.boot[0].length = 4095),

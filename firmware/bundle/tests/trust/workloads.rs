@@ -205,6 +205,7 @@ fn selectors_select() {
 #[test]
 fn what_can_not_be_is_not_written_and_not_read() {
     type Change = fn(&mut Run<'_>);
+    type Other = fn(&mut WorkloadManifest<'_>);
     let changes: [(&str, Change); 27] = [
         ("root's", |run| run.user = 0),
         ("root's group", |run| run.group = 0),
@@ -239,7 +240,6 @@ fn what_can_not_be_is_not_written_and_not_read() {
         change(bad.run.as_mut().expect("there"));
         assert_eq!(bad.encode(&mut [0; 4096]), None, "{name}");
     }
-    type Other = fn(&mut WorkloadManifest<'_>);
     let others: [(&str, Other); 6] = [
         ("epoch", |manifest| manifest.epoch = 0),
         ("created", |manifest| manifest.created = u64::MAX),

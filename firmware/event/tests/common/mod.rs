@@ -137,14 +137,7 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::Stick { code: "too-many-entries", detail: "64 of 10000" }),
         said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Image { code: "committed", epoch: 1, sequence: 7, hash: &[0x1a; 32], detail: "slot b" }),
-        said(Body::Workload {
-            workload: b"agent-7",
-            code: "started",
-            epoch: 1,
-            sequence: 7,
-            hash: &[0x1a; 32],
-            detail: "",
-        }),
+        said(workload()),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),
         said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
@@ -181,4 +174,9 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
     let mut out = [0; limits::EVENT_BYTES];
     let length = event.encode(&mut out).unwrap();
     out[..length].to_vec()
+}
+
+fn workload() -> Body<'static> {
+    let (workload, hash) = (b"agent-7", &[0x1a; 32]);
+    Body::Workload { workload, code: "started", epoch: 1, sequence: 7, hash, detail: "" }
 }
