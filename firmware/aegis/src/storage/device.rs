@@ -200,7 +200,41 @@ pub(crate) fn wall_clock() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_device_key_is_locked_put_aside_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| fs::read(folder.path().join(name)).unwrap_or_default();
+        let key = |byte| StorageKey::new(Zeroizing::new([byte; 32]));
+        let settle = |key: Option<&StorageKey>| {
+            let mut report = Report::default();
+            Identity::settle(folder.path(), key, &mut report).unwrap();
+            report.entries().iter().map(|told| told.code.name()).collect::<Vec<_>>()
+        };
+        assert!(settle(None).is_empty() && settle(Some(&key(1))).is_empty(), "there is none yet");
+        fs::write(folder.path().join(KEY_FILE), [7; 32]).unwrap();
+        assert!(settle(None).is_empty());
+        assert_eq!(at(KEY_FILE), [7; 32], "as it was");
+        for _ in 0..2 {
+            assert!(settle(Some(&key(1))).is_empty());
+            let locked = at(KEY_FILE);
+            assert_eq!(
+                key(1).unlock(&PURPOSE, locked.as_slice().try_into().unwrap()).as_deref(),
+                Some(&[7; 32])
+            );
+        }
+        for other in [None, Some(key(2))] {
+            assert_eq!(settle(other.as_ref()), ["device-key-lost"]);
+            assert!(at(KEY_FILE).is_empty(), "another one is made");
+            fs::write(folder.path().join(KEY_FILE), [8; 32]).unwrap();
+            assert_eq!(settle(Some(&key(1))), ["device-key-back"]);
+            assert_eq!(at(KEY_FILE).len(), LOCKED_BYTES);
+        }
+        fs::write(folder.path().join(KEY_FILE), [7; 31]).unwrap();
+        assert!(Identity::settle(folder.path(), None, &mut Report::default()).is_err(), "never replaced");
+    }
 
     #[test]
     fn boot_ids() {

@@ -232,3 +232,41 @@ fn a_file_of_another_shape_is_made_anew_and_a_link_is_not_followed() {
     store.replace(&copies(1)[0]).unwrap();
     assert!(std::fs::read(path.join("other")).unwrap().iter().all(|byte| *byte == 0));
 }
+
+/// Where there is a TPM: nothing of a secret on the disk, the same chain by the same key, another one by any other, and the
+/// certificate for whoever exports.
+#[test]
+fn a_secret_that_is_locked_is_opened_by_its_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let key = |byte| Some(StorageKey::new(Zeroizing::new([byte; 32])));
+    let mut ring = ring(path);
+    let file = || SealFile::open_in(path).unwrap();
+    let on_disk = || std::fs::read(path.join(FILE)).unwrap();
+    // Begun as it was before there was a TPM, and taken up.
+    let (mut store, found) = SealStore::open(file(), None);
+    let (mut sealer, opened) = Sealer::open(found, &mut ring, &device_key(), &mut store, &moment(0)).unwrap();
+    assert_eq!(opened, Opened::Began);
+    sealer.checkpoint(&mut ring, &mut store, &moment(1)).unwrap();
+    assert!(on_disk().windows(32).any(|bytes| bytes == secret(1)));
+    for epoch in 2..5 {
+        let (mut store, found) = SealStore::open(file(), key(7));
+        let (mut sealer, opened) =
+            Sealer::open(found, &mut ring, &device_key(), &mut store, &moment(20)).unwrap();
+        assert_eq!(opened, Opened::InStep, "epoch {epoch}");
+        sealer.checkpoint(&mut ring, &mut store, &moment(epoch)).unwrap();
+        for past in 0..=epoch {
+            assert!(!on_disk().windows(8).any(|bytes| bytes == &secret(past)[..8]), "epoch {past}");
+        }
+        assert_eq!(certificate_in(path, &RING_ID).unwrap().as_deref(), Some(sealer.certificate()));
+    }
+    for (other, number) in [(None, 5), (key(8), 6)] {
+        let (mut store, found) = SealStore::open(file(), other);
+        let generation = found.as_ref().map(State::generation);
+        assert!(number == 6 || found.as_ref().is_some_and(State::is_locked));
+        let (_, opened) = Sealer::open(found, &mut ring, &device_key(), &mut store, &moment(number)).unwrap();
+        let expected = if number == 5 { Opened::Restarted(aegis_seal::Why::Lost) } else { Opened::InStep };
+        assert_eq!(opened, expected);
+        assert!(store.state().map(|state| state.generation()) >= generation, "it never counts back");
+    }
+}
