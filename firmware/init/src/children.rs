@@ -505,7 +505,7 @@ mod tests {
         // A workload that came to its end stays down; the process that keeps it does not when it was killed.
         for (code, is_again) in [(0, false), (1, false), (137, true)] {
             let kind = Kind::Workload { name: "a" };
-            children.services.push(Service { kind, pid: Some(gone), due: None });
+            children.services.push(Service { kind, pid: Some(gone), due: None, since: Instant::now() });
             children.ended(gone, code);
             let ended = children.services.pop().expect("there");
             assert!(ended.pid.is_none() && ended.due.is_some() == is_again, "{code}");
