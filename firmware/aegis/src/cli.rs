@@ -68,7 +68,8 @@ fn usage(error: impl core::fmt::Display) -> Failure {
 
 impl From<lexopt::Error> for Failure {
     fn from(error: lexopt::Error) -> Self {
-        usage(error)
+        // It has words in it as they were given.
+        usage(aegis_event::Printable(error.to_string().as_bytes()))
     }
 }
 

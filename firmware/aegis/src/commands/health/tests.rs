@@ -166,7 +166,7 @@ fn without_an_agent_what_others_know_is_said_all_the_same() {
     vitals.config_pending = true;
     let found = findings(&vitals);
     let codes: Vec<&str> = found.iter().map(|finding| finding.code).collect();
-    assert_eq!(codes, ["no-agent", "probes-not-loaded", "debug-image"]);
+    assert_eq!(codes, ["no-agent", "probes-not-loaded", "key-not-sealed", "debug-image"]);
     let json = to_json("unhealthy", &vitals, &found);
     assert_eq!((&json["verdict"], &json["findings"][0]["code"]), (&json!("unhealthy"), &json!("no-agent")));
     assert_eq!(json["vitals"], Value::Null);
