@@ -23,8 +23,7 @@ Examples:
 pub(crate) const MAN: &str = "\
 Examples:
   aegisctl man /usr/local/share/man/man1
-  aegisctl man man && man man/aegisctl-policy-learn.1
-  man man/aegis-doctor.8
+  aegisctl man man && man man/aegis-doctor.8
 
 Pages of aegisctl and of the device's aegis. The directory is made if it is not there; pages that are there already are replaced.
 Exit codes: 0 written, 2 it can't be.";

@@ -72,7 +72,7 @@ did aegis nothing"
     let reports = objects(&out);
     let [doctor, ready, stats, probe] = reports.as_slice() else { panic!("{out}") };
     assert_eq!(doctor["verdict"], "well", "{doctor}");
-    let notes = BTreeSet::from(["data-new", "debug-image", "no-slots"]);
+    let notes = BTreeSet::from(["data-new", "debug-image", "key-not-sealed", "no-slots"]);
     assert_eq!(codes(doctor), (BTreeSet::new(), notes), "{doctor}");
     let facts = &doctor["facts"];
     assert_eq!((&facts["image"]["root"], &facts["agent"]["confined"]), (&"verified".into(), &true.into()));
