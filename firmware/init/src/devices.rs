@@ -18,7 +18,7 @@ pub(crate) fn read(path: impl AsRef<Path>, bytes: u64) -> io::Result<String> {
 }
 
 /// `CLOCK_BOOTTIME`, ns.
-pub(crate) fn boottime() -> u64 {
+pub fn boottime() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use children::Children;
 use command_line::CommandLine;
 use console::say;
+pub use devices::boottime;
 
 /// Markers of this boot.
 const STATE: &str = "/run/aegis";

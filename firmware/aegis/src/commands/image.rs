@@ -27,7 +27,7 @@ use crate::image::device::Device;
 use crate::image::medium::Medium;
 use crate::image::slot::{Running, Slot};
 use crate::image::write::{self, Contents};
-use crate::outcome::{Failure, Outcome, say};
+use crate::outcome::{Failure, Outcome};
 use crate::stick::mount;
 use crate::storage::device::Identity;
 use crate::storage::facts::{self, Facts};
@@ -79,6 +79,16 @@ impl Contents for File {
 }
 
 impl Offer<File> {
+    /// A file that a person names, who insists.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::error(format!("{}: {error}", path.display()));
+        let file = File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(Failure::error(format!("{}: not a regular file", path.display())));
+        }
+        Self::of(file, true).map_err(failed)
+    }
+
     /// Reads the front of a regular file.
     pub(crate) fn of(file: File, insist: bool) -> io::Result<Self> {
         let length = file.metadata()?.len();
@@ -90,23 +100,13 @@ impl Offer<File> {
 
 /// `aegis image take FILE`: a person insists, an image that is held back is tried once more.
 pub(crate) fn apply(path: &Path) -> Outcome {
-    let failed = |error: io::Error| Failure::error(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(Failure::error(format!("{}: not a regular file", path.display())));
-    }
-    let offer = Offer::of(file, true).map_err(failed)?;
+    let offer = Offer::open(path)?;
     let identity =
         Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
     let origin = path.display().to_string();
     let taken = take(&offer, &origin, &identity)?;
-    let Taken { code, epoch, sequence, detail, .. } = &taken;
-    say(&format!("{origin}: {code} epoch {epoch} sequence {sequence}: {detail}"))?;
-    if taken.answer == Answer::Refused {
-        return Err(Failure::refused(format!("{origin}: refused: {code}: {detail}")));
-    }
-    Ok(())
+    taken.tell(&origin)
 }
 
 /// The ESP and the slots, in a mount namespace of this process's own.

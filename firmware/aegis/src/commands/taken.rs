@@ -4,6 +4,7 @@ use aegis_bundle::{Answer, What};
 use aegis_event::Body;
 
 use super::in_force;
+use crate::outcome::{Failure, Outcome, say};
 use crate::storage::history::{self, Entry};
 use crate::storage::tally;
 use crate::storage::trust::Fault;
@@ -34,6 +35,16 @@ impl Taken {
         detail: impl Into<String>,
     ) -> Self {
         Self { what, answer: Answer::Refused, code, hash, epoch: 0, sequence: 0, detail: detail.into() }
+    }
+
+    /// Tells the person who offered it. A refusal is their command's failure.
+    pub(crate) fn tell(&self, origin: &str) -> Outcome {
+        let Self { code, epoch, sequence, detail, .. } = self;
+        say(&format!("{origin}: {code} epoch {epoch} sequence {sequence}: {detail}"))?;
+        if self.answer == Answer::Refused {
+            return Err(Failure::refused(format!("{origin}: refused: {code}: {detail}")));
+        }
+        Ok(())
     }
 
     /// Tells the agent, by way of the kernel ring buffer, and the history. A token's event is its own command's to send:

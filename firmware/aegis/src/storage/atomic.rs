@@ -105,6 +105,25 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What a file says that another process of ours left. One that is not there says nothing; one that can't be read or understood neither,
+/// and that is told.
+pub(crate) fn read_or_default<T: Default>(
+    path: &Path,
+    limit: u64,
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> T {
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "damaged");
+    match read_bounded(path, limit).and_then(|bytes| decode(&bytes).ok_or_else(damaged)) {
+        Ok(found) => found,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                log::error!("{}: {error}", path.display());
+            }
+            T::default()
+        }
+    }
+}
+
 /// Reads a regular file of at most `limit` bytes, following no symbolic link in its last component.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();

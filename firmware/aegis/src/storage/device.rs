@@ -187,11 +187,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// `CLOCK_BOOTTIME`, ns.
-pub(crate) fn boottime() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
-}
+pub(crate) use aegis_init::boottime;
 
 /// `CLOCK_REALTIME`, seconds; not to be trusted.
 pub(crate) fn wall_clock() -> u64 {

@@ -118,19 +118,9 @@ impl Report {
     }
 
     fn load_from(directory: &Path) -> Self {
-        let path = directory.join(FILE);
-        match atomic::read_bounded(&path, limits::REPORT_BYTES) {
-            Ok(bytes) => crate::run::control::strict(&bytes).unwrap_or_else(|| {
-                log::error!("{}: damaged", path.display());
-                Self::default()
-            }),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::error!("{}: {error}", path.display());
-                }
-                Self::default()
-            }
-        }
+        atomic::read_or_default(&directory.join(FILE), limits::REPORT_BYTES, |bytes| {
+            crate::run::control::strict(bytes)
+        })
     }
 
     /// Says it on the console, and adds it. The same once only.

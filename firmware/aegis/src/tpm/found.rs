@@ -60,19 +60,7 @@ impl Found {
     }
 
     fn load_from(directory: &Path) -> Self {
-        let path = directory.join(FILE);
-        match atomic::read_bounded(&path, limits::TPM_FOUND_BYTES) {
-            Ok(bytes) => Self::decode(&bytes).unwrap_or_else(|| {
-                log::error!("{}: damaged", path.display());
-                Self::default()
-            }),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::error!("{}: {error}", path.display());
-                }
-                Self::default()
-            }
-        }
+        atomic::read_or_default(&directory.join(FILE), limits::TPM_FOUND_BYTES, Self::decode)
     }
 
     /// Keeps it for this boot.

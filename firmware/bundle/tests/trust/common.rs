@@ -1,7 +1,9 @@
 //! Bundles to try things on.
 
-use aegis_bundle::limits::{BUNDLE_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
-use aegis_bundle::{Content, Context, Manifest, Role, Root, TrustState, assemble, hash};
+use aegis_bundle::limits::{BUNDLE_BYTES, FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use aegis_bundle::{
+    Container, Content, Context, Manifest, Role, Root, TrustState, assemble, assemble_front, hash,
+};
 use aegis_cose::{Domain, KeyPair, Seed, sign_detached, signature};
 use aegis_policy::{Effect, Mode, Operations, Source, SourceRule, SourceTarget, compile};
 
@@ -116,4 +118,23 @@ pub(crate) fn bundle(change: impl FnOnce(&mut Manifest<'_>)) -> Vec<u8> {
     let mut manifest = manifest(&policy, TOML);
     change(&mut manifest);
     pack(&encode(&manifest), &[&policy, TOML], &[1])
+}
+
+/// The front of a file of any manifest bytes, signed by these keys, with contents of this length behind it; and the file's length.
+pub(crate) fn front(
+    container: Container,
+    manifest: &[u8],
+    contents: u64,
+    keys: &[u8],
+    domain: Domain,
+) -> (Vec<u8>, u64) {
+    let mut scratch = vec![0; manifest.len() + 128];
+    let signatures: Vec<_> =
+        keys.iter().map(|n| signature(manifest, domain, &pair(*n).sk, &mut scratch).expect("room")).collect();
+    let mut cose = vec![0; 2048];
+    let length = sign_detached(&signatures, &mut cose).expect("room");
+    let mut out = vec![0; FRONT_BYTES];
+    let front = assemble_front(container, manifest, &cose[..length], contents, &mut out).expect("fits");
+    out.truncate(front);
+    (out, front as u64 + contents)
 }

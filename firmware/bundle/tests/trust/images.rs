@@ -5,10 +5,10 @@ use aegis_bundle::{
     AcceptedImage, Container, Content, ImageContext, ImageManifest, ImageState, Reason, Refusal, Root,
     Selectors, Trial, assemble_front, hash, open_image, split_front,
 };
-use aegis_cose::{Domain, sign_detached, signature};
+use aegis_cose::Domain;
 use proptest::prelude::*;
 
-use super::common::{pair, root};
+use super::common::{front, pair, root};
 
 const IMAGE_KEY: u8 = 60;
 const RUNNING: (u64, u64) = (2, 4);
@@ -39,16 +39,7 @@ fn total(manifest: &ImageManifest<'_>) -> u64 {
 
 /// The front of an image of any manifest bytes, signed by these keys, and the file's length.
 fn pack(manifest: &[u8], contents: u64, keys: &[u8], domain: Domain) -> (Vec<u8>, u64) {
-    let mut scratch = vec![0; manifest.len() + 128];
-    let signatures: Vec<_> =
-        keys.iter().map(|n| signature(manifest, domain, &pair(*n).sk, &mut scratch).expect("room")).collect();
-    let mut cose = vec![0; 2048];
-    let length = sign_detached(&signatures, &mut cose).expect("room");
-    let mut out = vec![0; FRONT_BYTES];
-    let front =
-        assemble_front(Container::Image, manifest, &cose[..length], contents, &mut out).expect("fits");
-    out.truncate(front);
-    (out, front as u64 + contents)
+    front(Container::Image, manifest, contents, keys, domain)
 }
 
 fn image(change: impl FnOnce(&mut ImageManifest<'_>)) -> (Vec<u8>, u64) {

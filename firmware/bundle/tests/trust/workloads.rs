@@ -1,18 +1,18 @@
 //! Workloads: which are let in, in which order, what is remembered of them, and why others are not let in.
 
 use aegis_bundle::limits::{
-    COMMAND_WORDS, FRONT_BYTES, VARIABLES, WORD_BYTES, WORKLOAD_BYTES, WORKLOAD_CONTENTS_BYTES,
-    WORKLOAD_NAMES, WORKLOAD_STATE_BYTES,
+    COMMAND_WORDS, VARIABLES, WORD_BYTES, WORKLOAD_BYTES, WORKLOAD_CONTENTS_BYTES, WORKLOAD_NAMES,
+    WORKLOAD_STATE_BYTES,
 };
 use aegis_bundle::{
     Bounds, Container, Content, Rank, Reason, Refusal, Remembered, Restart, Root, Run, Selectors, When,
-    WorkloadContext, WorkloadManifest, WorkloadState, assemble_front, hash, is_workload_name, is_writable,
-    open_image, open_kept_workload, open_workload,
+    WorkloadContext, WorkloadManifest, WorkloadState, hash, is_workload_name, is_writable, open_image,
+    open_kept_workload, open_workload,
 };
-use aegis_cose::{Domain, sign_detached, signature};
+use aegis_cose::Domain;
 use proptest::prelude::*;
 
-use super::common::{pair, role, root};
+use super::common::{front, pair, role, root};
 
 const KEY: u8 = 70;
 
@@ -54,16 +54,7 @@ fn encode(manifest: &WorkloadManifest<'_>) -> Vec<u8> {
 
 /// The front of a workload of any manifest bytes, signed by these keys, and the file's length.
 fn pack(manifest: &[u8], contents: u64, keys: &[u8], domain: Domain) -> (Vec<u8>, u64) {
-    let mut scratch = vec![0; manifest.len() + 128];
-    let signatures: Vec<_> =
-        keys.iter().map(|n| signature(manifest, domain, &pair(*n).sk, &mut scratch).expect("room")).collect();
-    let mut cose = vec![0; 2048];
-    let length = sign_detached(&signatures, &mut cose).expect("room");
-    let mut out = vec![0; FRONT_BYTES];
-    let front =
-        assemble_front(Container::Workload, manifest, &cose[..length], contents, &mut out).expect("fits");
-    out.truncate(front);
-    (out, front as u64 + contents)
+    front(Container::Workload, manifest, contents, keys, domain)
 }
 
 fn workload(change: impl FnOnce(&mut WorkloadManifest<'_>)) -> (Vec<u8>, u64) {

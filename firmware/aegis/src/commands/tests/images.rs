@@ -5,18 +5,17 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use aegis_bundle::limits::{FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
-use aegis_bundle::{
-    Answer, Container, Content, ImageManifest, ImageState, Selectors, Trial, assemble_front, hash,
-};
-use aegis_cose::{Domain, sign_detached, signature};
+use aegis_bundle::limits::FRONT_BYTES;
+use aegis_bundle::{Answer, Container, Content, ImageManifest, ImageState, Selectors, Trial, hash};
+use aegis_cose::Domain;
 
 use super::super::image::{self, Decided, Memory, Offer};
 use super::super::taken::Taken;
-use super::world::{IMAGE_KEY, World, facts, pair};
+use super::offers::{Stick, signed};
+use super::world::{IMAGE_KEY, World, facts};
 use crate::image::medium::Medium;
 use crate::image::slot::{Counted, Running, Slot, TRIES, TRIES_OF_NEW};
-use crate::image::write::{self, Contents};
+use crate::image::write::{self};
 use crate::outcome::Failure;
 use crate::storage::disk::Disk;
 use crate::storage::simulated::{Cuts, Simulated};
@@ -126,40 +125,16 @@ impl Image {
             root: content(&root),
             comment: "",
         };
-        let mut encoded = vec![0; MANIFEST_BYTES];
-        let length = manifest.encode(&mut encoded).unwrap();
-        encoded.truncate(length);
-        let mut scratch = vec![0; encoded.len() + 128];
-        let made = signature(&encoded, Domain::Image, &pair(IMAGE_KEY).sk, &mut scratch).unwrap();
-        let mut signatures = vec![0; SIGNATURES_BYTES];
-        let length = sign_detached(&[made], &mut signatures).unwrap();
         let contents = [&boots[0][..], &boots[1], &root].concat();
-        let mut bytes = vec![0; FRONT_BYTES];
-        let front = assemble_front(
-            Container::Image,
-            &encoded,
-            &signatures[..length],
-            contents.len() as u64,
-            &mut bytes,
-        )
-        .unwrap();
-        bytes.truncate(front);
-        bytes.extend(contents);
+        let encode = |out: &mut [u8]| manifest.encode(out);
+        let bytes = signed((Container::Image, Domain::Image), encode, IMAGE_KEY, &contents);
+        let front = bytes.len() - contents.len();
         Self { rank, boots, root, bytes, front }
     }
 
     fn offer<'i>(&'i self, stick: &'i dyn Fn(u64, &mut [u8]) -> io::Result<()>) -> Offer<Stick<'i>> {
         let front = self.bytes[..FRONT_BYTES.min(self.bytes.len())].to_vec();
         Offer { front, length: self.bytes.len() as u64, contents: Stick(stick), insist: false }
-    }
-}
-
-/// A stick that reads as it likes.
-struct Stick<'i>(&'i dyn Fn(u64, &mut [u8]) -> io::Result<()>);
-
-impl Contents for Stick<'_> {
-    fn read_at(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        (self.0)(at, bytes)
     }
 }
 

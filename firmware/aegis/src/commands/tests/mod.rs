@@ -4,6 +4,7 @@ mod counted;
 mod cuts;
 mod decisions;
 mod images;
+mod offers;
 mod roots;
 mod settle;
 mod workloads;

@@ -4,17 +4,17 @@
 use std::cell::Cell;
 use std::io;
 
-use aegis_bundle::limits::{FRONT_BYTES, MANIFEST_BYTES, SIGNATURES_BYTES};
+use aegis_bundle::limits::FRONT_BYTES;
 use aegis_bundle::{
-    Answer, Bounds, Container, Content, Restart, Run, Selectors, When, WorkloadManifest, assemble_front, hash,
+    Answer, Bounds, Container, Content, Restart, Run, Selectors, When, WorkloadManifest, hash,
 };
-use aegis_cose::{Domain, sign_detached, signature};
+use aegis_cose::Domain;
 
 use super::super::image::Offer;
 use super::super::taken::Taken;
 use super::super::workload;
-use super::world::{WORKLOAD_KEY, World, facts, pair};
-use crate::image::write::Contents;
+use super::offers::{Stick, signed};
+use super::world::{WORKLOAD_KEY, World, facts};
 use crate::limits;
 use crate::storage::disk::Disk;
 use crate::storage::simulated::{Cuts, Simulated};
@@ -53,39 +53,12 @@ fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
         run: (!removes).then_some(run),
         comment: "",
     };
-    let mut encoded = vec![0; MANIFEST_BYTES];
-    let length = manifest.encode(&mut encoded).unwrap();
-    encoded.truncate(length);
-    let mut scratch = vec![0; encoded.len() + 128];
-    let made = signature(&encoded, Domain::Workload, &pair(key).sk, &mut scratch).unwrap();
-    let mut signatures = vec![0; SIGNATURES_BYTES];
-    let length = sign_detached(&[made], &mut signatures).unwrap();
     let contents = if removes { Vec::new() } else { contents };
-    let mut bytes = vec![0; FRONT_BYTES];
-    let front = assemble_front(
-        Container::Workload,
-        &encoded,
-        &signatures[..length],
-        contents.len() as u64,
-        &mut bytes,
-    )
-    .unwrap();
-    bytes.truncate(front);
-    bytes.extend(contents);
-    bytes
+    signed((Container::Workload, Domain::Workload), |out| manifest.encode(out), key, &contents)
 }
 
 fn good(sequence: u64) -> Vec<u8> {
     file(NAME, sequence, WORKLOAD_KEY)
-}
-
-/// A stick that reads as it likes.
-struct Stick<'s>(&'s dyn Fn(u64, &mut [u8]) -> io::Result<()>);
-
-impl Contents for Stick<'_> {
-    fn read_at(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        (self.0)(at, bytes)
-    }
 }
 
 fn take_from(

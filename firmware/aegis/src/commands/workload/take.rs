@@ -12,7 +12,7 @@ use crate::commands::image::Offer;
 use crate::commands::taken::Taken;
 use crate::image::write::Contents;
 use crate::limits;
-use crate::outcome::{Failure, Outcome, say};
+use crate::outcome::{Failure, Outcome};
 use crate::storage::device::Identity;
 use crate::storage::disk::{Data, Disk};
 use crate::storage::facts::{self, Facts};
@@ -32,22 +32,12 @@ pub(crate) fn is_workload(name: &[u8]) -> bool {
 
 /// `aegis workload take FILE`.
 pub(crate) fn apply(file: &Path) -> Outcome {
-    let failed = |error: io::Error| Failure::error(format!("{}: {error}", file.display()));
-    let opened = File::open(file).map_err(failed)?;
-    if !opened.metadata().map_err(failed)?.is_file() {
-        return Err(Failure::error(format!("{}: not a regular file", file.display())));
-    }
-    let offer = Offer::of(opened, true).map_err(failed)?;
+    let offer = Offer::open(file)?;
     let identity =
         Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let origin = file.display().to_string();
     let taken = take(&offer, &origin, &identity)?;
-    let Taken { code, epoch, sequence, detail, .. } = &taken;
-    say(&format!("{origin}: {code} epoch {epoch} sequence {sequence}: {detail}"))?;
-    if taken.answer == Answer::Refused {
-        return Err(Failure::refused(format!("{origin}: refused: {code}: {detail}")));
-    }
-    Ok(())
+    taken.tell(&origin)
 }
 
 /// A name, with epoch and sequence of what is offered under it.
