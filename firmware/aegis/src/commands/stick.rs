@@ -8,6 +8,7 @@
 //! Whatever becomes of the stick on the way, own storage has the old state or the new one, and the host goes on.
 
 mod answers;
+pub(crate) mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,10 @@ pub(crate) fn take(options: &Options) -> Outcome {
     if options.what != What::Evidence {
         log::info!("stick {}: {kind}", device.name);
     } else if !has_evidence() {
+        // Who goes by all sticks every so often says nothing; a person is answered.
+        if options.device.is_none() {
+            log::info!("stick {}: all evidence is out already", device.name);
+        }
         return Ok(());
     }
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
@@ -96,11 +101,7 @@ pub(crate) fn take(options: &Options) -> Outcome {
 /// and still to be taken.
 pub(crate) fn leave(name: &str, bytes: &[u8]) -> Result<String, Failure> {
     let _one = one_take()?;
-    let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
-    let known = |device: Device| device.recognise().ok().flatten().map(|kind| Stick { device, kind });
-    let stick = there.into_iter().find_map(known);
-    let stick = stick
-        .ok_or_else(|| Failure::refused("no stick labelled AEGIS is there (plug one, or say --to DIR)"))?;
+    let stick = Stick::there(None)?;
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
     let mut left = false;
@@ -163,7 +164,10 @@ fn choose(options: &Options) -> Result<Option<Stick>, Failure> {
         let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
         for device in there {
             if let Ok(Some(kind)) = device.recognise() {
-                remember(&device);
+                // Who only wants evidence takes nothing from it.
+                if options.what != What::Evidence {
+                    remember(&device);
+                }
                 return Ok(Some(Stick { device, kind }));
             }
         }
@@ -208,6 +212,18 @@ fn fault(device: &Device, code: &str, error: &dyn core::fmt::Display) -> Failure
 }
 
 impl Stick {
+    /// The one that is named, or the first that is there. It does not count as looked at.
+    fn there(node: Option<&Path>) -> Result<Self, Failure> {
+        let found = match node {
+            Some(node) => device::at(node).map(|device| vec![device]),
+            None => device::scan(),
+        };
+        let found = found.map_err(|error| Failure::error(format!("block devices: {error}")))?;
+        let known = |device: Device| device.recognise().ok().flatten().map(|kind| Self { device, kind });
+        let stick = found.into_iter().find_map(known);
+        stick.ok_or_else(|| Failure::refused("no stick labelled AEGIS is there (plug one)"))
+    }
+
     /// Takes what it brings, then writes receipts, and evidence if that is wanted. What was answered, when all is written.
     fn take(&self, with_export: bool) -> Result<Outcome, Failure> {
         say("seen", &format!("{}: {}", self.device.name, self.kind));
