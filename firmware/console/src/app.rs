@@ -72,9 +72,7 @@ impl End {
     /// What a person is asked before.
     pub(crate) const fn question(self) -> &'static str {
         match self {
-            Self::Reboot => {
-                "REBOOT? Workloads end, evidence goes to the stick that is there.  y: yes   n: no"
-            }
+            Self::Reboot => "REBOOT? Workloads end, evidence goes to the stick.  y: yes   n: no",
             Self::PowerOff => "POWER OFF? Workloads end, evidence goes to the stick.  y: yes   n: no",
         }
     }
@@ -347,7 +345,7 @@ impl Answer {
         };
         let own = text::lines(&self.err, limits::REPORT_LINES, limits::SENTENCE);
         let own = own.into_iter().rev().find(|line| !line.is_empty());
-        let own = own.map(|line| line.strip_prefix("aegis: ").map(str::to_owned).unwrap_or(line));
+        let own = own.map(|line| message(&line));
         Err(own.unwrap_or_else(|| if self.cut { self.end() } else { why.to_owned() }))
     }
 }
@@ -357,6 +355,7 @@ pub(crate) fn said(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
     let mut lines = vec![(answer.tone(), answer.end()), (Tone::Plain, String::new())];
     for bytes in [&answer.out, &answer.err] {
         for line in text::lines(bytes, limits::REPORT_LINES, limits::SENTENCE) {
+            let line = message(&line);
             lines.extend(wrap(&line, width, 2).into_iter().map(|line| (Tone::Plain, line)));
         }
     }
@@ -365,6 +364,17 @@ pub(crate) fn said(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
     }
     lines.truncate(limits::REPORT_LINES);
     lines
+}
+
+/// A line of a command's log, or its last word, without where in the program it comes from.
+fn message(line: &str) -> String {
+    for (level, mark) in [("INFO ", ""), ("WARN ", "!! "), ("ERROR", "!! ")] {
+        let rest = line.strip_prefix(level).and_then(|rest| rest.trim_start().strip_prefix("[aegis"));
+        if let Some((_, text)) = rest.and_then(|rest| rest.split_once("] ")) {
+            return format!("{mark}{text}");
+        }
+    }
+    line.strip_prefix("aegis: ").unwrap_or(line).to_owned()
 }
 
 /// What the doctor found, with meaning and mend.
@@ -424,6 +434,19 @@ mod tests {
         let Page::Report(report) = &app.page else { panic!("{:?}", app.page) };
         assert_eq!(report.lines[2].1, "a\\x1b[2J");
         assert_eq!(press(&mut app, "qd"), [None, Some(Act::Ask(Ask::Doctor))]);
+    }
+
+    #[test]
+    fn where_in_the_program_a_line_comes_from_is_left_out() {
+        for (line, expected) in [
+            ("INFO  [aegis::commands::stick] stick sda: vfat", "stick sda: vfat"),
+            ("WARN  [aegis::commands::stick] stick sda: it can't", "!! stick sda: it can't"),
+            ("ERROR [aegis::x] a [b] c", "!! a [b] c"),
+            ("aegis: no stick", "no stick"),
+            ("INFO  [other] x", "INFO  [other] x"),
+        ] {
+            assert_eq!(message(line), expected);
+        }
     }
 
     #[test]

@@ -302,3 +302,67 @@ fn uptime() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.cast_unsigned()
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    /// An hour of asking, without children: what would be started, and when.
+    fn hour(watch: Watch) -> Vec<(Ask, Duration)> {
+        let mut desk = Desk::new(Path::new("/nowhere/at/all"));
+        let begun = Instant::now();
+        let (mut now, mut all) = (begun, Vec::new());
+        while let Some((ask, at)) = desk.next(watch, now) {
+            now = now.max(at);
+            if now > begun + Duration::from_hours(1) {
+                break;
+            }
+            all.push((ask, now - begun));
+            desk.started = Some(now);
+            match ROUND.iter().position(|(one, _)| *one == ask) {
+                Some(at) => desk.asked[at] = Some(now),
+                None => desk.measured = Some(now),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn no_more_is_asked_than_is_promised() {
+        let all = hour(Watch::State);
+        let first: Vec<Ask> = all.iter().take(4).map(|(ask, _)| *ask).collect();
+        assert_eq!(
+            first,
+            [Ask::Status, Ask::Health, Ask::Policy, Ask::Image],
+            "at first all, one after the other"
+        );
+        for pair in all[3..].windows(2) {
+            assert!(pair[1].1 - pair[0].1 >= limits::REST, "{pair:?}");
+        }
+        for (ask, age) in ROUND {
+            let count = all.iter().filter(|(one, _)| *one == ask).count() as u64;
+            let most = 3600 / age.as_secs() + 1;
+            assert!(count <= most && count + 2 + most / 2 >= most, "{ask:?}: {count} of {most}");
+        }
+        let top = hour(Watch::Load(60));
+        assert!(top.iter().all(|(ask, _)| matches!(ask, Ask::Status | Ask::Metrics)));
+        let looks = top.iter().filter(|(ask, _)| *ask == Ask::Metrics).count();
+        assert!((58..=61).contains(&looks), "{looks}");
+    }
+
+    /// Who is asleep asks nothing; who wakes asks all of it anew.
+    #[test]
+    fn asleep_nothing_is_asked() {
+        let mut desk = Desk::new(Path::new("/nowhere/at/all"));
+        let now = Instant::now();
+        desk.sleep(true);
+        assert!(desk.turn(Watch::State, now).is_empty() && desk.known.status == Asked::NotYet);
+        assert_eq!(desk.due(Watch::State, now), None);
+        desk.sleep(false);
+        assert_eq!(desk.due(Watch::State, now), Some(now));
+        desk.turn(Watch::State, now);
+        assert!(matches!(&desk.known.status, Asked::Failed(why) if why.contains("/nowhere/at/all")));
+    }
+}

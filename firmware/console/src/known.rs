@@ -10,6 +10,9 @@ use crate::limits;
 use crate::model::{Event, Image, Line, Policy, Severity, Status, Verdict};
 use crate::text::{date, plain, span};
 
+/// The workload of the self-test.
+const SELF_TEST: &str = "aegis-selftest";
+
 /// An answer to one question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Asked<T> {
@@ -83,8 +86,6 @@ pub(crate) struct Known {
     /// The newest last.
     pub(crate) denials: VecDeque<Event>,
     pub(crate) decisions: VecDeque<Event>,
-    /// Denials of this sitting, those that are not kept any more included.
-    pub(crate) denials_seen: u64,
     /// Sequences that can't be read any more, so that a denial may be among them.
     pub(crate) missed: u64,
     /// Why events are not followed.
@@ -104,12 +105,13 @@ impl Known {
                 let count = last.map_or(1, |last| last.saturating_sub(*first).saturating_add(1));
                 self.missed = self.missed.saturating_add(count);
             }
+            // What the self-test was denied proves that denials are real, and is nothing to look into.
+            Line::Event(event) if event.workload == SELF_TEST && !event.rule.is_empty() => {}
             Line::Event(event) => {
                 let is_decision = event.rule.is_empty() && !event.code.is_empty();
                 let (list, most) = if is_decision {
                     (&mut self.decisions, limits::DECISIONS)
                 } else {
-                    self.denials_seen = self.denials_seen.saturating_add(1);
                     (&mut self.denials, limits::DENIALS)
                 };
                 if list.len() >= most {
@@ -166,17 +168,18 @@ impl Known {
         }
     }
 
-    /// Image and slot.
-    pub(crate) fn image_words(&self) -> String {
-        let variant = if self.variant.is_empty() { "variant not known" } else { &self.variant };
+    /// Which slot runs, and what is in it.
+    fn image_words(&self) -> (String, Tone) {
         match &self.image {
-            Asked::Known(Image { slot: Some(slot), version, on_trial }) => {
-                let trial = if *on_trial { ", ON TRIAL" } else { "" };
-                format!("{variant}, slot {slot}, {version}{trial}")
+            Asked::Known(Image { slot: Some(slot), on_trial: true, .. }) => {
+                (format!("slot {slot}, ON TRIAL"), Tone::Warn)
             }
-            Asked::Known(_) => format!("{variant}, no slots"),
-            Asked::NotYet => variant.to_owned(),
-            Asked::Failed(_) => format!("{variant}, slot not known"),
+            Asked::Known(Image { slot: Some(slot), version, .. }) => {
+                (format!("slot {slot}, {version}"), Tone::Plain)
+            }
+            Asked::Known(_) => ("no slots".to_owned(), Tone::Plain),
+            Asked::NotYet => (String::new(), Tone::Plain),
+            Asked::Failed(_) => ("slot not known".to_owned(), Tone::Warn),
         }
     }
 
@@ -192,11 +195,15 @@ impl Known {
             let policy = self.policy.known().filter(|policy| policy.code.is_empty());
             let name = policy.map_or("", |policy| &policy.name);
             let space = if name.is_empty() { "" } else { ", " };
-            (format!("{name}{space}epoch {} sequence {}", status.epoch, status.sequence), Tone::Plain)
-        });
-        let (rules, rules_tone) = status.map_or_else(unknown, |status| match status.unresolved {
-            0 => (status.rules.to_string(), Tone::Plain),
-            paths => (format!("{}, {paths} not there", status.rules), Tone::Plain),
+            let Status { epoch, sequence, rules, .. } = status;
+            let missing = match status.unresolved {
+                0 => String::new(),
+                paths => format!(", {paths} paths not there"),
+            };
+            let plural = if *rules == 1 { "" } else { "s" };
+            let text =
+                format!("{name}{space}epoch {epoch} sequence {sequence}, {rules} rule{plural}{missing}");
+            (text, Tone::Plain)
         });
         let (expires, expires_tone) = match &self.policy {
             Asked::NotYet => (String::new(), Tone::Plain),
@@ -210,12 +217,6 @@ impl Known {
                     (format!("{} UTC, in {left} at most", date(at)), Tone::Plain)
                 }
             },
-        };
-        let clock = match self.policy.known() {
-            Some(policy) if policy.now > 0 => {
-                format!("not trusted; it is {} UTC, or later", date(policy.now))
-            }
-            _ => "not trusted".to_owned(),
         };
         let (ring, ring_tone) = status.map_or_else(unknown, |status| {
             let ring = &status.ring;
@@ -238,17 +239,17 @@ impl Known {
         });
         let device = match &self.policy {
             Asked::Known(policy) if policy.device.is_empty() => "has no key".to_owned(),
-            Asked::Known(policy) => crate::text::clip(&policy.device, 18),
+            Asked::Known(policy) => policy.device.clone(),
             _ => String::new(),
         };
-        let image_tone = if self.is_debug() { Tone::Warn } else { Tone::Plain };
+        let (image, image_tone) = self.image_words();
         vec![
             [fact("state", format!("{word}: {why}"), tone), fact("", String::new(), Tone::Plain)],
             [fact("policy", policy, policy_tone), fact("health", health, health_tone)],
-            [fact("expires", expires, expires_tone), fact("rules", rules, rules_tone)],
+            // Of no device is it trusted (docs/decisions/0005).
+            [fact("expires", expires, expires_tone), fact("clock", "not trusted".to_owned(), Tone::Plain)],
             [fact("ring", ring, ring_tone), fact("events", events, events_tone)],
-            [fact("image", self.image_words(), image_tone), fact("device", device, Tone::Plain)],
-            [fact("clock", clock, Tone::Plain), fact("", String::new(), Tone::Plain)],
+            [fact("device", device, Tone::Plain), fact("image", image, image_tone)],
         ]
     }
 
@@ -284,12 +285,9 @@ pub(crate) fn denial(event: &Event, width: usize) -> String {
         (workload, comm) => format!("{workload} {comm}"),
     };
     let head = format!("{} {} ", crate::text::clip(&who, 26), event.kind);
-    let rule = if event.rule.is_empty() {
-        String::new()
-    } else {
-        format!("  [{}]", crate::text::clip(&event.rule, 18))
-    };
-    let room = width.saturating_sub(head.len() + rule.len()).max(12);
+    let rule = if event.rule.is_empty() { String::new() } else { format!("  [{}]", event.rule) };
+    // What it was comes before the rule's name, which the end of the line may cut.
+    let room = width.saturating_sub(head.len() + rule.len()).max(28);
     crate::text::clip(&format!("{head}{}{rule}", crate::text::clip_front(&event.object, room)), width)
 }
 

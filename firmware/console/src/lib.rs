@@ -31,4 +31,4 @@ mod tty;
 mod words;
 
 pub use program::run;
-pub use trial::trial;
+pub use trial::{Trial, is_harmless, trial};

@@ -66,7 +66,7 @@ pub(crate) struct Told {
 
 /// All of the state.
 pub(crate) fn state(known: &Known) -> Vec<String> {
-    let mut lines = vec![format!("-- Aegis, {} after its start", clock(known.uptime))];
+    let mut lines = vec![format!("-- Aegis {}, {} after its start", known.variant, clock(known.uptime))];
     if known.is_debug() && !known.variant.is_empty() {
         lines.push("** DEBUG IMAGE: it has a shell and tools, and is none for the field **".to_owned());
     }
@@ -375,5 +375,70 @@ pub(crate) fn top(
             return Ok(Left::Stopped);
         }
         bell.wait(false, &desk.fds(), desk.due(Watch::Load(seconds), now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Line, Status, Verdict};
+
+    fn event(sequence: u64) -> Line {
+        let line = format!(
+            "{{\"sequence\":{sequence},\"kind\":\"open\",\"workload\":\"w\",\"rule\":\"r\",\"path\":\"/x\"}}"
+        );
+        Line::of(line.as_bytes()).expect("a line")
+    }
+
+    fn status(mode: &str, percent: u64) -> Asked<Status> {
+        let it = serde_json::json!({"phase": "ready", "mode": mode, "reason": "self-test-passed", "ring": {"level": "normal", "unexported_percent": percent}});
+        Asked::Known(Status::of(&it))
+    }
+
+    fn health(codes: &[&str]) -> Asked<Verdict> {
+        let all: Vec<_> =
+            codes.iter().map(|code| serde_json::json!({"code": code, "severity": "bad"})).collect();
+        Asked::Known(Verdict::of(&serde_json::json!({"verdict": "unhealthy", "findings": all})))
+    }
+
+    #[test]
+    fn only_what_is_new_is_said_and_a_storm_is_counted() {
+        let mut known = Known { status: status("enforcing", 3), health: health(&["a"]), ..Known::default() };
+        let mut told = Told::default();
+        told.all(&known);
+        assert!(told.news(&known).is_empty());
+        // What moves all the time is not news.
+        known.status = status("enforcing", 4);
+        assert!(told.news(&known).is_empty());
+        known.status = status("audit-only", 4);
+        known.health = health(&["b"]);
+        let news = told.news(&known);
+        assert!(news[0].starts_with("state     DEGRADED: nothing is denied"), "{news:?}");
+        assert!(
+            news.contains(&"!! b: ; ".to_owned()) && news.contains(&"ok a: no more".to_owned()),
+            "{news:?}"
+        );
+        (1..=30).for_each(|sequence| known.hear(&event(sequence)));
+        let news = told.news(&known);
+        assert_eq!(news.len(), limits::PLAIN_DENIALS + 1, "{news:?}");
+        assert_eq!(news[0], "denied    20 more before these");
+        assert_eq!(news[10], "denied    00:00:00 #30 w open /x  [r]");
+        assert!(told.news(&known).is_empty());
+    }
+
+    #[test]
+    fn typed_lines_are_bounded_and_every_letter_of_the_menu_is_one() {
+        let mut typed = Typed::default();
+        let mut lines = [b"a\x08d\r".as_slice(), &[b'x'; 1000], b"\x1b\n"]
+            .concat()
+            .into_iter()
+            .filter_map(|byte| typed.push(byte));
+        assert_eq!(lines.next().as_deref(), Some("d"));
+        assert!(lines.next().is_some_and(|line| line.len() <= limits::TYPED_BYTES));
+        for part in MENU.split(", ").filter(|part| !part.starts_with('?')) {
+            let letter = part.split(' ').next().unwrap_or_default();
+            assert!(!matches!(Wanted::of(letter), Wanted::Unknown | Wanted::Nothing), "{part}");
+        }
+        assert_eq!((Wanted::of("yes"), Wanted::of("rm -rf /")), (Wanted::Unknown, Wanted::Unknown));
     }
 }

@@ -11,9 +11,17 @@ use crate::load::Measured;
 use crate::model::{Image, Line, Policy, Status, Verdict, object};
 use crate::plain::{Told, Wanted, state};
 
-/// Takes `answer` for what each command said, `typed` for what somebody typed; everything that a terminal would be sent, for the
-/// screen's pages and for plain lines. Nothing is done.
-pub fn trial(answer: &[u8], typed: &[u8]) -> Vec<u8> {
+/// What became of hostile bytes.
+#[derive(Debug)]
+pub struct Trial {
+    /// Everything that a terminal would be sent, for the screen's pages and for plain lines.
+    pub sent: Vec<u8>,
+    /// They were an answer, an event or figures.
+    pub understood: bool,
+}
+
+/// Takes `answer` for what each command said, `typed` for what somebody typed. Nothing is done.
+pub fn trial(answer: &[u8], typed: &[u8]) -> Trial {
     let mut known = Known::default();
     let read = || object(answer).map_err(str::to_owned);
     known.status = Asked::of(read(), Status::of);
@@ -37,6 +45,7 @@ pub fn trial(answer: &[u8], typed: &[u8]) -> Vec<u8> {
     show(&mut app, &known);
     let (mut keys, mut plain) = (Keys::default(), crate::plain::Typed::default());
     let said = Answer { out: answer.to_vec(), err: typed.to_vec(), code: Some(1), ..Answer::default() };
+    let mut understood = read().is_ok() || known.denials.len() + known.decisions.len() > 0;
     let mut lines = Vec::new();
     for byte in typed {
         if let Some(key) = keys.push(*byte) {
@@ -52,6 +61,7 @@ pub fn trial(answer: &[u8], typed: &[u8]) -> Vec<u8> {
     top.hear(0.0, Measured::of(answer));
     top.hear(1.0, Measured::of(answer));
     lines.extend(top.lines());
+    understood |= !top.rows.is_empty();
     for ask in [Ask::Doctor, Ask::Export] {
         app = App { top: top.clone(), ..App::default() };
         app.answered(ask, &said, 78);
@@ -65,35 +75,36 @@ pub fn trial(answer: &[u8], typed: &[u8]) -> Vec<u8> {
         sent.extend(line.into_bytes());
         sent.push(b'\n');
     }
-    sent
+    Trial { sent, understood }
+}
+
+/// Nothing of it drives a terminal but what is meant to: printable ASCII, line ends, and the sequences that move the cursor, show or
+/// hide it, clear the screen, and set how characters look.
+pub fn is_harmless(sent: &[u8]) -> bool {
+    let mut rest = sent;
+    while let [first, behind @ ..] = rest {
+        rest = match first {
+            b' '..=b'~' | b'\n' => behind,
+            0x1b => {
+                let Some(end) = behind.iter().position(u8::is_ascii_alphabetic) else { return false };
+                let inner = behind.get(1..end).unwrap_or_default();
+                let fine = behind.first() == Some(&b'[')
+                    && inner.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';' | b'?'))
+                    && matches!(behind[end], b'H' | b'm' | b'J' | b'h' | b'l');
+                if !fine {
+                    return false;
+                }
+                &behind[end + 1..]
+            }
+            _ => return false,
+        };
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Of what is sent, sequences are ours: what moves the cursor, shows or hides it, clears, and looks.
-    fn is_ours(sent: &[u8]) -> bool {
-        let mut rest = sent;
-        while let [first, behind @ ..] = rest {
-            rest = match first {
-                b' '..=b'~' | b'\n' => behind,
-                0x1b => {
-                    let Some(end) = behind.iter().position(u8::is_ascii_alphabetic) else { return false };
-                    let inner = behind.get(1..end).unwrap_or_default();
-                    let fine = behind[0] == b'['
-                        && inner.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';' | b'?'))
-                        && matches!(behind[end], b'H' | b'm' | b'J' | b'h' | b'l');
-                    if !fine {
-                        return false;
-                    }
-                    &behind[end + 1..]
-                }
-                _ => return false,
-            };
-        }
-        true
-    }
 
     #[test]
     fn hostile_bytes_drive_no_terminal() {
@@ -108,9 +119,10 @@ mod tests {
         );
         let metrics = format!("aegis_workload_pids{{workload={text}}} 1\n");
         for answer in [answer, event, metrics] {
-            let sent = trial(answer.as_bytes(), b"\x1b[Ajk \x1b]0;x\x07?dq\r\xff\x00r\ny");
-            assert!(is_ours(&sent), "{}", String::from_utf8_lossy(&sent));
+            let Trial { sent, understood } =
+                trial(answer.as_bytes(), b"\x1b[Ajk \x1b]0;x\x07?dq\r\xff\x00r\ny");
+            assert!(understood && is_harmless(&sent), "{}", String::from_utf8_lossy(&sent));
         }
-        assert!(!is_ours(b"\x1b]0;x\x07") && !is_ours(b"\x07") && !is_ours("\u{e4}".as_bytes()));
+        assert!(!is_harmless(b"\x1b]0;x\x07") && !is_harmless(b"\x07") && !is_harmless("\u{e4}".as_bytes()));
     }
 }

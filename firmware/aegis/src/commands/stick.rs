@@ -73,13 +73,15 @@ pub(crate) fn take(options: &Options) -> Outcome {
     // Who started this does not leave it behind.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let _one = one_take()?;
-    let Some(stick) = choose(options)? else { return Ok(()) };
+    // A person who asks for evidence on whatever stick is there: nothing is taken from it, and it does not count as looked at.
+    let by_hand = options.what == What::Evidence && options.device.is_none();
+    let chosen = if by_hand { Some(Stick::there(None)?) } else { choose(options)? };
+    let Some(stick) = chosen else { return Ok(()) };
     let Stick { device, kind } = &stick;
     if options.what != What::Evidence {
         log::info!("stick {}: {kind}", device.name);
     } else if !has_evidence() {
-        // Who goes by all sticks every so often says nothing; a person is answered.
-        if options.device.is_none() {
+        if by_hand {
             log::info!("stick {}: all evidence is out already", device.name);
         }
         return Ok(());
@@ -164,10 +166,7 @@ fn choose(options: &Options) -> Result<Option<Stick>, Failure> {
         let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
         for device in there {
             if let Ok(Some(kind)) = device.recognise() {
-                // Who only wants evidence takes nothing from it.
-                if options.what != What::Evidence {
-                    remember(&device);
-                }
+                remember(&device);
                 return Ok(Some(Stick { device, kind }));
             }
         }

@@ -44,7 +44,8 @@ pub(super) fn draw(paper: &mut Paper<'_>, app: &App, known: &Known) {
     let (width, height) = (paper.area.width, paper.area.height);
     let (word, tone) = super::word(app, known);
     let up = format!("up {}", clock(known.uptime));
-    paper.title("AEGIS", &up);
+    let variant = if known.is_debug() { known.variant.to_ascii_uppercase() } else { known.variant.clone() };
+    paper.title(&format!("AEGIS  {variant}"), &up);
     // The one word that counts, in the middle of the bar; the tone's colour shows on it, too.
     let x = (width.saturating_sub(u16::try_from(word.len()).unwrap_or(0))) / 2;
     paper.put(x.saturating_sub(1), 0, &format!(" {word} "), tone.style().patch(super::TITLE));
@@ -128,10 +129,10 @@ fn denials(paper: &mut Paper<'_>, y: u16, rows: u16, known: &Known) -> u16 {
     if let Some(why) = known.unfollowed.as_ref().filter(|_| known.denials.is_empty()) {
         paper.put(1, y + 1, &clip(&format!("not followed: {why}"), width), Tone::Warn.style());
     } else if known.denials.is_empty() {
-        paper.put(1, y + 1, "none among the last events", Style::new());
+        paper.put(1, y + 1, "none among the last events but the self-test's", Style::new());
     }
     for (y, event) in (y + 1..).zip(known.denials.iter().rev().take(usize::from(rows))) {
-        let head = format!("{:>11} #{:<7} ", known.when(event), event.sequence);
+        let head = format!("{:>9} #{:<6} ", known.when(event), event.sequence);
         paper.put(1, y, &format!("{head}{}", denial(event, width.saturating_sub(head.len()))), Style::new());
     }
     y + 1 + rows
@@ -147,7 +148,7 @@ fn decisions(paper: &mut Paper<'_>, y: u16, rows: u16, known: &Known) {
         paper.put(1, y + 1, "nothing came among the last events", Style::new());
     }
     for (y, event) in (y + 1..).zip(known.decisions.iter().rev().take(usize::from(rows))) {
-        let head = format!("{:>11} #{:<7} ", known.when(event), event.sequence);
+        let head = format!("{:>9} #{:<6} ", known.when(event), event.sequence);
         let text = format!("{head}{}", decision(event, width.saturating_sub(head.len())));
         paper.put(1, y, &text, decision_tone(event).style());
     }
