@@ -134,7 +134,7 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
     let shown = at.press("b", &["--- Aegis: break glass ---", "Type or paste its lines"]);
     let of = |name: &str| {
         let line = shown.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|rest| rest.trim().to_owned()).unwrap_or_else(|| panic!("no {name}: {shown}"))
+        line.map_or_else(|| panic!("no {name}: {shown}"), |rest| rest.trim().to_owned())
     };
     let device = serde_json::json!({ "device": of("device") });
     let mut make = glass::make(&device, ["--challenge", &of("challenge")], 1, 600);

@@ -132,11 +132,16 @@ impl<T> Drop for Job<T> {
     }
 }
 
-/// Ends it now, and takes it out of the table.
+/// Ends it now, and takes it out of the table. One that hangs in the kernel is not waited for.
 fn end(child: &mut Child) {
-    if !matches!(child.try_wait(), Ok(Some(_))) {
-        signal(child, Signal::KILL);
-        let _ = child.wait();
+    for look in 0..limits::REAP_LOOKS {
+        if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+            return;
+        }
+        if look == 0 {
+            signal(child, Signal::KILL);
+        }
+        std::thread::sleep(limits::REAP);
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) const LOOK: Duration = Duration::from_secs(30);
 pub(crate) const ACT: Duration = Duration::from_mins(10);
 /// How long what was told to end (SIGTERM) has before it is ended (SIGKILL).
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
+/// What was killed is looked for so often, and so long apart.
+pub(crate) const REAP_LOOKS: u32 = 50;
+pub(crate) const REAP: Duration = Duration::from_millis(10);
 /// Between the starts of two commands that nobody asked for.
 pub(crate) const REST: Duration = Duration::from_secs(2);
 /// How old what is shown may be: the agent's status, health, policy, the image.

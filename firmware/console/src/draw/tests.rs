@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ratatui_core::backend::TestBackend;
-use ratatui_core::buffer::Buffer;
+use ratatui_core::buffer::{Buffer, Cell};
 use ratatui_core::layout::Rect;
 use ratatui_core::terminal::Terminal;
 
@@ -93,8 +93,7 @@ fn shown(app: &mut App, known: &Known) -> String {
     terminal.draw(|frame| height = page(frame.buffer_mut(), app, known)).expect("a test's");
     app.height = height;
     let buffer = terminal.backend().buffer();
-    let lines =
-        buffer.content.chunks(80).map(|line| line.iter().map(|cell| cell.symbol()).collect::<String>());
+    let lines = buffer.content.chunks(80).map(|line| line.iter().map(Cell::symbol).collect::<String>());
     let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
 }
@@ -191,24 +190,24 @@ fn other_pages() {
 
     let mut app = App { page: Page::Top, ..App::default() };
     for (at, factor) in [(0.0, 1), (5.0, 2)] {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for (name, events, denials, cpu, memory, pids) in [
             ("agent-7", 500, 12, 2, 31_457_280, 7),
             ("pump-control", 90, 1, 1, 4_194_304, 2),
             ("*", 40, 0, 0, 0, 0),
         ] {
-            text += &format!(
-                "aegis_workload_events_total{{workload=\"{name}\"}} {}\naegis_workload_denials_total{{workload=\"{name}\"}} {}\n",
-                events * factor,
-                denials * factor
-            );
+            let mut put = |metric: &str, labels: &str, value: u64| {
+                lines.push(format!("aegis_workload_{metric}{{workload=\"{name}\"{labels}}} {value}"));
+            };
+            put("events_total", "", events * factor);
+            put("denials_total", "", denials * factor);
             if pids > 0 {
-                text += &format!(
-                    "aegis_workload_cpu_seconds_total{{workload=\"{name}\",mode=\"user\"}} {}\naegis_workload_memory_bytes{{workload=\"{name}\"}} {memory}\naegis_workload_pids{{workload=\"{name}\"}} {pids}\n",
-                    cpu * factor
-                );
+                put("cpu_seconds_total", ",mode=\"user\"", cpu * factor);
+                put("memory_bytes", "", memory);
+                put("pids", "", pids);
             }
         }
+        let text = lines.join("\n");
         app.top.hear(at, Measured::of(text.as_bytes()));
     }
     held("top", &mut app, &known());
