@@ -100,7 +100,8 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
         &[
             "ENFORCING",
             "site-7, epoch 1 sequence 5",
-            "production, slot a",
+            "AEGIS  production",
+            "slot a, 1.",
             "stick seen: sda: vfat",
             "junk.aegis",
         ],
