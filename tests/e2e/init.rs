@@ -183,9 +183,9 @@ sleep 1000";
 #[test]
 fn a_rings_disk_that_only_fails_does_not_start_the_machine_again() {
     let bench = Bench::new();
-    let state = bench.at("state");
-    Bench::run(bench.demo("true").state(&state));
-    let machine = bench.demo("true").state(&state).ring_fails(true).watchdog(Watchdog::Armed);
+    let device = Device::new(&bench);
+    device.healthy(&bench);
+    let machine = device.machine(&bench).ring_fails(true).watchdog(Watchdog::Armed);
     // Longer than the agent has to begin, a loop to turn, and the watchdog after it.
     let (_slot, vm) = Bench::start(machine.timeout(Duration::from_secs(360)));
     let run = vm.finish().expect("watched");
