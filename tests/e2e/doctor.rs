@@ -49,6 +49,11 @@ did aegis health --stats
 did aegis health --stats --json
 did aegis probe
 did aegis probe --json
+did aegis top --once --json --sort cpu
+did aegis top --once --every 2
+did aegis stick verify --json
+did aegis console --plain </dev/null
+did aegis console --help
 did aegis doctor --help
 did aegis nothing"
     );
@@ -65,12 +70,17 @@ did aegis nothing"
         "aegis probe -> 0",
         "aegis probe --json -> 0",
         "aegis doctor --help -> 0",
+        "aegis top --once --json --sort cpu -> 0",
+        "aegis top --once --every 2 -> 0",
+        "aegis stick verify --json -> 0",
+        "aegis console --plain -> 0",
+        "aegis console --help -> 0",
         "aegis nothing -> 2",
     ] {
         assert!(out.lines().any(|told| told == line), "{line}\n{out}{err}");
     }
     let reports = objects(&out);
-    let [doctor, ready, stats, probe] = reports.as_slice() else { panic!("{out}") };
+    let [doctor, ready, stats, probe, top, stick] = reports.as_slice() else { panic!("{out}") };
     assert_eq!(doctor["verdict"], "well", "{doctor}");
     let notes = BTreeSet::from(["data-new", "debug-image", "key-not-sealed", "no-slots"]);
     assert_eq!(codes(doctor), (BTreeSet::new(), notes), "{doctor}");
@@ -88,6 +98,18 @@ did aegis nothing"
     assert_eq!(probe["loaded"], true);
     let hooks = probe["hooks"].as_array().expect("hooks");
     assert!(hooks.len() > 50 && hooks.iter().all(|hook| hook["standing"] == "attached"), "{probe}");
+    let demo = top["workloads"].as_array().and_then(|rows| rows.iter().find(|row| row["workload"] == "demo"));
+    let demo = demo.unwrap_or_else(|| panic!("no demo: {top}"));
+    assert!(
+        demo["pids"].as_f64().is_some_and(|pids| pids >= 2.0) && demo["cpu_percent"].is_number(),
+        "{top}"
+    );
+    assert!(out.contains("workload                   cpu %"), "{out}");
+    let offers = stick["offers"].as_array().expect("offers");
+    assert!(offers.iter().any(|offer| offer["what"] == "bundle" && offer["code"] == "unchanged"), "{stick}");
+    for line in ["state     ENFORCING: the self-test saw a real denial", "** DEBUG IMAGE", "-- data-new: "] {
+        assert!(out.lines().any(|told| told.starts_with(line)), "{line}: {out}");
+    }
     assert!(out.contains("LIVE: the agent answers (ready)") && out.contains("\nWELL\n"), "{out}");
     assert!(!out.contains('\x1b'), "colours are for terminals");
 }

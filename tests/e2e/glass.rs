@@ -47,7 +47,7 @@ pub(crate) fn token(
     path
 }
 
-fn make(shown: &serde_json::Value, bound: [&str; 2], sequence: u64, seconds: u32) -> Command {
+pub(crate) fn make(shown: &serde_json::Value, bound: [&str; 2], sequence: u64, seconds: u32) -> Command {
     let keys = root().join("target/keys");
     let mut command = Bench::aegisctl();
     command.args(["break-glass", "make", "--root"]).arg(keys.join("root.cbor"));
@@ -55,6 +55,15 @@ fn make(shown: &serde_json::Value, bound: [&str; 2], sequence: u64, seconds: u32
     command.args(bound).args(["--sequence", &sequence.to_string(), "--seconds", &seconds.to_string()]);
     command.args(["--reason", "pump 4 is stuck", "--key"]).arg(keys.join("break-glass.key"));
     command
+}
+
+/// The lines of a token's text, out of what `aegisctl` said of it.
+pub(crate) fn armor(said: &[u8]) -> Vec<String> {
+    let said = String::from_utf8_lossy(said);
+    let is_armor = |line: &&str| line.len() > 7 && line.as_bytes()[..2].iter().all(u8::is_ascii_digit);
+    let lines: Vec<String> = said.lines().map(str::trim).filter(is_armor).map(str::to_owned).collect();
+    assert!(lines.len() > 5, "{said}");
+    lines
 }
 
 /// Has a stick taken, whole, and pulls it; the device says `what` of it.
@@ -127,17 +136,16 @@ fn a_token_at_the_serial_line_opens() {
     let challenge = shown["challenge"].as_str().expect("a challenge").to_owned();
     let mut command = make(&shown, ["--challenge", &challenge], 1, 15);
     command.arg("--out").arg(bench.at("token.cbor")).arg("--armor");
-    let said = String::from_utf8(Bench::good(command)).expect("text");
-    let is_armor = |line: &&str| line.len() > 7 && line.as_bytes()[..2].iter().all(u8::is_ascii_digit);
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(is_armor).collect();
-    assert!(lines.len() > 5, "{said}");
+    let lines = armor(&Bench::good(command));
 
     vm.type_line("").expect("typed");
+    assert!(vm.wait_line("b: break glass").expect("watched").is_some(), "{}", vm.console_end());
+    vm.type_line("b").expect("typed");
     assert!(vm.wait_line("challenge").expect("watched").is_some(), "the console shows it");
     for (number, line) in lines.iter().enumerate() {
         if number == 1 {
             // A slip of the finger: said, and asked for again.
-            let mut slip = (*line).to_owned();
+            let mut slip = line.clone();
             let last = if slip.ends_with('A') { 'B' } else { 'A' };
             slip.pop();
             slip.push(last);

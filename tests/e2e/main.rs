@@ -5,6 +5,7 @@
 mod agent;
 mod bundles;
 mod config;
+mod console;
 mod demo;
 mod doctor;
 mod enforcement;

@@ -23,6 +23,7 @@ pub(crate) enum Command {
     ConfigCheck { file: Option<PathBuf>, json: bool },
     ConfigShow { json: bool },
     ConfigTemplate,
+    Console { top: bool },
     Doctor { json: bool },
     Events(commands::events::Options),
     Explain(commands::explain::Options),
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Run(run::Options),
     Status { json: bool, wait: Duration },
     StickTake(commands::stick::Options),
+    StickVerify { device: Option<PathBuf>, json: bool },
     StickWatch,
     StoragePrepare,
     StorageSettle,
@@ -43,7 +45,7 @@ pub(crate) enum Command {
     Support(commands::support::Options),
     BreakGlassApply { file: PathBuf },
     BreakGlassChallenge { json: bool },
-    BreakGlassConsole,
+    BreakGlassConsole { once: bool },
     BreakGlassMend,
     BreakGlassStatus { json: bool },
     PolicyApply { file: PathBuf, sha256: Option<[u8; 32]> },
@@ -100,11 +102,14 @@ fn command(given: Given) -> Result<Command, Failure> {
         "probe" => Command::Probe { json },
         "events" => Command::Events(events(&given)?),
         "explain" => Command::Explain(explain(&given)?),
+        "console" => Command::Console { top: false },
+        "top" => Command::Console { top: true },
         "support" => Command::Support(commands::support::Options { to: given.path("to"), json }),
         "config check" => Command::ConfigCheck { file: given.operand(0), json },
         "config show" => Command::ConfigShow { json },
         "config template" => Command::ConfigTemplate,
         "stick watch" => Command::StickWatch,
+        "stick verify" => Command::StickVerify { device: given.operand(0), json },
         "stick take" => Command::StickTake(stick(&given)?),
         "storage prepare" => Command::StoragePrepare,
         "storage settle" => Command::StorageSettle,
@@ -123,7 +128,7 @@ fn command(given: Given) -> Result<Command, Failure> {
         "image take" => Command::ImageTake { file: given.wanted(0)? },
         "break-glass apply" => Command::BreakGlassApply { file: given.wanted(0)? },
         "break-glass challenge" => Command::BreakGlassChallenge { json },
-        "break-glass console" => Command::BreakGlassConsole,
+        "break-glass console" => Command::BreakGlassConsole { once: given.has("once") },
         "break-glass mend" => Command::BreakGlassMend,
         "break-glass status" => Command::BreakGlassStatus { json },
         "workload list" => Command::WorkloadList { json },
@@ -286,6 +291,16 @@ mod tests {
             Ok(Command::StickTake(commands::stick::Options { what: What::Evidence, .. }))
         ));
         assert!(matches!(parse(&["stick", "watch"]), Ok(Command::StickWatch)));
+        assert!(matches!(parse(&["console", "--plain"]), Ok(Command::Console { top: false })));
+        assert!(matches!(parse(&["top", "--every", "7", "--once"]), Ok(Command::Console { top: true })));
+        assert!(matches!(
+            parse(&["stick", "verify", "--json"]),
+            Ok(Command::StickVerify { device: None, json: true })
+        ));
+        assert!(matches!(
+            parse(&["break-glass", "console", "--once"]),
+            Ok(Command::BreakGlassConsole { once: true })
+        ));
         assert!(matches!(parse(&["policy", "settle"]), Ok(Command::PolicySettle)));
         assert!(matches!(parse(&["image", "status", "--json"]), Ok(Command::ImageStatus { json: true })));
         assert!(matches!(parse(&["image", "take", "f"]), Ok(Command::ImageTake { .. })));

@@ -37,6 +37,7 @@ pub const EXAMPLES: &[&str] = &[
     "aegis load",
     "aegis status --wait 20",
     "aegis doctor",
+    "aegis console",
     "aegis events --filter verdict=denied",
     "aegis explain --last-deny",
     "aegis policy apply /media/stick/aegis/site.aegis",
@@ -145,6 +146,36 @@ pub const COMMANDS: &[Command] = &[
         examples: &["aegis explain 4711", "aegis explain --last-deny"],
     },
     Command {
+        name: "console",
+        about: "what a person at the device has to know, and a small menu: a screen of 80 by 24, or plain lines",
+        operands: &[],
+        flags: &[
+            flag("plain", "lines, whatever the terminal can"),
+            flag(
+                "serial",
+                "quiet until somebody presses Enter, and again after: what init starts on the serial line",
+            ),
+        ],
+        notes: "A program of its own, aegis-console, beside this one. docs/console.md shows it.\n\
+                Exit: 0 it was left, 1 its terminal is gone, 2 usage or error.",
+        examples: &["aegis console", "aegis console --plain"],
+    },
+    Command {
+        name: "top",
+        about: "what each workload takes, and what it was denied, as it goes",
+        operands: &[],
+        flags: &[
+            flag("plain", "a table each time, whatever the terminal can"),
+            flag("once", "one table, after two looks"),
+            flag("json", "instead of each table one JSON object"),
+            valued("every", "SECONDS", "between two looks, 2 to 3600; 5 when nothing is said"),
+            valued("sort", "COLUMN", "denials, cpu, memory, events or name"),
+        ],
+        notes: "A program of its own, aegis-console, beside this one. Figures are those of `aegis metrics`.\n\
+                Exit: 0 it was left, 1 nobody reads it any more, 2 usage or error.",
+        examples: &["aegis top", "aegis top --once --json --sort cpu"],
+    },
+    Command {
         name: "support",
         about: "one file with what a support person asks for: no key, no token, no event",
         operands: &[],
@@ -202,6 +233,15 @@ pub const COMMANDS: &[Command] = &[
         ],
         notes: "Of --no-export, --evidence and --final one at most.",
         examples: &["aegis stick take", "aegis stick take /dev/sda1 --no-export"],
+    },
+    Command {
+        name: "stick verify",
+        about: "what would be taken from it, and why not? changes nothing",
+        operands: &[optional("DEVICE", "which; without it: the first that is there")],
+        flags: &[JSON],
+        notes: "Of images and workloads the front is read, not what is in them.\n\
+                Exit: 0 nothing of it would be refused, 1 something would, or there is no stick, 2 usage or error.",
+        examples: &["aegis stick verify", "aegis stick verify /dev/sda1 --json"],
     },
     Command {
         name: "storage prepare",
@@ -335,7 +375,7 @@ pub const COMMANDS: &[Command] = &[
         name: "break-glass console",
         about: "take tokens over the serial line, until it ends",
         operands: &[],
-        flags: &[],
+        flags: &[flag("once", "without waiting for Enter, and once")],
         notes: "",
         examples: &["aegis break-glass console"],
     },

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::console::{self, say};
-use crate::{AGENT, End, STATE, devices, limits, turns, watchdog};
+use crate::{AGENT, CONSOLE, End, STATE, devices, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -53,7 +53,7 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
-    /// `aegis break-glass console`: the serial line, quiet until somebody presses Enter.
+    /// `aegis-console --serial`: the serial line, quiet until somebody presses Enter. Where there is none, `aegis break-glass console`.
     Console,
     /// Instead of it, in an image that has one.
     Shell,
@@ -66,6 +66,11 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
+            Self::Console if Path::new(CONSOLE).exists() => {
+                let mut command = program(CONSOLE);
+                command.arg("--serial").process_group(0);
+                at_console(command)
+            }
             Self::Console => at_console(aegis(&["break-glass", "console"])),
             Self::Workload { name } => aegis(&["workload", "start", name]),
             // A session of its own, whose terminal the console becomes: with job control.

@@ -35,6 +35,8 @@ pub use devices::boottime;
 const STATE: &str = "/run/aegis";
 /// The agent, and all its commands.
 const AGENT: &str = "/usr/bin/aegis";
+/// What a person at the serial line sees.
+const CONSOLE: &str = "/usr/bin/aegis-console";
 
 /// How the system ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

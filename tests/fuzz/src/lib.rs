@@ -11,6 +11,7 @@
 pub mod age;
 pub mod bundle;
 pub mod config;
+pub mod console;
 pub mod cose;
 pub mod event;
 pub mod export;
@@ -46,11 +47,12 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
     Target { name: "config", run: config::run, seeds: config::seeds },
+    Target { name: "console", run: console::run, seeds: console::seeds },
     Target { name: "cose_sign", run: cose::sign_run, seeds: cose::sign_seeds },
     Target { name: "cose_sign1", run: cose::sign1_run, seeds: cose::sign1_seeds },
     Target { name: "event", run: event::run, seeds: event::seeds },

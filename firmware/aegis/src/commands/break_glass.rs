@@ -144,6 +144,26 @@ pub(crate) fn take(bytes: &[u8], origin: &str, identity: &Identity) -> Result<Ta
     Ok(decided.taken)
 }
 
+/// Would it be taken? A code and a detail, either way. Nothing is spent.
+pub(super) fn would_take(
+    bytes: &[u8],
+    trust: &Trust,
+    identity: &Identity,
+) -> Result<(&'static str, String), (&'static str, String)> {
+    if let Some(why) = trust.root_lost() {
+        return Err((trust::ROOT_LOST, why.clone()));
+    }
+    if read_run(TAKEN) == Some(aegis_bundle::hash(bytes)) {
+        return Ok(("unchanged", "it was taken in this boot".to_owned()));
+    }
+    let bound = bound().map_err(|error| ("unreadable", format!("{RUN}: {error}")))?;
+    let (root, last) = (trust.root(), trust.state().token_sequence);
+    match open_token(bytes, root, &identity.id(), &bound, last) {
+        Ok(token) => Ok(("accepted", format!("sequence {}, {} s", token.sequence, token.seconds))),
+        Err(error) => Err((error.code(), error.to_string())),
+    }
+}
+
 /// Says that a file in a token's place can't be read.
 pub(crate) fn report_unread(taken: &Taken, origin: &str) {
     Decided { taken: taken.clone(), until: 0, reason: String::new() }.report(origin, 0);

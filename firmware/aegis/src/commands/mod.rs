@@ -2,6 +2,7 @@
 
 pub(crate) mod break_glass;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;

@@ -58,23 +58,28 @@ pub(crate) fn verify(file: &Path, as_json: bool) -> Outcome {
     let trust = Trust::open()?;
     let facts = Facts::read(identity.map(|identity| identity.id()));
     let bytes = read(file)?;
-    let result = trust.offered(&bytes, &facts, false);
-    let held = trust.holds();
-    let (accepted, code, detail) = match &result {
-        _ if held.is_some() => held.map(|(code, why)| (false, code, why)).unwrap_or_default(),
-        Ok(accepted) => {
-            let stale = accepted.bundle.is_stale(facts::now(trust.state()));
-            let detail = if stale { "policy-stale: it expired, and would raise the alarm" } else { "" };
-            (true, accepted.code(), detail.to_owned())
-        }
-        Err(refusal) => (false, refusal.code(), refusal.to_string()),
-    };
+    let (accepted, code, detail) = would_take(&trust, &facts, &bytes);
     say(&if as_json {
         json!({ "accepted": accepted, "code": code, "detail": detail }).to_string()
     } else {
         format!("{}: {code}", file.display())
     })?;
     if accepted { Ok(()) } else { Err(Failure::refused(format!("{}: refused: {detail}", file.display()))) }
+}
+
+/// Would it be let in, with which code, and what there is to say of it?
+pub(super) fn would_take(trust: &Trust, facts: &Facts, bytes: &[u8]) -> (bool, &'static str, String) {
+    if let Some((code, why)) = trust.holds() {
+        return (false, code, why);
+    }
+    match trust.offered(bytes, facts, false) {
+        Ok(accepted) => {
+            let stale = accepted.bundle.is_stale(facts::now(trust.state()));
+            let detail = if stale { "policy-stale: it expired, and would raise the alarm" } else { "" };
+            (true, accepted.code(), detail.to_owned())
+        }
+        Err(refusal) => (false, refusal.code(), refusal.to_string()),
+    }
 }
 
 fn no_key(error: io::Error) -> Failure {

@@ -8,6 +8,7 @@
 //! Whatever becomes of the stick on the way, own storage has the old state or the new one, and the host goes on.
 
 mod answers;
+pub(crate) mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,11 +73,17 @@ pub(crate) fn take(options: &Options) -> Outcome {
     // Who started this does not leave it behind.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let _one = one_take()?;
-    let Some(stick) = choose(options)? else { return Ok(()) };
+    // A person who asks for evidence on whatever stick is there: nothing is taken from it, and it does not count as looked at.
+    let by_hand = options.what == What::Evidence && options.device.is_none();
+    let chosen = if by_hand { Some(Stick::there(None)?) } else { choose(options)? };
+    let Some(stick) = chosen else { return Ok(()) };
     let Stick { device, kind } = &stick;
     if options.what != What::Evidence {
         log::info!("stick {}: {kind}", device.name);
     } else if !has_evidence() {
+        if by_hand {
+            log::info!("stick {}: all evidence is out already", device.name);
+        }
         return Ok(());
     }
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
@@ -96,11 +103,7 @@ pub(crate) fn take(options: &Options) -> Outcome {
 /// and still to be taken.
 pub(crate) fn leave(name: &str, bytes: &[u8]) -> Result<String, Failure> {
     let _one = one_take()?;
-    let there = device::scan().map_err(|error| Failure::error(format!("block devices: {error}")))?;
-    let known = |device: Device| device.recognise().ok().flatten().map(|kind| Stick { device, kind });
-    let stick = there.into_iter().find_map(known);
-    let stick = stick
-        .ok_or_else(|| Failure::refused("no stick labelled AEGIS is there (plug one, or say --to DIR)"))?;
+    let stick = Stick::there(None)?;
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
     mount::private_namespace().map_err(|error| Failure::error(format!("mount namespace: {error}")))?;
     let mut left = false;
@@ -208,6 +211,18 @@ fn fault(device: &Device, code: &str, error: &dyn core::fmt::Display) -> Failure
 }
 
 impl Stick {
+    /// The one that is named, or the first that is there. It does not count as looked at.
+    fn there(node: Option<&Path>) -> Result<Self, Failure> {
+        let found = match node {
+            Some(node) => device::at(node).map(|device| vec![device]),
+            None => device::scan(),
+        };
+        let found = found.map_err(|error| Failure::error(format!("block devices: {error}")))?;
+        let known = |device: Device| device.recognise().ok().flatten().map(|kind| Self { device, kind });
+        let stick = found.into_iter().find_map(known);
+        stick.ok_or_else(|| Failure::refused("no stick labelled AEGIS is there (plug one)"))
+    }
+
     /// Takes what it brings, then writes receipts, and evidence if that is wanted. What was answered, when all is written.
     fn take(&self, with_export: bool) -> Result<Outcome, Failure> {
         say("seen", &format!("{}: {}", self.device.name, self.kind));

@@ -29,22 +29,27 @@ const PASTED: Duration = Duration::from_millis(300);
 /// How long a console that ended is left alone.
 const ENDED: Duration = Duration::from_mins(1);
 
-/// Runs until the console ends.
-pub(crate) fn run() -> Outcome {
+/// Runs until the console ends; `once`: somebody waits already, and that once.
+pub(crate) fn run(once: bool) -> Outcome {
     privileges::keep_few().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
     let mut console = Console::new(io::stdin(), io::stdout());
     loop {
-        match console.round() {
+        let waited = if once { Ok(()) } else { console.hear(None).map(drop) };
+        match waited.and_then(|()| console.round()) {
             Ok(()) => console.rest(REST),
             Err(Stopped::Failed(failure)) => {
                 console.say(&failure.to_string());
                 console.rest(REST);
             }
+            Err(Stopped::Ended) if once => return Ok(()),
             Err(Stopped::Ended) => {
                 // Whoever starts this again would do so at once.
                 std::thread::sleep(ENDED);
                 return Ok(());
             }
+        }
+        if once {
+            return Ok(());
         }
     }
 }
@@ -99,9 +104,8 @@ impl<R: AsFd, W: Write> Console<R, W> {
         Self { input, output, typed: Typed::default(), ahead: VecDeque::new() }
     }
 
-    /// Waits for Enter, shows the screen, takes a token.
+    /// Shows the screen, takes a token.
     fn round(&mut self) -> Result<(), Stopped> {
-        self.hear(None)?;
         let identity = Identity::open_or_create().map_err(key_failure)?;
         let screen = screen(&identity)?;
         self.say(&screen);

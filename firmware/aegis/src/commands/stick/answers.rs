@@ -22,8 +22,8 @@ use crate::storage::trust::Trust;
 
 const SUFFIX: &[u8] = b".aegis";
 /// Where the stick's root metadata and tokens are, in its one directory.
-const ROOTS: &str = "roots";
-const TOKENS: &str = "break-glass";
+pub(super) const ROOTS: &str = "roots";
+pub(super) const TOKENS: &str = "break-glass";
 
 /// What became of what a stick brought.
 pub(super) struct Answers<'s, 'i> {
@@ -307,22 +307,22 @@ impl<'s, 'i> Answers<'s, 'i> {
     }
 }
 
-fn read_bundle(directory: &Directory, name: &CStr) -> Result<Option<Vec<u8>>, Unread> {
+pub(super) fn read_bundle(directory: &Directory, name: &CStr) -> Result<Option<Vec<u8>>, Unread> {
     directory.read(name, limits::BUNDLE_BYTES)
 }
 
 /// A name of our own making.
-fn c_string(name: &str) -> CString {
+pub(super) fn c_string(name: &str) -> CString {
     CString::new(name).expect("digits, letters and a dot")
 }
 
 /// A name of the stick's, safe to show.
-fn shown(name: &CStr) -> String {
+pub(super) fn shown(name: &CStr) -> String {
     Printable(name.to_bytes()).to_string()
 }
 
 /// Desktop systems leave `._NAME` files beside the real ones.
-fn is_bundle(name: &CStr) -> bool {
+pub(super) fn is_bundle(name: &CStr) -> bool {
     let name = name.to_bytes();
     name.len() > SUFFIX.len() && name.ends_with(SUFFIX) && !name.starts_with(b".")
 }
