@@ -42,6 +42,8 @@ pub use image_state::{ImageState, Trial};
 pub use manifest::{Content, Manifest, POLICY, SOURCE, Version, is_group};
 pub use open::{Accepted, Bundle, Context, hash, open, open_hashed, open_kept};
 pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_receipt};
+/// What a workload may be called.
+pub use aegis_policy::names::is_kept_workload_name as is_workload_name;
 pub use refusal::{Reason, Refusal};
 pub use root::{Role, Root, RootError};
 pub use selectors::Selectors;
@@ -49,6 +51,6 @@ pub use state::{StateCopy, TrustState};
 pub use token::{Token, TokenError, open_token};
 pub use workload::{
     Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest,
-    is_name as is_workload_name, is_variable, is_word, is_writable, open_kept_workload, open_workload,
+    is_variable, is_word, is_writable, open_kept_workload, open_workload,
 };
 pub use workload_state::{Rank, Remembered, WorkloadState};

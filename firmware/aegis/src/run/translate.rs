@@ -1,6 +1,9 @@
 //! A record of the kernel ring buffer to an event: names are added, nothing is copied.
 
-use aegis_event::{Event, Process, Subject};
+use aegis_config::Keep;
+use aegis_event::{Body, Event, Process, Subject};
+use aegis_log::argv;
+use aegis_log::limits::ARGV_BYTES;
 use aegis_probes::{Raw, Record};
 
 use crate::kernel::KernelState;
@@ -32,4 +35,15 @@ pub(crate) fn translate<T>(
         }
     };
     Some(then(&event, slot))
+}
+
+/// The event as it is to be recorded: with the arguments that are.
+pub(crate) fn struck<'e>(event: &Event<'e>, keep: Keep, buffer: &'e mut [u8; ARGV_BYTES]) -> Event<'e> {
+    match event.body {
+        Body::Exec { file, argv, argv_truncated } if keep != Keep::Whole => {
+            let (argv, cut) = argv::redact(argv, keep, buffer);
+            Event { body: Body::Exec { file, argv, argv_truncated: argv_truncated || cut }, ..*event }
+        }
+        _ => *event,
+    }
 }
