@@ -100,7 +100,8 @@ impl WorkloadState {
     }
 
     fn is_possible(&self) -> bool {
-        self.names.is_sorted_by(|a, b| a.name < b.name) && self.names.iter().all(|one| is_kept_workload_name(&one.name))
+        self.names.is_sorted_by(|a, b| a.name < b.name)
+            && self.names.iter().all(|one| is_kept_workload_name(&one.name))
     }
 }
 

@@ -132,7 +132,10 @@ pub const COMMANDS: &[Command] = &[
         name: "logs",
         about: "what the programs of Aegis said of their work, oldest first, a line each; evidence is in `aegis events`",
         operands: &[],
-        flags: &[flag("follow", "go on with what comes, until it is interrupted"), flag("json", "one JSON object a line")],
+        flags: &[
+            flag("follow", "go on with what comes, until it is interrupted"),
+            flag("json", "one JSON object a line"),
+        ],
         notes: "What is kept: docs/logs.md. Exit: 0 all that is kept was shown, 1 some of it can't be read, 2 usage or error.",
         examples: &["aegis logs", "aegis logs --follow --json"],
     },

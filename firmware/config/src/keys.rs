@@ -22,7 +22,10 @@ pub const TABLES: [Table; 4] = [
     Table { name: "ring", help: "How events are kept on this device." },
     Table { name: "export", help: "How evidence leaves this device." },
     Table { name: "events", help: "What events hold." },
-    Table { name: "log", help: "What the programs of Aegis say of their work. Evidence is the ring's, not the log's." },
+    Table {
+        name: "log",
+        help: "What the programs of Aegis say of their work. Evidence is the ring's, not the log's.",
+    },
 ];
 
 /// One key.

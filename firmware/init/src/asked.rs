@@ -57,12 +57,8 @@ impl Wish {
 }
 
 impl Answer {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Up, "up"),
-        (Self::Down, "down"),
-        (Self::Unknown, "unknown"),
-        (Self::Ending, "ending"),
-    ];
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Up, "up"), (Self::Down, "down"), (Self::Unknown, "unknown"), (Self::Ending, "ending")];
 }
 
 fn path() -> PathBuf {
@@ -122,9 +118,7 @@ impl Desk {
         if self.client.is_none() {
             match accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 // The socket's mode says the same; a descriptor passed on does not get past this.
-                Ok(client)
-                    if socket_peercred(&client).is_ok_and(|peer| peer.uid.is_root() || cfg!(test)) =>
-                {
+                Ok(client) if socket_peercred(&client).is_ok_and(|peer| peer.uid.is_root() || cfg!(test)) => {
                     self.client = Some((client, now + limits::ASKING));
                 }
                 Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}

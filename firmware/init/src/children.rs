@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use crate::console::{self, say};
 use crate::asked::{Answer, Desk, Wish};
+use crate::console::{self, say};
 use crate::{AGENT, End, STATE, devices, end, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
@@ -258,7 +258,8 @@ impl Children {
         if self.ending {
             return Answer::Ending;
         }
-        let is_it = |service: &&mut Service| matches!(service.kind, Kind::Workload { name: own } if own == name);
+        let is_it =
+            |service: &&mut Service| matches!(service.kind, Kind::Workload { name: own } if own == name);
         let Some(service) = self.services.iter_mut().find(is_it) else { return Answer::Unknown };
         match wish {
             Wish::Look => {}
@@ -356,9 +357,7 @@ impl Children {
         let bell = PollFd::new(&self.bell, PollFlags::IN);
         // Interrupted by the signal that rings, as it should be.
         let _ = match self.desk.as_ref().and_then(Desk::bell) {
-            Some(desk) => {
-                poll(&mut [bell, PollFd::from_borrowed_fd(desk, PollFlags::IN)], time.as_ref())
-            }
+            Some(desk) => poll(&mut [bell, PollFd::from_borrowed_fd(desk, PollFlags::IN)], time.as_ref()),
             None => poll(&mut [bell], time.as_ref()),
         };
         if self.turns() {

@@ -72,7 +72,8 @@ impl Said<'_> {
         // What is before the text always fits: names are bounded.
         let _ = write!(out, "{{\"time\":{time},\"boot\":\"");
         out.name(self.boot);
-        let _ = write!(out, "\",\"clock\":{clock},\"level\":\"{}\",\"pid\":{pid},\"module\":\"", level.name());
+        let _ =
+            write!(out, "\",\"clock\":{clock},\"level\":\"{}\",\"pid\":{pid},\"module\":\"", level.name());
         out.name(self.module);
         out.put(b"\"");
         if !self.workload.is_empty() {

@@ -35,7 +35,10 @@ fn a_line_as_it_stands_in_the_file_and_on_the_console() {
     let wanted = r#"{"time":12345678901,"boot":"1a2b3c4d","clock":1700000000,"level":"warn","pid":7,"module":"aegis::run::reader","workload":"agent-7","after":4711,"text":"a \"b\"\\ \u001b[2J\u000a\u00e4\ud83d\ude00"}"#;
     assert_eq!(line, format!("{wanted}\n"));
     let found = read(line.trim_end().as_bytes()).unwrap();
-    assert_eq!((found.time, found.boot, found.level, found.pid), (12_345_678_901, "1a2b3c4d", Level::Warn, 7));
+    assert_eq!(
+        (found.time, found.boot, found.level, found.pid),
+        (12_345_678_901, "1a2b3c4d", Level::Warn, 7)
+    );
     assert_eq!((found.workload, found.after, found.module), ("agent-7", 4711, "aegis::run::reader"));
     // What a terminal would take for more than text stays escaped.
     assert_eq!(found.plain().to_string(), "a \"b\"\\ \\u001b[2J\\u000a\u{e4}\\ud83d\\ude00");
@@ -119,7 +122,12 @@ fn of_two_files_the_newer_one_is_written_until_it_is_full() {
         assert_eq!(part::number(&part::head(number)), number);
     }
     assert_eq!(&part::head(7)[..], b"# aegis log, part 0000000007\n");
-    for bad in [&b""[..], b"# aegis log, part 9999999999\n", b"# aegis log, part 000000000x\n", &part::head(7)[..HEAD_BYTES - 1]] {
+    for bad in [
+        &b""[..],
+        b"# aegis log, part 9999999999\n",
+        b"# aegis log, part 000000000x\n",
+        &part::head(7)[..HEAD_BYTES - 1],
+    ] {
         assert_eq!(part::number(bad), 0, "{bad:?}");
     }
 }

@@ -18,6 +18,7 @@ pub mod image;
 pub mod input;
 pub mod keys;
 pub mod label;
+pub mod log;
 pub mod policy;
 pub mod receipt;
 pub mod record;
@@ -46,7 +47,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -58,6 +59,7 @@ pub const TARGETS: [Target; 25] = [
     Target { name: "header", run: bundle::header_run, seeds: bundle::header_seeds },
     Target { name: "image", run: image::run, seeds: image::seeds },
     Target { name: "label", run: label::run, seeds: label::seeds },
+    Target { name: "log", run: log::run, seeds: log::seeds },
     Target { name: "manifest", run: bundle::manifest_run, seeds: bundle::manifest_seeds },
     Target { name: "policy", run: policy::run, seeds: policy::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },

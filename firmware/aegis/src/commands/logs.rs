@@ -104,7 +104,9 @@ impl<S: Sink> Shown<S> {
         self.out.line(&if self.json {
             format!("{{\"unreadable\":{unreadable}}}")
         } else {
-            format!("({unreadable} lines can't be read: a power cut tears the last one that was said before it)")
+            format!(
+                "({unreadable} lines can't be read: a power cut tears the last one that was said before it)"
+            )
         })
     }
 
@@ -127,7 +129,15 @@ fn text(line: &Line<'_>) -> String {
     let millis = line.time / 1_000_000;
     let mut text = String::new();
     // Writing to a String can't fail.
-    let _ = write!(text, "{:>6}.{:03} {:<5} {}: {}", millis / 1000, millis % 1000, line.level.name(), line.module, line.plain());
+    let _ = write!(
+        text,
+        "{:>6}.{:03} {:<5} {}: {}",
+        millis / 1000,
+        millis % 1000,
+        line.level.name(),
+        line.module,
+        line.plain()
+    );
     if !line.workload.is_empty() {
         let _ = write!(text, " [workload {}]", line.workload);
     }
@@ -146,7 +156,8 @@ fn date(seconds: u64) -> String {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
@@ -254,7 +265,10 @@ mod tests {
                 Box::new(|| add("log.a", &half[..20])),
                 Box::new(|| add("log.a", &half[20..])),
                 Box::new(|| add("log.b", &[&part::head(2)[..], &line("a", 4, "four")].concat())),
-                Box::new(|| fs::write(data.join("log.a"), [&part::head(3)[..], &line("a", 5, "five")].concat()).unwrap()),
+                Box::new(|| {
+                    fs::write(data.join("log.a"), [&part::head(3)[..], &line("a", 5, "five")].concat())
+                        .unwrap()
+                }),
             ],
         );
         let texts: Vec<&str> =

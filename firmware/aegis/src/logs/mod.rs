@@ -102,7 +102,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut about = About::default();
+        let mut about = About::NOTHING;
         let _ = record.key_values().visit(&mut about);
         let said = Said {
             time: boottime(),
@@ -150,13 +150,14 @@ fn tell(format: Format, like: &Said<'_>, trouble: &file::Trouble) {
 }
 
 /// The name of the workload that a line is about, of bounded length.
-#[derive(Default)]
 struct About {
     name: [u8; aegis_log::limits::NAME_BYTES],
     length: usize,
 }
 
 impl About {
+    const NOTHING: Self = Self { name: [0; aegis_log::limits::NAME_BYTES], length: 0 };
+
     fn name(&self) -> &str {
         // What was cut within a character ends before it.
         let name = self.name.get(..self.length).unwrap_or_default();
@@ -210,7 +211,7 @@ mod tests {
     fn the_workload_of_a_line_is_a_field_of_it() {
         let long = "ä".repeat(100);
         for (name, expected) in [("agent-7", "agent-7"), (&long, &long[..64])] {
-            let mut about = About::default();
+            let mut about = About::NOTHING;
             let pairs = [("other", Value::from("x")), (WORKLOAD, Value::from(name))];
             log::kv::Source::visit(&pairs, &mut about).expect("it takes all");
             assert_eq!(about.name(), expected);

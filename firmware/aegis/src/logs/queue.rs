@@ -107,8 +107,7 @@ fn is_error(line: &[u8]) -> bool {
 /// Waits until nothing is left there, for so long.
 pub(super) fn wait_until_empty(time: Duration) {
     let until = std::time::Instant::now() + time;
-    let is_empty =
-        || LINES.lock().unwrap_or_else(PoisonError::into_inner).count == 0 && !BUSY.load(Acquire);
+    let is_empty = || LINES.lock().unwrap_or_else(PoisonError::into_inner).count == 0 && !BUSY.load(Acquire);
     while !is_empty() && std::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
     }

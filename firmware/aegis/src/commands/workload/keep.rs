@@ -83,7 +83,9 @@ impl Keeper<'_> {
                 Next::GivenUp => {
                     self.tell(told::CRASH_LOOP);
                     let ends = keeper::QUICK_ENDS;
-                    let text = format!("{ends} quick ends in a row: it stays down until the next start, or `aegis workload restart {name}`");
+                    let text = format!(
+                        "{ends} quick ends in a row: it stays down until the next start, or `aegis workload restart {name}`"
+                    );
                     self.say(told::CRASH_LOOP, &text);
                     return Err(Failure::refused(format!("workload {name}: {text}")));
                 }

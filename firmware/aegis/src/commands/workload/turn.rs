@@ -45,11 +45,14 @@ pub(crate) fn run(turn: Turn, name: &str) -> Outcome {
         }
     }
     let ask = |wish| {
-        asked::ask(wish, name)
-            .map_err(|error| failed(&format_args!("init does not answer: {error} (`reboot` starts all anew)")))
+        asked::ask(wish, name).map_err(|error| {
+            failed(&format_args!("init does not answer: {error} (`reboot` starts all anew)"))
+        })
     };
     let before = match ask(Wish::Look)? {
-        Answer::Unknown => return refused("init keeps none of this name yet (`aegis status --wait 60`, then again)"),
+        Answer::Unknown => {
+            return refused("init keeps none of this name yet (`aegis status --wait 60`, then again)");
+        }
         Answer::Ending => return refused("the system ends"),
         answer => answer,
     };
@@ -66,7 +69,9 @@ pub(crate) fn run(turn: Turn, name: &str) -> Outcome {
         }
     }
     if turn == Turn::Stop {
-        return say(&format!("workload {name}: stopped; it stays down until `aegis workload start {name}`, or the next boot"));
+        return say(&format!(
+            "workload {name}: stopped; it stays down until `aegis workload start {name}`, or the next boot"
+        ));
     }
     if before == Answer::Up && turn == Turn::Start {
         return say(&format!("workload {name}: it is up already"));
