@@ -102,7 +102,7 @@ const REFUSED: &[(&str, &[Told])] = &[
     ("[log]\nlevel = 'debug'", &[(2, Code::OutOfRange, "\"error\", \"warn\" or \"info\"")]),
     ("[log]\nfile_kib = 4097", &[(2, Code::OutOfRange, "0 to 4096")]),
     ("[log]\nfile_kb = 1", &[(2, Code::UnknownKey, "did you mean file_kib?")]),
-    ("[event]\nargv = 'whole'", &[(1, Code::UnknownTable, "no table [event]")]),
+    ("[event]\nargv = 'whole'", &[(1, Code::UnknownTable, "no table [events]?")]),
     ("[log]\nargv = 'whole'", &[(2, Code::UnknownKey, "belongs below [events]")]),
     ("[events]\nargv = true", &[(2, Code::WrongType, "\"whole\", \"secrets\" or \"program\"")]),
     // no TOML

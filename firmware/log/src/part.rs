@@ -49,6 +49,8 @@ pub fn next(parts: [(u64, u64); 2], limit: u64) -> Next {
     let full = length.saturating_add(LINE_BYTES as u64) > limit.max(2 * LINE_BYTES as u64);
     match number {
         0 => Next::Begin(0, 1),
+        // Nobody came so far by writing: it is begun anew itself, so that it is not the newer one for ever.
+        MOST.. if full => Next::Begin(newer, 1),
         _ if full => Next::Begin(1 - newer, number + 1),
         _ => Next::Append(newer),
     }

@@ -11,6 +11,7 @@ mod queue;
 
 use std::io::Write as _;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -26,6 +27,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::file::Files;
 use crate::config;
 use crate::limits;
+use crate::storage::DATA;
 use crate::storage::device::{boottime, wall_clock};
 
 /// The key of a line's field for a workload's name: `log::info!(workload = name; "…")`.
@@ -37,33 +39,45 @@ static AFTER: AtomicU64 = AtomicU64::new(0);
 static UNSAID: AtomicU64 = AtomicU64::new(0);
 /// Nobody waits for the console, nor for a disk: the agent's threads do not.
 static HURRIED: AtomicBool = AtomicBool::new(false);
-static LOGGER: OnceLock<Logger> = OnceLock::new();
+static STATE: OnceLock<State> = OnceLock::new();
+/// Somebody makes it just now, or it is there.
+static BEGUN: AtomicBool = AtomicBool::new(false);
 
-struct Logger {
+struct State {
     format: Format,
+    level: Level,
     /// The first digits of the boot's id.
     boot: [u8; 8],
     files: Files,
 }
 
+impl State {
+    fn load() -> Self {
+        let chosen = config::look().config.log;
+        let mut boot = [b'0'; 8];
+        let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        if let Some(digits) = id.get(..boot.len()).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            boot.copy_from_slice(digits);
+        }
+        let files = Files::open(Path::new(DATA), u64::from(chosen.file_kib) * 1024);
+        Self { format: chosen.format, level: chosen.level, boot, files }
+    }
+
+    /// Made by the first line: a command that says nothing opens nothing. `None`: it is being made just now, and what is said meanwhile
+    /// goes to the console alone.
+    fn get() -> Option<&'static Self> {
+        if STATE.get().is_none() && !BEGUN.swap(true, Relaxed) {
+            return Some(STATE.get_or_init(Self::load));
+        }
+        STATE.get()
+    }
+}
+
 /// From here on lines go where the configuration says. What is wrong with that the agent says.
 pub(crate) fn begin() {
-    let chosen = config::look().config.log;
-    let mut boot = [b'0'; 8];
-    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    if let Some(digits) = id.get(..boot.len()).filter(|id| id.iter().all(u8::is_ascii_hexdigit)) {
-        boot.copy_from_slice(digits);
-    }
-    let files = Files::open(std::path::Path::new(crate::storage::DATA), u64::from(chosen.file_kib) * 1024);
-    let logger = LOGGER.get_or_init(|| Logger { format: chosen.format, boot, files });
     // The only one there is: this is called once.
-    if log::set_logger(logger).is_ok() {
-        log::set_max_level(match chosen.level {
-            Level::Error => LevelFilter::Error,
-            Level::Warn => LevelFilter::Warn,
-            Level::Info => LevelFilter::Info,
-        });
-    }
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(LevelFilter::Info);
 }
 
 /// From here on no thread that says something waits: a thread of its own writes to the disk. Call it before the system calls are
@@ -73,8 +87,8 @@ pub(crate) fn begin() {
 /// There is no such thread; lines go to the console alone.
 pub(crate) fn hurry() -> std::io::Result<()> {
     HURRIED.store(true, Relaxed);
-    let Some(logger) = LOGGER.get() else { return Ok(()) };
-    std::thread::Builder::new().name("log".into()).spawn(|| queue::serve(&logger.files)).map(drop)
+    let Some(state) = State::get() else { return Ok(()) };
+    std::thread::Builder::new().name("log".into()).spawn(|| queue::serve(&state.files)).map(drop)
 }
 
 /// Waits until what was said is in the files, for a time.
@@ -93,26 +107,30 @@ pub(crate) fn complain(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "aegis: {text}");
 }
 
+struct Logger;
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        let state = State::get();
+        let level = match record.level() {
+            log::Level::Error => Level::Error,
+            log::Level::Warn => Level::Warn,
+            _ => Level::Info,
+        };
+        if state.is_some_and(|state| level as u8 > state.level as u8) {
             return;
         }
         let mut about = About::NOTHING;
         let _ = record.key_values().visit(&mut about);
         let said = Said {
             time: boottime(),
-            boot: str::from_utf8(&self.boot).unwrap_or_default(),
+            boot: state.map_or("", |state| str::from_utf8(&state.boot).unwrap_or_default()),
             clock: wall_clock(),
-            level: match record.level() {
-                log::Level::Error => Level::Error,
-                log::Level::Warn => Level::Warn,
-                _ => Level::Info,
-            },
+            level,
             pid: std::process::id(),
             module: record.target(),
             workload: about.name(),
@@ -121,32 +139,27 @@ impl Log for Logger {
         };
         let mut buffer = [0; LINE_BYTES];
         let hurried = HURRIED.load(Relaxed);
-        match self.format {
-            Format::Text => console(said.text(&mut buffer), hurried),
-            Format::Json => console(said.json(&mut buffer), hurried),
-        }
+        let format = state.map_or(Format::Text, |state| state.format);
+        console(form(format, &said, &mut buffer), hurried);
+        let Some(state) = state else { return };
         let line = said.json(&mut buffer);
         if hurried {
             queue::push(line);
-        } else if let Some(trouble) = self.files.write(line) {
-            tell(self.format, &said, &trouble);
+        } else if let Some(trouble) = state.files.write(line) {
+            // That lines do not get to the files, or do again: on the console, which is all that is left.
+            let said = Said { level: Level::Error, workload: "", text: format_args!("{trouble}"), ..said };
+            console(form(format, &said, &mut buffer), hurried);
         }
     }
 
     fn flush(&self) {}
 }
 
-/// That lines do not get to the files, or do again: on the console, which is all that is left.
-fn tell(format: Format, like: &Said<'_>, trouble: &file::Trouble) {
-    let said = Said { level: Level::Error, workload: "", text: format_args!("{trouble}"), ..*like };
-    let mut buffer = [0; LINE_BYTES];
-    console(
-        match format {
-            Format::Text => said.text(&mut buffer),
-            Format::Json => said.json(&mut buffer),
-        },
-        true,
-    );
+fn form<'b>(format: Format, said: &Said<'_>, buffer: &'b mut [u8; LINE_BYTES]) -> &'b [u8] {
+    match format {
+        Format::Text => said.text(buffer),
+        Format::Json => said.json(buffer),
+    }
 }
 
 /// The name of the workload that a line is about, of bounded length.
