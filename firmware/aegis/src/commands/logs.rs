@@ -267,7 +267,7 @@ mod tests {
                 Box::new(|| add("log.b", &[&part::head(2)[..], &line("a", 4, "four")].concat())),
                 Box::new(|| {
                     fs::write(data.join("log.a"), [&part::head(3)[..], &line("a", 5, "five")].concat())
-                        .unwrap()
+                        .unwrap();
                 }),
             ],
         );

@@ -137,7 +137,7 @@ pub(super) fn register_all() -> Result<(), KernelError> {
         match register_directory(&tree, &name, &Path::new(WORKLOADS).join(&name)) {
             // There is room for so many; the rest is covered by what covers all.
             Err(KernelError::NoSlot) => {
-                log::error!(workload = name.as_str(); "workload {name}: {}", KernelError::NoSlot)
+                log::error!(workload = name.as_str(); "workload {name}: {}", KernelError::NoSlot);
             }
             done => drop(done?),
         }
