@@ -10,7 +10,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
 ARCH   ?= x86_64
 KERNEL ?= own
 TARGET := $(ARCH)-unknown-linux-musl
-AGENT  := target/$(TARGET)/release/aegis
+PROGRAMS := $(shell . image/lib.sh && programs | cut -d' ' -f1)
 TOOLS  := target/debug
 
 help: ## this list
@@ -19,9 +19,9 @@ help: ## this list
 deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
 	@image/deps $(ARCH)
 
-agent: deps ## the agent, one static binary
-	@echo "aegis: building the agent ($(TARGET))" >&2
-	@cargo build --release --package aegis --target $(TARGET)
+agent: deps ## the programs of the device (image/programs): the agent, one static binary, and what is beside it
+	@echo "aegis: building $(PROGRAMS) ($(TARGET))" >&2
+	@cargo build --release $(PROGRAMS:%=--package %) --target $(TARGET)
 
 tools: ## aegisctl and aegis-qemu, for this workstation
 	@echo "aegis: building the tools" >&2
@@ -41,7 +41,7 @@ target/policy/baseline.aegis: policy-bundles/baseline.toml target/keys/root.cbor
 	@$(TOOLS)/aegisctl bundle build --policy $< --key target/keys/policy.key --sequence 1 --out $@ >&2
 
 image: agent keys policy ## the appliance image (ARCH=x86_64|aarch64 KERNEL=own|debian|debian-RELEASE)
-	@image/build --arch $(ARCH) --kernel $(KERNEL) --agent $(AGENT)
+	@image/build --arch $(ARCH) --kernel $(KERNEL)
 
 firmware: target/image/$(ARCH)/firmware.fd ## a virtual UEFI firmware's variables, with the development Secure Boot keys in them
 target/image/$(ARCH)/firmware.fd: target/keys/secure-boot/db.auth qemu/enroll

@@ -38,6 +38,9 @@ input() {
     [[ -f $1 && -r $1 && -s $1 ]] || die "$1: no $2 here ($3)"
 }
 
+# programs: the image's programs, a line each: name and the most bytes (image/programs).
+programs() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$IMAGE_DIR/programs"; }
+
 # efi_arch ARCH: what UEFI calls the architecture (2.10, 3.5.1.1), and where its stub, loader and tools are.
 # shellcheck disable=SC2034
 efi_arch() {

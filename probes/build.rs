@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+#[path = "compile.rs"]
+mod compile;
 #[path = "elf.rs"]
 mod elf;
 
-/// Tried in order; clang 14 is Debian 12's, and the one the probes are tested with.
-const CLANGS: &[&str] = &["clang-14", "clang"];
-const STRIPS: &[&str] = &["llvm-strip-14", "llvm-strip"];
-
 fn main() {
     println!("cargo::rerun-if-changed=bpf");
+    println!("cargo::rerun-if-changed=compile.rs");
     println!("cargo::rerun-if-changed=elf.rs");
     println!("cargo::rerun-if-env-changed=AEGIS_PROBES_PREBUILT");
     if let Err(message) = run() {
@@ -64,31 +63,12 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
 fn make(object: &Path) -> Result<(), String> {
     let architecture =
         env::var("CARGO_CFG_TARGET_ARCH").map_err(|_| "cargo sets no CARGO_CFG_TARGET_ARCH")?;
-    let define = match architecture.as_str() {
-        "x86_64" => "-D__TARGET_ARCH_x86",
-        "aarch64" => "-D__TARGET_ARCH_arm64",
-        other => return Err(format!("probes are not known to work on {other}: x86_64 and aarch64 are")),
-    };
     if env::var_os("AEGIS_PROBES_PREBUILT").is_some() {
         return prebuilt(&architecture, object).map_err(|error| {
             format!("AEGIS_PROBES_PREBUILT: {error} (run `make vendor`; unset it to compile bpf/)")
         });
     }
-    let clang = find(CLANGS).ok_or("no clang that can build BPF: apt-get install clang-14")?;
-    let strip = find(STRIPS).ok_or("no llvm-strip: apt-get install llvm-14")?;
-    if !Path::new("/usr/include/bpf/bpf_helpers.h").exists() {
-        return Err("no /usr/include/bpf/bpf_helpers.h: apt-get install libbpf-dev".into());
-    }
-    step(
-        Command::new(clang)
-            .args(["-target", "bpf", "-mcpu=v3", define, "-g", "-O2", "-Wall", "-Werror"])
-            .args(env::var_os("CARGO_FEATURE_NEXT_ABI").map(|_| "-DAEGIS_ABI_NEXT"))
-            // The object must not say where it was built.
-            .args(["-fdebug-compilation-dir=.", "-c", "bpf/aegis.bpf.c", "-o"])
-            .arg(object),
-    )?;
-    // And the labels of jumps, of which there are hundreds.
-    step(Command::new(strip).args(["-g", "--wildcard", "--strip-symbol=LBB*"]).arg(object))
+    compile::compile(&architecture, env::var_os("CARGO_FEATURE_NEXT_ABI").is_some(), object)
 }
 
 /// Takes the object of `architecture`, when it and all of `bpf/` are what `prebuilt/sums` says.
@@ -114,24 +94,4 @@ fn prebuilt(architecture: &str, object: &Path) -> Result<(), String> {
         return Err(format!("{SUMS}: {}", text.lines().next().unwrap_or("not in the form of sha256sum")));
     }
     fs::copy(&needed[0], object).map(drop).map_err(|error| format!("{}: {error}", needed[0]))
-}
-
-/// The first of `names` that runs.
-fn find(names: &[&'static str]) -> Option<&'static str> {
-    names
-        .iter()
-        .copied()
-        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
-}
-
-fn step(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    // The compiler's own words go to the build log in full; the error is its first one.
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    eprintln!("{text}");
-    let first = text.lines().find(|line| line.contains("error")).unwrap_or("no error text");
-    Err(format!("{}: {first}", command.get_program().display()))
 }

@@ -43,10 +43,15 @@ define AEGIS_BUSYBOX_CONFIG_FIXUPS
 endef
 endif
 
+# The quick builder's list: a name and its bound a line.
+AEGIS_PROGRAMS_FILE = $(BR2_EXTERNAL_AEGIS_PATH)/../image/programs
+AEGIS_PROGRAMS = $(shell sed -n 's/^\([a-z-]*\) [0-9]*$$/\1/p' $(AEGIS_PROGRAMS_FILE))
+AEGIS_CARGO_BUILD_OPTS = $(addprefix --package=,$(AEGIS_PROGRAMS))
+
 define AEGIS_INSTALL_TARGET_CMDS
-	$(INSTALL) -D -m 0755 \
-		$(@D)/target/$(AEGIS_RUST_TARGET)/$(AEGIS_PROFILE)/aegis \
-		$(TARGET_DIR)/usr/bin/aegis
+	$(foreach program,$(AEGIS_PROGRAMS),$(INSTALL) -D -m 0755 \
+		$(@D)/target/$(AEGIS_RUST_TARGET)/$(AEGIS_PROFILE)/$(program) \
+		$(TARGET_DIR)/usr/bin/$(program)$(sep))
 	ln -sfn aegis $(TARGET_DIR)/usr/bin/init
 	$(INSTALL) -D -m 0644 $(@D)/built $(TARGET_DIR)/etc/aegis/built
 	$(INSTALL) -D -m 0644 $(AEGIS_ROOT_CBOR) \

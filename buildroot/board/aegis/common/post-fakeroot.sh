@@ -13,10 +13,10 @@ need readelf
 variant=$(cat "$tree/etc/aegis/variant")
 case $variant in
     production)
-        mapfile -t others < <(cd "$tree" && find . \( -type f -perm /111 -o -path './usr/bin/*' \) \
-            ! -path ./usr/bin/aegis ! -path ./usr/bin/init -printf '/%P\n' | sort)
+        ours=$(programs | sed 's/ .*//; s/^/\/usr\/bin\//'; echo /usr/bin/init)
+        mapfile -t others < <(cd "$tree" && find . \( -type f -perm /111 -o -path './usr/bin/*' \) -printf '/%P\n' | grep -vxF "$ours" | sort)
         ((${#others[@]} == 0)) ||
-            die "${#others[@]} programs beside the agent: ${others[*]:0:5} (of a package that the production variant can't have, or left by an earlier build: make clean)"
+            die "${#others[@]} programs beside ours: ${others[*]:0:5} (of a package that the production variant can't have, or left by an earlier build: make clean)"
         ;;
     debug)
         # Each tool is a file of its own, not a link: a rule that denies one tool by its inode must not deny them all.
