@@ -27,6 +27,8 @@ mod outcome;
 mod run;
 mod stick;
 mod storage;
+#[cfg(target_env = "musl")]
+mod thread_names;
 mod tpm;
 mod workloads;
 
