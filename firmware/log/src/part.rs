@@ -50,7 +50,10 @@ pub fn next(parts: [(u64, u64); 2], limit: u64) -> Next {
     match number {
         0 => Next::Begin(0, 1),
         // Nobody came so far by writing: it is begun anew itself, so that it is not the newer one for ever.
-        MOST.. if full => Next::Begin(newer, 1),
+        MOST.. if full => {
+            let other = parts[1 - newer].0;
+            Next::Begin(newer, if other < MOST { other + 1 } else { 1 })
+        }
         _ if full => Next::Begin(1 - newer, number + 1),
         _ => Next::Append(newer),
     }

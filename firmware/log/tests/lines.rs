@@ -115,9 +115,9 @@ fn of_two_files_the_newer_one_is_written_until_it_is_full() {
         ([(3, full - LINE_BYTES as u64), (2, full)], Next::Append(0)),
         ([(3, full + 1 - LINE_BYTES as u64), (2, full)], Next::Begin(1, 4)),
         ([(9_999_999_997, full), (2, full)], Next::Begin(1, 9_999_999_998)),
-        ([(9_999_999_998, full), (2, full)], Next::Begin(0, 1)),
+        ([(9_999_999_998, full), (2, full)], Next::Begin(0, 3)),
         ([(9_999_999_998, full), (9_999_999_998, 50)], Next::Begin(0, 1)),
-        ([(u64::MAX, u64::MAX), (2, full)], Next::Begin(0, 1)),
+        ([(u64::MAX, u64::MAX), (2, full)], Next::Begin(0, 3)),
     ] {
         assert_eq!(part::next(parts, full), wanted, "{parts:?}");
     }
