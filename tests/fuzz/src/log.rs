@@ -40,7 +40,9 @@ pub fn run(data: &[u8]) -> bool {
         let front = said.json(&mut again);
         let front = &front[..front.len() - 3];
         // An empty name, or 0, is left out where it is written.
-        if !line.windows(13).any(|window| window == b"\"workload\":\"\"") && !line.windows(9).any(|window| window == b"\"after\":0") {
+        if !line.windows(13).any(|window| window == b"\"workload\":\"\"")
+            && !line.windows(9).any(|window| window == b"\"after\":0")
+        {
             assert!(line.starts_with(front), "{}", String::from_utf8_lossy(front));
         }
     }
