@@ -130,6 +130,8 @@ pub(crate) const WORKLOADS_FREE_BYTES: u64 = 8 << 20;
 pub(crate) const STICK_WORKLOADS: usize = 32;
 /// Directory entries of kept workloads that are looked at.
 pub(crate) const WORKLOAD_ENTRIES: usize = 128;
+/// How long a workload that was stopped may take to be gone, ms.
+pub(crate) const STOP_MILLIS: u64 = 10_000;
 /// How long what was killed in a workload's cgroup may take to be gone.
 pub(crate) const PEN_EMPTY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Longest `/tmp` of a workload, bytes: of its own memory.
@@ -181,3 +183,11 @@ pub(crate) const SUPPORT_PART_BYTES: usize = 256 * 1024;
 pub(crate) const KERNEL_LOG_BYTES: usize = 64 * 1024;
 /// Records of the kernel's log that are read: one that is written to all the while ends.
 pub(crate) const KERNEL_LOG_RECORDS: usize = 65_536;
+/// How long a line of the log waits for the console, ms; the agent's do not.
+pub(crate) const LOG_CONSOLE_MILLIS: u64 = 500;
+/// Lines of the agent's that wait for the disk.
+pub(crate) const LOG_LINES: usize = 16;
+/// How long the agent waits for them at its end, ms.
+pub(crate) const LOG_FINISH_MILLIS: u64 = 1_000;
+/// Of the log in a support bundle the end, bytes.
+pub(crate) const SUPPORT_LOG_BYTES: usize = 64 * 1024;

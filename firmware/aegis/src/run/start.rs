@@ -31,7 +31,7 @@ use crate::config::{self, Loaded};
 use crate::kernel::{EventSource, KernelState};
 use crate::outcome::{Failure, Outcome};
 use crate::storage::{RUN, lock, tally};
-use crate::{heap, limits};
+use crate::{heap, limits, logs};
 
 /// What `aegis run` was asked.
 #[derive(Debug, Default)]
@@ -99,6 +99,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         .spawn(move || control::serve(listener, warm, &agent))
         .map_err(|error| Failure::error(format!("control thread: {error}")))?;
     warm.wait();
+    logs::hurry().map_err(|error| Failure::error(format!("log thread: {error}")))?;
     heap::drop_code_pages();
     confine::restrict_calls().map_err(|error| Failure::error(format!("seccomp: {error}")))?;
 
@@ -116,6 +117,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         glass: Glass::default(),
         deadman: Deadman::new(),
         trace: options.trace,
+        argv: loaded.config.events.argv,
     };
     say_what_was_found(&mut reader, &opened.recovery, &loaded);
     ledger.say(&mut reader);
@@ -144,6 +146,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     outputs.leave(&status(state, shared, outputs));
     if ended_well {
         log::info!("sealed after signal {signal}");
+        logs::finish();
         Ok(())
     } else if shared.full.load(Ordering::Relaxed) {
         Err(Failure::refused("the ring could not be sealed: it is full (export, then start the agent again)"))
