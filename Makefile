@@ -28,9 +28,9 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@cargo build --package aegisctl --package aegis-qemu
 
 keys: target/keys/root.cbor target/keys/secure-boot/db.auth ## development keys under target/keys (never committed)
-# Made anew only when they are not there, of a format of before, or without a role; then what they sign is, too.
+# Only what is missing is made; what is made anew is said.
 target/keys/root.cbor: always | tools
-	@{ test -e $(@D)/workload.key && $(TOOLS)/aegisctl keys check $@ >/dev/null 2>&1; } || { rm -rf $(@D); $(TOOLS)/aegisctl keys init --plain --out $(@D) >&2; }
+	@image/development-keys $(@D) $(TOOLS)/aegisctl
 target/keys/secure-boot/db.auth: | target/keys/root.cbor
 	@image/secure-boot-keys $(@D)
 always:

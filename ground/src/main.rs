@@ -2,6 +2,7 @@
 
 mod break_glass;
 mod bundle;
+mod config;
 mod describe;
 mod ed25519;
 mod export;
@@ -70,6 +71,9 @@ enum Command {
     /// Build, sign, inspect and verify workloads, which devices take by stick and run
     #[command(subcommand)]
     Workload(workload::Command),
+    /// Write and check configurations of devices
+    #[command(subcommand)]
+    Config(config::Command),
     /// Make and show the tokens that break a device's glass
     #[command(subcommand)]
     BreakGlass(break_glass::Command),
@@ -108,6 +112,7 @@ fn main() -> ExitCode {
         Command::Bundle(command) => bundle::run(command),
         Command::Image(command) => image::run(command),
         Command::Workload(command) => workload::run(command),
+        Command::Config(command) => config::run(command),
         Command::BreakGlass(command) => break_glass::run(command),
         Command::Stick(command) => stick::run(command),
         Command::Export(args) => export::run(args),

@@ -279,6 +279,7 @@ fn a_support_bundle_has_what_is_promised_and_no_secret() {
 did aegis support
 did aegis support --to /scratch --json
 did aegis support --to /nowhere
+did aegis logs
 set -- /scratch/support-*.tar; head -c 9 \"$1\"; echo
 echo key $(od -An -v -tx1 /data/aegis/device.key | tr -d ' \\n')
 echo seal $(od -An -v -tx1 /data/aegis/seal.state | tr -d ' \\n')"
@@ -307,6 +308,25 @@ echo seal $(od -An -v -tx1 /data/aegis/seal.state | tr -d ' \\n')"
     }
     let log = &parts.iter().find(|(name, _)| name == "kernel.log").expect("a log").1;
     assert!(String::from_utf8_lossy(log).contains("Linux version "), "{}", String::from_utf8_lossy(log));
+    // What Aegis said itself: as it is shown there, too.
+    let log = &parts.iter().find(|(name, _)| name == "aegis.log").expect("a log").1;
+    let log = String::from_utf8_lossy(log);
+    assert!(log.lines().count() > 3 && log.contains("\"module\":\"aegis::commands::load\""), "{log}");
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    assert!(out.contains("aegis logs -> 0") && out.contains("aegis::commands::load: probes "), "{out}");
+    // At the office it is known for what it is.
+    let mut collect = Bench::aegisctl();
+    collect.args(["stick", "collect", "--json"]).arg(&stick).arg("--into").arg(bench.at("evidence"));
+    let collected = collect.output().expect("it runs");
+    let collected: Value = serde_json::from_slice(&collected.stdout).expect("JSON");
+    let file =
+        collected["files"].as_array().and_then(|files| files.iter().find(|file| file["kind"] == "support"));
+    let file = file.unwrap_or_else(|| panic!("{collected}"));
+    assert_eq!((&file["good"], &file["code"]), (&true.into(), &"unsigned".into()), "{file}");
+    assert!(
+        file["device"].is_string() && file["parts"].as_array().map(Vec::len) == Some(promised().len()),
+        "{file}"
+    );
 
     // The device's key, in the forms that it might be in; and every piece of the ring's keys.
     let secret = |word: &str| {

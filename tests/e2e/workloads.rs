@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aegis_qemu::{Stick, StickFs, Vm};
-use aegis_tests::{Bench, Evidence, console, receipts, root, suite};
+use aegis_tests::{Bench, Evidence, arch, console, receipts, root, suite};
 use serde_json::Value;
 
 use super::firmware::Device;
@@ -61,7 +61,7 @@ impl<'b> Made<'b> {
             "workload",
             "build",
             "--arch",
-            "x86_64",
+            arch().name(),
             "--sequence",
             &sequence.to_string(),
             "--manifest",
@@ -96,6 +96,16 @@ fn until(name: &str, what: &str) -> String {
     format!(
         "i=0; until aegis workload list | grep '^{name} ' | grep -q '{what}'; do i=$((i+1)); [ $i -gt 200 ] && break; sleep 0.3; done; aegis workload list\n"
     )
+}
+
+/// A person turns some off and on again; a script.
+fn turn() -> String {
+    let stop = "aegis workload stop forks; echo exit $?; echo processes $(cat /sys/fs/cgroup/workloads/forks/cgroup.procs | wc -l); sleep 3; aegis workload list | grep '^forks '\n\
+                aegis workload start forks; echo exit $?\n";
+    let others = "aegis workload start forks; aegis workload restart eats; echo exit $?\n";
+    let end = "aegis workload stop eats; sleep 3; aegis workload list | grep '^eats '; aegis workload stop nobody; echo nobody $?; aegis workload stop ../x; echo bad $?\n\
+               aegis logs --json | grep -c '\"workload\":\"forks\"'; aegis logs | grep 'workload eats: crash-loop'\n";
+    format!("{stop}{}{others}{}{end}", until("forks", "running, starts 2"), until("eats", "starts 6"))
 }
 
 #[test]
@@ -213,8 +223,8 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     let run = boot(&bench, &device, &files.each_ref().map(PathBuf::as_path), None, "true");
     assert_eq!(answers(&run).iter().filter(|(answer, _)| answer == "accepted").count(), 4);
     let script = until("eats", "crash-loop")
-        + "aegis health --json | grep -o '\"bad\":true,\"code\":\"workload-down\"'; cat /sys/fs/cgroup/workloads/forks/pids.current /sys/fs/cgroup/workloads/forks/memory.max /sys/fs/cgroup/workloads/forks/cpu.max; cat /sys/fs/cgroup/workloads/eats/cgroup.procs";
-    let run = boot(&bench, &device, &[], None, &script);
+        + "aegis health --json | grep -o '\"bad\":true,\"code\":\"workload-down\"'; cat /sys/fs/cgroup/workloads/forks/pids.current /sys/fs/cgroup/workloads/forks/memory.max /sys/fs/cgroup/workloads/forks/cpu.max; cat /sys/fs/cgroup/workloads/eats/cgroup.procs\n";
+    let run = boot(&bench, &device, &[], None, &(script + &turn()));
     let (shown, out) = (console(&run), run.out_text());
     // Itself included.
     assert!(shown.contains("forks: forks 16 EAGAIN"), "{shown}");
@@ -237,6 +247,27 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert!(shown.contains("shouts: \\x1b[2Jcleared\\x0dAEGIS-DONE"), "{shown}");
     assert!(shown.contains("lines were left out: it says too much"), "{shown}");
     assert!(shown.matches("shouts: line ").count() < 400, "{shown}");
+
+    // One that is stopped is gone, all of it, and stays so, whatever its restart says; started, it counts on.
+    let stopped = "workload forks: stopped; it stays down until `aegis workload start forks`, or the next boot\nexit 0\nprocesses 0\n";
+    assert!(out.contains(stopped), "{out}");
+    let row = |text: &str| out.lines().any(|line| line.contains(text));
+    assert!(row("; stopped, starts 1") && row("; running, starts 2"), "{out}");
+    assert!(out.contains("workload forks: it is up already\n"), "{out}");
+    // The breaker of its crash loop is closed again, and one that rests stays down, too.
+    assert!(row("starts 6, last: signal: 9") && row("; stopped, starts 6"), "{out}");
+    assert!(out.contains("nobody 1\nbad 2\n"), "{out}");
+    let codes = |name: &str| -> Vec<String> {
+        let told = run.with(&[("kind", "workload".into()), ("workload", name.into())]);
+        told.iter().map(|event| event["code"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(codes("forks"), ["started", "stopped", "started"]);
+    let eats = codes("eats");
+    assert!(eats.iter().filter(|code| *code == "crash-loop").count() == 1, "{eats:?}");
+    assert_eq!(eats.last().map(String::as_str), Some("stopped"), "{eats:?}");
+    // What was said of each is found by its name.
+    let said: u32 = out.lines().rev().find_map(|line| line.parse().ok()).unwrap_or_default();
+    assert!(said >= 3 && row("workload eats: crash-loop: 5 quick ends in a row"), "{out}");
 }
 
 #[test]

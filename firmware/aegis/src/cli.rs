@@ -12,6 +12,7 @@ use self::words::{Asked, Given};
 use crate::commands;
 use crate::commands::health::View;
 use crate::commands::stick::What;
+use crate::commands::workload::Turn;
 use crate::outcome::Failure;
 use crate::run;
 
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     ImageStatus { json: bool },
     ImageTake { file: PathBuf },
     Load,
+    Logs { follow: bool, json: bool },
     Metrics { out: Option<PathBuf> },
     Probe { json: bool },
     Run(run::Options),
@@ -58,7 +60,8 @@ pub(crate) enum Command {
     WorkloadMount,
     WorkloadRemove { name: String, data: bool },
     WorkloadRun { name: OsString, command: Vec<OsString> },
-    WorkloadStart { name: String },
+    WorkloadKeep { name: String },
+    WorkloadTurn { turn: Turn, name: String },
     WorkloadTake { file: PathBuf },
     WorkloadTell,
     Export(commands::export::Options),
@@ -98,6 +101,7 @@ fn command(given: Given) -> Result<Command, Failure> {
         "status" => Command::Status { json, wait: wait(&given)? },
         "health" => Command::Health { view: view(&given)?, json },
         "doctor" => Command::Doctor { json },
+        "logs" => Command::Logs { follow: given.has("follow"), json },
         "metrics" => Command::Metrics { out: given.path("out") },
         "probe" => Command::Probe { json },
         "events" => Command::Events(events(&given)?),
@@ -134,7 +138,10 @@ fn command(given: Given) -> Result<Command, Failure> {
         "workload list" => Command::WorkloadList { json },
         "workload mount" => Command::WorkloadMount,
         "workload remove" => Command::WorkloadRemove { data: given.has("with-data"), name: workload(given)? },
-        "workload start" => Command::WorkloadStart { name: workload(given)? },
+        "workload keep" => Command::WorkloadKeep { name: workload(given)? },
+        "workload start" => Command::WorkloadTurn { turn: Turn::Start, name: workload(given)? },
+        "workload stop" => Command::WorkloadTurn { turn: Turn::Stop, name: workload(given)? },
+        "workload restart" => Command::WorkloadTurn { turn: Turn::Restart, name: workload(given)? },
         "workload take" => Command::WorkloadTake { file: given.wanted(0)? },
         "workload tell" => Command::WorkloadTell,
         "workload run" => {

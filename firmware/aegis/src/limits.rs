@@ -101,8 +101,10 @@ pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;
 /// What is told of the disk in one boot: entries, and bytes of all of them.
 pub(crate) const REPORT_ENTRIES: usize = 16;
 pub(crate) const REPORT_BYTES: u64 = 4096;
-/// Block devices that lie on one another below the root.
-pub(crate) const DEVICES_STACKED: usize = 4;
+/// Names that one line of the report says.
+pub(crate) const NAMED: usize = 4;
+/// Keys of one kind that can't be opened and are kept, the first ones first.
+pub(crate) const KEYS_ASIDE: usize = 4;
 /// Entries of a disk in sysfs that are looked at for its partitions.
 pub(crate) const SYSFS_ENTRIES: usize = 512;
 /// How much longer than its file system the data partition is before that is to grow, bytes.
@@ -128,6 +130,8 @@ pub(crate) const WORKLOADS_FREE_BYTES: u64 = 8 << 20;
 pub(crate) const STICK_WORKLOADS: usize = 32;
 /// Directory entries of kept workloads that are looked at.
 pub(crate) const WORKLOAD_ENTRIES: usize = 128;
+/// How long a workload that was stopped may take to be gone, ms.
+pub(crate) const STOP_MILLIS: u64 = 10_000;
 /// How long what was killed in a workload's cgroup may take to be gone.
 pub(crate) const PEN_EMPTY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Longest `/tmp` of a workload, bytes: of its own memory.
@@ -179,3 +183,11 @@ pub(crate) const SUPPORT_PART_BYTES: usize = 256 * 1024;
 pub(crate) const KERNEL_LOG_BYTES: usize = 64 * 1024;
 /// Records of the kernel's log that are read: one that is written to all the while ends.
 pub(crate) const KERNEL_LOG_RECORDS: usize = 65_536;
+/// How long a line of the log waits for the console, ms; the agent's do not.
+pub(crate) const LOG_CONSOLE_MILLIS: u64 = 500;
+/// Lines of the agent's that wait for the disk.
+pub(crate) const LOG_LINES: usize = 16;
+/// How long the agent waits for them at its end, ms.
+pub(crate) const LOG_FINISH_MILLIS: u64 = 1_000;
+/// Of the log in a support bundle the end, bytes.
+pub(crate) const SUPPORT_LOG_BYTES: usize = 64 * 1024;

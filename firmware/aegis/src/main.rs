@@ -9,6 +9,7 @@
 //! - [`config`]: the configuration in force.
 //! - [`storage`]: own storage, partitions, the device's identity.
 //! - [`tpm`]: what the TPM says and keeps.
+//! - [`logs`]: what the programs say of their work.
 //! - [`commands`]: what an operator or init calls.
 
 mod cli;
@@ -19,12 +20,15 @@ mod image;
 mod json;
 mod kernel;
 mod limits;
+mod logs;
 #[cfg(target_env = "musl")]
 mod no_unwinding;
 mod outcome;
 mod run;
 mod stick;
 mod storage;
+#[cfg(target_env = "musl")]
+mod thread_names;
 mod tpm;
 mod workloads;
 
@@ -37,13 +41,11 @@ fn main() -> ExitCode {
     if aegis_init::is_named(std::env::args_os().next().as_deref()) {
         return aegis_init::run();
     }
-    let level = log::LevelFilter::Info;
-    // A second logger can't have been set: this is the first line of the program.
-    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+    logs::begin();
     match cli::parse().and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("aegis: {failure}");
+            logs::complain(format_args!("{failure}"));
             failure.exit_code()
         }
     }
@@ -65,6 +67,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::ImageStatus { json } => commands::image::status(json),
         Command::ImageTake { file } => commands::image::apply(&file),
         Command::Load => commands::load::run(),
+        Command::Logs { follow, json } => commands::logs::run(follow, json),
         Command::Metrics { out } => commands::metrics::run(out.as_deref()),
         Command::Probe { json } => commands::probe::run(json),
         Command::Run(options) => run::run(&options),
@@ -91,7 +94,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::WorkloadMount => commands::workload::mount(),
         Command::WorkloadRemove { name, data } => commands::workload::remove(&name, data),
         Command::WorkloadRun { name, command } => commands::workload::run(&name, &command),
-        Command::WorkloadStart { name } => commands::workload::start(&name),
+        Command::WorkloadKeep { name } => commands::workload::keep(&name),
+        Command::WorkloadTurn { turn, name } => commands::workload::turn(turn, &name),
         Command::WorkloadTake { file } => commands::workload::apply(&file),
         Command::WorkloadTell => commands::workload::tell(),
         Command::Export(options) => commands::export::run(&options),

@@ -33,6 +33,8 @@ mod token;
 mod workload;
 mod workload_state;
 
+/// What a workload may be called.
+pub use aegis_policy::names::is_kept_workload_name as is_workload_name;
 pub use armor::{ArmorBytes, ArmorError, ArmorLine, armor, unarmor};
 pub use container::{Container, FrontSections, Sections, split, split_front};
 #[cfg(feature = "build")]
@@ -48,7 +50,7 @@ pub use selectors::Selectors;
 pub use state::{StateCopy, TrustState};
 pub use token::{Token, TokenError, open_token};
 pub use workload::{
-    Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest,
-    is_name as is_workload_name, is_variable, is_word, is_writable, open_kept_workload, open_workload,
+    Bounds, CONTENTS, Restart, Run, When, Workload, WorkloadContext, WorkloadManifest, is_variable, is_word,
+    is_writable, open_kept_workload, open_workload,
 };
 pub use workload_state::{Rank, Remembered, WorkloadState};

@@ -171,15 +171,10 @@ impl<'a> WorkloadManifest<'a> {
     fn is_possible(&self) -> bool {
         self.head().is_possible()
             && self.selectors.is_possible()
-            && is_name(self.name)
+            && names::is_kept_workload_name(self.name)
             && self.run.as_ref().is_none_or(Run::is_possible)
             && is_comment(self.comment)
     }
-}
-
-/// True when a workload can be called so: as a cgroup, a directory, and on a command line.
-pub fn is_name(name: &str) -> bool {
-    names::is_workload_name(name.as_bytes()) && !name.starts_with(['.', '-'])
 }
 
 /// True when this can be a directory that a workload writes to.

@@ -4,6 +4,7 @@
 //! `docs/formats/bundle.cddl`) and the CRC32C of that. It is written around every change of a workload's file: what is about
 //! to be in its place is remembered before it is. So whatever a power cut leaves is one of two that were decided about.
 
+use aegis_policy::names::is_kept_workload_name;
 use heapless::{String, Vec};
 use minicbor::Encoder;
 use minicbor::encode::Write;
@@ -11,7 +12,6 @@ use minicbor::encode::Write;
 use crate::cbor::{Canonical, Reader, Unread, Written};
 use crate::limits::{WORKLOAD_NAME_BYTES, WORKLOAD_NAMES, WORKLOAD_STATE_BYTES};
 use crate::state::CRC;
-use crate::workload::is_name;
 
 const FORMAT: u64 = 1;
 
@@ -100,7 +100,8 @@ impl WorkloadState {
     }
 
     fn is_possible(&self) -> bool {
-        self.names.is_sorted_by(|a, b| a.name < b.name) && self.names.iter().all(|one| is_name(&one.name))
+        self.names.is_sorted_by(|a, b| a.name < b.name)
+            && self.names.iter().all(|one| is_kept_workload_name(&one.name))
     }
 }
 

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use aegis_log::argv::Keep;
 use aegis_ring::{Full, SyncMode};
 
-use crate::{Config, limits};
+use crate::{Config, Format, Level, limits};
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +18,14 @@ pub struct Table {
 }
 
 /// Every table, in the order of the template.
-pub const TABLES: [Table; 2] = [
+pub const TABLES: [Table; 4] = [
     Table { name: "ring", help: "How events are kept on this device." },
     Table { name: "export", help: "How evidence leaves this device." },
+    Table { name: "events", help: "What events hold." },
+    Table {
+        name: "log",
+        help: "What the programs of Aegis say of their work. Evidence is the ring's, not the log's.",
+    },
 ];
 
 /// One key.
@@ -68,7 +74,7 @@ pub enum Kind {
 }
 
 /// Every key, by table, in the order of the template. The reader sets them in this order.
-pub const KEYS: [Key; 6] = [
+pub const KEYS: [Key; 10] = [
     Key {
         table: "ring",
         name: "sync",
@@ -143,6 +149,50 @@ pub const KEYS: [Key; 6] = [
         },
         help: "Who can read exports: up to 8 age recipients (\"age1…\", one an office key), each can alone. None: exports \
                are not encrypted; they are signed all the same.",
+    },
+    Key {
+        table: "events",
+        name: "argv",
+        kind: Kind::Choice {
+            words: &["whole", "secrets", "program"],
+            get: |config| config.events.argv.name(),
+            set: |config, word| config.events.argv = Keep::from_name(word).unwrap_or_default(),
+        },
+        help: "What is recorded of a program's arguments. \"whole\": all. \"secrets\": what may be a secret is struck out, \
+               by names (--password=…, TOKEN=…) and by form (keys). \"program\": all but the first is. What was struck \
+               out is nowhere.",
+    },
+    Key {
+        table: "log",
+        name: "format",
+        kind: Kind::Choice {
+            words: &["text", "json"],
+            get: |config| config.log.format.name(),
+            set: |config, word| config.log.format = Format::from_name(word).unwrap_or_default(),
+        },
+        help: "How lines look on the console. In the file they are JSON; `aegis logs` shows either.",
+    },
+    Key {
+        table: "log",
+        name: "level",
+        kind: Kind::Choice {
+            words: &["error", "warn", "info"],
+            get: |config| config.log.level.name(),
+            set: |config, word| config.log.level = Level::from_name(word).unwrap_or_default(),
+        },
+        help: "What is said at least: errors, warnings too, or also what was done.",
+    },
+    Key {
+        table: "log",
+        name: "file_kib",
+        kind: Kind::Number {
+            least: 0,
+            most: limits::LOG_KIB,
+            get: |config| Some(config.log.file_kib),
+            set: |config, kib| config.log.file_kib = kib,
+        },
+        help: "Longest file of the log, KiB. There are two, and the older one is begun anew when the newer one is full. 0: no \
+               file.",
     },
 ];
 

@@ -21,6 +21,8 @@ mod text;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use aegis_log::Level;
+pub use aegis_log::argv::Keep;
 pub use aegis_ring::{Full, SyncMode};
 
 pub use fault::{Code, Fault, Faults};
@@ -35,6 +37,10 @@ pub struct Config {
     pub ring: Ring,
     /// `[export]`
     pub export: Export,
+    /// `[events]`
+    pub events: Events,
+    /// `[log]`
+    pub log: Log,
 }
 
 /// How events are kept.
@@ -61,4 +67,53 @@ pub struct Export {
     pub every_minutes: u32,
     /// age recipients that exports are encrypted to, each a valid one; none: exports are not encrypted.
     pub recipients: Vec<String>,
+}
+
+/// What events hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// What is recorded of a program's arguments.
+    pub argv: Keep,
+}
+
+/// What the programs say of their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look on the console.
+    pub format: Format,
+    /// What is said at least.
+    pub level: Level,
+    /// Longest file, KiB; 0: none.
+    pub file_kib: u32,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: Format::Text, level: Level::Info, file_kib: 256 }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl Format {
+    /// As the file has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+
+    /// By its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Text, Self::Json].into_iter().find(|one| one.name() == name)
+    }
 }

@@ -18,3 +18,5 @@ pub const WINDOW_MS: (u32, u32) = (10, 1000);
 pub const CHECKPOINT_SECONDS: (u32, u32) = (5, 3600);
 /// Largest `every_minutes`: a day.
 pub const EVERY_MINUTES: u32 = 1440;
+/// Longest file of the log, KiB: two of them are a small part of the smallest data partition.
+pub const LOG_KIB: u32 = 4096;

@@ -307,8 +307,9 @@ impl<'s> Reader<'s> {
 }
 
 fn tables() -> String {
-    let names: Vec<_> = TABLES.iter().map(|table| format!("[{}]", table.name)).collect();
-    names.join(" and ")
+    let mut names: Vec<_> = TABLES.iter().map(|table| format!("[{}]", table.name)).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} and {last}", names.join(", "))
 }
 
 impl EventReceiver for Reader<'_> {

@@ -53,7 +53,7 @@ type Told = (usize, Code, &'static str);
 const REFUSED: &[(&str, &[Told])] = &[
     // the names
     ("[rings]", &[(1, Code::UnknownTable, "no table [ring]? \"rings\" is none")]),
-    ("\n[colour]\nblue = 1", &[(2, Code::UnknownTable, "there are [ring] and [export]")]),
+    ("\n[colour]\nblue = 1", &[(2, Code::UnknownTable, "there are [ring], [export], [events] and [log]")]),
     ("['ring.x']", &[(1, Code::UnknownTable, "\"ring.x\"")]),
     ("[]", &[(1, Code::Syntax, "")]),
     ("[ring]\nsnyc = \"each\"", &[(2, Code::UnknownKey, "did you mean sync?")]),
@@ -98,6 +98,13 @@ const REFUSED: &[(&str, &[Told])] = &[
     ("[export]\nevery_minutes = 99999999999999999999", &[(2, Code::OutOfRange, "0 to 1440")]),
     // of no sense even where it says nothing
     ("[ring]\nsync = 'none'\nwindow_ms = 5", &[(3, Code::OutOfRange, "10 to 1000")]),
+    ("[log]\nformat = 'xml'", &[(2, Code::OutOfRange, "\"text\" or \"json\"")]),
+    ("[log]\nlevel = 'debug'", &[(2, Code::OutOfRange, "\"error\", \"warn\" or \"info\"")]),
+    ("[log]\nfile_kib = 4097", &[(2, Code::OutOfRange, "0 to 4096")]),
+    ("[log]\nfile_kb = 1", &[(2, Code::UnknownKey, "did you mean file_kib?")]),
+    ("[event]\nargv = 'whole'", &[(1, Code::UnknownTable, "no table [events]?")]),
+    ("[log]\nargv = 'whole'", &[(2, Code::UnknownKey, "belongs below [events]")]),
+    ("[events]\nargv = true", &[(2, Code::WrongType, "\"whole\", \"secrets\" or \"program\"")]),
     // no TOML
     ("[ring", &[(1, Code::Syntax, "unclosed table")]),
     ("[ring]\nsync", &[(2, Code::Syntax, "key with no value")]),

@@ -15,8 +15,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+use crate::asked::{Answer, Desk, Wish};
 use crate::console::{self, say};
-use crate::{AGENT, CONSOLE, End, STATE, devices, limits, turns, watchdog};
+use crate::{AGENT, CONSOLE, End, STATE, devices, end, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -57,7 +58,7 @@ pub(crate) enum Kind {
     Console,
     /// Instead of it, in an image that has one.
     Shell,
-    /// `aegis workload start`: a workload that came signed, and what comes after its end.
+    /// `aegis workload keep`: a workload that came signed, and what comes after its end.
     Workload { name: &'static str },
 }
 
@@ -72,7 +73,7 @@ impl Kind {
                 at_console(command)
             }
             Self::Console => at_console(aegis(&["break-glass", "console"])),
-            Self::Workload { name } => aegis(&["workload", "start", name]),
+            Self::Workload { name } => aegis(&["workload", "keep", name]),
             // A session of its own, whose terminal the console becomes: with job control.
             Self::Shell => {
                 let mut command = at_console(program("/usr/bin/setsid"));
@@ -104,6 +105,16 @@ struct Service {
     due: Option<Instant>,
     /// When it was.
     since: Instant,
+    /// Somebody stopped it: nothing starts it again but who asks for that.
+    stopped: bool,
+}
+
+impl Service {
+    /// To be started now.
+    fn new(kind: Kind) -> Self {
+        let now = Instant::now();
+        Self { kind, pid: None, due: Some(now), since: now, stopped: false }
+    }
 }
 
 /// A command that nobody waits for.
@@ -129,6 +140,8 @@ pub(crate) struct Children {
     more: bool,
     /// The agent's loop that stands still, as it was said.
     still: Option<&'static str>,
+    /// Where somebody asks for something.
+    desk: Option<Desk>,
 }
 
 impl Children {
@@ -158,6 +171,7 @@ impl Children {
             ending: false,
             more: false,
             still: None,
+            desk: None,
         })
     }
 
@@ -232,8 +246,44 @@ impl Children {
 
     /// Starts it, now and whenever it ended.
     pub(crate) fn keep(&mut self, kind: Kind) {
-        self.services.push(Service { kind, pid: None, due: Some(Instant::now()), since: Instant::now() });
+        self.services.push(Service::new(kind));
         self.start_due();
+    }
+
+    /// From now on somebody may ask for something.
+    pub(crate) fn listen(&mut self) {
+        match Desk::open() {
+            Ok(desk) => self.desk = Some(desk),
+            Err(error) => say(&format!("NO WORKLOAD CAN BE STOPPED OR STARTED AGAIN: init.sock: {error}")),
+        }
+    }
+
+    /// Does what is asked of a workload, and says how it is then.
+    fn answer(&mut self, wish: Wish, name: &str) -> Answer {
+        if self.ending {
+            return Answer::Ending;
+        }
+        let is_it =
+            |service: &&mut Service| matches!(service.kind, Kind::Workload { name: own } if own == name);
+        let Some(service) = self.services.iter_mut().find(is_it) else { return Answer::Unknown };
+        match wish {
+            Wish::Look => {}
+            Wish::Stop => {
+                (service.stopped, service.due) = (true, None);
+                match service.pid {
+                    // With it the workload's first process ends, and with that all of them.
+                    Some(pid) => send(pid, Signal::KILL),
+                    None => return Answer::Down,
+                }
+            }
+            Wish::Start => {
+                // One that is still to end is not told apart from one that runs: its end is waited for first.
+                if service.pid.is_none() && service.due.is_none() {
+                    (service.stopped, service.due) = (false, Some(Instant::now()));
+                }
+            }
+        }
+        if service.pid.is_some() || service.due.is_some() { Answer::Up } else { Answer::Down }
     }
 
     /// Nothing is started again, and nobody is asked any more.
@@ -305,16 +355,25 @@ impl Children {
         let fed = watchdog::is_on().then(|| Instant::now() + limits::FEED);
         let now = self.more.then(Instant::now);
         self.more = false;
-        let next = due.chain(cut).chain(until).chain(fed).chain(now).min();
+        let asking = self.desk.as_ref().and_then(Desk::due);
+        let next = due.chain(cut).chain(until).chain(fed).chain(asking).chain(now).min();
         let left = next.map(|next| next.saturating_duration_since(Instant::now()));
         let time = left.and_then(|left| Timespec::try_from(left).ok());
+        let bell = PollFd::new(&self.bell, PollFlags::IN);
         // Interrupted by the signal that rings, as it should be.
-        let _ = poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], time.as_ref());
+        let _ = match self.desk.as_ref().and_then(Desk::bell) {
+            Some(desk) => poll(&mut [bell, PollFd::from_borrowed_fd(desk, PollFlags::IN)], time.as_ref()),
+            None => poll(&mut [bell], time.as_ref()),
+        };
         if self.turns() {
             watchdog::feed();
         }
         while self.bell.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
         self.reap();
+        if let Some(mut desk) = self.desk.take() {
+            desk.look(|wish, name| self.answer(wish, name));
+            self.desk = Some(desk);
+        }
         self.start_due();
         self.cut_asides();
     }
@@ -360,7 +419,12 @@ impl Children {
             *end = Some(code);
         } else if let Some(service) = self.services.iter_mut().find(|service| service.pid == Some(pid)) {
             service.pid = None;
-            if !self.ending && !service.kind.is_over(code) {
+            if service.stopped
+                && let Kind::Workload { name } = service.kind
+            {
+                end::kill_group(&Path::new(end::WORKLOADS).join(name));
+            }
+            if !self.ending && !service.stopped && !service.kind.is_over(code) {
                 service.due = Some(Instant::now() + limits::REST);
                 if let Some((_, said)) = service.kind.told() {
                     say(said);
@@ -495,27 +559,43 @@ mod tests {
         assert_eq!(children.asides.len(), limits::ASIDES);
 
         // A number that was waited for once may be another's later.
-        let gone = Pid::from_raw(4_100_000).expect("a number");
+        let gone = Pid::from_raw(i32::MAX).expect("a number");
         children.awaited = Some((gone, Some(3)));
         assert_eq!(children.take_code(), Some(3));
-        children.services.push(Service {
-            kind: Kind::Stick,
-            pid: Some(gone),
-            due: None,
-            since: Instant::now(),
-        });
+        let running = |kind| Service { pid: Some(gone), due: None, ..Service::new(kind) };
+        children.services.push(running(Kind::Stick));
         children.ended(gone, 0);
         let again = children.services.pop().expect("there");
         assert!(again.pid.is_none() && again.due.is_some(), "it is started again");
         // A workload that came to its end stays down; the process that keeps it does not when it was killed.
         for (code, is_again) in [(0, false), (1, false), (137, true)] {
-            let kind = Kind::Workload { name: "a" };
-            children.services.push(Service { kind, pid: Some(gone), due: None, since: Instant::now() });
+            children.services.push(running(Kind::Workload { name: "a" }));
             children.ended(gone, code);
             let ended = children.services.pop().expect("there");
             assert!(ended.pid.is_none() && ended.due.is_some() == is_again, "{code}");
         }
         assert!(children.awaited.is_none());
+
+        // One that somebody stopped stays down, however its keeper ended, until somebody starts it; one that is up is left alone.
+        children.services.extend([Service::new(Kind::Stick), running(Kind::Workload { name: "b" })]);
+        let own = |children: &Children| {
+            let service = children.services.last().expect("there");
+            (service.pid.is_some(), service.due.is_some())
+        };
+        assert_eq!(children.answer(Wish::Stop, "a"), Answer::Unknown);
+        assert_eq!((children.answer(Wish::Look, "b"), own(&children)), (Answer::Up, (true, false)));
+        assert_eq!((children.answer(Wish::Start, "b"), own(&children)), (Answer::Up, (true, false)));
+        assert_eq!((children.answer(Wish::Stop, "b"), own(&children)), (Answer::Up, (true, false)));
+        children.ended(gone, 137);
+        assert_eq!((children.answer(Wish::Look, "b"), own(&children)), (Answer::Down, (false, false)));
+        assert_eq!((children.answer(Wish::Start, "b"), own(&children)), (Answer::Up, (false, true)));
+        // While it rests before its next start, too.
+        assert_eq!((children.answer(Wish::Stop, "b"), own(&children)), (Answer::Down, (false, false)));
+        assert!(children.services.first().is_some_and(|stick| !stick.stopped), "nobody else is meant");
+        children.end();
+        assert_eq!(children.answer(Wish::Start, "b"), Answer::Ending);
+        children.ending = false;
+        children.services.clear();
 
         // What does not heed SIGTERM is ended all the same.
         let begun = Instant::now();

@@ -2,12 +2,14 @@
 //!
 //! - [`start`]: mounts, own storage, probes and policy, the stick: before anything else runs.
 //! - [`children`]: what runs on (agent, stick's watcher, serial line) and is started again when it ends.
+//! - [`asked`]: what a person asks of it meanwhile: a workload stopped, or started again.
 //! - [`session`]: waits for the agent, has the workloads kept that came signed, runs the one that the command line names.
 //! - [`end`]: the agent's last words, the evidence out, power off.
 //!
 //! Every step says what it does on the console, is bounded in time, and none can stop the boot. What decides is done by the
 //! agent's own commands, each a process of its own: what fails there fails there.
 
+pub mod asked;
 mod children;
 mod command_line;
 mod console;
@@ -15,6 +17,7 @@ mod devices;
 mod end;
 mod limits;
 mod mounts;
+pub mod partitions;
 mod session;
 mod start;
 mod trial;

@@ -52,5 +52,13 @@ pub(crate) const FEED: Duration = Duration::from_secs(3);
 pub(crate) const TURN: Duration = Duration::from_secs(10);
 pub(crate) const STILL: Duration = Duration::from_mins(1);
 pub(crate) const AGENT_BEGINS: Duration = Duration::from_mins(3);
+/// Who asks something of init: how many wait, how long one is listened to, how long an answer is waited for, and the longest packet, bytes.
+pub(crate) const ASKERS: i32 = 8;
+pub(crate) const ASKING: Duration = Duration::from_millis(500);
+pub(crate) const ASKED: Duration = Duration::from_secs(5);
+pub(crate) const WISH_BYTES: usize = 80;
+/// Block devices that are looked at for a label, and that lie on one another below the root.
+pub(crate) const BLOCK_DEVICES: usize = 16_384;
+pub(crate) const DEVICES_STACKED: usize = 4;
 /// The root is read in pieces of so many bytes.
 pub(crate) const PIECE: usize = 256 * 1024;

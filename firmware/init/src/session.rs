@@ -5,6 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use aegis_policy::names::is_kept_workload_name;
 use rustix::fs::OFlags;
 
 use crate::children::{self, Children, Kind, aegis};
@@ -77,7 +78,7 @@ fn workloads(children: &mut Children) -> Result<(), End> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
-    for name in names.into_iter().filter(|name| is_name(name)) {
+    for name in names.into_iter().filter(|name| is_kept_workload_name(name)) {
         // As long as the system runs.
         children.keep(Kind::Workload { name: name.leak() });
     }
@@ -87,7 +88,7 @@ fn workloads(children: &mut Children) -> Result<(), End> {
 /// The workload `name`, from its disk.
 fn workload(children: &mut Children, name: &str, started: &Started) -> Result<(), End> {
     // Of a name that is none nothing is repeated but that.
-    if !is_name(name) {
+    if !is_kept_workload_name(name) {
         say(&format!("aegis.workload={}: not a workload name", name.escape_default()));
         return Ok(());
     }
@@ -139,12 +140,6 @@ fn workload(children: &mut Children, name: &str, started: &Started) -> Result<()
     Ok(())
 }
 
-/// As `aegis workload run` takes them.
-fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.bytes().all(plain) && !matches!(name.bytes().next(), None | Some(b'.' | b'-'))
-}
-
 fn is_executable(path: &'static str) -> bool {
     let found = mounts::bounded(limits::MOUNT, move || fs::metadata(path));
     matches!(found, Some(Ok(found)) if found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -185,19 +180,4 @@ fn write_soon(port: &Path, text: &str) -> std::io::Result<()> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = fs::OpenOptions::new().write(true).custom_flags(flags).open(port)?;
     devices::write_soon(&file, text.as_bytes(), limits::REPORT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_names_of_cgroups() {
-        for name in ["a", "demo", "agent-7", "A.b_c-1"] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "-x", ".x", "a/b", "a b", "a\n", "ä", "$(x)"] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
     let modules = devices::line("/sys/kernel/security/lsm").unwrap_or_default();
     say(&format!("security modules: {modules}"));
     watchdog::start();
+    children.listen();
     root();
 
     let storage = storage(children)?;

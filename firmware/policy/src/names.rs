@@ -7,9 +7,13 @@ pub fn is_policy_name(text: &str) -> bool {
     is_name(text, limits::NAME_BYTES)
 }
 
-/// A name of a rule: 1 to [`limits::RULE_NAME_BYTES`] bytes of `a-z`, `0-9`, `-`.
+/// How the names of Aegis's own rules begin (`aegis-self`, `aegis-depth`, `aegis-selftest`): what is decided by one of them is told by
+/// that name alone, so no rule of a policy is called so.
+pub const OWN_RULES: &str = "aegis-";
+
+/// A name of a rule: 1 to [`limits::RULE_NAME_BYTES`] bytes of `a-z`, `0-9`, `-`; not one of Aegis's own ([`OWN_RULES`]).
 pub fn is_rule_name(text: &str) -> bool {
-    is_name(text, limits::RULE_NAME_BYTES)
+    is_name(text, limits::RULE_NAME_BYTES) && !text.starts_with(OWN_RULES)
 }
 
 /// A tag: 1 to [`limits::TAG_BYTES`] bytes of letters, digits, `.`, `_`, `-`, `:`.
@@ -24,6 +28,12 @@ pub fn is_workload_name(name: &[u8]) -> bool {
     (1..=limits::WORKLOAD_BYTES).contains(&name.len())
         && name.iter().all(|byte| is_workload_byte(*byte))
         && !matches!(name, b"." | b"..")
+}
+
+/// A name of a workload that is kept and started by it: a cgroup, a directory of its own, a word on a command line. It begins with
+/// neither `.` nor `-`.
+pub fn is_kept_workload_name(name: &str) -> bool {
+    is_workload_name(name.as_bytes()) && !name.starts_with(['.', '-'])
 }
 
 /// A pattern: a workload name, or the beginning of one (which may be empty) and a `*`.

@@ -43,6 +43,12 @@ pub(super) fn policy_name(name: &Text) -> Read<String> {
 
 /// Why a name is bad that is to be like a rule's.
 pub(super) fn bad_rule_name(what: &str, name: &str) -> String {
+    if name.starts_with(names::OWN_RULES) {
+        return format!(
+            "bad {what} name \"{name}\": {}… is what Aegis's own rules are called",
+            names::OWN_RULES
+        );
+    }
     format!("bad {what} name \"{name}\": 1 to {} of a-z, 0-9, -", limits::RULE_NAME_BYTES)
 }
 

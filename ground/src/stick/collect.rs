@@ -11,6 +11,7 @@ use super::devices::{Devices, Trust};
 use super::found::{Found, Kind, Report};
 use super::limits;
 use super::source::Source;
+use super::support;
 use crate::export::{Examined, Keys, examine};
 use crate::identity::IdentityArgs;
 use crate::outcome::{Failure, Outcome, Status};
@@ -94,6 +95,7 @@ impl Collector<'_> {
             Kind::Receipt => RECEIPT_BYTES as u64,
             Kind::Export => limits::EXPORT_BYTES,
             Kind::Status => limits::STATUS_BYTES,
+            Kind::Support => limits::SUPPORT_BYTES,
         };
         let limit = limit.min(self.left);
         let copied = match self.copy(name, limit) {
@@ -114,6 +116,7 @@ impl Collector<'_> {
             Kind::Receipt => self.receipt(&mut found, file)?,
             Kind::Export => self.export(&mut found, file)?,
             Kind::Status => status(&mut found, file, report)?,
+            Kind::Support => support(&mut found, file, report)?,
         }
         self.keep(&mut found, copied)?;
         Ok(found)
@@ -262,5 +265,18 @@ fn status(found: &mut Found, file: &Path, report: &Report) -> Result<(), Failure
     let devices = report.devices();
     let only = devices.first().filter(|_| devices.len() == 1);
     found.accept(only.copied(), "unsigned");
+    Ok(())
+}
+
+/// A support bundle is not signed either. Its name says which device left it; that counts when one of this stick's is called so.
+fn support(found: &mut Found, file: &Path, report: &Report) -> Result<(), Failure> {
+    let bytes = files::read(file, limits::SUPPORT_BYTES as usize)?;
+    match support::parts(&bytes) {
+        Ok(parts) => {
+            found.accept(support::device(&found.name, report.devices()), "unsigned");
+            found.more = json!({ "parts": parts });
+        }
+        Err(why) => found.refuse("bad-support", why),
+    }
     Ok(())
 }

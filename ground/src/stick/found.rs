@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Export,
     /// Not signed.
     Status,
+    /// Neither.
+    Support,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             "cbor" if front.starts_with("receipt-") => Some(Self::Receipt),
             "cbor" if front.starts_with("export-") => Some(Self::Export),
             "json" if front.starts_with("status") => Some(Self::Status),
+            "tar" if front.starts_with("support-") => Some(Self::Support),
             _ => None,
         }
     }
@@ -46,6 +49,7 @@ impl Kind {
             Self::Receipt => "receipt",
             Self::Export => "export",
             Self::Status => "status",
+            Self::Support => "support",
         }
     }
 }

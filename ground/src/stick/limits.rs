@@ -12,6 +12,9 @@ pub(super) const OUT_ENTRIES: usize = 8192;
 pub(super) const EXPORT_BYTES: u64 = 8 << 30;
 /// Longest status, bytes.
 pub(super) const STATUS_BYTES: u64 = 1 << 20;
+/// Longest support bundle, bytes, and its most parts: a device writes a dozen, of at most 256 KiB each.
+pub(super) const SUPPORT_BYTES: u64 = 8 << 20;
+pub(super) const SUPPORT_PARTS: usize = 32;
 /// Most that one stick brings, bytes.
 pub(super) const TOTAL_BYTES: u64 = 64 << 30;
 /// Most devices in a devices file.

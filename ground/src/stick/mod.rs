@@ -8,6 +8,7 @@ mod label;
 mod limits;
 mod prepare;
 mod source;
+mod support;
 
 use clap::Subcommand;
 

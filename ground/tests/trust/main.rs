@@ -2,6 +2,8 @@
 
 mod ceremony;
 mod compare;
+mod config;
+mod development;
 mod ed25519;
 mod glass;
 mod hostile;

@@ -151,6 +151,8 @@ fn a_stick_goes_out_and_comes_back() {
     let out = desk.path("stick/aegis/out");
     fs::write(out.join("export-aaaa-bbbb-1-40.cbor"), export(40)).expect("written");
     fs::write(out.join("status.json"), "{\"state\":\"ready\"}\n").expect("written");
+    let support = format!("support-{}-77.tar", &id[..8]);
+    fs::write(out.join(&support), tar("contents.txt", b"version.json: x\n")).expect("written");
     // A second device answered on the same stick.
     let mut other = Device::new(Some(77), &desk.read("keys/root.cbor"));
     let (name, bytes) = other.receipt(What::Nothing, b"", Answer::None, "");
@@ -165,19 +167,23 @@ fn a_stick_goes_out_and_comes_back() {
     let files = found["files"].as_array().expect("a list");
     let codes: Vec<_> =
         files.iter().filter(|file| file["device"] == id.as_str()).map(|file| &file["code"]).collect();
-    assert_eq!(codes, ["accepted", "accepted", "accepted", "accepted", "whole"]);
+    assert_eq!(codes, ["accepted", "accepted", "accepted", "accepted", "whole", "unsigned"]);
+    // Which of the two left it its name says.
+    assert_eq!(desk.read(&format!("evidence/{id}/{support}")).len(), 4 * 512);
+    let parts = files.iter().find(|file| file["kind"] == "support").map(|file| &file["parts"]);
+    assert_eq!(parts, Some(&serde_json::json!(["contents.txt"])));
     assert_eq!(desk.read(&format!("evidence/{id}/export-aaaa-bbbb-1-40.cbor")), export(40));
     assert_eq!(fs::read_dir(desk.path("evidence").join(hex(&other.id()))).expect("made").count(), 1);
     // Two devices: whose the status is, nobody says.
     assert!(desk.path("evidence/unverified/status.json").exists());
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 8);
 
     // Once more: all of it is here. And the devices are known.
     let (exit, again) = desk.json("stick collect stick --into evidence --known");
     assert_eq!((exit, again["new_devices"].as_array().map(Vec::len)), (0, Some(0)));
     assert!(again["files"].as_array().expect("a list").iter().all(|file| file["had"] == true), "{again}");
     let text = desk.good("stick collect stick --into evidence");
-    assert!(text.contains("7 files of 2 devices, 7 of them here already; all good"), "{text}");
+    assert!(text.contains("8 files of 2 devices, 8 of them here already; all good"), "{text}");
     let text = desk.good("stick collect stick --into elsewhere");
     assert!(
         text.contains("DEVICE ") && text.contains(&format!("new device {id}: its key was taken on trust")),
@@ -386,6 +392,7 @@ fn nothing_on_a_stick_is_believed() {
         ("export-cut.cbor", &whole[..whole.len() - 10]),
         ("export-no.cbor", b"what?"),
         ("status.json", b"[1, 2"),
+        ("support-aa-1.tar", &tar("../../etc/passwd", b"x")),
         ("\u{1b}[2J.cbor", b"x"),
         ("-rf.cbor", b"x"),
     ] {
@@ -418,6 +425,7 @@ fn nothing_on_a_stick_is_believed() {
         ("export-cut.cbor", "truncated", true),
         ("export-no.cbor", "not-an-export", true),
         ("status.json", "bad-status", true),
+        ("support-aa-1.tar", "bad-support", true),
         ("export-link.cbor", "unreadable", false),
         ("receipt-loop.cbor", "unreadable", false),
         ("receipt-link.cbor", "unreadable", false),
@@ -429,7 +437,7 @@ fn nothing_on_a_stick_is_believed() {
     }
     assert_eq!(found["left_there"], serde_json::json!(["-rf.cbor", "\\x1b[2J.cbor"]));
     let (_, text, _) = desk.run("stick collect stick --into evidence");
-    assert!(!text.contains('\u{1b}') && text.contains("11 NOT good"), "{text}");
+    assert!(!text.contains('\u{1b}') && text.contains("12 NOT good"), "{text}");
     let names = fs::read_dir(desk.path("evidence")).expect("there").count();
     assert_eq!(names, 3, "one device, unverified, devices.txt: no temporary file is left");
 
@@ -499,4 +507,19 @@ fn devices_that_are_not_known_are_refused_on_request() {
         let err = desk.refused(2, "stick collect stick --into g --devices list");
         assert!(err.contains(expected), "{err}");
     }
+}
+
+/// A support bundle of one part.
+fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut tar = vec![0; 512];
+    tar[..name.len()].copy_from_slice(name.as_bytes());
+    tar[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+    tar[148..156].fill(b' ');
+    tar[156] = b'0';
+    tar[257..262].copy_from_slice(b"ustar");
+    let sum: u32 = tar.iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar.extend(bytes);
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    tar
 }

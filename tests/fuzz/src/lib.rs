@@ -19,6 +19,7 @@ pub mod image;
 pub mod input;
 pub mod keys;
 pub mod label;
+pub mod log;
 pub mod policy;
 pub mod receipt;
 pub mod record;
@@ -60,6 +61,7 @@ pub const TARGETS: [Target; 26] = [
     Target { name: "header", run: bundle::header_run, seeds: bundle::header_seeds },
     Target { name: "image", run: image::run, seeds: image::seeds },
     Target { name: "label", run: label::run, seeds: label::seeds },
+    Target { name: "log", run: log::run, seeds: log::seeds },
     Target { name: "manifest", run: bundle::manifest_run, seeds: bundle::manifest_seeds },
     Target { name: "policy", run: policy::run, seeds: policy::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn what_holds_as_json() {
         let json = values(&Config::default()).to_string();
-        let wanted = r#"{"export":{"every_minutes":0,"recipients":[]},"ring":{"checkpoint_seconds":60,"full":"overwrite","sync":"window","window_ms":100}}"#;
+        let wanted = r#"{"events":{"argv":"whole"},"export":{"every_minutes":0,"recipients":[]},"log":{"file_kib":256,"format":"text","level":"info"},"ring":{"checkpoint_seconds":60,"full":"overwrite","sync":"window","window_ms":100}}"#;
         assert_eq!(json, wanted);
     }
 }

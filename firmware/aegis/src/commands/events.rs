@@ -16,7 +16,7 @@ use aegis_ring::{Device, Error, Reader};
 
 pub(crate) use self::filter::Filter;
 use self::line::Form;
-use self::out::{Flow, Out};
+pub(super) use self::out::{Flow, Out};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::run::control;
@@ -58,7 +58,7 @@ fn unreadable(error: &impl core::fmt::Display) -> Failure {
 }
 
 /// Where lines go: stdout, or a test's.
-trait Sink {
+pub(super) trait Sink {
     fn line(&mut self, line: &str) -> Result<Flow, Failure>;
 
     /// Waits a moment for more.

@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod in_force;
 pub(crate) mod load;
+pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod policy_status;

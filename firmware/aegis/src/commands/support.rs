@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::tar::Tar;
-use super::{config, doctor, health, image, policy_status, probe, status, stick, storage};
+use super::{config, doctor, health, image, logs, policy_status, probe, status, stick, storage};
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::storage::device::{self, Identity, hex};
@@ -36,7 +36,7 @@ const STICK: &str = "stick";
 type Make = fn() -> Result<Vec<u8>, String>;
 
 /// Every part, in the order of the file. The doctor and the image's status come late: they look in a mount namespace of their own.
-const PARTS: [(&str, &str, Make); 11] = [
+const PARTS: [(&str, &str, Make); 12] = [
     ("version.json", "versions of agent, kernel and image, and which device this is", || {
         Ok(line(&version()))
     }),
@@ -57,6 +57,11 @@ const PARTS: [(&str, &str, Make); 11] = [
         klog::tail()
             .map(|log| redact::redact(&log).into_bytes())
             .map_err(|error| format!("/dev/kmsg: {error}"))
+    }),
+    ("aegis.log", "the end of Aegis's own log, JSON lines; what may be a secret is struck out", || {
+        logs::tail()
+            .map(|log| redact::redact(&String::from_utf8_lossy(&log)).into_bytes())
+            .map_err(|error| format!("log: {error}"))
     }),
     ("doctor.json", "aegis doctor --json", || Ok(line(&doctor::json()))),
     ("image.json", "aegis image status --json", || made(image::status_json())),

@@ -1,26 +1,28 @@
 //! `aegis workload`: what becomes of workloads that are offered, kept, mounted and run.
 
+mod keep;
 mod list;
 mod mount;
 mod remove;
 mod run;
-mod start;
 mod take;
+mod turn;
 
 use std::io;
 
 use aegis_event::Body;
 
+pub(crate) use keep::run as keep;
 pub(crate) use list::run as list;
 #[cfg(test)]
 pub(super) use mount::look;
 pub(crate) use mount::{run as mount, tell};
 pub(crate) use remove::run as remove;
 pub(crate) use run::run;
-pub(crate) use start::run as start;
 #[cfg(test)]
 pub(super) use take::decide;
 pub(crate) use take::{BYTES, apply, is_workload, judge, take};
+pub(crate) use turn::{Turn, run as turn};
 
 use super::in_force;
 use crate::outcome::Failure;

@@ -52,7 +52,7 @@ impl Applied {
     }
 }
 
-/// Name of the rule by which Aegis guards itself.
+/// Name of the rule by which Aegis guards itself. No rule of a policy has it, whoever signed: [`aegis_policy::names::OWN_RULES`].
 pub(crate) const SELF_RULE: &[u8] = b"aegis-self";
 
 /// Names of our own, behind a policy's.

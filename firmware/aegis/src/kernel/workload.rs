@@ -136,7 +136,9 @@ pub(super) fn register_all() -> Result<(), KernelError> {
     for name in left.by_ref().take(WORKLOADS_MAX) {
         match register_directory(&tree, &name, &Path::new(WORKLOADS).join(&name)) {
             // There is room for so many; the rest is covered by what covers all.
-            Err(KernelError::NoSlot) => log::error!("workload {name}: {}", KernelError::NoSlot),
+            Err(KernelError::NoSlot) => {
+                log::error!(workload = name.as_str(); "workload {name}: {}", KernelError::NoSlot);
+            }
             done => drop(done?),
         }
     }

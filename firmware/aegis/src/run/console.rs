@@ -19,12 +19,10 @@ pub(super) fn is_writable(out: &impl AsFd) -> bool {
     poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0) && ready[0].revents().contains(PollFlags::OUT)
 }
 
-/// One line on stderr, cut if it does not fit, and left out if it would wait. Whatever counts is an event too.
+/// One line of the log, for a person who watches the console: cut if it does not fit, and left out where it would wait. Whatever counts
+/// is an event too.
 pub(super) fn warn(text: Arguments<'_>) {
-    let out = rustix::stdio::stderr();
-    if is_writable(&out) {
-        put(&out, |line| writeln!(line, "aegis: {text}"));
-    }
+    log::warn!(target: "aegis::run", "{text}");
 }
 
 /// An event as one line on stdout. One that would wait is left out, and the next one that fits says how many were.

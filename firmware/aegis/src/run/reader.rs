@@ -4,7 +4,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use aegis_config::Keep;
 use aegis_event::{Accounts, Body, Cause, Event, Mode, ModeReason, Printable};
+use aegis_log::limits::ARGV_BYTES;
 use rustix::event::{Timespec, epoll};
 
 use super::books::{Books, Entry, KERNEL_CAUSES};
@@ -14,7 +16,7 @@ use super::glass::{Glass, Look};
 use super::queue::{In, Slot};
 use super::shared::{Phase, Shared};
 use super::signals::Signals;
-use super::translate::translate;
+use super::translate::{struck, translate};
 use crate::heap;
 use crate::kernel::{EventSource, KernelState, SELF_RULE};
 use crate::limits;
@@ -48,6 +50,8 @@ pub(crate) struct Reader<'r> {
     pub(crate) glass: Glass,
     pub(crate) deadman: Deadman,
     pub(crate) trace: bool,
+    /// What is recorded of arguments.
+    pub(crate) argv: Keep,
 }
 
 /// How many events a killed agent took with it: seen, and neither written, lost nor still in the kernel ring buffer.
@@ -135,7 +139,9 @@ impl Reader<'_> {
             }
             let Some(record) = self.source.next() else { return Taken { count: taken, drained: true } };
             let deadman = &mut self.deadman;
+            let mut buffer = [0; ARGV_BYTES];
             let translated = translate(&record, self.state, |event, slot| {
+                let event = &struck(event, self.argv, &mut buffer);
                 let decision = event.body.decision();
                 if let Some(decision) = decision.filter(|decision| decision.deadman) {
                     deadman.saw(slot, decision.policy, event.time);

@@ -31,7 +31,7 @@ use crate::config::{self, Loaded};
 use crate::kernel::{EventSource, KernelState};
 use crate::outcome::{Failure, Outcome};
 use crate::storage::{RUN, lock, tally};
-use crate::{heap, limits};
+use crate::{heap, limits, logs};
 
 /// What `aegis run` was asked.
 #[derive(Debug, Default)]
@@ -99,6 +99,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         .spawn(move || control::serve(listener, warm, &agent))
         .map_err(|error| Failure::error(format!("control thread: {error}")))?;
     warm.wait();
+    logs::hurry().map_err(|error| Failure::error(format!("log thread: {error}")))?;
     heap::drop_code_pages();
     confine::restrict_calls().map_err(|error| Failure::error(format!("seccomp: {error}")))?;
 
@@ -116,12 +117,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
         glass: Glass::default(),
         deadman: Deadman::new(),
         trace: options.trace,
+        argv: loaded.config.events.argv,
     };
     say_what_was_found(&mut reader, &opened.recovery, &loaded);
     ledger.say(&mut reader);
     shared.begun.store(true, Ordering::Release);
     writer.thread().unpark();
-    wait_for_writer(shared);
+    wait_for_writer(shared, &mut reader.queue);
     if shared.running.load(Ordering::Acquire) && !shared.full.load(Ordering::Relaxed) {
         ledger.is_durable();
     }
@@ -144,6 +146,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     outputs.leave(&status(state, shared, outputs));
     if ended_well {
         log::info!("sealed after signal {signal}");
+        logs::finish();
         Ok(())
     } else if shared.full.load(Ordering::Relaxed) {
         Err(Failure::refused("the ring could not be sealed: it is full (export, then start the agent again)"))
@@ -192,9 +195,10 @@ fn say_what_was_found(reader: &mut Reader<'_>, recovery: &Recovery, loaded: &Loa
     }
 }
 
-/// Ready means: the first events are on disk and sealed, or the ring is full.
-fn wait_for_writer(shared: &Shared) {
+/// Ready means: the first events are on disk and sealed, or the ring is full. A disk that only fails is waited for, and the reader turns.
+fn wait_for_writer(shared: &Shared, queue: &mut In<'_>) {
     while !shared.running.load(Ordering::Acquire) && !shared.writer_failed.load(Ordering::Relaxed) {
+        queue.turned();
         thread::sleep(Duration::from_millis(5));
     }
 }

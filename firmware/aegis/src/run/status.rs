@@ -1,5 +1,6 @@
 //! The agent's status: what it says over the control socket and leaves behind when it stops.
 
+use aegis_config::Keep;
 use aegis_event::{Cause, Kind, Level, Mode, ModeReason};
 use aegis_metrics::limits::FLUSH_BUCKETS;
 use aegis_ring::{Full, SyncMode};
@@ -118,6 +119,8 @@ pub(crate) struct Setup {
     /// The longest epoch, s.
     pub(crate) checkpoint_seconds: u32,
     source: u8,
+    /// Of a program's arguments not all is recorded.
+    argv: u8,
 }
 
 const SYNCS: [SyncMode; 3] = [SyncMode::Each, SyncMode::WINDOW, SyncMode::None];
@@ -134,6 +137,7 @@ impl Setup {
             stops: ring.full == Full::Stop,
             checkpoint_seconds: ring.checkpoint_seconds,
             source: number(SOURCES.iter().position(|source| *source == loaded.source)),
+            argv: number(Keep::ALL.iter().position(|keep| *keep == loaded.config.events.argv)),
         }
     }
 
@@ -159,7 +163,11 @@ impl core::fmt::Display for Setup {
         if self.window_millis > 0 {
             write!(f, " of {} ms", self.window_millis)?;
         }
-        write!(f, ", {} when full, a checkpoint every {} s", self.full(), self.checkpoint_seconds)
+        write!(f, ", {} when full, a checkpoint every {} s", self.full(), self.checkpoint_seconds)?;
+        match Keep::ALL.get(usize::from(self.argv)) {
+            Some(Keep::Whole) => Ok(()),
+            keep => write!(f, ", of arguments: {}", keep.map_or("unknown", |keep| keep.name())),
+        }
     }
 }
 

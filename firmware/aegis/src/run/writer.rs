@@ -375,6 +375,7 @@ impl Writer<'_> {
             shared.durable.store(self.tools.books.taken, Relaxed);
         }
         shared.acked.store(acked, Relaxed);
+        crate::logs::after(acked);
         shared.ring_used.store(stats.used_bytes, Relaxed);
         shared.ring_capacity.store(stats.capacity_bytes, Relaxed);
         shared.ring_first.store(stats.first_sequence, Relaxed);

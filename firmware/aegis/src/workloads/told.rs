@@ -24,6 +24,9 @@ pub(crate) const RESTING: &str = "resting";
 pub(crate) const OVER: &str = "over";
 pub(crate) const CRASH_LOOP: &str = "crash-loop";
 pub(crate) const NOT_STARTED: &str = "not-started";
+/// By a person: it stays down; it is to be started.
+pub(crate) const STOPPED: &str = "stopped";
+pub(crate) const STARTING: &str = "starting";
 
 /// What mounting one came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

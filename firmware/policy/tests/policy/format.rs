@@ -145,6 +145,11 @@ fn bad_sources_are_refused_by_name() {
     assert_eq!(refused(&|of| of.deadman = Some(Deadman { denials: 1, seconds: 0 })), Some(BadValue));
     assert_eq!(refused(&|of| of.deadman = Some(Deadman { denials: 1, seconds: 3_601 })), Some(BadValue));
     assert_eq!(refused(&|of| of.rules[0].name = "a-name-that-is-thirty-two-bytes-"), Some(BadName));
+    // What Aegis decides by itself is told by these names: whoever signs, a device takes no rule that is called so.
+    for own in ["aegis-self", "aegis-depth", "aegis-selftest", "aegis-", "aegis-new"] {
+        assert_eq!(refused(&|of| of.rules[0].name = own), Some(BadName), "{own}");
+    }
+    assert_eq!(refused(&|of| of.rules[0].name = "aegis"), None);
     assert_eq!(refused(&|of| of.rules[0].target = files(&["/etc/../etc/shadow"], &[])), Some(BadPath));
     assert_eq!(refused(&|of| of.rules[0].target = files(&[], &["/etc/"])), Some(BadPath));
     assert_eq!(refused(&|of| of.rules[0].target = files(&[], &[])), Some(Empty));

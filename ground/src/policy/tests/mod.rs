@@ -400,6 +400,13 @@ fn mistakes_in_templates_are_placed_there_and_where_they_are_used() {
             Some(17),
             "bad path \"home/x/.ssh/id_rsa\": write it from the root, with a leading /",
         ),
+        (
+            "as = \"no\"",
+            "as = \"aegis\"",
+            26,
+            Some(17),
+            "bad rule name \"aegis-keys\": aegis-… is what Aegis's own rules are called",
+        ),
         ("as = \"no\"", "as = \"NO\"", 26, Some(17), "bad rule name \"NO-keys\": 1 to 31 of a-z, 0-9, -"),
         (
             "\"a\", \"b\"]",

@@ -16,19 +16,19 @@ use crate::outcome::Failure;
 
 /// Whether there is to be more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(in crate::commands) enum Flow {
     GoOn,
     /// In order: interrupted, or the reader has seen enough.
     End,
 }
 
-pub(super) struct Out {
+pub(in crate::commands) struct Out {
     stop: Arc<AtomicBool>,
     line: Vec<u8>,
 }
 
 impl Out {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::commands) fn new() -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             signal_hook::flag::register(signal, stop.clone())?;

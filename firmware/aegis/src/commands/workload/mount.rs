@@ -31,7 +31,7 @@ pub(crate) fn run() -> Outcome {
     let mut books = Books::read(&own).map_err(storage)?;
     if let Ok(settled) = books.settle(&own, &files).inspect_err(|error| log::error!("{KEPT}: {error}")) {
         for name in settled {
-            log::info!("workload {name}: what a power cut left is what counts");
+            log::info!(workload = name.as_str(); "workload {name}: what a power cut left is what counts");
         }
     }
     let mut entries = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn run() -> Outcome {
     entries.extend(strangers(&files, &books));
     for entry in &entries {
         let Entry { name, epoch, sequence, code, detail, .. } = entry;
-        log::info!("workload {name}: {code}: epoch {epoch} sequence {sequence}: {detail}");
+        log::info!(workload = name.as_str(); "workload {name}: {code}: epoch {epoch} sequence {sequence}: {detail}");
     }
     told::report(&entries).map_err(|error| Failure::error(format!("report: {error}")))?;
     match entries.iter().filter(|entry| !entry.is_mounted()).count() {

@@ -110,7 +110,7 @@ impl Decided {
         let Taken { code, epoch, sequence, detail, hash, .. } = &self.taken;
         let text = if detail.is_empty() { origin.to_owned() } else { format!("{origin}: {detail}") };
         let name = if self.name.is_empty() { "?" } else { &self.name };
-        log::info!("workload {name}: {code}: epoch {epoch} sequence {sequence}: {text}");
+        log::info!(workload = name; "workload {name}: {code}: epoch {epoch} sequence {sequence}: {text}");
         let rank = (*epoch, *sequence);
         note(Which { name: &self.name, rank, manifest: self.manifest }, code, &text);
         history::note(Entry::now(What::Workload, code, rank, hash.as_ref(), origin));

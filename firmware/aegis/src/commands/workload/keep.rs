@@ -1,4 +1,4 @@
-//! `aegis workload start NAME`: keeps one that is mounted: starts it in its cage, says what it says, starts it again as its manifest
+//! `aegis workload keep NAME`: keeps one that is mounted: starts it in its cage, says what it says, starts it again as its manifest
 //! asks. Ends when it is over, or ends too quickly too often.
 
 use std::io::{self, Read};
@@ -38,7 +38,7 @@ pub(crate) fn run(name: &str) -> Outcome {
     let run = run.ok_or_else(|| failed(&"not its manifest"))?;
     let before = told::doing(name).map_err(|error| failed(&error))?.unwrap_or_default();
     if matches!(before.code.as_str(), told::OVER | told::CRASH_LOOP) {
-        // Somebody ended the process that kept it, after it had come to its end.
+        // Somebody ended the process that kept it, after it had come to its end. Who has it started again says so before.
         return Ok(());
     }
     let which = Which { name, rank: manifest.rank(), manifest: which };
@@ -83,7 +83,9 @@ impl Keeper<'_> {
                 Next::GivenUp => {
                     self.tell(told::CRASH_LOOP);
                     let ends = keeper::QUICK_ENDS;
-                    let text = format!("{ends} quick ends in a row: it stays down until the next start");
+                    let text = format!(
+                        "{ends} quick ends in a row: it stays down until the next start, or `aegis workload restart {name}`"
+                    );
                     self.say(told::CRASH_LOOP, &text);
                     return Err(Failure::refused(format!("workload {name}: {text}")));
                 }
@@ -97,14 +99,14 @@ impl Keeper<'_> {
 
     /// On the console, and as an event.
     fn say(&self, code: &str, text: &str) {
-        log::info!("workload {}: {code}: {text}", self.which.name);
+        log::info!(workload = self.which.name; "workload {}: {code}: {text}", self.which.name);
         note(self.which, code, text);
     }
 
     fn tell(&mut self, code: &str) {
         code.clone_into(&mut self.doing.code);
         if let Err(error) = told::tell(self.which.name, &self.doing) {
-            log::warn!("workload {}: {error}", self.which.name);
+            log::warn!(workload = self.which.name; "workload {}: {error}", self.which.name);
         }
     }
 
