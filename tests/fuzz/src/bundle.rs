@@ -231,6 +231,7 @@ fn manifest(policy: &[u8], source: &[u8]) -> Manifest<'static> {
         ceiling: Mode::Enforce,
         policy: content(policy),
         source: content(source),
+        site: None,
         comment: "",
         marker: false,
     }
