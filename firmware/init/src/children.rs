@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::console::{self, say};
-use crate::{AGENT, End, STATE, devices, limits, turns, watchdog};
+use crate::{AGENT, End, SITE, STATE, devices, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
+    /// `aegis-site keep`: the endpoint on the site network, if the policy in force asks for one.
+    Site,
     /// `aegis break-glass console`: the serial line, quiet until somebody presses Enter.
     Console,
     /// Instead of it, in an image that has one.
@@ -66,6 +68,11 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
+            Self::Site => {
+                let mut command = program(SITE);
+                command.arg("keep").process_group(0);
+                command
+            }
             Self::Console => at_console(aegis(&["break-glass", "console"])),
             Self::Workload { name } => aegis(&["workload", "start", name]),
             // A session of its own, whose terminal the console becomes: with job control.
@@ -82,6 +89,7 @@ impl Kind {
         match self {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
+            Self::Site => Some(("site.pid", "the site network's keeper ended; starting it again")),
             Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
     }

@@ -34,6 +34,8 @@ pub use devices::boottime;
 const STATE: &str = "/run/aegis";
 /// The agent, and all its commands.
 const AGENT: &str = "/usr/bin/aegis";
+/// The endpoint on the site network.
+const SITE: &str = "/usr/bin/aegis-site";
 
 /// How the system ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
