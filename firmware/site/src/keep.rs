@@ -195,6 +195,11 @@ impl Keeper<'_> {
             Ok(listener) => listener,
             Err(error) => return End::Down("no-listener", format!("{address}: {error}")),
         };
+        if !self.options.no_card
+            && let Err(error) = cgroup()
+        {
+            return End::Down("no-server", format!("{CGROUP}: {error}"));
+        }
         let (line, mut server) = match start(listener) {
             Ok(started) => started,
             Err(error) => return End::Down("no-server", error.to_string()),
@@ -202,8 +207,10 @@ impl Keeper<'_> {
         let end = self.attend(offer, key, &line, address);
         // Whatever it is at; the kernel ends it anyhow when this line's keeper is gone.
         let _ = server.kill();
-        let _ = server.wait();
-        end
+        match (end, server.wait()) {
+            (End::Down("server-ended", why), Ok(status)) => End::Down("server-ended", format!("{why} ({status})")),
+            (end, _) => end,
+        }
     }
 
     /// Beside a server that runs.
@@ -225,7 +232,7 @@ impl Keeper<'_> {
         loop {
             match received(line, &mut message, limits::LOOK) {
                 Ok(None) => {}
-                Ok(Some([])) | Err(_) => return ended("see the console for why"),
+                Ok(Some([])) | Err(_) => return ended("by itself"),
                 Ok(Some(asked)) => {
                     let Some((question, since)) = Question::decode(asked) else { return ended("it asks for what is not known") };
                     let pipe = commands.start(question, since);
@@ -253,12 +260,35 @@ impl Keeper<'_> {
     }
 }
 
+/// The cgroup that a device's server is in.
+pub(crate) const CGROUP: &str = "/sys/fs/cgroup/site";
+
+/// Its memory, threads and processor. A kernel without one of the controllers does not bound that.
+fn cgroup() -> io::Result<()> {
+    let group = Path::new(CGROUP);
+    fs::create_dir_all(group)?;
+    let cpu = format!("{} 100000", u64::from(limits::CGROUP_CPU) * 100);
+    for (file, value) in [
+        ("memory.max", limits::CGROUP_MEMORY.to_string()),
+        ("pids.max", limits::THREADS.to_string()),
+        ("cpu.max", cpu),
+    ] {
+        if let Err(error) = fs::write(group.join(file), value) {
+            eprintln!("site: {CGROUP}/{file}: {error}");
+        }
+    }
+    Ok(())
+}
+
 /// A server, with its listener for standard input and the line for standard output.
 fn start(listener: TcpListener) -> io::Result<(OwnedFd, Child)> {
     let (line, its) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     for end in [&line, &its] {
         rustix::net::sockopt::set_socket_send_buffer_size(end, 4 * limits::MESSAGE_BYTES)?;
     }
+    // Each client's socket has it from the listening one.
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, limits::SEND_BYTES)?;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&listener, limits::RECEIVE_BYTES)?;
     rustix::net::listen(&listener, limits::BACKLOG)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("serve").env_clear().stdin(OwnedFd::from(listener)).stdout(its);

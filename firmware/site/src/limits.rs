@@ -68,6 +68,9 @@ pub(crate) const LOOK: Duration = Duration::from_secs(5);
 pub(crate) const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// How long the server may take to say that it listens.
 pub(crate) const BEGIN: Duration = Duration::from_secs(10);
+/// What the kernel keeps of what a client does not take, and of what it sends, bytes; it doubles both (socket(7)).
+pub(crate) const SEND_BYTES: usize = 64 * 1024;
+pub(crate) const RECEIVE_BYTES: usize = 16 * 1024;
 /// Clients that wait to be taken.
 pub(crate) const BACKLOG: i32 = 64;
 /// The agent's answer about the policy: time, device, section.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -11,10 +12,8 @@ use seccompiler::{
     TargetArch,
 };
 
+use crate::keep::CGROUP;
 use crate::limits;
-
-/// The cgroup that the server is in, where the image has them.
-const CGROUP: &str = "/sys/fs/cgroup/site";
 
 /// Memory, processor, descriptors, files: as much as it needs.
 pub(super) fn bound() -> io::Result<()> {
@@ -22,24 +21,13 @@ pub(super) fn bound() -> io::Result<()> {
         (Resource::As, limits::ADDRESS_SPACE),
         (Resource::Nofile, limits::DESCRIPTORS),
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
         (Resource::Memlock, 0),
     ] {
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    // On a machine that is no device of ours there is none that could be had; the limits above hold anywhere.
-    if rustix::process::geteuid().is_root() && fs::create_dir_all(CGROUP).is_ok() {
-        let cpu = format!("{} 100000", u64::from(limits::CGROUP_CPU) * 100);
-        for (file, value) in [
-            ("memory.max", limits::CGROUP_MEMORY.to_string()),
-            ("pids.max", limits::THREADS.to_string()),
-            ("cpu.max", cpu),
-            ("cgroup.procs", "0".to_owned()),
-        ] {
-            let _ = fs::write(format!("{CGROUP}/{file}"), value);
-        }
-    }
-    Ok(())
+    // Made by a device's keeper; elsewhere the limits above have to do.
+    let group = Path::new(CGROUP);
+    if group.exists() { fs::write(group.join("cgroup.procs"), "0") } else { Ok(()) }
 }
 
 /// Another user, no group, no capability, and none to be gained. Per thread: called before any other exists.
