@@ -24,6 +24,7 @@ pub mod record;
 pub mod ring;
 pub mod root;
 pub mod seal;
+pub mod site;
 pub mod state;
 pub mod table;
 pub mod texts;
@@ -46,7 +47,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
@@ -66,6 +67,7 @@ pub const TARGETS: [Target; 25] = [
     Target { name: "ring_export", run: ring::export_run, seeds: ring::export_seeds },
     Target { name: "root", run: root::run, seeds: root::seeds },
     Target { name: "seal", run: seal::run, seeds: seal::seeds },
+    Target { name: "site", run: site::run, seeds: site::seeds },
     Target { name: "state", run: state::run, seeds: state::seeds },
     Target { name: "table", run: table::run, seeds: table::seeds },
     Target { name: "texts", run: texts::run, seeds: texts::seeds },
