@@ -20,6 +20,7 @@ mod metrics;
 mod observation;
 mod power;
 mod ring;
+mod site;
 mod sticks;
 mod storage;
 mod suite;

@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::asked::{Answer, Desk, Wish};
 use crate::console::{self, say};
-use crate::{AGENT, CONSOLE, End, STATE, devices, end, limits, turns, watchdog};
+use crate::{AGENT, CONSOLE, End, SITE, STATE, devices, end, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
+    /// `aegis-site keep`: the endpoint on the site network, if the policy in force asks for one.
+    Site,
     /// `aegis-console --serial`: the serial line, quiet until somebody presses Enter. Where there is none, `aegis break-glass console`.
     Console,
     /// Instead of it, in an image that has one.
@@ -67,6 +69,11 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
+            Self::Site => {
+                let mut command = program(SITE);
+                command.arg("keep").process_group(0);
+                command
+            }
             Self::Console if Path::new(CONSOLE).exists() => {
                 let mut command = program(CONSOLE);
                 command.arg("--serial").process_group(0);
@@ -88,6 +95,7 @@ impl Kind {
         match self {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
+            Self::Site => Some(("site.pid", "the site network's keeper ended; starting it again")),
             Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
     }
