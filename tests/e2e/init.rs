@@ -172,7 +172,7 @@ fn a_rings_disk_that_only_fails_does_not_start_the_machine_again() {
     device.healthy(&bench);
     let machine = device.machine(&bench).ring_fails(true).watchdog(Watchdog::Armed);
     // Longer than the agent has to begin, a loop to turn, and the watchdog after it.
-    let (_slot, vm) = Bench::start(machine.timeout(Duration::from_secs(360)));
+    let (_slot, vm) = Bench::start(machine.timeout(Duration::from_mins(6)));
     let run = vm.finish().expect("watched");
     let said = console(&run);
     assert!(matches!(run.end, End::TimedOut), "{:?}: {said}", run.end);
