@@ -9,7 +9,7 @@ use crate::text::{clip, clock};
 
 /// Where names and texts of the state begin, left and right.
 const LEFT: (u16, u16) = (1, 10);
-const RIGHT: (u16, u16) = (52, 60);
+const RIGHT: (u16, u16) = (51, 59);
 
 /// Single keys, and what they do.
 const MENU: [(&str, &str); 9] = [
