@@ -82,7 +82,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         match prepared.sockets().into_iter().find(|(disk, _)| *disk == name) {
             // docs/devel/blkdebug.txt
             None if name == "ring" && machine.ring_fails => {
-                options.push_str(",file.driver=blkdebug,file.image.driver=file,file.inject-error.0.event=none");
+                options
+                    .push_str(",file.driver=blkdebug,file.image.driver=file,file.inject-error.0.event=none");
                 options.push_str(",file.inject-error.0.iotype=write,file.inject-error.0.errno=5");
                 all.extend(["-drive".into(), escaped("file.image.filename=", path, &options)]);
             }
@@ -111,7 +112,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
     }
     if let Some((here, there)) = machine.network {
         let options = format!("user,id=site,restrict=on,hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}");
-        all.extend(["-netdev".into(), options.into(), "-device".into(), "virtio-net-pci,netdev=site,romfile=".into()]);
+        all.extend([
+            "-netdev".into(),
+            options.into(),
+            "-device".into(),
+            "virtio-net-pci,netdev=site,romfile=".into(),
+        ]);
     }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
     if let Some(stick) = &prepared.stick {

@@ -47,7 +47,9 @@ impl Site<'_> {
 
     fn curl(&self, client: Option<&str>, path: &str) -> Output {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--max-time", "60", "--cacert", "ca.crt"]).current_dir(self.bench.at(""));
+        command
+            .args(["--silent", "--show-error", "--max-time", "60", "--cacert", "ca.crt"])
+            .current_dir(self.bench.at(""));
         if let Some(client) = client {
             command.args(["--cert", &format!("{client}.crt"), "--key", &format!("{client}.key")]);
         }
@@ -164,7 +166,9 @@ fn a_device_is_read_over_its_site_network() {
         let _ = site.curl(Some("prometheus"), "/metrics");
         let _ = site.curl(None, "/health");
     });
-    println!("flushes within: p99 {quiet} s of {of}; while it is read without a rest: p99 {loaded} s of {of_loaded}");
+    println!(
+        "flushes within: p99 {quiet} s of {of}; while it is read without a rest: p99 {loaded} s of {of_loaded}"
+    );
     assert!(of > 0.0 && of_loaded > 0.0, "events were written");
     let lost = |text: &str| -> f64 {
         let lost = text.lines().filter(|line| line.starts_with("aegis_lost_events_total"));

@@ -148,7 +148,10 @@ pub const COMMANDS: &[Command] = &[
         name: "site",
         about: "the endpoint on the site network: does it listen? why not?",
         operands: &[],
-        flags: &[JSON, flag("section", "for `aegis-site`: what the policy in force says of it, and nothing else")],
+        flags: &[
+            JSON,
+            flag("section", "for `aegis-site`: what the policy in force says of it, and nothing else"),
+        ],
         notes: "Exit: 0 as the policy asks, 1 it asks for one and there is none, 2 usage or error. How it is set up: docs/site.md.",
         examples: &["aegis site", "aegis site --json"],
     },

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-pub use self::key::chain_for;
 use self::commands::Commands;
 use self::key::Key;
+pub use self::key::chain_for;
 use self::told::{State, Told};
 use crate::limits;
 use crate::offer::Offer;
@@ -114,7 +114,8 @@ fn stamp(options: &Options) -> Vec<(u64, u64, i64, i64)> {
         None => vec![options.trust.join("trust.a"), options.trust.join("trust.b")],
     };
     let of = |file: &PathBuf| {
-        fs::metadata(file).map_or((0, 0, 0, 0), |found| (found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+        fs::metadata(file)
+            .map_or((0, 0, 0, 0), |found| (found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
     };
     files.iter().map(of).collect()
 }
@@ -130,7 +131,8 @@ impl Keeper<'_> {
     fn until_changed(&self, most: Option<Duration>) {
         let begun = Instant::now();
         loop {
-            let left = most.map_or(limits::LOOK, |most| most.saturating_sub(begun.elapsed()).min(limits::LOOK));
+            let left =
+                most.map_or(limits::LOOK, |most| most.saturating_sub(begun.elapsed()).min(limits::LOOK));
             sleep(left);
             if stamp(self.options) != self.stamp || most.is_some_and(|most| begun.elapsed() >= most) {
                 return;
@@ -145,8 +147,10 @@ impl Keeper<'_> {
         };
         match answered {
             Ok(bytes) if bytes.is_empty() => Said::Nothing,
-            Ok(bytes) => Offer::decode(bytes)
-                .map_or_else(|| Said::Unknown("what the agent says is no site section".to_owned()), Said::Offer),
+            Ok(bytes) => Offer::decode(bytes).map_or_else(
+                || Said::Unknown("what the agent says is no site section".to_owned()),
+                Said::Offer,
+            ),
             Err(error) => Said::Unknown(error.to_string()),
         }
     }
@@ -208,7 +212,9 @@ impl Keeper<'_> {
         // Whatever it is at; the kernel ends it anyhow when this line's keeper is gone.
         let _ = server.kill();
         match (end, server.wait()) {
-            (End::Down("server-ended", why), Ok(status)) => End::Down("server-ended", format!("{why} ({status})")),
+            (End::Down("server-ended", why), Ok(status)) => {
+                End::Down("server-ended", format!("{why} ({status})"))
+            }
             (end, _) => end,
         }
     }
@@ -222,7 +228,9 @@ impl Keeper<'_> {
         let mut message = [0; limits::WHY_BYTES + 1];
         match received(line, &mut message, limits::BEGIN) {
             Ok(Some([0])) => {}
-            Ok(Some([1, why @ ..])) => return End::Down("not-served", String::from_utf8_lossy(why).into_owned()),
+            Ok(Some([1, why @ ..])) => {
+                return End::Down("not-served", String::from_utf8_lossy(why).into_owned());
+            }
             Ok(_) => return ended("it does not begin"),
             Err(error) => return ended(&error.to_string()),
         }
@@ -234,9 +242,15 @@ impl Keeper<'_> {
                 Ok(None) => {}
                 Ok(Some([])) | Err(_) => return ended("by itself"),
                 Ok(Some(asked)) => {
-                    let Some((question, since)) = Question::decode(asked) else { return ended("it asks for what is not known") };
+                    let Some((question, since)) = Question::decode(asked) else {
+                        return ended("it asks for what is not known");
+                    };
                     let pipe = commands.start(question, since);
-                    let answer = wire::send(line, &[u8::from(pipe.is_none())], pipe.as_ref().map(std::os::fd::AsFd::as_fd));
+                    let answer = wire::send(
+                        line,
+                        &[u8::from(pipe.is_none())],
+                        pipe.as_ref().map(std::os::fd::AsFd::as_fd),
+                    );
                     if let Err(error) = answer {
                         return ended(&error.to_string());
                     }
@@ -282,7 +296,8 @@ fn cgroup() -> io::Result<()> {
 
 /// A server, with its listener for standard input and the line for standard output.
 fn start(listener: TcpListener) -> io::Result<(OwnedFd, Child)> {
-    let (line, its) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (line, its) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     for end in [&line, &its] {
         rustix::net::sockopt::set_socket_send_buffer_size(end, 4 * limits::MESSAGE_BYTES)?;
     }

@@ -53,7 +53,9 @@ fn options(mut words: lexopt::Parser) -> Result<Asked, lexopt::Error> {
     use lexopt::Arg::{Long, Short, Value};
     let command: OsString = match words.next()? {
         Some(Long("help") | Short('h')) => return Ok(Asked::Say(HELP)),
-        Some(Long("version") | Short('V')) => return Ok(Asked::Say(concat!("aegis-site ", env!("CARGO_PKG_VERSION")))),
+        Some(Long("version") | Short('V')) => {
+            return Ok(Asked::Say(concat!("aegis-site ", env!("CARGO_PKG_VERSION"))));
+        }
         Some(Value(word)) => word,
         Some(other) => return Err(other.unexpected()),
         None => return Err("a command is wanted".into()),

@@ -41,9 +41,10 @@ impl Refused {
     pub const fn status(self) -> (u16, &'static str) {
         match self {
             Self::Method => (405, "only GET and HEAD\n"),
-            Self::Path => {
-                (404, "known: /health /health/live /health/ready /health/stats /metrics /events?since=SEQUENCE\n")
-            }
+            Self::Path => (
+                404,
+                "known: /health /health/live /health/ready /health/stats /metrics /events?since=SEQUENCE\n",
+            ),
             Self::Query => (400, "only /events takes a query: since=SEQUENCE, in digits, once\n"),
             Self::Long => (414, "longer than anything that is known\n"),
             Self::Role => (403, "no name of this certificate may do this by the policy in force\n"),
@@ -94,7 +95,9 @@ impl Asked {
         }
         let since = match (question, query) {
             (_, None) => 0,
-            (Question::Events, Some(query)) => query.strip_prefix("since=").and_then(number).ok_or(Refused::Query)?,
+            (Question::Events, Some(query)) => {
+                query.strip_prefix("since=").and_then(number).ok_or(Refused::Query)?
+            }
             // Prometheus and others may be told to add some; here there is nothing that they could choose.
             (_, Some(_)) => return Err(Refused::Query),
         };

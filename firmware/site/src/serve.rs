@@ -36,7 +36,8 @@ struct Setup {
 /// Serves until the keeper is gone, or ends it.
 pub fn run() -> ExitCode {
     let stdio = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let taken = stdio(std::io::stdin().as_fd()).and_then(|listener| Ok((listener, stdio(std::io::stdout().as_fd())?)));
+    let taken = stdio(std::io::stdin().as_fd())
+        .and_then(|listener| Ok((listener, stdio(std::io::stdout().as_fd())?)));
     let (listener, line) = match taken {
         Ok(taken) => taken,
         Err(error) => {
@@ -73,8 +74,9 @@ fn begin(listener: OwnedFd, line: &OwnedFd) -> Result<(Server, TcpListener), Str
     let tls = tls::config(&site, &setup.key, setup.offer.time())?;
     let listener = TcpListener::from(listener);
     let server = Server { tls: TlsAcceptor::from(tls), who: Who::of(&site) };
-    // smol's thread is there before no other may come.
+    // smol's thread has begun before no other may: what a thread asks of the kernel when it begins is not among the calls.
     smol::block_on(Timer::after(Duration::from_millis(1)));
+    confine::wait_for_thread("async-io").map_err(failed("threads"))?;
     confine::restrict_calls().map_err(failed("system calls"))?;
     Ok((server, listener))
 }
@@ -125,13 +127,14 @@ impl Refused {
 
 impl Server {
     fn run(self, listener: TcpListener, line: OwnedFd) -> ExitCode {
-        let (listener, line) = match Async::new(listener).and_then(|listener| Ok((listener, Async::new(line)?))) {
-            Ok(both) => both,
-            Err(error) => {
-                eprintln!("site: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
+        let (listener, line) =
+            match Async::new(listener).and_then(|listener| Ok((listener, Async::new(line)?))) {
+                Ok(both) => both,
+                Err(error) => {
+                    eprintln!("site: {error}");
+                    return ExitCode::FAILURE;
+                }
+            };
         let shared = Rc::new(Shared {
             tls: self.tls,
             who: RefCell::new(self.who),
@@ -148,7 +151,11 @@ impl Server {
 }
 
 /// Until the keeper is gone.
-async fn accept(executor: &LocalExecutor<'_>, listener: &Async<TcpListener>, shared: &Rc<Shared>) -> std::io::Error {
+async fn accept(
+    executor: &LocalExecutor<'_>,
+    listener: &Async<TcpListener>,
+    shared: &Rc<Shared>,
+) -> std::io::Error {
     loop {
         if let Some(error) = shared.answers.is_over() {
             return error;
@@ -187,7 +194,8 @@ impl Drop for Place {
 /// One connection, to its end or its time's.
 async fn connection(stream: Async<TcpStream>, place: Place) {
     let shared = &place.shared;
-    let handshake = shared.tls.accept_with(stream, |session| session.set_buffer_limit(Some(limits::TLS_BYTES)));
+    let handshake =
+        shared.tls.accept_with(stream, |session| session.set_buffer_limit(Some(limits::TLS_BYTES)));
     let in_time = future::or(async { handshake.await.ok() }, async {
         Timer::after(limits::HANDSHAKE).await;
         None
@@ -206,5 +214,8 @@ async fn connection(stream: Async<TcpStream>, place: Place) {
         .max_headers(limits::HEADERS)
         .serve_connection(io::Io::new(stream), service);
     // Whatever became of it, there is nobody to be told.
-    future::or(async { drop(served.await) }, async { let _ = Timer::after(limits::CONNECTION).await; }).await;
+    future::or(async { drop(served.await) }, async {
+        let _ = Timer::after(limits::CONNECTION).await;
+    })
+    .await;
 }

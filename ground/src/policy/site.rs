@@ -91,7 +91,8 @@ pub(crate) fn read(reader: &Reader, value: &Value<'_>) -> Read<Placed<SiteSource
     };
     let here = reader.at(&value.span());
     if let Some(both) = site.viewers.iter().find(|name| site.operators.contains(name)) {
-        let message = format!("\"{both}\" is among viewers and operators; an operator may do all that a viewer may");
+        let message =
+            format!("\"{both}\" is among viewers and operators; an operator may do all that a viewer may");
         return Err(SourceError::new(here, message));
     }
     if site.viewers.is_empty() && site.operators.is_empty() {
@@ -165,7 +166,8 @@ fn interface_of(text: &Text) -> Read<String> {
     if is_interface(&text.value) {
         return Ok(text.value.clone());
     }
-    let rule = format!("1 to {SITE_INTERFACE_BYTES} of A-Z, a-z, 0-9, ., _, -, as the kernel names the card (eth0)");
+    let rule =
+        format!("1 to {SITE_INTERFACE_BYTES} of A-Z, a-z, 0-9, ., _, -, as the kernel names the card (eth0)");
     fail(text.at, format!("bad interface \"{}\": {rule}", text.value))
 }
 
@@ -180,17 +182,25 @@ fn address(text: &Text) -> Read<(IpAddr, u8)> {
         Some(parsed) => Ok(parsed),
         None => fail(
             text.at,
-            format!("bad address \"{}\": the device's own, and its network's bits: \"192.0.2.10/24\"", text.value),
+            format!(
+                "bad address \"{}\": the device's own, and its network's bits: \"192.0.2.10/24\"",
+                text.value
+            ),
         ),
     }
 }
 
 fn gateway_of(text: &Text, own: IpAddr) -> Read<IpAddr> {
     match text.value.parse::<IpAddr>() {
-        Ok(gateway) if is_host(gateway) && gateway != own && gateway.is_ipv4() == own.is_ipv4() => Ok(gateway),
+        Ok(gateway) if is_host(gateway) && gateway != own && gateway.is_ipv4() == own.is_ipv4() => {
+            Ok(gateway)
+        }
         _ => fail(
             text.at,
-            format!("bad gateway \"{}\": another machine's address, of the same family as the device's", text.value),
+            format!(
+                "bad gateway \"{}\": another machine's address, of the same family as the device's",
+                text.value
+            ),
         ),
     }
 }

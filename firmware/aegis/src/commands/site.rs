@@ -73,7 +73,8 @@ pub(super) fn carry_out(out: &Path, identity: &Identity) -> io::Result<()> {
 fn section() -> Outcome {
     let trust = Trust::open()?;
     let Some(section) = in_force::site(&trust)? else { return Ok(()) };
-    let identity = Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
+    let identity =
+        Identity::open_or_create().map_err(|error| Failure::error(format!("device key: {error}")))?;
     let now = facts::now(trust.state()).to_le_bytes();
     let all = [&now[..], &identity.id(), &section].concat();
     let mut out = io::stdout();

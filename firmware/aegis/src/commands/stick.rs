@@ -230,7 +230,8 @@ impl Stick {
             let count =
                 answers.write(out).map_err(|error| self.fault("unwritable", &format!("receipt: {error}")))?;
             log::info!("stick {}: {count} receipts", self.device.name);
-            site::carry_out(out, &identity).map_err(|error| self.fault("unwritable", &format!("site: {error}")))?;
+            site::carry_out(out, &identity)
+                .map_err(|error| self.fault("unwritable", &format!("site: {error}")))?;
             if with_export { self.export(out) } else { Ok(()) }
         });
         intake?;

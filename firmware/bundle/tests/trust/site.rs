@@ -101,7 +101,9 @@ fn names_are_those_of_certificates() {
     for name in ["a", "edge-7.plant", "0.1", &"a.".repeat(63).trim_end_matches('.').to_owned()] {
         assert!(is_site_name(name), "{name}");
     }
-    for name in ["", ".", "a.", ".a", "a..b", "-a", "a-", "a_b", "A", "a b", "ä", &"a".repeat(64), &"a.".repeat(70)] {
+    for name in
+        ["", ".", "a.", ".a", "a..b", "-a", "a-", "a_b", "A", "a b", "ä", &"a".repeat(64), &"a.".repeat(70)]
+    {
         assert!(!is_site_name(name), "{name}");
     }
 }
@@ -115,7 +117,9 @@ fn a_bundle_brings_it_as_a_third_file() {
     let root = root(&[1], 1);
     let opened = |files: &[&[u8]]| {
         let bytes = pack(&encode(&with), files, &[1]);
-        open(&bytes, &context(&root)).map(|accepted| accepted.bundle.site.map(<[u8]>::to_vec)).map_err(|refusal| refusal.reason)
+        open(&bytes, &context(&root))
+            .map(|accepted| accepted.bundle.site.map(<[u8]>::to_vec))
+            .map_err(|refusal| refusal.reason)
     };
     assert_eq!(opened(&[&compiled, TOML, &section]), Ok(Some(section.clone())));
     assert_eq!(opened(&[&compiled, TOML]), Err(Reason::ContentLength));

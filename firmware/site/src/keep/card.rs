@@ -5,7 +5,9 @@ use std::io;
 use std::net::IpAddr;
 
 use aegis_bundle::Site;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with,
+};
 
 const NEWLINK: u16 = 16;
 const NEWADDR: u16 = 20;
@@ -31,10 +33,14 @@ impl Card {
     /// Raises it: this address, nothing that it could be told from outside.
     pub(super) fn up(site: &Site<'_>) -> io::Result<Self> {
         // Its name is that of no path: `aegis_bundle::is_interface`.
-        let index = fs::read_to_string(format!("/sys/class/net/{}/ifindex", site.interface))
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => io::Error::new(error.kind(), "no such card (which there are: `aegis doctor`)"),
-                _ => error,
+        let index =
+            fs::read_to_string(format!("/sys/class/net/{}/ifindex", site.interface)).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        io::Error::new(error.kind(), "no such card (which there are: `aegis doctor`)")
+                    }
+                    _ => error,
+                }
             })?;
         let index = index.trim().parse().map_err(io::Error::other)?;
         settings(site);

@@ -38,14 +38,15 @@ const POINT: usize = 65;
 const LOCKED: usize = size_of::<aegis_seal::Locked>();
 /// PKCS#8 around a key of P-256 (RFC 5208, RFC 5915): what stands before the secret, and between it and the point.
 const BEFORE: [u8; 36] = [
-    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
-    0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
+    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01,
+    0x04, 0x20,
 ];
 const BETWEEN: [u8; 5] = [0xa1, 0x44, 0x03, 0x42, 0x00];
 /// The same key's SubjectPublicKeyInfo (RFC 5480), before the point.
 const INFO: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 pub(super) struct Key {
@@ -64,7 +65,10 @@ pub fn chain_for<'s, 'a>(site: &'s Site<'a>, key: &[u8]) -> Option<&'s Chain<'a>
 }
 
 fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not a key (restore it from a backup, or remove it: another one is made)")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "not a key (restore it from a backup, or remove it: another one is made)",
+    )
 }
 
 impl Key {
@@ -78,7 +82,9 @@ impl Key {
         let storage = storage_key(&run.join(STORAGE_KEY))?;
         let stored = match read_file(&state.join(FILE), LOCKED + POINT).map(Zeroizing::new) {
             Ok(stored) => stored,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::make(state, storage.as_ref()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::make(state, storage.as_ref());
+            }
             Err(error) => return Err(error),
         };
         let (front, point) = stored.split_last_chunk::<POINT>().ok_or_else(damaged)?;
@@ -97,7 +103,9 @@ impl Key {
                     Some(secret) => Self { secret, point: *point },
                     None => {
                         fs::rename(state.join(FILE), state.join(LOST))?;
-                        eprintln!("site: its key can't be unlocked: another one is made, and wants a certificate");
+                        eprintln!(
+                            "site: its key can't be unlocked: another one is made, and wants a certificate"
+                        );
                         return Self::make(state, storage.as_ref());
                     }
                 }
@@ -114,7 +122,8 @@ impl Key {
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
         let made = made.map_err(|_| failed())?;
         let (front, point) = made.as_ref().split_last_chunk::<POINT>().ok_or_else(failed)?;
-        let secret = front.strip_prefix(&BEFORE).and_then(|front| front.strip_suffix(&BETWEEN)).ok_or_else(failed)?;
+        let secret =
+            front.strip_prefix(&BEFORE).and_then(|front| front.strip_suffix(&BETWEEN)).ok_or_else(failed)?;
         let secret = Zeroizing::new(<[u8; SECRET]>::try_from(secret).map_err(|_| failed())?);
         let key = Self { secret, point: *point };
         key.save(state, storage)?;

@@ -47,7 +47,12 @@ const BUSY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "not now: ask
 
 impl Answers {
     pub(super) fn new(line: Async<OwnedFd>) -> Self {
-        Self { line: Mutex::new(line), over: RefCell::new(None), kept: Default::default(), events: Rc::default() }
+        Self {
+            line: Mutex::new(line),
+            over: RefCell::new(None),
+            kept: Default::default(),
+            events: Rc::default(),
+        }
     }
 
     /// The keeper is gone, and why that is known.
@@ -289,7 +294,6 @@ impl Body for Answer {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,8 +316,13 @@ mod tests {
     #[test]
     fn a_verdict_is_read_where_it_stands() {
         let bad = b"{\"findings\":[],\"verdict\":\"unhealthy\"}";
-        assert!(is_bad(Question::Health, bad) && !is_bad(Question::Ready, bad) && !is_bad(Question::Stats, bad));
-        assert!(is_bad(Question::Ready, b"{\"verdict\":\"not-ready\"}") && is_bad(Question::Live, b"{\"verdict\":\"not-live\"}"));
+        assert!(
+            is_bad(Question::Health, bad) && !is_bad(Question::Ready, bad) && !is_bad(Question::Stats, bad)
+        );
+        assert!(
+            is_bad(Question::Ready, b"{\"verdict\":\"not-ready\"}")
+                && is_bad(Question::Live, b"{\"verdict\":\"not-live\"}")
+        );
         let quoted = br#"{"meaning":"\"verdict\":\"unhealthy\"","verdict":"healthy"}"#;
         assert!(!is_bad(Question::Health, quoted));
     }

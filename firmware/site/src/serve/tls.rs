@@ -34,7 +34,8 @@ pub(super) fn config(site: &Site<'_>, key: &[u8], floor: u64) -> Result<Arc<Serv
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider))
         .build()
         .map_err(|error| format!("bad-authority: {error}"))?;
-    let chain = crate::keep::chain_for(site, key).ok_or("no-certificate: none of the policy's is for this key")?;
+    let chain =
+        crate::keep::chain_for(site, key).ok_or("no-certificate: none of the policy's is for this key")?;
     let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
     let key = PrivatePkcs8KeyDer::from(key.to_vec());
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(Clock { floor }))

@@ -53,10 +53,17 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
     assert!(body.stdout.starts_with(b"HTTP/1.1 413"), "{body:?}");
     let head = world.curl(Some("analyst"), &["--head"], "/metrics");
     let head = String::from_utf8_lossy(&head.stdout).to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
     let long = format!("/events?since={}", "1".repeat(300));
     assert_eq!(world.get("analyst", &long).0, 414);
-    let long = world.curl(Some("analyst"), &["--include", "--header", &format!("X: {}", "x".repeat(9000))], "/health");
+    let long = world.curl(
+        Some("analyst"),
+        &["--include", "--header", &format!("X: {}", "x".repeat(9000))],
+        "/health",
+    );
     assert!(long.stdout.starts_with(b"HTTP/1.1 431"), "{long:?}");
 
     // An answer goes on where the one before ended.
@@ -76,7 +83,12 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
 fn the_server_may_do_nothing() {
     let world = World::listening(6000);
     assert_eq!(world.get("analyst", "/health").0, 200);
-    for (name, expected) in [("CapEff", "0000000000000000"), ("CapPrm", "0000000000000000"), ("NoNewPrivs", "1"), ("Seccomp", "2")] {
+    for (name, expected) in [
+        ("CapEff", "0000000000000000"),
+        ("CapPrm", "0000000000000000"),
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+    ] {
         assert_eq!(world.status(name), expected, "{name}");
     }
     if world.status("CapBnd") == "0000000000000000" {
@@ -85,7 +97,8 @@ fn the_server_may_do_nothing() {
     } else {
         println!("not started by root: user and bounding set are as they were");
     }
-    let mode = std::fs::metadata(world.at("state/key")).map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()));
+    let mode = std::fs::metadata(world.at("state/key"))
+        .map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()));
     assert_eq!(mode.expect("a key") & 0o777, 0o600);
 }
 
@@ -95,7 +108,10 @@ fn only_tls_1_3_and_only_who_is_vouched_for() {
     let connect = format!("{HOST}:{}", world.port);
     let s_client = |words: &[&str]| {
         let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &connect, "-brief", "-CAfile"]).arg(world.at("ca.crt")).args(words);
+        command
+            .args(["s_client", "-connect", &connect, "-brief", "-CAfile"])
+            .arg(world.at("ca.crt"))
+            .args(words);
         command.current_dir(world.at("")).stdin(Stdio::null()).output().expect("openssl")
     };
     let mine: &[&str] = &["-cert", "analyst.crt", "-key", "analyst.key"];
@@ -128,12 +144,27 @@ fn only_tls_1_3_and_only_who_is_vouched_for() {
     refused(Some("server"), "for servers");
     issue("late", "ca", "clientAuth", san, "-days -1");
     refused(Some("late"), "it is over");
-    for (name, san) in [("nameless", ""), ("wild", "-addext subjectAltName=DNS:*.plant"), ("unknown", "-addext subjectAltName=DNS:mallory.plant")] {
+    for (name, san) in [
+        ("nameless", ""),
+        ("wild", "-addext subjectAltName=DNS:*.plant"),
+        ("unknown", "-addext subjectAltName=DNS:mallory.plant"),
+    ] {
         issue(name, "ca", "clientAuth", san, "-days 30");
         for path in ["/health", "/nowhere"] {
             assert_eq!(world.get(name, path).0, 403, "{name} {path}");
         }
     }
+}
+
+/// The device's clock may stand anywhere; a bundle that was signed in three years says that it is that late.
+#[test]
+fn certificates_are_judged_at_the_latest_time_that_is_known() {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let world = World::listening_at(now + 3 * 365 * 86_400, 6000);
+    let output = world.curl(Some("analyst"), &[], "/health");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("expired"), "{said}");
 }
 
 #[test]
@@ -150,7 +181,8 @@ fn a_client_gets_what_is_granted_and_the_agent_is_asked_seldom() {
         assert!(granted < 100, "it is not bounded");
     };
     assert!(granted >= 10 && refused.starts_with("http/1.1 429"), "{granted}: {refused}");
-    let after = refused.lines().find_map(|line| line.strip_prefix("retry-after: ")).expect("when to ask again");
+    let after =
+        refused.lines().find_map(|line| line.strip_prefix("retry-after: ")).expect("when to ask again");
     std::thread::sleep(Duration::from_secs(after.parse::<u64>().expect("seconds") + 1));
     assert_eq!(world.get("prometheus", "/metrics").0, 200);
     // Another client has its own.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ esac
 "#;
 
 /// Of the contract's form; what a device says is looked at in the guest.
-const METRICS: &str = "# HELP aegis_agent_up 1: the agent answers.\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n";
+const METRICS: &str =
+    "# HELP aegis_agent_up 1: the agent answers.\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n";
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
@@ -48,18 +50,35 @@ impl Drop for World {
     }
 }
 
+/// A port that nobody has, and that no client's connection takes meanwhile: below those that the kernel gives out.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = 10_000 + std::process::id() % 20_000;
+    loop {
+        let port = 10_000 + (begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % 20_000;
+        let port = u16::try_from(port).expect("below 30,000");
+        if TcpListener::bind((HOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// The document's blocks of this language, in order.
 fn blocks(language: &str) -> Vec<String> {
     let text = include_str!("../../../../docs/site.md");
     let begin = format!("```{language}\n");
-    text.split(&begin).skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block.to_owned()).collect()
+    text.split(&begin)
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```"))
+        .map(|(block, _)| block.to_owned())
+        .collect()
 }
 
 impl World {
     /// A device without a certificate, and the office's authority and clients.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = TcpListener::bind((HOST, 0)).and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let world = Self { folder, keeper: None, port };
         for name in ["run", "state"] {
             fs::create_dir(world.at(name)).expect("made");
@@ -74,12 +93,17 @@ impl World {
 
     /// One whose device has its certificate, and listens.
     pub(crate) fn listening(requests_per_minute: u32) -> Self {
+        Self::listening_at(1_700_000_000, requests_per_minute)
+    }
+
+    /// As [`Self::listening`], on a device that knows that it is this late at least.
+    pub(crate) fn listening_at(time: u64, requests_per_minute: u32) -> Self {
         let mut world = Self::new();
         world.keep();
         world.wait_for("down no-certificate");
         world.sign();
         let device = world.der("device.crt");
-        world.offer(&[&[&device]], requests_per_minute);
+        world.offer_at(time, &[&[&device]], requests_per_minute);
         world.wait_for("up listening");
         world
     }
@@ -89,7 +113,8 @@ impl World {
     }
 
     pub(crate) fn shell(&self, script: &str) -> String {
-        let output = Command::new("sh").arg("-ec").arg(script).current_dir(&self.folder).output().expect("a shell");
+        let output =
+            Command::new("sh").arg("-ec").arg(script).current_dir(&self.folder).output().expect("a shell");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{script}\n{said}{}", String::from_utf8_lossy(&output.stderr));
         said
@@ -105,7 +130,9 @@ impl World {
     /// Prometheus' configuration as the document has it, but for the address and how often it asks.
     pub(crate) fn prometheus(&self) -> String {
         let here = format!("{HOST}:{}", self.port);
-        blocks("yaml")[0].replace("192.0.2.10:9443", &here).replace("scrape_interval: 15s", "scrape_interval: 1s")
+        blocks("yaml")[0]
+            .replace("192.0.2.10:9443", &here)
+            .replace("scrape_interval: 15s", "scrape_interval: 1s")
     }
 
     /// The office signs the device's request.
@@ -124,6 +151,11 @@ impl World {
 
     /// A policy that brings these chains is in force.
     pub(crate) fn offer(&self, chains: &[&[&[u8]]], rate: u32) {
+        self.offer_at(1_700_000_000, chains, rate);
+    }
+
+    /// As [`Self::offer`], by a device that knows that it is this late at least.
+    pub(crate) fn offer_at(&self, time: u64, chains: &[&[&[u8]]], rate: u32) {
         let authority = self.der("ca.crt");
         let site = Site {
             interface: "lo",
@@ -140,7 +172,7 @@ impl World {
         };
         let mut section = vec![0; SITE_BYTES];
         let length = site.encode(&mut section).expect("a possible section");
-        let offer = Offer::new(1_800_000_000, &DEVICE, &section[..length]).expect("an offer");
+        let offer = Offer::new(time, &DEVICE, &section[..length]).expect("an offer");
         fs::write(self.at("offer.new"), offer.bytes()).expect("written");
         fs::rename(self.at("offer.new"), self.at("offer")).expect("in its place");
     }
@@ -149,7 +181,9 @@ impl World {
         let log = fs::File::create(self.at("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_aegis-site"));
         command.arg("keep").arg("--no-card").current_dir("/");
-        for (option, name) in [("--section", "offer"), ("--agent", "agent"), ("--state", "state"), ("--run", "run")] {
+        for (option, name) in
+            [("--section", "offer"), ("--agent", "agent"), ("--state", "state"), ("--run", "run")]
+        {
             command.arg(option).arg(self.at(name));
         }
         self.keeper = Some(command.stdin(Stdio::null()).stderr(log).spawn().expect("the program"));
@@ -174,13 +208,24 @@ impl World {
     /// curl, with these words, as this client; from another address of this machine, so that it is no neighbour of who attacks.
     pub(crate) fn curl(&self, client: Option<&str>, words: &[&str], path: &str) -> Output {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--max-time", "60", "--interface", "127.0.0.3", "--cacert"]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "60",
+            "--interface",
+            "127.0.0.3",
+            "--cacert",
+        ]);
         command.arg(self.at("ca.crt")).args(words);
         if let Some(client) = client {
             command.arg("--cert").arg(self.at(&format!("{client}.crt")));
             command.arg("--key").arg(self.at(&format!("{client}.key")));
         }
-        command.arg(format!("https://{HOST}:{}{path}", self.port)).output().expect("curl is there (make deps)")
+        command
+            .arg(format!("https://{HOST}:{}{path}", self.port))
+            .output()
+            .expect("curl is there (make deps)")
     }
 
     /// Status and body.
@@ -201,7 +246,8 @@ impl World {
     /// The server's process.
     pub(crate) fn server(&self) -> PathBuf {
         let keeper = self.keeper.as_ref().expect("it runs").id();
-        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("its children");
+        let children =
+            fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("its children");
         let is_server = |pid: &&str| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.split(|byte| *byte == 0).nth(1) == Some(b"serve")

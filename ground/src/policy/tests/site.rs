@@ -8,7 +8,9 @@ use super::{DEMO, compile, format, parse};
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
 
 fn with(lines: &str) -> String {
-    format!("{DEMO}\n[site]\ninterface = \"eth0\"\naddress = \"192.0.2.10/24\"\nclient-authorities = [\"\"\"\n{PEM}\"\"\"]\n{lines}")
+    format!(
+        "{DEMO}\n[site]\ninterface = \"eth0\"\naddress = \"192.0.2.10/24\"\nclient-authorities = [\"\"\"\n{PEM}\"\"\"]\n{lines}"
+    )
 }
 
 #[test]
@@ -21,15 +23,22 @@ fn what_it_says_is_in_the_section() {
     let section = compiled.site.expect("a section");
     let site = Site::decode(&section).expect("good");
     assert_eq!((site.interface, site.prefix, site.port, site.rate), ("eth0", 24, 8443, 30));
-    assert_eq!((site.address.to_string(), site.gateway.map(|gateway| gateway.to_string())), ("192.0.2.10".to_owned(), Some("192.0.2.1".to_owned())));
-    assert_eq!((&site.viewers[..], &site.operators[..], &site.names[..]), (&["a.plant", "z.plant"][..], &["analyst.plant"][..], &["edge-7.plant"][..]));
+    assert_eq!(
+        (site.address.to_string(), site.gateway.map(|gateway| gateway.to_string())),
+        ("192.0.2.10".to_owned(), Some("192.0.2.1".to_owned()))
+    );
+    assert_eq!(
+        (&site.viewers[..], &site.operators[..], &site.names[..]),
+        (&["a.plant", "z.plant"][..], &["analyst.plant"][..], &["edge-7.plant"][..])
+    );
     assert_eq!((&site.authorities[..], site.chains.len()), (&[b"\x30\x03\x02\x01\x01".as_slice()][..], 0));
     // The compiled policy is the same with and without: nothing of it is decided by the kernel.
     assert_eq!(compiled.bytes, compile(DEMO).bytes);
     assert_eq!(compile(DEMO).site, None);
     // Put into its one form, and put together from parts, it says the same.
     assert_eq!(compile(&format(&text).expect("formatted")).site.as_ref(), Some(&section));
-    let used = with("viewers = [\"a.plant\"]\n") + "\n[[template]]\nname = \"unused\"\n[[template.rule]]\nname = \"x\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/x\"]\n";
+    let used = with("viewers = [\"a.plant\"]\n")
+        + "\n[[template]]\nname = \"unused\"\n[[template.rule]]\nname = \"x\"\naction = \"deny\"\noperations = [\"exec\"]\npaths = [\"/x\"]\n";
     let composed = compile(&used);
     assert!(composed.text.starts_with("# Resolved") && composed.text.contains("[site]"), "{}", composed.text);
     assert_eq!(compile(&composed.text).site, composed.site);
