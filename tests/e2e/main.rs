@@ -20,6 +20,7 @@ mod metrics;
 mod observation;
 mod power;
 mod ring;
+mod runbooks;
 mod site;
 mod sticks;
 mod storage;

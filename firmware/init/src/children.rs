@@ -115,13 +115,15 @@ struct Service {
     since: Instant,
     /// Somebody stopped it: nothing starts it again but who asks for that.
     stopped: bool,
+    /// How often it ended in a row, each time soon after it was started.
+    ends: u32,
 }
 
 impl Service {
     /// To be started now.
     fn new(kind: Kind) -> Self {
         let now = Instant::now();
-        Self { kind, pid: None, due: Some(now), since: now, stopped: false }
+        Self { kind, pid: None, due: Some(now), since: now, stopped: false, ends: 0 }
     }
 }
 
@@ -433,10 +435,24 @@ impl Children {
                 end::kill_group(&Path::new(end::WORKLOADS).join(name));
             }
             if !self.ending && !service.stopped && !service.kind.is_over(code) {
-                service.due = Some(Instant::now() + limits::REST);
-                if let Some((_, said)) = service.kind.told() {
-                    say(said);
-                }
+                let rest = match service.kind.told() {
+                    Some((_, said)) => {
+                        service.ends = if service.since.elapsed() < limits::STEADY {
+                            service.ends.saturating_add(1)
+                        } else {
+                            0
+                        };
+                        let rest = rest(service.ends);
+                        if rest > limits::REST {
+                            say(&format!("{said} in {} s", rest.as_secs()));
+                        } else {
+                            say(said);
+                        }
+                        rest
+                    }
+                    None => limits::REST,
+                };
+                service.due = Some(Instant::now() + rest);
             }
         } else if let Some(at) = self.asides.iter().position(|aside| aside.pid == pid) {
             let aside = self.asides.swap_remove(at);
@@ -487,6 +503,12 @@ impl Children {
             aside.until = now + limits::COMMAND;
         }
     }
+}
+
+/// How long what ended so often in a row rests: at first a second, at most a minute.
+fn rest(ends: u32) -> Duration {
+    let doubled = ends.saturating_sub(limits::ENDS_AT_ONCE).min(limits::REST_DOUBLED);
+    (limits::REST * (1 << doubled)).min(limits::REST_MOST)
 }
 
 /// In one step: who reads it finds the old number or the new one.
@@ -542,6 +564,13 @@ mod tests {
     }
 
     /// One test: whoever waits here waits for every child of this process.
+    #[test]
+    fn what_ends_again_and_again_rests_longer_and_longer() {
+        let seconds: Vec<u64> = (0..12).map(|ends| rest(ends).as_secs()).collect();
+        assert_eq!(seconds, [1, 1, 1, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(rest(u32::MAX), limits::REST_MOST);
+    }
+
     #[test]
     fn children_are_waited_for_cut_and_reaped() {
         let mut children = Children::new().expect("signals");

@@ -74,8 +74,9 @@ fn begin(listener: OwnedFd, line: &OwnedFd) -> Result<(Server, TcpListener), Str
     let tls = tls::config(&site, &setup.key, setup.offer.time())?;
     let listener = TcpListener::from(listener);
     let server = Server { tls: TlsAcceptor::from(tls), who: Who::of(&site) };
-    // smol's thread is there before no other may come.
+    // smol's thread has begun before no other may: what a thread asks of the kernel when it begins is not among the calls.
     smol::block_on(Timer::after(Duration::from_millis(1)));
+    confine::wait_for_thread("async-io").map_err(failed("threads"))?;
     confine::restrict_calls().map_err(failed("system calls"))?;
     Ok((server, listener))
 }

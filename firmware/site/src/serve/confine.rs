@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -56,6 +57,23 @@ pub(super) fn drop_privileges() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
+}
+
+/// Waits until a thread has begun that gives itself this name.
+pub(super) fn wait_for_thread(name: &str) -> io::Result<()> {
+    let until = Instant::now() + limits::BEGIN / 2;
+    loop {
+        let mut tasks = fs::read_dir("/proc/self/task")?.flatten();
+        if tasks.any(|task| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+        }) {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{name} does not begin")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The system calls of the server. Anything else fails with EPERM: it opens nothing, connects nowhere, starts nothing.

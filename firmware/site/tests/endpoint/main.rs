@@ -156,6 +156,17 @@ fn only_tls_1_3_and_only_who_is_vouched_for() {
     }
 }
 
+/// The device's clock may stand anywhere; a bundle that was signed in three years says that it is that late.
+#[test]
+fn certificates_are_judged_at_the_latest_time_that_is_known() {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let world = World::listening_at(now + 3 * 365 * 86_400, 6000);
+    let output = world.curl(Some("analyst"), &[], "/health");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("expired"), "{said}");
+}
+
 #[test]
 fn a_client_gets_what_is_granted_and_the_agent_is_asked_seldom() {
     let world = World::listening(60);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,19 @@ impl Drop for World {
     }
 }
 
+/// A port that nobody has, and that no client's connection takes meanwhile: below those that the kernel gives out.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = 10_000 + std::process::id() % 20_000;
+    loop {
+        let port = 10_000 + (begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % 20_000;
+        let port = u16::try_from(port).expect("below 30,000");
+        if TcpListener::bind((HOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// The document's blocks of this language, in order.
 fn blocks(language: &str) -> Vec<String> {
     let text = include_str!("../../../../docs/site.md");
@@ -64,7 +78,7 @@ impl World {
     /// A device without a certificate, and the office's authority and clients.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = TcpListener::bind((HOST, 0)).and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let world = Self { folder, keeper: None, port };
         for name in ["run", "state"] {
             fs::create_dir(world.at(name)).expect("made");
@@ -79,12 +93,17 @@ impl World {
 
     /// One whose device has its certificate, and listens.
     pub(crate) fn listening(requests_per_minute: u32) -> Self {
+        Self::listening_at(1_700_000_000, requests_per_minute)
+    }
+
+    /// As [`Self::listening`], on a device that knows that it is this late at least.
+    pub(crate) fn listening_at(time: u64, requests_per_minute: u32) -> Self {
         let mut world = Self::new();
         world.keep();
         world.wait_for("down no-certificate");
         world.sign();
         let device = world.der("device.crt");
-        world.offer(&[&[&device]], requests_per_minute);
+        world.offer_at(time, &[&[&device]], requests_per_minute);
         world.wait_for("up listening");
         world
     }
@@ -132,6 +151,11 @@ impl World {
 
     /// A policy that brings these chains is in force.
     pub(crate) fn offer(&self, chains: &[&[&[u8]]], rate: u32) {
+        self.offer_at(1_700_000_000, chains, rate);
+    }
+
+    /// As [`Self::offer`], by a device that knows that it is this late at least.
+    pub(crate) fn offer_at(&self, time: u64, chains: &[&[&[u8]]], rate: u32) {
         let authority = self.der("ca.crt");
         let site = Site {
             interface: "lo",
@@ -148,7 +172,7 @@ impl World {
         };
         let mut section = vec![0; SITE_BYTES];
         let length = site.encode(&mut section).expect("a possible section");
-        let offer = Offer::new(1_800_000_000, &DEVICE, &section[..length]).expect("an offer");
+        let offer = Offer::new(time, &DEVICE, &section[..length]).expect("an offer");
         fs::write(self.at("offer.new"), offer.bytes()).expect("written");
         fs::rename(self.at("offer.new"), self.at("offer")).expect("in its place");
     }
