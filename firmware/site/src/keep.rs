@@ -177,7 +177,7 @@ impl Keeper<'_> {
                 Err(error) => End::Down("no-request", error.to_string()),
             };
         }
-        key.forget_request(&options.state);
+        key::forget_request(&options.state);
         let card = if options.no_card { None } else { Some(card::Card::up(&site)) };
         let card = match card.transpose() {
             Ok(card) => card,

@@ -65,7 +65,7 @@ fn options(mut words: lexopt::Parser) -> Result<Asked, lexopt::Error> {
         Some("keep") => {}
         // The keeper's own word.
         Some("serve") if words.next()?.is_none() => return Ok(Asked::Serve),
-        _ => return Err(format!("no command {command:?}").into()),
+        _ => return Err(format!("no command {}", command.display()).into()),
     }
     while let Some(word) = words.next()? {
         let path = match word {

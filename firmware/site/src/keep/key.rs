@@ -43,7 +43,7 @@ const BEFORE: [u8; 36] = [
     0x04, 0x20,
 ];
 const BETWEEN: [u8; 5] = [0xa1, 0x44, 0x03, 0x42, 0x00];
-/// The same key's SubjectPublicKeyInfo (RFC 5480), before the point.
+/// The same key's `SubjectPublicKeyInfo` (RFC 5480), before the point.
 const INFO: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -99,16 +99,15 @@ impl Key {
             }
             (Err(_), storage) => {
                 let locked = <&aegis_seal::Locked>::try_from(front).map_err(|_| damaged())?;
-                match storage.as_ref().and_then(|storage| storage.unlock(&PURPOSE, locked)) {
-                    Some(secret) => Self { secret, point: *point },
-                    None => {
-                        fs::rename(state.join(FILE), state.join(LOST))?;
-                        eprintln!(
-                            "site: its key can't be unlocked: another one is made, and wants a certificate"
-                        );
-                        return Self::make(state, storage.as_ref());
-                    }
-                }
+                let Some(secret) = storage.as_ref().and_then(|storage| storage.unlock(&PURPOSE, locked))
+                else {
+                    fs::rename(state.join(FILE), state.join(LOST))?;
+                    eprintln!(
+                        "site: its key can't be unlocked: another one is made, and wants a certificate"
+                    );
+                    return Self::make(state, storage.as_ref());
+                };
+                Self { secret, point: *point }
             }
         };
         // What is damaged does not fit together.
@@ -157,7 +156,7 @@ impl Key {
             &rcgen::PKCS_ECDSA_P256_SHA256,
         );
         let pair = pair.map_err(io::Error::other)?;
-        let id: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id: String = device.iter().fold(String::new(), |id, byte| id + &format!("{byte:02x}"));
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("aegis-{id}"));
@@ -171,11 +170,9 @@ impl Key {
     }
 }
 
-impl Key {
-    /// It was answered.
-    pub(super) fn forget_request(&self, state: &Path) {
-        let _ = fs::remove_file(state.join(REQUEST));
-    }
+/// It was answered.
+pub(super) fn forget_request(state: &Path) {
+    let _ = fs::remove_file(state.join(REQUEST));
 }
 
 const fn plain(address: IpAddr) -> IpAddr {

@@ -82,7 +82,7 @@ fn ten_thousand_bad_handshakes() {
     assert!(world.log().contains("site: refused"), "{}", world.log());
 }
 
-/// openssl s_client, connected, with its standard input to be typed into.
+/// `openssl s_client`, connected, with its standard input to be typed into.
 fn s_client(world: &World) -> Child {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-connect", &format!("{HOST}:{}", world.port)]);

@@ -139,7 +139,7 @@ impl World {
     pub(crate) fn sign(&self) {
         fs::copy(self.at("state/request.csr"), self.at("site-DEVICE.csr")).expect("a request");
         let said = self.shell(&blocks("sh")[1]);
-        let id: String = DEVICE.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id: String = DEVICE.iter().fold(String::new(), |id, byte| id + &format!("{byte:02x}"));
         assert!(said.contains(&format!("aegis-{id}")), "{said}");
     }
 
