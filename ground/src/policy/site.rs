@@ -264,8 +264,9 @@ fn ders(text: &str) -> Option<Vec<Vec<u8>>> {
 /// One SEQUENCE of DER, as long as it says (X.690, 8.1.3). What is in it the device says.
 fn is_sequence(der: &[u8]) -> bool {
     let (length, rest) = match der {
-        [0x30, length @ 0..=0x7f, rest @ ..] => (usize::from(*length), rest),
-        [0x30, 0x81, length @ 0x80..=0xff, rest @ ..] => (usize::from(*length), rest),
+        [0x30, length @ 0..=0x7f, rest @ ..] | [0x30, 0x81, length @ 0x80..=0xff, rest @ ..] => {
+            (usize::from(*length), rest)
+        }
         [0x30, 0x82, high @ 1..=0xff, low, rest @ ..] => (usize::from(*high) << 8 | usize::from(*low), rest),
         _ => return false,
     };
