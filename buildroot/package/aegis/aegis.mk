@@ -30,8 +30,11 @@ AEGIS_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS="1" \
 	CARGO_PROFILE_RELEASE_PANIC="abort" \
 	CARGO_PROFILE_RELEASE_STRIP="symbols" \
-	CARGO_TARGET_$(call UPPERCASE,$(AEGIS_RUST_TARGET))_RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(@D)/=" \
+	CARGO_TARGET_$(call UPPERCASE,$(AEGIS_RUST_TARGET))_RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(@D)/= $(AEGIS_SMALLER)" \
 	AEGIS_PROBES_PREBUILT="1"
+
+# As .cargo/config.toml has it, which the environment overrides.
+AEGIS_SMALLER = $(if $(BR2_x86_64),-C llvm-args=-enable-machine-outliner=always)
 
 AEGIS_ROOT_CBOR = $(call qstrip,$(BR2_PACKAGE_AEGIS_ROOT_CBOR))
 AEGIS_BASELINE = $(call qstrip,$(BR2_PACKAGE_AEGIS_BASELINE))
