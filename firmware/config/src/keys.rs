@@ -17,9 +17,10 @@ pub struct Table {
 }
 
 /// Every table, in the order of the template.
-pub const TABLES: [Table; 2] = [
+pub const TABLES: [Table; 3] = [
     Table { name: "ring", help: "How events are kept on this device." },
     Table { name: "export", help: "How evidence leaves this device." },
+    Table { name: "alerts", help: "How alerts of the policy are told on this device." },
 ];
 
 /// One key.
@@ -58,6 +59,13 @@ pub enum Kind {
         /// Sets one within the bounds.
         set: fn(&mut Config, u32),
     },
+    /// A name: at most [`limits::LED_BYTES`] bytes of letters, digits, `.`, `_`, `-`, `:`; or none.
+    Name {
+        /// The one that is set; empty: none.
+        get: fn(&Config) -> &str,
+        /// Sets a valid one.
+        set: fn(&mut Config, String),
+    },
     /// A list of age recipients, at most [`limits::RECIPIENTS`].
     Recipients {
         /// Those that are set.
@@ -68,7 +76,7 @@ pub enum Kind {
 }
 
 /// Every key, by table, in the order of the template. The reader sets them in this order.
-pub const KEYS: [Key; 6] = [
+pub const KEYS: [Key; 7] = [
     Key {
         table: "ring",
         name: "sync",
@@ -144,6 +152,15 @@ pub const KEYS: [Key; 6] = [
         help: "Who can read exports: up to 8 age recipients (\"age1…\", one an office key), each can alone. None: exports \
                are not encrypted; they are signed all the same.",
     },
+    Key {
+        table: "alerts",
+        name: "led",
+        kind: Kind::Name {
+            get: |config| &config.alerts.led,
+            set: |config, name| config.alerts.led = name,
+        },
+        help: "The light that shines while an alert fires whose outputs have \"led\": its name in /sys/class/leds. Empty: none.",
+    },
 ];
 
 impl Key {
@@ -157,6 +174,9 @@ impl Key {
                 format!("{} or {last}", quoted.join(", "))
             }
             Kind::Number { least, most, .. } => format!("{least} to {most}"),
+            Kind::Name { .. } => {
+                format!("up to {} letters, digits and . _ - :", limits::LED_BYTES)
+            }
             Kind::Recipients { .. } => format!("up to {} age recipients", limits::RECIPIENTS),
         }
     }

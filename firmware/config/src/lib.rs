@@ -35,6 +35,8 @@ pub struct Config {
     pub ring: Ring,
     /// `[export]`
     pub export: Export,
+    /// `[alerts]`
+    pub alerts: Alerts,
 }
 
 /// How events are kept.
@@ -61,4 +63,11 @@ pub struct Export {
     pub every_minutes: u32,
     /// age recipients that exports are encrypted to, each a valid one; none: exports are not encrypted.
     pub recipients: Vec<String>,
+}
+
+/// How alerts are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// The light, by its name in `/sys/class/leds`; empty: none.
+    pub led: String,
 }

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
+    /// `aegis alerts watch`.
+    Alerts,
     /// `aegis break-glass console`: the serial line, quiet until somebody presses Enter.
     Console,
     /// Instead of it, in an image that has one.
@@ -66,6 +68,7 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
+            Self::Alerts => aegis(&["alerts", "watch"]),
             Self::Console => at_console(aegis(&["break-glass", "console"])),
             Self::Workload { name } => aegis(&["workload", "start", name]),
             // A session of its own, whose terminal the console becomes: with job control.
@@ -82,6 +85,7 @@ impl Kind {
         match self {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
+            Self::Alerts => Some(("alerts.pid", "the watcher of alerts ended; starting it again")),
             Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
     }

@@ -67,6 +67,7 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
     if loaded {
         children.keep(Kind::Agent { trace: line.has("aegis.trace") });
     }
+    children.keep(Kind::Alerts);
     children.keep(Kind::Stick);
     let shell = line.has("aegis.shell") && Path::new("/bin/sh").exists();
     children.keep(if shell { Kind::Shell } else { Kind::Console });

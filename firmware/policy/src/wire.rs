@@ -9,8 +9,10 @@ use crate::PolicyError;
 pub(crate) enum Format {
     /// Of rules on paths alone. It is read, not written: a device that is upgraded has such policies in its slots.
     One,
-    /// The one that is written.
+    /// Without alerts. It is written where there are none, so that a device that knows of none takes it.
     Two,
+    /// With alerts.
+    Three,
 }
 
 impl Format {
@@ -18,6 +20,7 @@ impl Format {
         match number {
             1 => Some(Self::One),
             2 => Some(Self::Two),
+            3 => Some(Self::Three),
             _ => None,
         }
     }
@@ -27,6 +30,7 @@ impl Format {
         match self {
             Self::One => 1,
             Self::Two => 2,
+            Self::Three => 3,
         }
     }
 }
@@ -44,6 +48,48 @@ pub(crate) struct Head<'a> {
     pub(crate) deadman_seconds: u32,
     pub(crate) workloads: u32,
     pub(crate) rules: u32,
+}
+
+/// First piece of format 3. What follows the rules is alerts.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HeadThree<'a> {
+    #[serde(borrow)]
+    pub(crate) head: Head<'a>,
+    /// At least 1.
+    pub(crate) alerts: u32,
+}
+
+/// One per alert; `matches` labels follow.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AlertHead<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) severity: u8,
+    pub(crate) metric: &'a str,
+    /// 0: there is no other metric, 1: as a part of it, 2: less it.
+    pub(crate) relation: u8,
+    pub(crate) other: &'a str,
+    /// 1 above, 2 below, 3 increase, 4 increase of what is kept from boot to boot, 5 decrease, 6 change, 7 absent, 8 unmoved.
+    pub(crate) condition: u8,
+    /// Thousandths.
+    pub(crate) threshold: i64,
+    pub(crate) clear: i64,
+    pub(crate) seconds: u32,
+    pub(crate) hold: u32,
+    pub(crate) clear_hold: u32,
+    /// Bit 0 console, 1 syslog, 2 stick, 3 LED.
+    pub(crate) outputs: u8,
+    pub(crate) meaning: &'a str,
+    pub(crate) mend: &'a str,
+    pub(crate) matches: u32,
+}
+
+/// One per label that an alert matches; `values` strings follow.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MatchHead<'a> {
+    pub(crate) label: &'a str,
+    /// 1: none of the values.
+    pub(crate) except: u8,
+    pub(crate) values: u32,
 }
 
 /// One per workload of format 2.

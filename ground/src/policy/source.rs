@@ -10,6 +10,7 @@ use aegis_policy::limits::DEADMAN_SECONDS;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::alert::{self, AlertSource};
 use super::limits;
 use super::place::{At, Placed, SourceError};
 
@@ -23,6 +24,7 @@ const FILE_KEYS: &[&str] = &[
     "include",
     "workload",
     "rule",
+    "alert",
     "template",
     "use",
 ];
@@ -60,6 +62,7 @@ pub(crate) struct Unit {
     pub(crate) includes: Vec<Text>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) templates: Vec<Template>,
+    pub(crate) alerts: Vec<AlertSource>,
     /// Rules and uses of templates, in the order of the text.
     pub(crate) items: Vec<Item>,
 }
@@ -198,6 +201,10 @@ impl Reader {
         for entry in self.tables(&table, "template")? {
             templates.push(self.template(&entry)?);
         }
+        let mut alerts = Vec::new();
+        for entry in self.tables(&table, "alert")? {
+            alerts.push(alert::read(self, &entry)?);
+        }
         let mut items = Vec::new();
         for entry in self.tables(&table, "rule")? {
             items.push(Item::Rule(Box::new(self.rule(&entry)?)));
@@ -217,6 +224,7 @@ impl Reader {
             includes,
             workloads,
             templates,
+            alerts,
             items,
         })
     }

@@ -20,7 +20,7 @@ pub(super) fn is_writable(out: &impl AsFd) -> bool {
 }
 
 /// One line on stderr, cut if it does not fit, and left out if it would wait. Whatever counts is an event too.
-pub(super) fn warn(text: Arguments<'_>) {
+pub(crate) fn warn(text: Arguments<'_>) {
     let out = rustix::stdio::stderr();
     if is_writable(&out) {
         put(&out, |line| writeln!(line, "aegis: {text}"));

@@ -138,6 +138,8 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Image { code: "committed", epoch: 1, sequence: 7, hash: &[0x1a; 32], detail: "slot b" }),
         said(workload()),
+        said(alert(Some(-12_500))),
+        said(alert(None)),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),
         said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
@@ -174,6 +176,11 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
     let mut out = [0; limits::EVENT_BYTES];
     let length = event.encode(&mut out).unwrap();
     out[..length].to_vec()
+}
+
+fn alert(value: Option<i64>) -> Body<'static> {
+    let (alert, code, detail) = ("deny-storm", "firing", "workload=agent-7");
+    Body::Alert { alert, severity: aegis_event::Severity::Warning, code, sequence: 7, value, detail }
 }
 
 fn workload() -> Body<'static> {

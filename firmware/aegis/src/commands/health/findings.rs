@@ -38,6 +38,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_tpm(vitals);
     found.in_image(vitals);
     found.in_workloads(vitals);
+    found.0.extend(vitals.alerts.iter().cloned());
     ordered(&found.0)
 }
 

@@ -183,6 +183,7 @@ fn the_catch_all_has_the_rules_of_its_own_pattern_only() {
             deadman: None,
             workloads,
             rules,
+            alerts: vec![],
         })
         .unwrap()
     };
