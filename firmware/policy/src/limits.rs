@@ -44,8 +44,9 @@ pub const TAG_BYTES: usize = 32;
 pub const ALERTS: usize = 64;
 /// Longest name of a metric, and of a label, bytes.
 pub const METRIC_BYTES: usize = 64;
-/// Most labels that one alert matches, and most values of one.
+/// Most labels that one alert matches.
 pub const ALERT_MATCHES: usize = 3;
+/// Most values of one of them.
 pub const ALERT_VALUES: usize = 16;
 /// Longest value of a label, bytes.
 pub const ALERT_VALUE_BYTES: usize = 64;

@@ -79,7 +79,7 @@ impl Watch {
         let lit = report.alerts.iter().any(|alert| alert.is_firing() && alert.has(Wanted::LED));
         self.outputs.light(lit);
         let left = gathered
-            .map_err(std::io::Error::other)
+            .map_err(|failure| std::io::Error::other(failure.to_string()))
             .and_then(|()| report.save(run, &mut self.room))
             .and_then(|()| atomic::replace(run, METRICS, self.text.as_bytes(), 0o644).map(drop));
         if let Err(error) = &left

@@ -81,7 +81,11 @@ impl<T> Lasting<T> {
 ///
 /// # Errors
 /// The text can't be made.
-pub(crate) fn gather(text: &mut String, tap: Option<&mut dyn Tap>, kept: &mut Kept) -> Result<(), Failure> {
+pub(crate) fn gather<'a>(
+    text: &'a mut String,
+    tap: Option<&'a mut (dyn Tap + 'a)>,
+    kept: &mut Kept,
+) -> Result<(), Failure> {
     let begun = boottime();
     text.clear();
     let mut all = Answer { out: Exposition::heard(text, tap), failed: [false; Source::ALL.len()] };

@@ -1,7 +1,7 @@
 //! The device-side commands: short-lived, called by init and by operators.
 
-pub(crate) pub(crate) mod alerts;
-mod break_glass;
+pub(crate) mod alerts;
+pub(crate) mod break_glass;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod events;
