@@ -6,7 +6,7 @@
 use aegis_event::Severity;
 
 use crate::list::{List, Piece, Strings};
-use crate::wire::{AlertHead, MatchHead, take};
+use crate::wire::{take, take_str};
 use crate::{PolicyError, limits, names};
 
 /// Where it is told that an alert fires, and that it is over. State, metrics and events are not asked for: they always are.
@@ -151,38 +151,49 @@ impl<'a> Alert<'a> {
     }
 }
 
+/// A label's name; 1 when it must be none of the values; how many; the values.
 impl<'a> Piece<'a> for Match<'a> {
     fn take(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), PolicyError> {
-        let (head, rest) = take::<MatchHead<'_>>(bytes)?;
-        let except = flag(head.except)?;
-        let (values, rest) = List::take(head.values, rest)?;
-        Ok((Self { label: head.label, except, values }, rest))
+        let mut from = Cursor(bytes);
+        let (label, except, count) = (from.text()?, from.flag()?, from.number()?);
+        let (values, rest) = List::take(count, from.0)?;
+        Ok((Self { label, except, values }, rest))
     }
 }
 
+/// Name, severity, metric; what the other metric is to it (0: there is none) and its name; condition, threshold, clear, seconds;
+/// for, clear-for; outputs; meaning, mend; how many labels it matches; those. Its shape, and that its numbers exist.
 impl<'a> Piece<'a> for Alert<'a> {
-    /// Its shape, and that its numbers exist.
+    #[inline(never)]
     fn take(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), PolicyError> {
-        let (head, rest) = take::<AlertHead<'_>>(bytes)?;
-        let (matches, rest) = List::take(head.matches, rest)?;
-        let relation = match head.relation {
-            0 if head.other.is_empty() => None,
-            1 => Some((Relation::Of, head.other)),
-            2 => Some((Relation::Less, head.other)),
+        let mut from = Cursor(bytes);
+        let name = from.text()?;
+        let severity = Severity::from_number(from.byte()?).ok_or(PolicyError::BadValue)?;
+        let metric = from.text()?;
+        let relation = match (from.byte()?, from.text()?) {
+            (0, "") => None,
+            (1, other) => Some((Relation::Of, other)),
+            (2, other) => Some((Relation::Less, other)),
             _ => return Err(PolicyError::BadValue),
         };
+        let (number, threshold, clear) = (from.byte()?, from.signed()?, from.signed()?);
+        let condition = condition(number, threshold, clear, from.number()?)?;
+        let (hold, clear_hold) = (from.number()?, from.number()?);
+        let outputs = Outputs::from_bits(from.byte()?).ok_or(PolicyError::BadValue)?;
+        let (meaning, mend, count) = (from.text()?, from.text()?, from.number()?);
+        let (matches, rest) = List::take(count, from.0)?;
         Ok((
             Self {
-                name: head.name,
-                severity: Severity::from_number(head.severity).ok_or(PolicyError::BadValue)?,
-                metric: head.metric,
+                name,
+                severity,
+                metric,
                 relation,
-                condition: condition(&head)?,
-                hold: head.hold,
-                clear_hold: head.clear_hold,
-                outputs: Outputs::from_bits(head.outputs).ok_or(PolicyError::BadValue)?,
-                meaning: head.meaning,
-                mend: head.mend,
+                condition,
+                hold,
+                clear_hold,
+                outputs,
+                meaning,
+                mend,
                 matches,
             },
             rest,
@@ -190,11 +201,47 @@ impl<'a> Piece<'a> for Alert<'a> {
     }
 }
 
+/// Takes one value after the other: what the rest of the format takes, too, so that no piece brings code of its own.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn text(&mut self) -> Result<&'a str, PolicyError> {
+        let (text, rest) = take_str(self.0)?;
+        self.0 = rest;
+        Ok(text)
+    }
+
+    fn byte(&mut self) -> Result<u8, PolicyError> {
+        let (byte, rest) = self.0.split_first().ok_or(PolicyError::Malformed)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
+    fn flag(&mut self) -> Result<bool, PolicyError> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(PolicyError::BadValue),
+        }
+    }
+
+    fn number(&mut self) -> Result<u32, PolicyError> {
+        let (number, rest) = take(self.0)?;
+        self.0 = rest;
+        Ok(number)
+    }
+
+    fn signed(&mut self) -> Result<i64, PolicyError> {
+        let (number, rest) = take(self.0)?;
+        self.0 = rest;
+        Ok(number)
+    }
+}
+
 /// One form for each: what a condition has no use for is 0.
-fn condition(head: &AlertHead<'_>) -> Result<Condition, PolicyError> {
-    let AlertHead { threshold, clear, seconds, .. } = *head;
+fn condition(number: u8, threshold: i64, clear: i64, seconds: u32) -> Result<Condition, PolicyError> {
     let moved = |way| Condition::Moved { way, threshold, clear, seconds };
-    let (condition, sound) = match head.condition {
+    let (condition, sound) = match number {
         1 => (Condition::Above { threshold, clear }, clear <= threshold && seconds == 0),
         2 => (Condition::Below { threshold, clear }, clear >= threshold && seconds == 0),
         3 => (moved(Way::Increase { kept: false }), true),
@@ -215,14 +262,6 @@ fn condition(head: &AlertHead<'_>) -> Result<Condition, PolicyError> {
 
 const fn is_time(seconds: u32) -> bool {
     matches!(seconds, 1..=limits::ALERT_SECONDS)
-}
-
-const fn flag(byte: u8) -> Result<bool, PolicyError> {
-    match byte {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(PolicyError::BadValue),
-    }
 }
 
 /// The alerts of a policy.

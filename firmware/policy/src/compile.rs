@@ -11,7 +11,7 @@ use crate::alert::{Condition, Outputs, Relation, Way};
 use crate::model::{Effect, Kind, Mode, Operations};
 use crate::net::Prefix;
 use crate::view::{Deadman, Policy};
-use crate::wire::{AlertHead, Format, Head, HeadThree, MatchHead, RuleHead, WorkloadHead};
+use crate::wire::{Format, Head, RuleHead, WorkloadHead};
 use crate::{PolicyError, limits};
 
 /// A policy to compile.
@@ -238,9 +238,9 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
         workloads: count(source.workloads.len())?,
         rules: count(source.rules.len())?,
     };
-    match count(source.alerts.len())? {
-        0 => put(&mut out, &head)?,
-        alerts => put(&mut out, &HeadThree { head, alerts })?,
+    put(&mut out, &head)?;
+    if let alerts @ 1.. = count(source.alerts.len())? {
+        put(&mut out, &alerts)?;
     }
     for workload in &source.workloads {
         // A rate of 0 would be none at all.
@@ -283,7 +283,7 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
 
 fn put_alert(out: &mut Vec<u8>, alert: &SourceAlert<'_>) -> Result<(), PolicyError> {
     let (condition, threshold, clear, seconds) = match alert.condition {
-        Condition::Above { threshold, clear } => (1, threshold, clear, 0),
+        Condition::Above { threshold, clear } => (1_u8, threshold, clear, 0),
         Condition::Below { threshold, clear } => (2, threshold, clear, 0),
         Condition::Moved { way, threshold, clear, seconds } => {
             let number = match way {
@@ -298,30 +298,14 @@ fn put_alert(out: &mut Vec<u8>, alert: &SourceAlert<'_>) -> Result<(), PolicyErr
         Condition::Unmoved { seconds } => (8, 0, 0, seconds),
     };
     let (relation, other) =
-        alert.relation.map_or((0, ""), |(relation, other)| (relation as u8, other));
-    put(
-        out,
-        &AlertHead {
-            name: alert.name,
-            severity: alert.severity.number(),
-            metric: alert.metric,
-            relation,
-            other,
-            condition,
-            threshold,
-            clear,
-            seconds,
-            hold: alert.hold,
-            clear_hold: alert.clear_hold,
-            outputs: alert.outputs.bits(),
-            meaning: alert.meaning,
-            mend: alert.mend,
-            matches: count(alert.matches.len())?,
-        },
-    )?;
+        alert.relation.map_or((0_u8, ""), |(relation, other)| (relation as u8, other));
+    let texts = (alert.name, alert.severity.number(), alert.metric, relation, other);
+    put(out, &texts)?;
+    put(out, &(condition, threshold, clear, seconds, alert.hold, alert.clear_hold, alert.outputs.bits()))?;
+    put(out, &(alert.meaning, alert.mend, count(alert.matches.len())?))?;
     for of in &alert.matches {
         let values = count(of.values.len())?;
-        put(out, &MatchHead { label: of.label, except: of.except.into(), values })?;
+        put(out, &(of.label, of.except, values))?;
         for value in &of.values {
             put(out, value)?;
         }

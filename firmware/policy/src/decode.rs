@@ -5,7 +5,7 @@ use crate::alert::Alerts;
 use crate::list::{Ports, Prefixes, Protocols};
 use crate::model::Mode;
 use crate::view::{Deadman, Policy, Rule, Rules, Sums, Workloads};
-use crate::wire::{Format, Head, HeadOne, HeadThree, take};
+use crate::wire::{Format, Head, HeadOne, take};
 use crate::{PolicyError, limits, names, nets};
 
 impl<'a> Policy<'a> {
@@ -84,7 +84,8 @@ fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, u32, &[u8]), Pol
         }
         Format::Two => take(bytes).map(|(head, rest)| (head, 0, rest)),
         Format::Three => {
-            let (HeadThree { head, alerts }, rest) = take::<HeadThree<'_>>(bytes)?;
+            let (head, rest) = take(bytes)?;
+            let (alerts, rest) = take(rest)?;
             // Without any it would be format 2.
             if alerts == 0 { Err(PolicyError::NotCanonical) } else { Ok((head, alerts, rest)) }
         }

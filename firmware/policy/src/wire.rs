@@ -35,7 +35,7 @@ impl Format {
     }
 }
 
-/// First piece of format 2.
+/// First piece of format 2, and of format 3, where the number of alerts follows it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Head<'a> {
     pub(crate) format: u8,
@@ -48,48 +48,6 @@ pub(crate) struct Head<'a> {
     pub(crate) deadman_seconds: u32,
     pub(crate) workloads: u32,
     pub(crate) rules: u32,
-}
-
-/// First piece of format 3. What follows the rules is alerts.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct HeadThree<'a> {
-    #[serde(borrow)]
-    pub(crate) head: Head<'a>,
-    /// At least 1.
-    pub(crate) alerts: u32,
-}
-
-/// One per alert; `matches` labels follow.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct AlertHead<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) severity: u8,
-    pub(crate) metric: &'a str,
-    /// 0: there is no other metric, 1: as a part of it, 2: less it.
-    pub(crate) relation: u8,
-    pub(crate) other: &'a str,
-    /// 1 above, 2 below, 3 increase, 4 increase of what is kept from boot to boot, 5 decrease, 6 change, 7 absent, 8 unmoved.
-    pub(crate) condition: u8,
-    /// Thousandths.
-    pub(crate) threshold: i64,
-    pub(crate) clear: i64,
-    pub(crate) seconds: u32,
-    pub(crate) hold: u32,
-    pub(crate) clear_hold: u32,
-    /// Bit 0 console, 1 syslog, 2 stick, 3 LED.
-    pub(crate) outputs: u8,
-    pub(crate) meaning: &'a str,
-    pub(crate) mend: &'a str,
-    pub(crate) matches: u32,
-}
-
-/// One per label that an alert matches; `values` strings follow.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct MatchHead<'a> {
-    pub(crate) label: &'a str,
-    /// 1: none of the values.
-    pub(crate) except: u8,
-    pub(crate) values: u32,
 }
 
 /// One per workload of format 2.

@@ -236,7 +236,8 @@ proptest! {
 /// A policy without alerts is of the format that devices without them know, and one with some of the next.
 #[test]
 fn alerts_make_another_format() {
-    let (without, with) = (compile(&every_kind()).expect("good"), compile(&every_alert()).expect("good"));
+    let none = Source { alerts: vec![], ..every_alert() };
+    let (without, with) = (compile(&none).expect("good"), compile(&every_alert()).expect("good"));
     assert_eq!([without[0], with[0]], [2, 3]);
     assert_eq!(Policy::decode(&without).expect("good").alerts().count(), 0);
     let policy = Policy::decode(&with).expect("good");
@@ -288,15 +289,15 @@ fn alerts_keep_their_rules() {
         (of(Condition::Unmoved { seconds: 0 }), BadValue),
         (SourceAlert { condition: moved(1, 1, 9), ..first.clone() }, BadValue),
     ] {
-        let source = Source { alerts: vec![alert.clone()], ..every_kind() };
+        let source = Source { alerts: vec![alert.clone()], ..every_alert() };
         assert_eq!(compile(&source).err(), Some(error), "{alert:?}");
     }
-    let twice = Source { alerts: vec![first.clone(), first.clone()], ..every_kind() };
+    let twice = Source { alerts: vec![first.clone(), first.clone()], ..every_alert() };
     assert_eq!(compile(&twice).err(), Some(BadName));
     let names: Vec<String> = (0..=limits::ALERTS).map(|n| format!("a{n}")).collect();
     let most: Vec<SourceAlert<'_>> =
         names.iter().map(|name| SourceAlert { name, ..first.clone() }).collect();
-    let source = |count: usize| Source { alerts: most[..count].to_vec(), ..every_kind() };
+    let source = |count: usize| Source { alerts: most[..count].to_vec(), ..every_alert() };
     assert!(compile(&source(limits::ALERTS)).is_ok());
     assert_eq!(compile(&source(limits::ALERTS + 1)).err(), Some(TooMany));
 }

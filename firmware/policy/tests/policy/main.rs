@@ -88,9 +88,9 @@ fn every_kind() -> Source<'static> {
     }
 }
 
-/// The same with alerts, one on each condition.
+/// Alerts, one on each condition, and little else.
 fn every_alert() -> Source<'static> {
-    Source { alerts: alerts(), ..every_kind() }
+    Source { alerts: alerts(), ..source(Mode::Enforce, &["w"], vec![]) }
 }
 
 fn alerts() -> Vec<SourceAlert<'static>> {
