@@ -93,7 +93,7 @@ impl Collector<'_> {
         let limit = match kind {
             Kind::Receipt => RECEIPT_BYTES as u64,
             Kind::Export => limits::EXPORT_BYTES,
-            Kind::Status => limits::STATUS_BYTES,
+            Kind::Status | Kind::Alerts => limits::STATUS_BYTES,
         };
         let limit = limit.min(self.left);
         let copied = match self.copy(name, limit) {
@@ -113,7 +113,7 @@ impl Collector<'_> {
         match kind {
             Kind::Receipt => self.receipt(&mut found, file)?,
             Kind::Export => self.export(&mut found, file)?,
-            Kind::Status => status(&mut found, file, report)?,
+            Kind::Status | Kind::Alerts => status(&mut found, file, report)?,
         }
         self.keep(&mut found, copied)?;
         Ok(found)

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Export,
     /// Not signed.
     Status,
+    /// Not signed: the alerts as of then.
+    Alerts,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             "cbor" if front.starts_with("receipt-") => Some(Self::Receipt),
             "cbor" if front.starts_with("export-") => Some(Self::Export),
             "json" if front.starts_with("status") => Some(Self::Status),
+            "json" if front.starts_with("alerts") => Some(Self::Alerts),
             _ => None,
         }
     }
@@ -46,6 +49,7 @@ impl Kind {
             Self::Receipt => "receipt",
             Self::Export => "export",
             Self::Status => "status",
+            Self::Alerts => "alerts",
         }
     }
 }

@@ -16,8 +16,9 @@ use aegis_alerts::{Phase, Row};
 use aegis_event::{Severity, Thousandths};
 use aegis_policy::Outputs;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::json::object;
 use crate::limits;
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic};
@@ -107,18 +108,21 @@ impl<'a> Told<'a> {
     }
 
     fn to_json(self) -> Value {
-        json!({
-            "name": self.name,
-            "severity": self.severity().name(),
-            "state": self.phase().name(),
-            "since_ns": self.since,
-            "value": self.value.map(|value| value as f64 / 1000.0),
-            "known": self.known,
-            "metric": self.metric,
-            "series": self.series,
-            "meaning": self.meaning,
-            "mend": self.mend,
-        })
+        let texts = [
+            ("name", self.name),
+            ("severity", self.severity().name()),
+            ("state", self.phase().name()),
+            ("metric", self.metric),
+            ("series", self.series),
+            ("meaning", self.meaning),
+            ("mend", self.mend),
+        ];
+        let others = [
+            ("since_ns", self.since.into()),
+            ("value", self.value.map(|value| value as f64 / 1000.0).into()),
+            ("known", self.known.into()),
+        ];
+        object(&mut texts.into_iter().map(|(name, text)| (name, text.into())).chain(others))
     }
 }
 
@@ -168,12 +172,13 @@ impl<'a> Report<'a> {
     }
 
     fn json_of(&self, alerts: &mut dyn Iterator<Item = &Told<'a>>) -> Value {
-        json!({
-            "at_ns": self.at,
-            "stale": self.is_stale(),
-            "policy_sequence": self.sequence,
-            "crowded": self.crowded,
-            "alerts": alerts.map(|alert| alert.to_json()).collect::<Vec<_>>(),
-        })
+        let fields = [
+            ("at_ns", self.at.into()),
+            ("stale", self.is_stale().into()),
+            ("policy_sequence", self.sequence.into()),
+            ("crowded", self.crowded.into()),
+            ("alerts", Value::Array(alerts.map(|alert| alert.to_json()).collect())),
+        ];
+        object(&mut fields.into_iter())
     }
 }
