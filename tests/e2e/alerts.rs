@@ -82,7 +82,7 @@ fn alert<'v>(report: &'v Value, name: &str) -> &'v Value {
 fn a_storm_of_denials_is_told_and_is_over() {
     let bench = Bench::new();
     let policy = bench.config("storm.toml", POLICY);
-    let (_slot, mut vm) = Bench::start(bench.demo(SCRIPT).policy(policy).sequence(7).no_stick());
+    let (_slot, mut vm) = Bench::start(bench.demo(SCRIPT).policy(policy).sequence(7));
     let line = vm.wait_line("ALERT storm (critical): ").expect("watched").expect("a line on the console");
     assert!(line.contains("of workload=demo: demo is denied again and again; look at the last denial"), "{line}");
     assert!(vm.wait_stdout("FIRED").expect("watched"), "{}", vm.console_end());
@@ -91,7 +91,6 @@ fn a_storm_of_denials_is_told_and_is_over() {
     vm.unplug(id).expect("pulled");
     let carried = carried(&bench, vm.stick_path(id));
     assert!(vm.wait_stdout("OVER").expect("watched"), "{}", vm.console_end());
-    vm.plug(&Stick::new(StickFs::Vfat)).expect("plugged");
     let run = Bench::evidence(vm.finish().expect("watched"));
     let (out, said) = (run.out_text(), console(&run));
 

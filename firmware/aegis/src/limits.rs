@@ -157,8 +157,8 @@ pub(crate) const ALERTS_STILL_SECONDS: u64 = 60;
 pub(crate) const ALERTS_BEGIN_SECONDS: u64 = 300;
 /// What is told of alerts in `/run/aegis/alerts`, bytes: 64, each with its texts.
 pub(crate) const ALERTS_BYTES: usize = 64 * 1024;
-/// Heap that `aegis alerts watch` may hold, bytes: a bundle, while its alerts are read.
-pub(crate) const ALERTS_HEAP_BYTES: usize = 12 * 1024 * 1024;
+/// Heap that `aegis alerts watch` may hold, bytes: bundles, while what is remembered of them is read.
+pub(crate) const ALERTS_HEAP_BYTES: usize = 24 * 1024 * 1024;
 /// Lines on the console and in the kernel's log that tell of alerts, in one minute.
 pub(crate) const ALERT_LINES_A_MINUTE: u32 = 20;
 /// Words behind a workload's name, and flags of one command.
