@@ -27,6 +27,16 @@ define AEGIS_LINUX_CHECK
 		$(LINUX_KCONFIG_FRAGMENT_FILES)
 endef
 LINUX_PRE_BUILD_HOOKS += AEGIS_LINUX_CHECK
+
+# Beside the Image that QEMU takes, the kernel that a firmware starts and that unpacks itself (EFI_ZBOOT): a third of its size.
+ifeq ($(BR2_aarch64),y)
+define AEGIS_LINUX_PACKED
+	$(LINUX_MAKE_ENV) $(BR2_MAKE) $(LINUX_MAKE_FLAGS) -C $(@D) vmlinuz.efi
+	$(INSTALL) -D -m 0644 $(@D)/arch/arm64/boot/vmlinuz.efi \
+		$(BINARIES_DIR)/vmlinuz.efi
+endef
+LINUX_POST_INSTALL_IMAGES_HOOKS += AEGIS_LINUX_PACKED
+endif
 endif
 
 ifeq ($(BR2_PACKAGE_AEGIS),y)

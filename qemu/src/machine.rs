@@ -93,6 +93,7 @@ pub struct Machine {
     pub(crate) disk_bus: DiskBus,
     pub(crate) watchdog: Watchdog,
     tpm: bool,
+    pub(crate) ring_fails: bool,
     cache: Cache,
     pub(crate) memory_mib: u32,
     pub(crate) timeout: Duration,
@@ -166,6 +167,7 @@ impl Machine {
             disk_bus: DiskBus::default(),
             watchdog: Watchdog::default(),
             tpm: false,
+            ring_fails: false,
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             timeout: limits::TIMEOUT_DEFAULT,
@@ -323,6 +325,13 @@ impl Machine {
     #[must_use]
     pub fn tpm(mut self, tpm: bool) -> Self {
         self.tpm = tpm;
+        self
+    }
+
+    /// The ring's disk answers every write with an error, and reads as ever: flash at its end.
+    #[must_use]
+    pub fn ring_fails(mut self, fails: bool) -> Self {
+        self.ring_fails = fails;
         self
     }
 

@@ -80,6 +80,12 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         let Some(path) = path else { continue };
         let mut options = format!(",if=none,format=raw,cache=writeback,id={name},readonly={read_only}");
         match prepared.sockets().into_iter().find(|(disk, _)| *disk == name) {
+            // docs/devel/blkdebug.txt
+            None if name == "ring" && machine.ring_fails => {
+                options.push_str(",file.driver=blkdebug,file.image.driver=file,file.inject-error.0.event=none");
+                options.push_str(",file.inject-error.0.iotype=write,file.inject-error.0.errno=5");
+                all.extend(["-drive".into(), escaped("file.image.filename=", path, &options)]);
+            }
             None => all.extend(["-drive".into(), escaped("file=", path, &options)]),
             Some((_, socket)) => {
                 options.push_str(",file.driver=nbd,file.server.type=unix,file.export=disk");

@@ -259,4 +259,6 @@ fn a_slot_that_went_bad_gives_way_to_the_other() {
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-2.efi"]);
     let said = device.healthy(&bench);
     assert!(said.contains("Secure Boot on; slot a"), "{said}");
+    // Not on the console only: what a boot tells is an event too (docs/updates.md).
+    assert!(said.contains("image: fell-back"), "{said}");
 }

@@ -2,6 +2,7 @@
 //! else that could run.
 
 use std::process::Command;
+use std::time::Duration;
 
 use aegis_qemu::{End, Watchdog, image_folder};
 use aegis_tests::{Bench, Rule, arch, console, root};
@@ -176,4 +177,20 @@ sleep 1000";
     assert!(matches!(run.end, End::Died(_)), "{:?}: {said}", run.end);
     assert!(said.contains("STANDS STILL: the watchdog is not fed any more"), "{said}");
     assert!(!said.contains("stopping the agent") && !said.contains("AEGIS-DONE"), "{said}");
+}
+
+/// The agent can't begin, and is waited for: nothing of it hangs, so the machine is not started again for ever.
+#[test]
+fn a_rings_disk_that_only_fails_does_not_start_the_machine_again() {
+    let bench = Bench::new();
+    let state = bench.at("state");
+    Bench::run(bench.demo("true").state(&state));
+    let machine = bench.demo("true").state(&state).ring_fails(true).watchdog(Watchdog::Armed);
+    // Longer than the agent has to begin, a loop to turn, and the watchdog after it.
+    let (_slot, vm) = Bench::start(machine.timeout(Duration::from_secs(360)));
+    let run = vm.finish().expect("watched");
+    let said = console(&run);
+    assert!(matches!(run.end, End::TimedOut), "{:?}: {said}", run.end);
+    assert!(said.contains("agent not ready"), "{said}");
+    assert!(!said.contains("STANDS STILL") && !said.contains("AEGIS-READY"), "{said}");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aegis_qemu::{Stick, StickFs, Vm};
-use aegis_tests::{Bench, Evidence, console, receipts, root, suite};
+use aegis_tests::{Bench, Evidence, arch, console, receipts, root, suite};
 use serde_json::Value;
 
 use super::firmware::Device;
@@ -61,7 +61,7 @@ impl<'b> Made<'b> {
             "workload",
             "build",
             "--arch",
-            "x86_64",
+            arch().name(),
             "--sequence",
             &sequence.to_string(),
             "--manifest",

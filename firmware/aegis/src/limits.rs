@@ -101,8 +101,10 @@ pub(crate) const CHECKPOINT_LATE_SECONDS: u64 = 10;
 /// What is told of the disk in one boot: entries, and bytes of all of them.
 pub(crate) const REPORT_ENTRIES: usize = 16;
 pub(crate) const REPORT_BYTES: u64 = 4096;
-/// Block devices that lie on one another below the root.
-pub(crate) const DEVICES_STACKED: usize = 4;
+/// Names that one line of the report says.
+pub(crate) const NAMED: usize = 4;
+/// Keys of one kind that can't be opened and are kept, the first ones first.
+pub(crate) const KEYS_ASIDE: usize = 4;
 /// Entries of a disk in sysfs that are looked at for its partitions.
 pub(crate) const SYSFS_ENTRIES: usize = 512;
 /// How much longer than its file system the data partition is before that is to grow, bytes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::console::say;
-use crate::{STATE, limits};
+use crate::{STATE, limits, partitions};
 
 /// At most so many bytes of a file, as text.
 pub(crate) fn read(path: impl AsRef<Path>, bytes: u64) -> io::Result<String> {
@@ -60,25 +60,16 @@ fn nodes(folder: &str, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     found.map(|entry| Path::new("/dev").join(entry.file_name())).collect()
 }
 
-/// The internal partition with this GPT label, or the one that `aegis storage prepare` vouches for. A stick is anybody's: nothing
-/// on USB passes for one of our own.
+/// The partition with this GPT label that is the device's own, or the one that `aegis storage prepare` vouches for.
 pub(crate) fn partition(label: &str) -> Option<PathBuf> {
-    let wanted = format!("PARTNAME={label}");
-    let internal = nodes("/sys/class/block", |entry| {
-        let uevent = read(entry.join("uevent"), limits::FILE_BYTES).unwrap_or_default();
-        if !uevent.lines().any(|line| line == wanted) {
-            return false;
-        }
-        // One that is gone by now is not ours either.
-        let usb = fs::canonicalize(entry)
-            .map_or(true, |device| aegis_stick::is_on_usb(device.as_os_str().as_encoded_bytes()));
-        if usb {
-            let name = entry.file_name().unwrap_or_default().display();
-            say(&format!("ignoring the partition {label} on USB ({name})"));
-        }
-        !usb
+    let found = partitions::find(label).unwrap_or_else(|error| {
+        say(&format!("/sys/class/block: {error}"));
+        partitions::Found::default()
     });
-    internal.into_iter().next().or_else(|| fs::read_link(Path::new(STATE).join("partition").join(label)).ok())
+    for name in &found.passed_over {
+        say(&format!("ignoring the partition {label} on what can be plugged in ({name})"));
+    }
+    found.node().or_else(|| fs::read_link(Path::new(STATE).join("partition").join(label)).ok())
 }
 
 /// The disk with this serial number.

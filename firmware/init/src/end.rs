@@ -20,7 +20,15 @@ pub(crate) fn run(children: &mut Children, how: End) -> ! {
     let workloads = Path::new(WORKLOADS);
     kill_group(workloads);
     // They end after they were told to; what they had open is told by then.
-    if !children.pause_until(limits::WORKLOADS_END, |_| !is_populated(workloads)) {
+    let gone = |_: &Children| {
+        let gone = !is_populated(workloads);
+        if !gone {
+            // One whose keeper was killed while it began may have come to its cgroup after the others were killed.
+            kill_group(workloads);
+        }
+        gone
+    };
+    if !children.pause_until(limits::WORKLOADS_END, gone) {
         say(&format!("WORKLOADS STILL THERE after {} s", limits::WORKLOADS_END.as_secs()));
     }
     // A take that is under way is let come to its end, if that is soon: the stick is for the evidence then.
@@ -79,8 +87,12 @@ fn stop(how: RebootCommand) -> ! {
             say(&format!("reboot: {error}"));
         }
         thread::sleep(limits::POWER);
-        // It is at its end: nothing is to be started again.
-        watchdog::feed();
-        say("STILL ON: the power can be taken away");
+        if matches!(how, RebootCommand::PowerOff) {
+            // It is at its end: nothing is to be started again.
+            watchdog::feed();
+            say("STILL ON: the power can be taken away");
+        } else {
+            say("STILL ON: the watchdog is not fed any more, and starts the machine again");
+        }
     }
 }

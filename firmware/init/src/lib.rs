@@ -15,6 +15,7 @@ mod devices;
 mod end;
 mod limits;
 mod mounts;
+pub mod partitions;
 mod session;
 mod start;
 mod trial;

@@ -52,5 +52,8 @@ pub(crate) const FEED: Duration = Duration::from_secs(3);
 pub(crate) const TURN: Duration = Duration::from_secs(10);
 pub(crate) const STILL: Duration = Duration::from_mins(1);
 pub(crate) const AGENT_BEGINS: Duration = Duration::from_mins(3);
+/// Block devices that are looked at for a label, and that lie on one another below the root.
+pub(crate) const BLOCK_DEVICES: usize = 16_384;
+pub(crate) const DEVICES_STACKED: usize = 4;
 /// The root is read in pieces of so many bytes.
 pub(crate) const PIECE: usize = 256 * 1024;

@@ -12,6 +12,9 @@ images=$1
 for kernel in bzImage Image; do
     [[ ! -f $images/$kernel ]] || ln -sfnT "$kernel" "$images/vmlinuz"
 done
+# What a firmware starts: on aarch64 packed, it unpacks itself (external.mk).
+started=$images/vmlinuz
+[[ ! -f $images/vmlinuz.efi ]] || started=$images/vmlinuz.efi
 [[ -f $images/vmlinuz ]] || die "$images: no kernel (BR2_LINUX_KERNEL)"
 
 # option NAME: what the configuration says, without its quotes.
@@ -26,7 +29,7 @@ boot=()
 if [[ $place != "$images" ]]; then
     say "debug variant: nothing of it is signed, the disk's ESP is empty"
 elif [[ -n $keys ]]; then
-    boot=("$images/vmlinuz" "$keys" "$(option BR2_PACKAGE_AEGIS_VERSION)")
+    boot=("$started" "$keys" "$(option BR2_PACKAGE_AEGIS_VERSION)")
 else
     say "no Secure Boot keys (BR2_PACKAGE_AEGIS_SECURE_BOOT): the disk's ESP is empty"
 fi

@@ -14,6 +14,7 @@ use std::time::Instant;
 use aegis_disk::{
     Content, Copies, DATA_LABEL, Device, Error, FileSystem, Guid, Partition, Prepared, RING_LABEL, Wanted,
 };
+use aegis_init::partitions;
 use serde_json::{Value, json};
 
 use crate::limits;
@@ -106,6 +107,7 @@ fn verdict(report: &Report) -> Outcome {
 
 /// The table of the disk that the root is on, and the kernel's knowledge of it.
 fn table(report: &mut Report) -> Option<Prepared> {
+    tell_twice(report);
     let missing = |label| partition::by_label(label).map(|found| found.is_none());
     let missing = [missing(RING_LABEL), missing(DATA_LABEL)];
     let [ring, data] = missing.map(|missing| {
@@ -130,6 +132,31 @@ fn table(report: &mut Report) -> Option<Prepared> {
             }
             None
         }
+    }
+}
+
+/// Two of one label: somebody put a disk in that was another device's, or says so.
+fn tell_twice(report: &mut Report) {
+    for label in [RING_LABEL, DATA_LABEL] {
+        let Ok(found) = partitions::find(label) else { continue };
+        if let [counts, others @ ..] = found.names.as_slice()
+            && !others.is_empty()
+        {
+            report.tell(
+                Code::LabelTwice,
+                format!("{label}: {counts} counts, {} passed over", names_of(others)),
+            );
+        }
+    }
+}
+
+/// A few of them.
+fn names_of(partitions: &[String]) -> String {
+    let few = partitions.get(..limits::NAMED).unwrap_or(partitions).join(", ");
+    if partitions.len() > limits::NAMED {
+        format!("{few} and {} more", partitions.len() - limits::NAMED)
+    } else {
+        few
     }
 }
 

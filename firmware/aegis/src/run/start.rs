@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     ledger.say(&mut reader);
     shared.begun.store(true, Ordering::Release);
     writer.thread().unpark();
-    wait_for_writer(shared);
+    wait_for_writer(shared, &mut reader.queue);
     if shared.running.load(Ordering::Acquire) && !shared.full.load(Ordering::Relaxed) {
         ledger.is_durable();
     }
@@ -192,9 +192,10 @@ fn say_what_was_found(reader: &mut Reader<'_>, recovery: &Recovery, loaded: &Loa
     }
 }
 
-/// Ready means: the first events are on disk and sealed, or the ring is full.
-fn wait_for_writer(shared: &Shared) {
+/// Ready means: the first events are on disk and sealed, or the ring is full. A disk that only fails is waited for, and the reader turns.
+fn wait_for_writer(shared: &Shared, queue: &mut In<'_>) {
     while !shared.running.load(Ordering::Acquire) && !shared.writer_failed.load(Ordering::Relaxed) {
+        queue.turned();
         thread::sleep(Duration::from_millis(5));
     }
 }

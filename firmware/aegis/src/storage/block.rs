@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aegis_disk::{Device, Partition};
+use aegis_init::partitions;
 
 use crate::limits;
 
@@ -36,28 +37,13 @@ pub(crate) struct Disk {
 impl Disk {
     /// The disk that holds the root: of a device-mapper target the one below it.
     pub(crate) fn of_root() -> io::Result<Self> {
-        let root = fs::metadata("/")?.dev();
-        let number = format!("/sys/dev/block/{}:{}", rustix::fs::major(root), rustix::fs::minor(root));
-        Self::below(&fs::canonicalize(number)?)
+        partitions::disk_of_root().and_then(Self::at)
     }
 
-    fn below(device: &Path) -> io::Result<Self> {
-        let mut device = device.to_owned();
-        for _ in 0..limits::DEVICES_STACKED {
-            let slaves = fs::read_dir(device.join("slaves")).into_iter().flatten();
-            match slaves.flatten().next() {
-                Some(slave) => device = fs::canonicalize(slave.path())?,
-                None => break,
-            }
-        }
-        // A partition's directory lies in its disk's.
-        if device.join("partition").exists() {
-            device.pop();
-        }
-        match device.file_name() {
-            Some(name) => Ok(Self { name: name.to_owned(), sysfs: device.clone() }),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "the root is on no disk")),
-        }
+    fn at(sysfs: PathBuf) -> io::Result<Self> {
+        let name = sysfs.file_name().map(ToOwned::to_owned);
+        let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Self { name, sysfs })
     }
 
     /// It can't be written to.
@@ -221,7 +207,7 @@ mod tests {
         fs::write(disk.join("ro"), "0\n").unwrap();
         symlink(&partition, mapped.join("slaves/vda2")).unwrap();
         for device in [&mapped, &partition, &disk] {
-            let found = Disk::below(device).unwrap();
+            let found = partitions::disk_below(device).and_then(Disk::at).unwrap();
             assert_eq!(found, Disk { name: "vda".into(), sysfs: disk.clone() });
             assert!(!found.is_read_only());
             assert_eq!(found.partition(2), Some(("vda2".into(), 1 << 20)));
@@ -229,6 +215,6 @@ mod tests {
         }
         // One that lies on itself ends, too.
         symlink(&mapped, mapped.join("slaves/dm-0")).unwrap();
-        let _ = Disk::below(&mapped);
+        let _ = partitions::disk_below(&mapped);
     }
 }

@@ -89,9 +89,12 @@ impl Copies {
         // While it is held nothing is counted: the next start is to say so, too.
         let value = value.filter(|_| releases || !disk.is_held());
         let counts = value.is_some();
-        let counter = value.map_or(self.state.counter, |value| value.saturating_add(1));
+        // Nobody counts any more.
+        let ends = releases && disk.is_held() && disk.is_alone();
+        let kept = if ends { 0 } else { self.state.counter };
+        let counter = value.map_or(kept, |value| value.saturating_add(1));
         let commit = self.write(disk, TrustState { counter, ..*state }, counts || self.vouched)?;
-        Ok(Commit { counts, releases: counts && releases, ..commit })
+        Ok(Commit { counts, releases: releases && (counts || ends), ..commit })
     }
 
     /// The state counts as the last one from this value of the counter on.

@@ -16,6 +16,9 @@
 //! begin    1  the counter is defined    2  incremented    3  the state, with its value, flushed    4  the mark
 //! ```
 //! Until 4 whatever the state says is as good as without a TPM; from then on no state is an older one, too.
+//!
+//! A state that was counted is held where no TPM answers: else to switch it off would be the way to put an older copy in. Who vouches for
+//! such a device ends the counting: the state says 0 from then on.
 
 use core::fmt::Display;
 use std::io;
@@ -42,6 +45,9 @@ pub(crate) trait Witness {
 
     /// Somebody has.
     fn release(&self) -> io::Result<()>;
+
+    /// There is no TPM that could ever count.
+    fn is_alone(&self) -> bool;
 }
 
 /// The TPM's side.
@@ -143,6 +149,12 @@ pub(crate) fn settle(disk: &impl Disk, nv: &mut impl Nv) -> io::Result<Verdict> 
     }
     copies.begin(disk, value)?;
     Ok(Verdict::OtherTpm)
+}
+
+/// The state was counted once. Without a TPM that answers nobody knows whether it is the last one; nor is it known where own storage can't
+/// be read.
+pub(crate) fn was_counted(disk: &impl Disk) -> bool {
+    Copies::read(disk).map_or(true, |copies| copies.state.counter > 0)
 }
 
 fn refused(error: impl Display) -> io::Error {

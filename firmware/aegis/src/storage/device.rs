@@ -10,12 +10,10 @@ use aegis_seal::{Locked, StorageKey};
 use zeroize::Zeroizing;
 
 use super::report::{Code, Report};
-use super::{DATA, atomic};
+use super::{DATA, aside, atomic};
 use crate::tpm::found;
 
 const KEY_FILE: &str = "device.key";
-/// One that could not be unlocked, and may be again: the TPM it was locked under may come back.
-const LOST_FILE: &str = "device.key.lost";
 const SEED_BYTES: usize = 32;
 const LOCKED_BYTES: usize = size_of::<Locked>();
 /// What it is locked for.
@@ -59,14 +57,13 @@ impl Identity {
     #[inline(never)]
     pub(crate) fn settle(directory: &Path, key: Option<&StorageKey>, report: &mut Report) -> io::Result<()> {
         let at = |name: &str| directory.join(name);
-        let rename = |from: &str, to: &str| {
-            fs::rename(at(from), at(to)).and_then(|()| File::open(directory)?.sync_all())
+        let opens = |name: &str| {
+            let stored = Stored::read(&at(name)).ok().flatten();
+            stored.is_some_and(|stored| matches!(stored, Stored::Locked(_)) && stored.seed(key).is_some())
         };
-        let lost = Stored::read(&at(LOST_FILE)).ok().flatten();
-        if let Some(key) = key
-            && lost.is_some_and(|lost| lost.seed(Some(key)).is_some())
-        {
-            rename(LOST_FILE, KEY_FILE)?;
+        // The first one that was put aside is the device's, whatever was made since.
+        if let Some(name) = aside::names(KEY_FILE).find(|name| opens(name)) {
+            aside::bring_back(directory, &name, KEY_FILE)?;
             report.tell(Code::DeviceKeyBack, "the device key can be unlocked again, and is this device's");
         }
         match (Stored::read(&at(KEY_FILE))?, key) {
@@ -78,7 +75,7 @@ impl Identity {
                 old.sync_all()
             }
             (Some(stored), key) if stored.seed(key).is_none() => {
-                rename(KEY_FILE, LOST_FILE)?;
+                aside::put(directory, KEY_FILE)?;
                 let detail =
                     "the device key can't be unlocked: another one is made, the office has to learn it";
                 report.tell(Code::DeviceKeyLost, detail);
@@ -230,6 +227,29 @@ mod tests {
         }
         fs::write(folder.path().join(KEY_FILE), [7; 31]).unwrap();
         assert!(Identity::settle(folder.path(), None, &mut Report::default()).is_err(), "never replaced");
+    }
+
+    #[test]
+    fn a_change_there_and_back_and_another_lose_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let key = |byte| StorageKey::new(Zeroizing::new([byte; 32]));
+        let current = |byte| {
+            let stored = Stored::read(&folder.join(KEY_FILE)).unwrap();
+            stored.and_then(|stored| stored.seed(Some(&key(byte)))).map(|seed| seed[0])
+        };
+        let settle = |byte| Identity::settle(folder, Some(&key(byte)), &mut Report::default()).unwrap();
+        // A device key under storage key 1, another under 2, and whichever can be opened is the device's.
+        for byte in [1, 2, 3] {
+            settle(byte);
+            assert_eq!(current(byte), None);
+            fs::write(folder.join(KEY_FILE), [byte + 6; 32]).unwrap();
+            settle(byte);
+        }
+        for byte in [1, 3, 2, 1, 2, 3] {
+            settle(byte);
+            assert_eq!(current(byte), Some(byte + 6));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use aegis_seal::StorageKey;
 use super::counter::Witness;
 use super::{DATA, atomic};
 use crate::tpm::device as tpm;
-use crate::tpm::found::{self, Found};
+use crate::tpm::found::{self, Found, Key};
 
 /// A directory tree one level deep. Paths are relative to it: `NAME`, or `DIRECTORY/NAME`; `""` is the tree itself.
 /// Nothing is durable before it is flushed: a file's contents by [`Disk::sync`], names by [`Disk::sync_directory`].
@@ -316,6 +316,10 @@ impl Witness for Data {
     fn release(&self) -> io::Result<()> {
         Found { held: false, ..Found::load() }.save()
     }
+
+    fn is_alone(&self) -> bool {
+        Found::load().key == Key::NoTpm
+    }
 }
 
 impl<D: Witness> Witness for &D {
@@ -337,6 +341,10 @@ impl<D: Witness> Witness for &D {
 
     fn release(&self) -> io::Result<()> {
         (**self).release()
+    }
+
+    fn is_alone(&self) -> bool {
+        (**self).is_alone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Own storage under `/data/aegis` and the files of a stick: every write is old state or new state.
 
+pub(crate) mod aside;
 pub(crate) mod atomic;
 pub(crate) mod block;
 mod copies;

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use aegis_init::partitions;
+
 use super::RUN;
 
 /// Where `aegis storage prepare` links partitions by label, of which the kernel does not know what they are called: those that
@@ -14,18 +16,10 @@ const VOUCHED: &str = "partition";
 /// GPT label of the ring's partition.
 pub(crate) const RING_LABEL: &str = aegis_disk::RING_LABEL;
 
-/// The device node of the partition with this GPT label (`PARTNAME` in sysfs), if there is one. A stick is anybody's: what
-/// is on USB does not pass for one of our own (init has the same rule for the data partition), unless it was vouched for.
+/// The device node of the partition with this GPT label that is the device's own ([`partitions`]), or was vouched for.
 pub(crate) fn by_label(label: &str) -> io::Result<Option<PathBuf>> {
-    let wanted = format!("PARTNAME={label}");
-    for entry in fs::read_dir("/sys/class/block")? {
-        let entry = entry?;
-        let Ok(uevent) = fs::read_to_string(entry.path().join("uevent")) else { continue };
-        // One that is gone by now (a stick pulled) is not ours either.
-        let internal = || fs::canonicalize(entry.path()).is_ok_and(|device| !on_usb(&device));
-        if uevent.lines().any(|line| line == wanted) && internal() {
-            return Ok(Some(Path::new("/dev").join(entry.file_name())));
-        }
+    if let Some(node) = partitions::find(label)?.node() {
+        return Ok(Some(node));
     }
     match fs::read_link(vouched(label)) {
         Ok(node) => Ok(Some(node)),

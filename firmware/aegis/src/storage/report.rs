@@ -36,6 +36,8 @@ pub(crate) enum Code {
     TpmOther,
     TpmFailed,
     TrustRolledBack,
+    KeyBack,
+    LabelTwice,
 }
 
 /// How much a code is for a person to know.
@@ -72,6 +74,8 @@ impl Code {
             Self::TpmOther => "tpm-other",
             Self::TpmFailed => "tpm-failed",
             Self::TrustRolledBack => "trust-rolled-back",
+            Self::KeyBack => "key-back",
+            Self::LabelTwice => "label-twice",
         }
     }
 
@@ -88,6 +92,8 @@ impl Code {
             | Self::KeyLost
             | Self::DeviceKeyLost
             | Self::DeviceKeyBack
+            | Self::KeyBack
+            | Self::LabelTwice
             | Self::TpmOther => Gravity::Known,
             Self::TableDamaged
             | Self::DataUnreadable

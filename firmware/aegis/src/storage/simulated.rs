@@ -186,6 +186,12 @@ impl Simulated {
         Ok(verdict)
     }
 
+    /// The same where there is no TPM.
+    pub(crate) fn start_alone(&self) {
+        let held = counter::was_counted(self);
+        self.0.borrow_mut().tpm.held = held;
+    }
+
     /// The file of this path.
     pub(crate) fn file(&self, path: &str) -> io::Result<usize> {
         self.0.borrow().inode(path)
@@ -354,6 +360,10 @@ impl Witness for Simulated {
     fn release(&self) -> io::Result<()> {
         self.0.borrow_mut().tpm.held = false;
         Ok(())
+    }
+
+    fn is_alone(&self) -> bool {
+        !self.0.borrow().tpm.there
     }
 }
 

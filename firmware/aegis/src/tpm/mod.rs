@@ -13,5 +13,3 @@ pub(crate) mod settle;
 
 /// The sealed storage key, in own storage.
 const KEY_FILE: &str = "tpm.key";
-/// The one before it, which could not be unsealed.
-const LOST_KEY_FILE: &str = "tpm.key.lost";

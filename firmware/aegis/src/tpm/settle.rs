@@ -3,7 +3,6 @@
 //!
 //! Nothing here stops a boot: what can't be done is told, and the device goes on as one without a TPM.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -12,14 +11,16 @@ use aegis_tpm::{Error, MEASURED, Sealed, Tpm, Transport};
 use zeroize::Zeroizing;
 
 use super::found::{self, Found, Key};
-use super::{KEY_FILE, LOST_KEY_FILE, device};
+use super::{KEY_FILE, device};
 use crate::storage::counter::{self, Verdict};
 use crate::storage::device::Identity;
 use crate::storage::disk::Data;
 use crate::storage::report::{Code, Report};
-use crate::storage::{DATA, RUN, atomic, trust};
+use crate::storage::{DATA, RUN, aside, atomic, trust};
 
 type Secret = Zeroizing<[u8; 32]>;
+
+const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 
 /// `mounted`: own storage is on a disk. What is in memory only is neither locked nor counted.
 #[inline(never)]
@@ -28,7 +29,12 @@ pub(crate) fn settle(report: &mut Report, mounted: bool) {
         report.tell(Code::TpmFailed, format!("the TPM can't be opened: {error}"));
         None
     });
-    let mut found = Found::default();
+    // Until somebody says that it is the last one, also when this ends here.
+    let held = mounted && counter::was_counted(&Data::own());
+    let mut found = Found { held, ..Found::default() };
+    if held && let Err(error) = found.save() {
+        log::error!("{RUN}: {error}");
+    }
     if let Some(mut tpm) = tpm {
         found.key = Key::NotSealed;
         for number in MEASURED {
@@ -43,11 +49,19 @@ pub(crate) fn settle(report: &mut Report, mounted: bool) {
                 }
             }
         }
-        if mounted {
+        if mounted && is_unfinished(Path::new(EFI_VARIABLES)) && !Path::new(DATA).join(KEY_FILE).exists() {
+            log::warn!("the firmware is in setup mode: no key is sealed before it has Secure Boot's keys");
+        } else if mounted {
             own_storage(&mut tpm, &mut found, report);
         }
     } else if mounted && Path::new(DATA).join(KEY_FILE).exists() {
         report.tell(Code::KeyLost, "there is no TPM any more: a new chain begins, and nobody counts");
+    }
+    if found.held && !report.has(&[Code::TrustRolledBack]) {
+        report.tell(
+            Code::TrustRolledBack,
+            "no TPM says whether the trust state is the last one; nothing is taken until a token is",
+        );
     }
     if mounted && let Err(error) = Identity::settle(Path::new(DATA), found::storage_key().as_ref(), report) {
         report.tell(Code::TpmFailed, format!("{DATA}: device key: {error}"));
@@ -55,6 +69,13 @@ pub(crate) fn settle(report: &mut Report, mounted: bool) {
     if let Err(error) = found.save() {
         log::error!("{RUN}: {error}");
     }
+}
+
+/// The firmware waits for Secure Boot's keys: the global variable `SetupMode`, four bytes of attributes, then one (UEFI 2.10, 3.3).
+/// What was sealed now would be lost with them.
+fn is_unfinished(variables: &Path) -> bool {
+    let read = atomic::read_bounded(&variables.join("SetupMode-8be4df61-93ca-11d2-aa0d-00e098032b8c"), 16);
+    read.is_ok_and(|bytes| matches!(bytes.as_slice(), [_, _, _, _, 1]))
 }
 
 #[inline(never)]
@@ -74,6 +95,7 @@ fn own_storage<T: Transport<Error = io::Error>>(tpm: &mut Tpm<T>, found: &mut Fo
     match judged {
         Ok(verdict) => {
             found.counts = true;
+            found.held = false;
             match verdict {
                 Verdict::Good => {}
                 Verdict::OtherTpm => report.tell(
@@ -115,7 +137,24 @@ fn storage_key<T: Transport<Error = io::Error>>(
         Ok(Err(error)) => return Err(failed(error)),
         Err(why) => why,
     };
-    // Only when another one can be made. The old one is kept, for a person who can bring back what it was sealed to.
+    // What an earlier one was sealed to may be back.
+    for name in aside::names(KEY_FILE) {
+        let bytes = atomic::read_bounded(&directory.join(&name), aegis_tpm::limits::SEALED_BYTES as u64);
+        let Some(sealed) = bytes.ok().and_then(|bytes| Sealed::decode(&bytes)) else { continue };
+        match tpm.unseal(&sealed) {
+            Ok(secret) => {
+                aside::bring_back(directory, &name, KEY_FILE)?;
+                report.tell(
+                    Code::KeyBack,
+                    format!("the storage key can't be unsealed: {why}; the one of before can"),
+                );
+                return Ok(secret);
+            }
+            Err(error) if error.is_an_answer() => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    // Only when another one can be made. The old one is kept, for when what it was sealed to comes back.
     let secret = make(tpm, directory)?;
     report.tell(
         Code::KeyLost,
@@ -133,7 +172,7 @@ fn make<T: Transport<Error = io::Error>>(tpm: &mut Tpm<T>, directory: &Path) -> 
         return Err(io::Error::other("the TPM gives back another key than it took"));
     }
     atomic::make_private_directory(directory)?;
-    match fs::rename(directory.join(KEY_FILE), directory.join(LOST_KEY_FILE)) {
+    match aside::put(directory, KEY_FILE) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -145,5 +184,28 @@ fn failed(error: Error<io::Error>) -> io::Error {
     match error {
         Error::Transport(error) => error,
         error => io::Error::other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_firmware_in_setup_mode_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("SetupMode-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+        assert!(!is_unfinished(folder.path()), "no firmware");
+        for (bytes, unfinished) in [
+            (&[6, 0, 0, 0, 1][..], true),
+            (&[6, 0, 0, 0, 0], false),
+            (&[1], false),
+            (&[6, 0, 0, 0, 1, 1], false),
+        ] {
+            fs::write(&name, bytes).unwrap();
+            assert_eq!(is_unfinished(folder.path()), unfinished, "{bytes:?}");
+        }
     }
 }

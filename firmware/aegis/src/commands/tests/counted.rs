@@ -182,10 +182,32 @@ fn without_a_tpm_a_state_is_what_it_was() {
     let disk = world.disk();
     let bytes = disk.read("trust.a", 1024).unwrap();
     assert_eq!(TrustState::decode(&bytes).map(|state| state.counter), Some(0));
-    // A TPM that went away leaves the count as it was.
+    disk.start_alone();
+    assert_eq!(world.offer(&disk, &world.boot(&disk), &world.third).code, "accepted");
+
+    // One that went away: nobody says that it is the last one, until somebody vouches for the device. Nothing is counted then.
     let counted = counted(&world);
     let gone = Simulated::default().put_back(&counted);
+    gone.start_alone();
     let before = world.trust(&gone).state().counter;
-    assert_eq!(world.offer(&gone, &world.boot(&gone), &world.third).code, "accepted");
-    assert_eq!((world.trust(&gone).state().counter, world.trust(&gone).state().sequence), (before, 7));
+    assert_eq!(world.offer(&gone, &world.boot(&gone), &world.third).code, ROLLED_BACK);
+    world.trust(&gone).remember_image(world.trust(&gone).state().image, 1_900_000_000).unwrap();
+    assert_eq!(world.trust(&gone).state().counter, before, "what is written all the same leaves the count");
+    let cuts = gone.cut_everywhere(
+        |disk| world.trust(disk).take_token(9),
+        |disk, done| {
+            disk.start_alone();
+            let held = disk.is_held();
+            assert!(!held || !done);
+            assert_eq!(held, world.trust(&disk).state().token_sequence != 9, "old or new");
+            let code = world.offer(&disk, &world.boot(&disk), &world.third).code;
+            assert_eq!(code, if held { ROLLED_BACK } else { "accepted" });
+        },
+    );
+    println!("take a token where there is no TPM any more: {cuts}");
+    // One that comes back knows better.
+    let back = counted.put_back(&gone);
+    assert!(world.trust(&gone).take_token(9).is_ok() && world.trust(&gone).state().counter == 0);
+    let disk = back.put_back(&gone);
+    assert!(HELD(&disk.start().unwrap()));
 }
