@@ -82,7 +82,8 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         match prepared.sockets().into_iter().find(|(disk, _)| *disk == name) {
             // docs/devel/blkdebug.txt
             None if name == "ring" && machine.ring_fails => {
-                options.push_str(",file.driver=blkdebug,file.image.driver=file,file.inject-error.0.event=none");
+                options
+                    .push_str(",file.driver=blkdebug,file.image.driver=file,file.inject-error.0.event=none");
                 options.push_str(",file.inject-error.0.iotype=write,file.inject-error.0.errno=5");
                 all.extend(["-drive".into(), escaped("file.image.filename=", path, &options)]);
             }

@@ -84,7 +84,10 @@ fn a_storm_of_denials_is_told_and_is_over() {
     let policy = bench.config("storm.toml", POLICY);
     let (_slot, mut vm) = Bench::start(bench.demo(SCRIPT).policy(policy).sequence(7));
     let line = vm.wait_line("ALERT storm (critical): ").expect("watched").expect("a line on the console");
-    assert!(line.contains("of workload=demo: demo is denied again and again; look at the last denial"), "{line}");
+    assert!(
+        line.contains("of workload=demo: demo is denied again and again; look at the last denial"),
+        "{line}"
+    );
     assert!(vm.wait_stdout("FIRED").expect("watched"), "{}", vm.console_end());
     let id = vm.plug(&Stick::new(StickFs::Vfat)).expect("plugged");
     assert!(vm.wait_line("can be pulled").expect("watched").is_some());
@@ -106,9 +109,15 @@ fn a_storm_of_denials_is_told_and_is_over() {
     assert_eq!((&states[1]["series"], &states[1]["known"]), (&"workload=demo".into(), &true.into()));
     // A host without sensors has no figure; nobody is told that the agent answers but by its event.
     let first = &reports[0];
-    assert_eq!((&alert(first, "cold")["state"], &alert(first, "quiet")["state"]), (&"inactive".into(), &"firing".into()));
+    assert_eq!(
+        (&alert(first, "cold")["state"], &alert(first, "quiet")["state"]),
+        (&"inactive".into(), &"firing".into())
+    );
     assert!(!said.contains("ALERT quiet"), "nobody is told of it");
-    assert!(out.lines().any(|line| line.contains("aegis: ALERT storm (critical): ")), "the kernel's log: {out}");
+    assert!(
+        out.lines().any(|line| line.contains("aegis: ALERT storm (critical): ")),
+        "the kernel's log: {out}"
+    );
     assert!(said.contains("alert storm is over: "), "{said}");
     assert!(out.contains("alert-firing: storm fires, "), "{out}");
     for series in [
@@ -122,9 +131,14 @@ fn a_storm_of_denials_is_told_and_is_over() {
         assert!(out.lines().any(|line| line == privileges), "{privileges}: {out}");
     }
 
-    let events: Vec<_> = run.kind("alert").iter().map(|event| (event["alert"].clone(), event["code"].clone())).collect();
+    let events: Vec<_> =
+        run.kind("alert").iter().map(|event| (event["alert"].clone(), event["code"].clone())).collect();
     for code in ["firing", "over"] {
-        assert_eq!(events.iter().filter(|event| **event == ("storm".into(), code.into())).count(), 1, "{events:?}");
+        assert_eq!(
+            events.iter().filter(|event| **event == ("storm".into(), code.into())).count(),
+            1,
+            "{events:?}"
+        );
     }
     let fired = run.with(&[("kind", "alert".into()), ("alert", "storm".into()), ("code", "firing".into())]);
     assert_eq!((&fired[0]["severity"], &fired[0]["policy_sequence"]), (&"critical".into(), &7.into()));

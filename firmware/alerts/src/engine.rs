@@ -82,7 +82,13 @@ pub struct Row<'e> {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { bytes: Vec::new(), entries: Vec::new(), table: Box::new(Table::new()), look: 1, crowded: false }
+        Self {
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            table: Box::new(Table::new()),
+            look: 1,
+            crowded: false,
+        }
     }
 }
 
@@ -231,7 +237,8 @@ impl Tap for Engine {
                 // Whichever comes second finds the first one there.
                 Some((relation, _)) => match self.table.put(key, self.look, value) {
                     Ok(Some((look, before))) if look == self.look => {
-                        let (first, second) = if entry.id == Some(id) { (value, before) } else { (before, value) };
+                        let (first, second) =
+                            if entry.id == Some(id) { (value, before) } else { (before, value) };
                         if second == 0 {
                             continue;
                         }

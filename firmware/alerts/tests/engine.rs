@@ -143,7 +143,10 @@ fn the_worst_series_counts_and_is_named() {
     let above = Condition::Above { threshold: 50_000, clear: 50_000 };
     let mut engine = engine(vec![
         SourceAlert { matches: vec![matched(true, vec!["c"])], ..alert("any", Id::Temperature, above) },
-        SourceAlert { matches: vec![matched(false, vec!["a", "c"])], ..alert("some", Id::Temperature, above) },
+        SourceAlert {
+            matches: vec![matched(false, vec!["a", "c"])],
+            ..alert("some", Id::Temperature, above)
+        },
     ]);
     let series: [Series<'_>; 3] = [(&[b"a"], 51_000), (&[b"b"], 70_000), (&[b"c"], 90_000)];
     let changes = look(&mut engine, 1, &[(Id::Temperature, &series)]);
@@ -250,12 +253,15 @@ fn a_metric_that_the_device_does_not_have_is_never_known() {
 fn another_policy_keeps_what_it_says_alike() {
     let above = |threshold| Condition::Above { threshold, clear: threshold };
     let kept = || SourceAlert { hold: 10, ..alert("kept", Id::RingUsed, above(1_000)) };
-    let mut engine = engine(vec![alert("gone", Id::RingUsed, above(0)), kept(), alert("other", Id::RingUsed, above(0))]);
+    let mut engine =
+        engine(vec![alert("gone", Id::RingUsed, above(0)), kept(), alert("other", Id::RingUsed, above(0))]);
     let used: &[(Id, &[Series<'_>])] = &[(Id::RingUsed, &[(&[], 2_000)])];
     assert_eq!(look(&mut engine, 1, used), ["+gone", "+other"]);
     let (count, bytes) = compiled(vec![kept(), alert("other", Id::RingUsed, above(500))]);
     let mut gone = Vec::new();
-    engine.take(count, bytes, false, &mut |change| gone.push((change.alert.name.to_owned(), change.firing))).unwrap();
+    engine
+        .take(count, bytes, false, &mut |change| gone.push((change.alert.name.to_owned(), change.firing)))
+        .unwrap();
     // The one of another wording begins anew, too.
     assert_eq!(gone, [("gone".to_owned(), false), ("other".to_owned(), false)]);
     assert_eq!(look(&mut engine, 10, used), ["+other"]);

@@ -87,7 +87,10 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "alerts",
         about: "alerts of the policy in force, and what of them fires",
-        operands: &[optional("watch", "evaluate them every few seconds, until it is ended: what init starts")],
+        operands: &[optional(
+            "watch",
+            "evaluate them every few seconds, until it is ended: what init starts",
+        )],
         flags: &[JSON],
         notes: "As of the watcher's last look. It leaves /run/aegis/alerts and /run/aegis/metrics.prom, and records an event when one \
                 fires or is over. What each means: docs/alerts.md.\n\

@@ -155,10 +155,7 @@ pub const KEYS: [Key; 7] = [
     Key {
         table: "alerts",
         name: "led",
-        kind: Kind::Name {
-            get: |config| &config.alerts.led,
-            set: |config, name| config.alerts.led = name,
-        },
+        kind: Kind::Name { get: |config| &config.alerts.led, set: |config, name| config.alerts.led = name },
         help: "The light that shines while an alert fires whose outputs have \"led\": its name in /sys/class/leds. Empty: none.",
     },
 ];

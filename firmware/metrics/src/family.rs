@@ -88,8 +88,13 @@ impl Label {
     /// Every value that it can have, where all of them are known.
     pub fn known(&self) -> Option<alloc::vec::Vec<&'static str>> {
         use aegis_event::{Cause, Kind};
-        let quoted: alloc::vec::Vec<&str> =
-            self.values.split('`').skip(1).step_by(2).filter(|word| !word.contains('/') || *word == "/").collect();
+        let quoted: alloc::vec::Vec<&str> = self
+            .values
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| !word.contains('/') || *word == "/")
+            .collect();
         match self.name {
             "kind" if usize::from(self.most) == Kind::ALL.len() => {
                 Some(Kind::ALL.iter().map(|kind| kind.name()).collect())

@@ -324,7 +324,8 @@ fn check(alert: &Alert<'_>) -> Result<(), PolicyError> {
     if !names::is_rule_name(alert.name) || !metrics {
         return Err(PolicyError::BadName);
     }
-    if matches.len() > limits::ALERT_MATCHES || matches.clone().any(|of| of.values.len() > limits::ALERT_VALUES)
+    if matches.len() > limits::ALERT_MATCHES
+        || matches.clone().any(|of| of.values.len() > limits::ALERT_VALUES)
     {
         return Err(PolicyError::TooMany);
     }

@@ -297,8 +297,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &SourceAlert<'_>) -> Result<(), PolicyErr
         Condition::Absent => (7, 0, 0, 0),
         Condition::Unmoved { seconds } => (8, 0, 0, seconds),
     };
-    let (relation, other) =
-        alert.relation.map_or((0_u8, ""), |(relation, other)| (relation as u8, other));
+    let (relation, other) = alert.relation.map_or((0_u8, ""), |(relation, other)| (relation as u8, other));
     let texts = (alert.name, alert.severity.number(), alert.metric, relation, other);
     put(out, &texts)?;
     put(out, &(condition, threshold, clear, seconds, alert.hold, alert.clear_hold, alert.outputs.bits()))?;

@@ -31,8 +31,8 @@ mod view;
 mod wire;
 
 pub use access::{Access, Decision, Target};
-pub use alert::{Alert, Alerts, Condition, Match, Matches, Outputs, Relation, Way};
 pub use aegis_event::Severity;
+pub use alert::{Alert, Alerts, Condition, Match, Matches, Outputs, Relation, Way};
 #[cfg(feature = "compile")]
 pub use compile::{Source, SourceAlert, SourceMatch, SourceRule, SourceTarget, SourceWorkload, compile};
 pub use error::PolicyError;

@@ -1,7 +1,7 @@
 //! A policy as borrowed bytes, walked by iterators.
 
-use crate::alert::Alerts;
 use crate::access::{Access, Decision, Target};
+use crate::alert::Alerts;
 use crate::list::{List, Strings};
 use crate::model::{Action, Effect, Kind, Mode, Operation, Operations};
 use crate::slot::Slot;

@@ -149,7 +149,8 @@ fn condition(reader: &Reader, table: &Fields<'_>, id: Id, metric: &Text) -> Read
     let within = table.optional("within");
     let moves = matches!(key, "increase" | "decrease" | "change");
     if let (Some(within), false) = (within, moves) {
-        let message = format!("\"within\" is for increase, decrease and change; leave it out of one on {key}");
+        let message =
+            format!("\"within\" is for increase, decrease and change; leave it out of one on {key}");
         return fail(reader.at(&within.span()), message);
     }
     let clear = table.optional("clear").map(|value| thousandths(reader, value)).transpose()?;
@@ -217,7 +218,10 @@ fn relation(
     let second = self::metric(&other)?.family();
     let labels = |labels: &'static [aegis_metrics::Label]| labels.iter().map(|label| label.name);
     if second.kind == Type::Histogram || !labels(second.labels).eq(labels(id.family().labels)) {
-        return fail(format!("{} has not the labels of {}: no two of their series go together", other.value, metric.value));
+        return fail(format!(
+            "{} has not the labels of {}: no two of their series go together",
+            other.value, metric.value
+        ));
     }
     Ok(Some((relation, other)))
 }
@@ -393,8 +397,7 @@ impl AlertSource {
 /// A condition, as keys of a source, a line each.
 pub(super) fn said(condition: Condition) -> String {
     let figure = |key: &str, threshold: i64, clear: i64| {
-        let clear =
-            if clear == threshold { String::new() } else { format!("clear = {}\n", decimal(clear)) };
+        let clear = if clear == threshold { String::new() } else { format!("clear = {}\n", decimal(clear)) };
         format!("{key} = {}\n{clear}", decimal(threshold))
     };
     match condition {

@@ -6,8 +6,8 @@ use aegis_policy::limits as bounds;
 use serde_json::json;
 use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
-use super::place::{At, SourceError, SourceFile, Sources};
 use super::alert::ALERT_KEYS;
+use super::place::{At, SourceError, SourceFile, Sources};
 use super::source::{RULE_KEYS, Read, read};
 use super::{Trouble, limits};
 use crate::outcome::{Failure, Outcome, Status};

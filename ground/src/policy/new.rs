@@ -56,8 +56,12 @@ macro_rules! shipped {
     };
 }
 
-const LIBRARY: &[Shipped] =
-    &[shipped!("lib/secrets.toml"), shipped!("lib/kernel.toml"), shipped!("lib/tools.toml"), shipped!("lib/alerts.toml")];
+const LIBRARY: &[Shipped] = &[
+    shipped!("lib/secrets.toml"),
+    shipped!("lib/kernel.toml"),
+    shipped!("lib/tools.toml"),
+    shipped!("lib/alerts.toml"),
+];
 const ALERTS: &[Shipped] = &[shipped!("lib/alerts.toml")];
 
 impl Start {

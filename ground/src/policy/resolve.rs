@@ -372,8 +372,11 @@ impl Reading {
         let mut alerts: Vec<AlertSource> = Vec::new();
         for alert in self.order.iter().flat_map(|index| &self.units[*index].1.alerts) {
             let name = &alert.name;
-            if let Some(first) = alerts.iter().map(|other| &other.name).find(|other| other.value == name.value) {
-                let message = format!("alert \"{}\" stands twice ({})", name.value, self.first(first, name.at));
+            if let Some(first) =
+                alerts.iter().map(|other| &other.name).find(|other| other.value == name.value)
+            {
+                let message =
+                    format!("alert \"{}\" stands twice ({})", name.value, self.first(first, name.at));
                 return Err(SourceError::new(name.at, message).also(first.at, "first here"));
             }
             if alerts.len() == limits::ALERTS {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use aegis_event::Verdict;
 use aegis_policy::{
-    Access, Alert, Condition, Deadman, Effect, Kind, Mode, Operation, Operations, Outputs, Policy, Prefix, Relation, Rule, Severity, Source, SourceAlert, SourceMatch, SourceRule,
-    SourceTarget, SourceWorkload, Target, Way, compile, limits,
+    Access, Alert, Condition, Deadman, Effect, Kind, Mode, Operation, Operations, Outputs, Policy, Prefix,
+    Relation, Rule, Severity, Source, SourceAlert, SourceMatch, SourceRule, SourceTarget, SourceWorkload,
+    Target, Way, compile, limits,
 };
 
 use crate::Seed;
@@ -248,7 +249,7 @@ pub fn seeds() -> Vec<Seed> {
         ..policy("wide", &[], vec![rule("all", Effect::Deny, Operations::FILE, &all, paths(&["/x"]))])
     };
     let net = |address: [u8; 4], bits| Prefix::new(address.into(), bits);
-let alerts = || {
+    let alerts = || {
         let alert = |name, metric, condition| SourceAlert {
             name,
             severity: Severity::Critical,
@@ -321,13 +322,8 @@ let alerts = || {
     let format_1 = b"\x01\x01\x03old\x02\x02\x04demo\x01*\x05watch\x01\x03\x01\x03\x01\x00\x02/x\
         \x04no-x\x02\x05\x01\x01\x02\x01\x02/x\x02/y\x05T1003";
     let alerts = Source { alerts: alerts(), ..no_rules.clone() };
-    let compiled = [
-        ("no-rules", no_rules),
-        ("overlap", overlap),
-        ("wide", wide),
-        ("kinds", kinds),
-        ("alerts", alerts),
-    ];
+    let compiled =
+        [("no-rules", no_rules), ("overlap", overlap), ("wide", wide), ("kinds", kinds), ("alerts", alerts)];
     let compiled = compiled.map(|(name, source)| (name, compile(&source).expect("a seed compiles")));
     compiled.into_iter().chain([("format-1", format_1.to_vec())]).collect()
 }

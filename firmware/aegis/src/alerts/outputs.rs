@@ -97,7 +97,11 @@ impl Outputs {
 /// What a person reads.
 fn line(change: &Change<'_>, left_out: u64) -> String {
     let (alert, figure) = (change.alert, figure(change.value, change.series));
-    let more = if left_out > 0 { format!(" (and {left_out} changes before, see the events)") } else { String::new() };
+    let more = if left_out > 0 {
+        format!(" (and {left_out} changes before, see the events)")
+    } else {
+        String::new()
+    };
     if change.firing {
         let (severity, meaning, mend) = (alert.severity.name(), alert.meaning, alert.mend);
         format!("ALERT {} ({severity}): {figure}: {meaning}; {mend}{more}", alert.name)

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use aegis_alerts::{Change, Engine};
 use aegis_metrics::{Exposition, Id};
-use aegis_policy::{
-    Alert, Alerts, Condition, Mode, Outputs as Wanted, Policy, Source, SourceAlert, compile,
-};
+use aegis_policy::{Alert, Alerts, Condition, Mode, Outputs as Wanted, Policy, Source, SourceAlert, compile};
 
 use super::outputs::Outputs;
 use super::*;
@@ -86,7 +84,8 @@ fn what_is_left_for_others_is_what_was_found() {
 fn the_longest_report_fits() {
     use aegis_policy::limits as bounds;
     let (name, metric) = ("n".repeat(bounds::RULE_NAME_BYTES), "m".repeat(bounds::METRIC_BYTES));
-    let (text, series) = ("t".repeat(bounds::ALERT_TEXT_BYTES), "s".repeat(aegis_alerts::limits::SERIES_BYTES));
+    let (text, series) =
+        ("t".repeat(bounds::ALERT_TEXT_BYTES), "s".repeat(aegis_alerts::limits::SERIES_BYTES));
     let told = Told {
         name: &name,
         severity: 3,
@@ -100,7 +99,8 @@ fn the_longest_report_fits() {
         meaning: &text,
         mend: &text,
     };
-    let report = Report { at: u64::MAX, sequence: u64::MAX, crowded: true, alerts: vec![told; bounds::ALERTS] };
+    let report =
+        Report { at: u64::MAX, sequence: u64::MAX, crowded: true, alerts: vec![told; bounds::ALERTS] };
     assert!(postcard::to_slice(&report, &mut vec![0; limits::ALERTS_BYTES]).is_ok());
 }
 
@@ -137,7 +137,10 @@ fn lights_and_logs_are_told() {
     outputs.tell(&change(&all[1], true), 1);
     assert_eq!(fs::read_to_string(&log).unwrap(), "", "it is for sticks alone");
     outputs.tell(&change(&all[0], true), 1);
-    assert_eq!(fs::read_to_string(&log).unwrap(), "<26>aegis: ALERT a (critical): 7.5 of disk=a: it is full; empty it\n");
+    assert_eq!(
+        fs::read_to_string(&log).unwrap(),
+        "<26>aegis: ALERT a (critical): 7.5 of disk=a: it is full; empty it\n"
+    );
     fs::write(&log, "").unwrap();
     outputs.tell(&change(&all[0], false), 2);
     assert_eq!(fs::read_to_string(&log).unwrap(), "<29>aegis: alert a is over: 7.5 of disk=a\n");

@@ -73,8 +73,7 @@ impl Watch {
         let (now, sequence) = (boottime(), self.sequence);
         let outputs = &mut self.outputs;
         self.engine.finish(now, &mut |change| told(outputs, change, sequence, now));
-        let mut report =
-            Report { at: now, sequence, crowded: self.engine.is_crowded(), alerts: Vec::new() };
+        let mut report = Report { at: now, sequence, crowded: self.engine.is_crowded(), alerts: Vec::new() };
         report.alerts.extend(self.engine.rows().map(|row| Told::of(&row)));
         let lit = report.alerts.iter().any(|alert| alert.is_firing() && alert.has(Wanted::LED));
         self.outputs.light(lit);

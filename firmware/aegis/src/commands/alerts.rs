@@ -13,7 +13,9 @@ const STILL: &str = "alerts-still";
 /// Exit 0 when no critical one fires, 1 when one does or nobody looks any more.
 pub(crate) fn run(json: bool) -> Outcome {
     let bytes = Report::read().map_err(|error| {
-        Failure::refused(format!("{STILL}: nobody evaluates alerts: {error} (is `aegis alerts watch` running?)"))
+        Failure::refused(format!(
+            "{STILL}: nobody evaluates alerts: {error} (is `aegis alerts watch` running?)"
+        ))
     })?;
     let report = Report::of(&bytes).map_err(|error| Failure::error(format!("alerts: {error}")))?;
     say(&if json { report.to_json().to_string() } else { text(&report) })?;
@@ -21,7 +23,8 @@ pub(crate) fn run(json: bool) -> Outcome {
         let seconds = report.age() / 1_000_000_000;
         return Err(Failure::refused(format!("{STILL}: the last look is {seconds} s old")));
     }
-    let bad: Vec<&str> = report.alerts.iter().filter(|alert| alert.is_bad()).map(|alert| alert.name).collect();
+    let bad: Vec<&str> =
+        report.alerts.iter().filter(|alert| alert.is_bad()).map(|alert| alert.name).collect();
     if bad.is_empty() { Ok(()) } else { Err(Failure::refused(format!("firing: {}", bad.join(", ")))) }
 }
 
@@ -66,7 +69,8 @@ pub(super) fn findings() -> Vec<Finding> {
             .filter(|alert| alert.is_firing())
             .map(|alert| {
                 let severity = if alert.is_bad() { Bad } else { Note };
-                let meaning = format!("{} fires, {}: {}; {}", alert.name, alert.figure(), alert.meaning, alert.mend);
+                let meaning =
+                    format!("{} fires, {}: {}; {}", alert.name, alert.figure(), alert.meaning, alert.mend);
                 finding("alert-firing", severity, meaning, MEND)
             })
             .collect(),

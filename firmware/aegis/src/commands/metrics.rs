@@ -67,7 +67,8 @@ impl<T> Lasting<T> {
     /// What it is, and how old, ns. What can't be read is read again at the next time.
     fn get<E>(&mut self, read: impl FnOnce() -> Result<T, E>) -> Result<(&T, u64), E> {
         let now = boottime();
-        let fresh = |(at, _): &(u64, T)| now.saturating_sub(*at) < limits::ALERTS_SLOW_SECONDS * 1_000_000_000;
+        let fresh =
+            |(at, _): &(u64, T)| now.saturating_sub(*at) < limits::ALERTS_SLOW_SECONDS * 1_000_000_000;
         let found = match self.0.take().filter(fresh) {
             Some(found) => found,
             None => (now, read()?),

@@ -2,8 +2,8 @@
 
 use aegis_event::Verdict;
 use aegis_policy::{
-    Access, Alert, Deadman, Mode, Operation, Policy, PolicyError, Rule, Source, SourceAlert, SourceMatch, SourceRule, SourceTarget,
-    SourceWorkload, Target, compile,
+    Access, Alert, Deadman, Mode, Operation, Policy, PolicyError, Rule, Source, SourceAlert, SourceMatch,
+    SourceRule, SourceTarget, SourceWorkload, Target, compile,
 };
 use proptest::prelude::*;
 
@@ -258,13 +258,14 @@ fn alerts_make_another_format() {
 /// What is no alert is refused by the compiler's own reading, whoever wrote the bytes.
 #[test]
 fn alerts_keep_their_rules() {
-    use aegis_policy::{Condition, Relation, Way, limits};
     use PolicyError::{BadName, BadValue, TooMany};
+    use aegis_policy::{Condition, Relation, Way, limits};
     let long = "x".repeat(limits::ALERT_TEXT_BYTES + 1);
     let moved = |threshold, clear, seconds| Condition::Moved { way: Way::Change, threshold, clear, seconds };
     let first = &alerts()[0];
     let many: Vec<&str> = vec!["v"; limits::ALERT_VALUES + 1];
-    let matched = |label, values: &[&'static str]| SourceMatch { label, except: false, values: values.to_vec() };
+    let matched =
+        |label, values: &[&'static str]| SourceMatch { label, except: false, values: values.to_vec() };
     let of = |condition| SourceAlert { condition, relation: None, ..first.clone() };
     for (alert, error) in [
         (SourceAlert { name: "A", ..first.clone() }, BadName),
@@ -279,7 +280,10 @@ fn alerts_keep_their_rules() {
         (SourceAlert { matches: vec![matched("L", &["v"])], ..first.clone() }, BadName),
         (SourceAlert { matches: vec![matched("l", &["\u{1b}"])], ..first.clone() }, BadName),
         (SourceAlert { matches: vec![matched("l", &many)], ..first.clone() }, TooMany),
-        (SourceAlert { matches: vec![matched("l", &["v"]); limits::ALERT_MATCHES + 1], ..first.clone() }, TooMany),
+        (
+            SourceAlert { matches: vec![matched("l", &["v"]); limits::ALERT_MATCHES + 1], ..first.clone() },
+            TooMany,
+        ),
         (of(Condition::Above { threshold: 1, clear: 2 }), BadValue),
         (of(Condition::Below { threshold: 2, clear: 1 }), BadValue),
         (of(moved(-1, -1, 9)), BadValue),
@@ -295,8 +299,7 @@ fn alerts_keep_their_rules() {
     let twice = Source { alerts: vec![first.clone(), first.clone()], ..every_alert() };
     assert_eq!(compile(&twice).err(), Some(BadName));
     let names: Vec<String> = (0..=limits::ALERTS).map(|n| format!("a{n}")).collect();
-    let most: Vec<SourceAlert<'_>> =
-        names.iter().map(|name| SourceAlert { name, ..first.clone() }).collect();
+    let most: Vec<SourceAlert<'_>> = names.iter().map(|name| SourceAlert { name, ..first.clone() }).collect();
     let source = |count: usize| Source { alerts: most[..count].to_vec(), ..every_alert() };
     assert!(compile(&source(limits::ALERTS)).is_ok());
     assert_eq!(compile(&source(limits::ALERTS + 1)).err(), Some(TooMany));

@@ -6,7 +6,10 @@ mod format;
 mod model;
 mod nets;
 
-use aegis_policy::{Effect, Mode, Operations, Source, SourceRule, SourceTarget, Condition, Outputs, Relation, Severity, SourceAlert, SourceMatch, Way};
+use aegis_policy::{
+    Condition, Effect, Mode, Operations, Outputs, Relation, Severity, Source, SourceAlert, SourceMatch,
+    SourceRule, SourceTarget, Way,
+};
 
 fn rule<'a>(name: &'a str, effect: Effect, workloads: &[u16], paths: &[&'a str]) -> SourceRule<'a> {
     SourceRule {

@@ -47,12 +47,18 @@ fn an_alert_is_compiled_as_it_is_written() {
     let policy = Policy::decode(&compiled.bytes).expect("good");
     let alerts: Vec<_> = policy.alerts().iter().collect();
     let storm = &alerts[0];
-    assert_eq!((storm.name, storm.severity, storm.hold, storm.clear_hold), ("storm", Severity::Warning, 30, 10));
+    assert_eq!(
+        (storm.name, storm.severity, storm.hold, storm.clear_hold),
+        ("storm", Severity::Warning, 30, 10)
+    );
     let way = Way::Increase { kept: false };
     assert_eq!(storm.condition, Condition::Moved { way, threshold: 5_000, clear: 1_500, seconds: 60 });
     assert_eq!(storm.outputs.bits(), Outputs::CONSOLE.bits() | Outputs::LED.bits());
     let of = storm.matches().next().expect("a label");
-    assert_eq!((of.label, of.except, of.values.collect::<Vec<_>>()), ("workload", true, vec!["aegis-selftest"]));
+    assert_eq!(
+        (of.label, of.except, of.values.collect::<Vec<_>>()),
+        ("workload", true, vec!["aegis-selftest"])
+    );
     let cold = &alerts[1];
     assert_eq!(cold.condition, Condition::Below { threshold: -40_250, clear: -40_000 });
     assert_eq!(cold.relation, Some((Relation::Less, "aegis_system_temperature_critical_celsius")));
@@ -70,17 +76,41 @@ fn what_is_written_again_is_the_same() {
     let compiled = compile(ALERTS);
     let rendered = render(&compiled.source, &compiled.sources);
     assert_eq!(compile(&rendered).bytes, compiled.bytes, "{rendered}");
-    assert_eq!(format(ALERTS).expect("good"), ALERTS.replace("within = 60\nclear = 1.5", "within = 60\nclear = 1.5"));
-    let moved = ALERTS.replace("severity = \"info\"\n", "").replace("mend = \"warm it\"", "mend = \"warm it\"\nseverity = \"info\"");
+    assert_eq!(
+        format(ALERTS).expect("good"),
+        ALERTS.replace("within = 60\nclear = 1.5", "within = 60\nclear = 1.5")
+    );
+    let moved = ALERTS
+        .replace("severity = \"info\"\n", "")
+        .replace("mend = \"warm it\"", "mend = \"warm it\"\nseverity = \"info\"");
     assert_eq!(format(&moved).expect("good"), ALERTS, "keys have an order");
 }
 
 #[test]
 fn what_is_no_alert_is_refused_with_the_mend() {
-    let nine: String = (0..=limits::ALERTS).map(|n| format!("{}\n", ALERTS.split_once("[[alert]]").expect("one").1.split("[[alert]]").next().expect("one").replace("storm", &format!("a{n}")))).map(|alert| format!("[[alert]]{alert}")).collect();
+    let nine: String = (0..=limits::ALERTS)
+        .map(|n| {
+            format!(
+                "{}\n",
+                ALERTS
+                    .split_once("[[alert]]")
+                    .expect("one")
+                    .1
+                    .split("[[alert]]")
+                    .next()
+                    .expect("one")
+                    .replace("storm", &format!("a{n}"))
+            )
+        })
+        .map(|alert| format!("[[alert]]{alert}"))
+        .collect();
     let many = format!("{}{nine}", ALERTS.split("[[alert]]").next().expect("a head"));
     for (from, to, expected) in [
-        ("aegis_workload_denials_total", "aegis_workload_denial_total", "(did you mean \"aegis_workload_denials_total\"?)"),
+        (
+            "aegis_workload_denials_total",
+            "aegis_workload_denial_total",
+            "(did you mean \"aegis_workload_denials_total\"?)",
+        ),
         ("aegis_workload_denials_total", "x", "docs/metrics.md has all of them"),
         ("aegis_workload_denials_total", "aegis_ring_flush_seconds", "is a histogram"),
         ("{ workload =", "{ worklod =", "has no label \"worklod\" (did you mean \"workload\"?)"),
@@ -98,7 +128,11 @@ fn what_is_no_alert_is_refused_with_the_mend() {
         ("-40.25", "-40.2525", "at most three decimal places"),
         ("within = 60", "within = 604801", "a number from 1 to 604800"),
         ("for = 30", "for = 604801", "a number from 0 to 604800"),
-        ("less = \"aegis_system_temperature_critical_celsius\"", "less = \"aegis_ring_used_bytes\"", "has not the labels of"),
+        (
+            "less = \"aegis_system_temperature_critical_celsius\"",
+            "less = \"aegis_ring_used_bytes\"",
+            "has not the labels of",
+        ),
         ("below = -40.25\nclear = -40", "absent = true", "\"less\" goes with above and below alone"),
         ("mend = \"look\"", "mend = \"\"", "\"mend\" is 1 to 200 bytes"),
         ("mend = \"look\"\n", "", "\"mend\" is missing from alert"),
@@ -115,14 +149,20 @@ fn what_is_no_alert_is_refused_with_the_mend() {
         .replace("aegis_workload_denials_total", "aegis_events_total")
         .replace("{ workload = [\"aegis-selftest\"] }", "{ verdict = [\"refused\"] }");
     let error = parse(&verdict).1.map(drop).expect_err("no such verdict");
-    assert!(error.message.contains("label verdict is never \"refused\" (known: allowed, audited, denied, none)"), "{}", error.message);
+    assert!(
+        error.message.contains("label verdict is never \"refused\" (known: allowed, audited, denied, none)"),
+        "{}",
+        error.message
+    );
     let error = parse(&many).1.map(drop).expect_err("too many");
     assert_eq!(error.message, "more than 64 alerts");
 }
 
 #[test]
 fn alerts_are_warned_of_and_mended() {
-    let text = ALERTS.replace("\"led\"]", "\"led\", \"console\"]").replace("clear = -40\noutputs = [\"syslog\"]\n", "");
+    let text = ALERTS
+        .replace("\"led\"]", "\"led\", \"console\"]")
+        .replace("clear = -40\noutputs = [\"syslog\"]\n", "");
     let codes: Vec<(usize, &str)> = warnings(&text).iter().map(|(line, code, _)| (*line, *code)).collect();
     let expected = [(18, "duplicate-output"), (23, "flapping-alert"), (23, "silent-alert")];
     assert_eq!(codes.iter().filter(|found| expected.contains(found)).count(), 3, "{codes:?}");
@@ -132,12 +172,16 @@ fn alerts_are_warned_of_and_mended() {
 
 #[test]
 fn an_alert_that_changes_is_a_setting_that_does() {
-    let (old, new) = (compile(ALERTS), compile(&ALERTS.replace("for = 30", "for = 31").replace("cold", "chill")));
+    let (old, new) =
+        (compile(ALERTS), compile(&ALERTS.replace("for = 30", "for = 31").replace("cold", "chill")));
     let (old, new) = (Policy::decode(&old.bytes).expect("good"), Policy::decode(&new.bytes).expect("good"));
     let changed = settings::changed(&old, &new, &[]);
     let lines: Vec<String> = changed.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(lines[0].starts_with("alert of chill: none -> info aegis_system_temperature_celsius less "), "{lines:?}");
+    assert!(
+        lines[0].starts_with("alert of chill: none -> info aegis_system_temperature_celsius less "),
+        "{lines:?}"
+    );
     assert!(lines[1].starts_with("alert of cold: ") && lines[1].ends_with(" -> none"), "{lines:?}");
     assert!(lines[2].contains(" for 30 clear-for 10 to console+led: "), "{lines:?}");
 }
@@ -163,7 +207,10 @@ fn alarms() -> BTreeMap<String, Alarm> {
                 expression.push_str(line);
             }
         }
-        found.insert(name.to_owned(), (severity.expect("a severity"), seconds.expect("minutes") * 60, expression));
+        found.insert(
+            name.to_owned(),
+            (severity.expect("a severity"), seconds.expect("minutes") * 60, expression),
+        );
     }
     found
 }
@@ -189,7 +236,8 @@ fn those_that_ship_are_those_of_prometheus() {
     let mut alarms = alarms();
     for alert in policy.alerts().iter() {
         let name = alarm_name(alert.name);
-        let (severity, seconds, expression) = alarms.remove(&name).unwrap_or_else(|| panic!("no alarm {name}"));
+        let (severity, seconds, expression) =
+            alarms.remove(&name).unwrap_or_else(|| panic!("no alarm {name}"));
         assert_eq!((severity.as_str(), seconds), (alert.severity.name(), alert.hold.into()), "{name}");
         let metrics = [Some(alert.metric), alert.relation.map(|(_, other)| other)];
         let words: BTreeSet<&str> = expression
@@ -200,18 +248,29 @@ fn those_that_ship_are_those_of_prometheus() {
             assert!(words.contains(metric), "{name}: {metric}: {expression}");
         }
         for mut of in alert.matches() {
-            assert!(expression.contains(of.label) && of.values.all(|value| expression.contains(value)), "{name}");
+            assert!(
+                expression.contains(of.label) && of.values.all(|value| expression.contains(value)),
+                "{name}"
+            );
         }
         let threshold = match alert.condition {
-            Condition::Above { threshold, .. } | Condition::Below { threshold, .. } | Condition::Moved { threshold, .. } => threshold,
-            Condition::Absent | Condition::Unmoved { .. } => panic!("{name}: of a form that Prometheus has otherwise"),
+            Condition::Above { threshold, .. }
+            | Condition::Below { threshold, .. }
+            | Condition::Moved { threshold, .. } => threshold,
+            Condition::Absent | Condition::Unmoved { .. } => {
+                panic!("{name}: of a form that Prometheus has otherwise")
+            }
         };
         // `== 1` and `== 0` of a flag are `> 0` and `< 1`.
         let number = aegis_event::Thousandths(threshold).to_string();
-        let flag = expression.contains("== 1") && number == "0" || expression.contains("== 0") && number == "1";
+        let flag =
+            expression.contains("== 1") && number == "0" || expression.contains("== 0") && number == "1";
         let same = expression.contains(&format!("> {number}")) || expression.contains(&format!("< {number}"));
         let moved_from_most = alert.name == "hook-lost";
-        assert!(flag || same || moved_from_most || OTHER_FORM.contains(&alert.name), "{name}: {number}: {expression}");
+        assert!(
+            flag || same || moved_from_most || OTHER_FORM.contains(&alert.name),
+            "{name}: {number}: {expression}"
+        );
         assert!(!alert.outputs.contains(Outputs::LED) || alert.severity >= Severity::Warning, "{name}");
     }
     let left: Vec<&String> = alarms.keys().collect();
