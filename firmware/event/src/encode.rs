@@ -278,8 +278,8 @@ impl Event<'_> {
             | Body::Image { .. }
             | Body::BreakGlass { .. }
             | Body::Root { .. }
+            | Body::Alert { value: None, .. }
             | Body::Gap(_) => 5,
-            Body::Alert { value: None, .. } => 5,
             Body::Flow { .. } | Body::Workload { .. } | Body::Alert { .. } => 6,
         };
         2 + subject + decision + body
