@@ -156,7 +156,7 @@ fn carried(bench: &Bench, stick: &std::path::Path) -> Value {
     collect.args(["stick", "collect", "--json"]).arg(stick).arg("--into").arg(&into);
     let report: Value = serde_json::from_slice(&Bench::good(collect)).expect("JSON");
     let files = report["files"].as_array().expect("files");
-    assert!(files.iter().any(|file| file["name"] == "alerts.json" && file["good"] == true), "{report}");
+    assert!(files.iter().any(|file| file["file"] == "alerts.json" && file["good"] == true), "{report}");
     let mut type_out = Command::new("mtype");
     type_out.arg("-i").arg(stick).arg("::aegis/out/alerts.json");
     serde_json::from_slice(&Bench::good(type_out)).expect("JSON")
