@@ -10,7 +10,7 @@ fn expressions_find_what_they_say() {
     let desk = Desk::with_every_kind();
     let all = desk.lines(&["show", "--format", "json", "all.cbor"]);
     for (expression, field, expected) in [
-        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"68\",\"70\"]"),
+        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"69\",\"71\"]"),
         ("verdict=audit", "path", "[\"\",\"/srv/keep/a\",\"/srv/secret\"]"),
         ("glass_broken=true", "path", "[\"/srv/secret\"]"),
         ("deadman=true and to~/srv/keep/* and match=name", "hook", "[\"inode_rename\"]"),
@@ -52,7 +52,7 @@ fn expressions_find_what_they_say() {
         ("boot ~ 0202* and kind=start", "sequence", "[\"66\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
         ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"66\"]"),
-        ("sequence>=72", "kind", "[\"stop\"]"),
+        ("sequence>=73", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
         let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);

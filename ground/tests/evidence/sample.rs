@@ -351,8 +351,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     for body in newer {
         ring.push(1, &Event { time: next(), subject: Some(subject()), body });
     }
-    // Kinds below 48 are counted: four notes of commands, what was seen, three more notes.
-    let counted = 4 + 12 + 2 + 4 + newer_count;
+    // Kinds below 48 are counted: four notes of commands, what was seen, five more notes.
+    let counted = 4 + 12 + 2 + 5 + newer_count;
     let mut books = Accounts { seen: counted + 18, written: counted, ..Accounts::default() };
     (books.lost[0], books.lost[1], books.lost[4]) = (12, 1, 5);
     let storage = Body::Storage { code: "data-remade", detail: "vda5: it held something else" };
