@@ -109,7 +109,7 @@ fn the_page_says_what_is_there_and_what_is_missing() {
         "Files changed path share events /srv/keep/a 6",
         "module evil <b>.ko 1 denied",
         "accepted sequence 1 until 900.000000 (fire)",
-        "≤ 2027-01-15 07:23:00",
+        "≤ 2027-01-15 07:22:40",
         "10.0.0.7:443",
         "[fe80::1]:53",
         "all.cbor",

@@ -49,9 +49,9 @@ fn expressions_find_what_they_say() {
         ("mode=enforcing and reason=self-test-passed", "kind", "[\"glass-mended\",\"mode\"]"),
         ("code=accepted and kind!=policy", "kind", "[\"break-glass\",\"root\"]"),
         ("inode=18446744073709551615 and uid=1000 and flags=0x401", "sequence", "[\"10\"]"),
-        ("boot ~ 0202* and kind=start", "sequence", "[\"66\"]"),
+        ("boot ~ 0202* and kind=start", "sequence", "[\"67\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
-        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"66\"]"),
+        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"67\"]"),
         ("sequence>=73", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
