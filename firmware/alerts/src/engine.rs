@@ -1,6 +1,5 @@
 //! All alerts of a policy, look by look.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::ops::Range;
@@ -19,7 +18,7 @@ const SECOND: u64 = 1_000_000_000;
 pub struct Engine {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
-    table: Box<Table>,
+    table: Table,
     /// Of this look; the first is 1.
     look: u32,
     /// A series found no place, since the alerts were taken.
@@ -27,6 +26,7 @@ pub struct Engine {
 }
 
 /// What is kept of an alert.
+#[expect(clippy::struct_excessive_bools, reason = "what a look has found, each by itself")]
 struct Entry {
     /// Its bytes.
     at: Range<usize>,
@@ -82,13 +82,7 @@ pub struct Row<'e> {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            entries: Vec::new(),
-            table: Box::new(Table::new()),
-            look: 1,
-            crowded: false,
-        }
+        Self { bytes: Vec::new(), entries: Vec::new(), table: Table::new(), look: 1, crowded: false }
     }
 }
 

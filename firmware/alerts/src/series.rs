@@ -1,5 +1,8 @@
 //! What each series said at the look before: a table of so many places. One that was not seen for longest makes room.
 
+use alloc::boxed::Box;
+use alloc::vec;
+
 use crate::limits::{PLACES, SERIES};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,12 +17,12 @@ struct Place {
 /// What series said.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    places: [Place; SERIES],
+    places: Box<[Place]>,
 }
 
 impl Table {
-    pub(crate) const fn new() -> Self {
-        Self { places: [Place { key: 0, look: 0, value: 0 }; SERIES] }
+    pub(crate) fn new() -> Self {
+        Self { places: vec![Place::default(); SERIES].into_boxed_slice() }
     }
 
     /// Keeps what a series says, and returns what it said before, and at which look. None and no room: the places that it may

@@ -202,12 +202,12 @@ fn what_moved_within_a_time() {
 
 #[test]
 fn who_looks_not_first_takes_what_is_there_for_old() {
+    const A: &[&[u8]] = &[b"a"];
+    const B: &[&[u8]] = &[b"b"];
     let moved = Condition::Moved { way: Way::Increase { kept: false }, threshold: 0, clear: 0, seconds: 60 };
     let (count, bytes) = compiled(vec![alert("a", Id::WorkloadDenials, moved)]);
     let mut engine = Engine::default();
     engine.take(count, bytes, false, &mut |_| ()).unwrap();
-    const A: &[&[u8]] = &[b"a"];
-    const B: &[&[u8]] = &[b"b"];
     let denials = |a, b| [(A, a), (B, b)];
     let of = |series: &[Series<'_>], engine: &mut Engine, second| {
         look(engine, second, &[(Id::WorkloadDenials, series)])

@@ -60,7 +60,7 @@ impl Value {
         } else {
             self.number / 10u64.pow(places - 3)
         };
-        let number = if number > i64::MAX as u64 { i64::MAX } else { number as i64 };
+        let number = if number > i64::MAX as u64 { i64::MAX } else { number.cast_signed() };
         if self.style & Self::NEGATIVE != 0 { -number } else { number }
     }
 

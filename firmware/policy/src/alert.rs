@@ -264,6 +264,15 @@ const fn is_time(seconds: u32) -> bool {
     matches!(seconds, 1..=limits::ALERT_SECONDS)
 }
 
+impl<'a> IntoIterator for &Alerts<'a> {
+    type Item = Alert<'a>;
+    type IntoIter = List<'a, Alert<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// The alerts of a policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Alerts<'a> {
