@@ -13,6 +13,7 @@ use super::evidence::Record;
 use crate::hex;
 
 /// Exact to a thousandth, where a reader's numbers are.
+#[expect(clippy::cast_precision_loss, reason = "as JSON has numbers")]
 fn thousandths(number: i64) -> Value {
     if number % 1000 == 0 { (number / 1000).into() } else { (number as f64 / 1000.0).into() }
 }

@@ -53,13 +53,12 @@ fn alert_text(alert: &Alert<'_>) -> String {
         Some((Relation::Of, other)) => format!(" of {other}"),
         Some((Relation::Less, other)) => format!(" less {other}"),
     };
-    let matches: String = alert
-        .matches()
-        .map(|of| {
-            let not = if of.except { "not " } else { "" };
-            format!(" {} {not}{}", of.label, of.values.collect::<Vec<_>>().join("|"))
-        })
-        .collect();
+    let mut matches = String::new();
+    for of in alert.matches() {
+        let not = if of.except { "not " } else { "" };
+        let values: Vec<&str> = of.values.collect();
+        matches.push_str(&format!(" {} {not}{}", of.label, values.join("|")));
+    }
     let condition = said(alert.condition).trim_end().replace('\n', " ").replace(" = ", " ");
     let outputs: Vec<&str> = Outputs::ALL
         .iter()

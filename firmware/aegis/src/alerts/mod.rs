@@ -107,6 +107,7 @@ impl<'a> Told<'a> {
         Outputs::from_bits(self.outputs).is_some_and(|outputs| outputs.contains(output))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "as JSON has numbers")]
     fn to_json(self) -> Value {
         let texts = [
             ("name", self.name),

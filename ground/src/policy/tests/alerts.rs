@@ -76,10 +76,7 @@ fn what_is_written_again_is_the_same() {
     let compiled = compile(ALERTS);
     let rendered = render(&compiled.source, &compiled.sources);
     assert_eq!(compile(&rendered).bytes, compiled.bytes, "{rendered}");
-    assert_eq!(
-        format(ALERTS).expect("good"),
-        ALERTS.replace("within = 60\nclear = 1.5", "within = 60\nclear = 1.5")
-    );
+    assert_eq!(format(ALERTS).expect("good"), ALERTS);
     let moved = ALERTS
         .replace("severity = \"info\"\n", "")
         .replace("mend = \"warm it\"", "mend = \"warm it\"\nseverity = \"info\"");
@@ -88,23 +85,13 @@ fn what_is_written_again_is_the_same() {
 
 #[test]
 fn what_is_no_alert_is_refused_with_the_mend() {
-    let nine: String = (0..=limits::ALERTS)
-        .map(|n| {
-            format!(
-                "{}\n",
-                ALERTS
-                    .split_once("[[alert]]")
-                    .expect("one")
-                    .1
-                    .split("[[alert]]")
-                    .next()
-                    .expect("one")
-                    .replace("storm", &format!("a{n}"))
-            )
-        })
-        .map(|alert| format!("[[alert]]{alert}"))
-        .collect();
-    let many = format!("{}{nine}", ALERTS.split("[[alert]]").next().expect("a head"));
+    let mut parts = ALERTS.split("[[alert]]");
+    let (head, one) = (parts.next().expect("a head"), parts.next().expect("an alert"));
+    let mut many = head.to_owned();
+    for number in 0..=limits::ALERTS {
+        many.push_str("[[alert]]");
+        many.push_str(&one.replace("storm", &number.to_string()));
+    }
     for (from, to, expected) in [
         (
             "aegis_workload_denials_total",
@@ -234,7 +221,7 @@ fn those_that_ship_are_those_of_prometheus() {
     ));
     let policy = Policy::decode(&shipped.bytes).expect("good");
     let mut alarms = alarms();
-    for alert in policy.alerts().iter() {
+    for alert in &policy.alerts() {
         let name = alarm_name(alert.name);
         let (severity, seconds, expression) =
             alarms.remove(&name).unwrap_or_else(|| panic!("no alarm {name}"));
@@ -279,7 +266,7 @@ fn those_that_ship_are_those_of_prometheus() {
     assert_eq!(left, expected);
     assert!(policy.alerts().count() >= 15);
     let guide = include_str!("../../../../docs/alerts.md");
-    for alert in policy.alerts().iter() {
+    for alert in &policy.alerts() {
         let (meaning, mend) = (alert.meaning, alert.mend);
         assert!(guide.contains(&format!("| {meaning} | {mend} |")), "docs/alerts.md: {}", alert.name);
     }
