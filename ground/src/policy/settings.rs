@@ -57,7 +57,7 @@ fn alert_text(alert: &Alert<'_>) -> String {
     for of in alert.matches() {
         let not = if of.except { "not " } else { "" };
         let values: Vec<&str> = of.values.collect();
-        matches.push_str(&format!(" {} {not}{}", of.label, values.join("|")));
+        matches.extend([" ", of.label, " ", not, &values.join("|")]);
     }
     let condition = said(alert.condition).trim_end().replace('\n', " ").replace(" = ", " ");
     let outputs: Vec<&str> = Outputs::ALL

@@ -13,6 +13,8 @@ use crate::outcome::{Failure, Outcome, say};
 use crate::storage::device::boottime;
 
 const STILL: &str = "alerts-still";
+const MEND: &str = "`aegis alerts` says more";
+const AGAIN: &str = "it is started again by itself, or by a reboot";
 
 /// Exit 0 when no critical one fires, 1 when one does or nobody looks any more.
 pub(crate) fn run(json: bool) -> Outcome {
@@ -64,8 +66,6 @@ fn line(text: &mut String, alert: &Told<'_>) {
 pub(super) fn findings() -> Vec<Finding> {
     use super::finding::Severity::{Bad, Note};
     let finding = |code, severity, meaning, mend| Finding { code, severity, meaning, mend };
-    const MEND: &str = "`aegis alerts` says more";
-    const AGAIN: &str = "it is started again by itself, or by a reboot";
     let still = |why: String| vec![finding(STILL, Bad, format!("nobody evaluates alerts: {why}"), AGAIN)];
     let bytes = match Report::read() {
         Ok(bytes) => bytes,
