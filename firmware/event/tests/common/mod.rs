@@ -138,6 +138,8 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Image { code: "committed", epoch: 1, sequence: 7, hash: &[0x1a; 32], detail: "slot b" }),
         said(workload()),
+        said(alert(Some(-12_500))),
+        said(alert(None)),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),
         said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
@@ -154,8 +156,6 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::Deadman { workload: b"demo", sequence: 7, since: 7_200_000_000_000 }),
         said(Body::Storage { code: "data-remade", detail: "vda5: it held something else" }),
         said(Body::Measured { pcrs: &[0, 7, 11], digests: &[7; 96] }),
-        said(alert(Some(-12_500))),
-        said(alert(None)),
     ]
 }
 
