@@ -369,6 +369,14 @@ fn the_longest_notes_fit() {
             hash,
             detail: text,
         },
+        Body::Alert {
+            alert: &text[..limits::ALERT_BYTES],
+            severity: aegis_event::Severity::Critical,
+            code: &text[..limits::CODE_BYTES],
+            sequence: most,
+            value: Some(i64::MIN),
+            detail: text,
+        },
     ];
     let counted = aegis_event::Kind::ALL.iter().filter(|kind| (32..48).contains(&kind.number()));
     assert!(counted.eq(&notes.map(|body| body.kind())), "every kind of note is tried");

@@ -3,6 +3,7 @@
 //! `AEGIS_KERNEL=debian` boots Debian's kernel.
 
 mod agent;
+mod alerts;
 mod bundles;
 mod config;
 mod console;

@@ -21,6 +21,8 @@ use crate::run;
 pub(crate) enum Command {
     Help(Help),
     Version,
+    Alerts { json: bool },
+    AlertsWatch,
     ConfigCheck { file: Option<PathBuf>, json: bool },
     ConfigShow { json: bool },
     ConfigTemplate,
@@ -101,6 +103,11 @@ fn command(given: Given) -> Result<Command, Failure> {
         "run" => Command::Run(run::Options { trace: given.has("trace"), ring: given.path("ring") }),
         "status" => Command::Status { json, wait: wait(&given)? },
         "health" => Command::Health { view: view(&given)?, json },
+        "alerts" => match given.operand(0) {
+            None => Command::Alerts { json },
+            Some(word) if word.as_os_str() == "watch" && !json => Command::AlertsWatch,
+            Some(_) => return Err(usage("`aegis alerts` takes --json, or the word watch")),
+        },
         "doctor" => Command::Doctor { json },
         "logs" => Command::Logs { follow: given.has("follow"), json },
         "metrics" => Command::Metrics { out: given.path("out") },
@@ -284,6 +291,8 @@ mod tests {
             parse(&["health", "--ready"]),
             Ok(Command::Health { view: View::Ready, json: false })
         ));
+        assert!(matches!(parse(&["alerts", "--json"]), Ok(Command::Alerts { json: true })));
+        assert!(matches!(parse(&["alerts", "watch"]), Ok(Command::AlertsWatch)));
         assert!(matches!(parse(&["doctor", "--json"]), Ok(Command::Doctor { json: true })));
         assert!(matches!(parse(&["probe"]), Ok(Command::Probe { json: false })));
         assert!(matches!(

@@ -153,6 +153,18 @@ pub(crate) const METRICS_TEXT_BYTES: usize = 64 * 1024;
 /// Sensors of one device that are looked for, and devices with sensors.
 pub(crate) const DEVICE_SENSORS: usize = 16;
 pub(crate) const SENSOR_DEVICES: usize = 32;
+/// How often alerts are evaluated, and how often what takes long to find out is looked at, s.
+pub(crate) const ALERTS_SECONDS: u64 = 5;
+pub(crate) const ALERTS_SLOW_SECONDS: u64 = 60;
+/// How old the last evaluation of alerts may be, and how long after a boot's beginning there may be none, s.
+pub(crate) const ALERTS_STILL_SECONDS: u64 = 60;
+pub(crate) const ALERTS_BEGIN_SECONDS: u64 = 300;
+/// What is told of alerts in `/run/aegis/alerts`, bytes: 64, each with its texts.
+pub(crate) const ALERTS_BYTES: usize = 64 * 1024;
+/// Heap that `aegis alerts watch` may hold, bytes: bundles, while what is remembered of them is read.
+pub(crate) const ALERTS_HEAP_BYTES: usize = 24 * 1024 * 1024;
+/// Lines on the console and in the kernel's log that tell of alerts, in one minute.
+pub(crate) const ALERT_LINES_A_MINUTE: u32 = 20;
 /// Words behind a workload's name, and flags of one command.
 pub(crate) const COMMAND_WORDS: usize = 65_536;
 pub(crate) const COMMAND_FLAGS: usize = 32;

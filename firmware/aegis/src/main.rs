@@ -3,6 +3,7 @@
 //!
 //! - [`kernel`]: probes, maps, cgroups: the one door to bpf(2).
 //! - [`run`]: the long-lived agent.
+//! - [`alerts`]: what the policy wants told of figures.
 //! - [`stick`]: sticks that are plugged in.
 //! - [`image`]: the two slots of the system.
 //! - [`workloads`]: workloads that come signed.
@@ -12,6 +13,7 @@
 //! - [`logs`]: what the programs say of their work.
 //! - [`commands`]: what an operator or init calls.
 
+mod alerts;
 mod cli;
 mod commands;
 mod config;
@@ -55,6 +57,8 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Help(help) => say(&help.to_string()),
         Command::Version => say(concat!("aegis ", env!("CARGO_PKG_VERSION"))),
+        Command::Alerts { json } => commands::alerts::run(json),
+        Command::AlertsWatch => alerts::watch::run(),
         Command::ConfigCheck { file, json } => commands::config::check(file.as_deref(), json),
         Command::ConfigShow { json } => commands::config::show(json),
         Command::ConfigTemplate => commands::config::template(),

@@ -86,6 +86,19 @@ pub const COMMANDS: &[Command] = &[
         examples: &["aegis health", "aegis health --ready --json", "aegis health --stats"],
     },
     Command {
+        name: "alerts",
+        about: "alerts of the policy in force, and what of them fires",
+        operands: &[optional(
+            "watch",
+            "evaluate them every few seconds, until it is ended: what init starts",
+        )],
+        flags: &[JSON],
+        notes: "As of the watcher's last look. It leaves /run/aegis/alerts and /run/aegis/metrics.prom, and records an event when one \
+                fires or is over. What each means: docs/alerts.md.\n\
+                Exit: 0 none fires that is critical, 1 one does, or nobody looks any more, 2 usage or error.",
+        examples: &["aegis alerts", "aegis alerts --json", "aegis alerts watch"],
+    },
+    Command {
         name: "doctor",
         about: "is everything there that it needs, and as it should be? with a meaning and a mend for each thing that is not",
         operands: &[],

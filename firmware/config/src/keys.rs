@@ -18,7 +18,7 @@ pub struct Table {
 }
 
 /// Every table, in the order of the template.
-pub const TABLES: [Table; 4] = [
+pub const TABLES: [Table; 5] = [
     Table { name: "ring", help: "How events are kept on this device." },
     Table { name: "export", help: "How evidence leaves this device." },
     Table { name: "events", help: "What events hold." },
@@ -26,6 +26,7 @@ pub const TABLES: [Table; 4] = [
         name: "log",
         help: "What the programs of Aegis say of their work. Evidence is the ring's, not the log's.",
     },
+    Table { name: "alerts", help: "How alerts of the policy are told on this device." },
 ];
 
 /// One key.
@@ -64,6 +65,13 @@ pub enum Kind {
         /// Sets one within the bounds.
         set: fn(&mut Config, u32),
     },
+    /// A name: at most [`limits::LED_BYTES`] bytes of letters, digits, `.`, `_`, `-`, `:`; or none.
+    Name {
+        /// The one that is set; empty: none.
+        get: fn(&Config) -> &str,
+        /// Sets a valid one.
+        set: fn(&mut Config, String),
+    },
     /// A list of age recipients, at most [`limits::RECIPIENTS`].
     Recipients {
         /// Those that are set.
@@ -74,7 +82,7 @@ pub enum Kind {
 }
 
 /// Every key, by table, in the order of the template. The reader sets them in this order.
-pub const KEYS: [Key; 10] = [
+pub const KEYS: [Key; 11] = [
     Key {
         table: "ring",
         name: "sync",
@@ -194,6 +202,12 @@ pub const KEYS: [Key; 10] = [
         help: "Longest file of the log, KiB. There are two, and the older one is begun anew when the newer one is full. 0: no \
                file.",
     },
+    Key {
+        table: "alerts",
+        name: "led",
+        kind: Kind::Name { get: |config| &config.alerts.led, set: |config, name| config.alerts.led = name },
+        help: "The light that shines while an alert fires whose outputs have \"led\": its name in /sys/class/leds. Empty: none.",
+    },
 ];
 
 impl Key {
@@ -207,6 +221,9 @@ impl Key {
                 format!("{} or {last}", quoted.join(", "))
             }
             Kind::Number { least, most, .. } => format!("{least} to {most}"),
+            Kind::Name { .. } => {
+                format!("up to {} letters, digits and . _ - :", limits::LED_BYTES)
+            }
             Kind::Recipients { .. } => format!("up to {} age recipients", limits::RECIPIENTS),
         }
     }

@@ -41,6 +41,8 @@ pub struct Config {
     pub events: Events,
     /// `[log]`
     pub log: Log,
+    /// `[alerts]`
+    pub alerts: Alerts,
 }
 
 /// How events are kept.
@@ -116,4 +118,11 @@ impl Format {
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Text, Self::Json].into_iter().find(|one| one.name() == name)
     }
+}
+
+/// How alerts are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// The light, by its name in `/sys/class/leds`; empty: none.
+    pub led: String,
 }

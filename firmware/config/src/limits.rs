@@ -6,6 +6,8 @@ pub const FILE_BYTES: usize = 16 * 1024;
 pub const TOKENS: usize = 4096;
 /// Most age recipients.
 pub const RECIPIENTS: usize = 8;
+/// Longest name of a light, bytes (`include/linux/leds.h:LED_MAX_NAME_SIZE`).
+pub const LED_BYTES: usize = 64;
 /// Faults that are told of one file.
 pub const FAULTS: usize = 16;
 /// Of a name or value in the file, characters that a fault shows.

@@ -113,6 +113,7 @@ impl Value {
     fn put(self, key: &Key, config: &mut Config) {
         match (self, key.kind) {
             (Self::Word(word), Kind::Choice { set, .. }) => set(config, &word),
+            (Self::Word(word), Kind::Name { set, .. }) => set(config, word),
             (Self::Number(number), Kind::Number { set, .. }) => set(config, number),
             (Self::Recipients(recipients), Kind::Recipients { set, .. }) => set(config, recipients),
             // `Reader::take` makes values of the key's kind only.
@@ -267,6 +268,13 @@ impl<'s> Reader<'s> {
                     self.refuse(key, value.line, Code::OutOfRange, &shown(&value.text));
                 }
             }
+            (Kind::Name { .. }, ScalarKind::String) => {
+                if is_name(&value.text) {
+                    self.found[position] = Some(Value::Word(value.text.clone().into_owned()));
+                } else {
+                    self.refuse(key, value.line, Code::OutOfRange, &shown(&value.text));
+                }
+            }
             (Kind::Number { least, most, .. }, ScalarKind::Integer(radix)) => {
                 match u32::from_str_radix(&value.text, radix.value()) {
                     Ok(number) if (least..=most).contains(&number) => {
@@ -304,6 +312,12 @@ impl<'s> Reader<'s> {
         }
         self.found[position] = Some(Value::Recipients(recipients));
     }
+}
+
+/// Of a file in one directory, and nowhere else; or empty.
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    text.len() <= limits::LED_BYTES && text.bytes().all(plain) && !matches!(text, "." | "..")
 }
 
 fn tables() -> String {

@@ -68,6 +68,7 @@ impl Key {
             Kind::Choice { get, .. } => format!("{:?}", get(config)),
             Kind::Number { get, .. } => format!("{}", get(config)?),
             // Their letters need no escapes.
+            Kind::Name { get, .. } => format!("{:?}", get(config)),
             Kind::Recipients { get, .. } => format!("{:?}", get(config)),
         })
     }

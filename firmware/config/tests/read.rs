@@ -53,7 +53,10 @@ type Told = (usize, Code, &'static str);
 const REFUSED: &[(&str, &[Told])] = &[
     // the names
     ("[rings]", &[(1, Code::UnknownTable, "no table [ring]? \"rings\" is none")]),
-    ("\n[colour]\nblue = 1", &[(2, Code::UnknownTable, "there are [ring], [export], [events] and [log]")]),
+    (
+        "\n[colour]\nblue = 1",
+        &[(2, Code::UnknownTable, "there are [ring], [export], [events], [log] and [alerts]")],
+    ),
     ("['ring.x']", &[(1, Code::UnknownTable, "\"ring.x\"")]),
     ("[]", &[(1, Code::Syntax, "")]),
     ("[ring]\nsnyc = \"each\"", &[(2, Code::UnknownKey, "did you mean sync?")]),
@@ -90,6 +93,9 @@ const REFUSED: &[(&str, &[Told])] = &[
         &[(3, Code::WrongType, "integer"), (4, Code::OutOfRange, "\"x\"")],
     ),
     // the ranges
+    ("[alerts]\nled = '../x'", &[(2, Code::OutOfRange, "up to 64 letters, digits and . _ - :")]),
+    ("[alerts]\nled = '..'", &[(2, Code::OutOfRange, "..")]),
+    ("[alerts]\nled = 1", &[(2, Code::WrongType, "integer")]),
     ("[ring]\nsync = 'Each'", &[(2, Code::OutOfRange, "sync = \"Each\": permitted is")]),
     ("[ring]\nwindow_ms = 9", &[(2, Code::OutOfRange, "window_ms = 9: permitted is 10 to 1000")]),
     ("[ring]\nwindow_ms = 1001", &[(2, Code::OutOfRange, "1001")]),
@@ -232,6 +238,7 @@ fn configs() -> impl Strategy<Value = Config> {
                     Kind::Number { least, most, set, .. } => {
                         set(&mut config, least + number % (most - least + 1));
                     }
+                    Kind::Name { set, .. } => set(&mut config, format!("x{}:y_z.1", number % 9)),
                     Kind::Recipients { set, .. } => {
                         set(&mut config, some.iter().map(|&text| text.into()).collect());
                     }

@@ -1,7 +1,7 @@
 //! What can happen: one body a kind of event.
 
 use crate::decision::Decision;
-use crate::kind::{Cause, Kind, Level, Mode, ModeReason};
+use crate::kind::{Cause, Kind, Level, Mode, ModeReason, Severity};
 use crate::model::{Accounts, Call, Endpoint, File, Gap, Place, Privileges};
 
 /// What happened. One variant a [`Kind`].
@@ -331,6 +331,21 @@ pub enum Body<'a> {
         /// For a person: file name and place, exit code, what is wrong.
         detail: &'a str,
     },
+    /// An alert of the policy fires, or is over.
+    Alert {
+        /// Its name.
+        alert: &'a str,
+        /// How bad.
+        severity: Severity,
+        /// Reason code (`docs/formats/reason-codes.md`).
+        code: &'a str,
+        /// Sequence of the policy that it is of.
+        sequence: u64,
+        /// The figure, thousandths; `None` where there is none.
+        value: Option<i64>,
+        /// The series that it is about, `label=value` with commas; empty when it has no labels.
+        detail: &'a str,
+    },
     /// The books since this boot began.
     Accounts(Accounts),
     /// The glass is whole again.
@@ -434,6 +449,7 @@ impl<'a> Body<'a> {
             Self::PolicyStale { .. } => Kind::PolicyStale,
             Self::Image { .. } => Kind::Image,
             Self::Workload { .. } => Kind::Workload,
+            Self::Alert { .. } => Kind::Alert,
             Self::GlassMended { .. } => Kind::GlassMended,
             Self::RingLevel { .. } => Kind::RingLevel,
             Self::Gap(_) => Kind::Gap,

@@ -6,7 +6,7 @@ use minicbor::data::Type;
 use crate::body::Body;
 use crate::decision::{Basis, Decision, Hook, Match, Operation};
 use crate::encode::key;
-use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
+use crate::kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Severity, Verdict};
 use crate::limits;
 use crate::model::{Accounts, Call, Endpoint, Event, File, Gap, Place, Privileges, Process, Subject};
 
@@ -415,6 +415,19 @@ impl<'a> Reader<'a> {
             Kind::Config => Body::Config { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? },
             Kind::Storage => {
                 Body::Storage { code: self.str_at(key::CODE)?, detail: self.str_at(key::DETAIL)? }
+            }
+            Kind::Alert => {
+                let (code, sequence) = (self.str_at(key::CODE)?, self.u64_at(key::SEQUENCE)?);
+                let (detail, alert) = (self.str_at(key::DETAIL)?, self.str_at(key::ALERT)?);
+                let severity =
+                    Severity::from_number(self.u8_at(key::SEVERITY)?).ok_or(DecodeError::Unknown)?;
+                let value = if self.next_is(key::VALUE)? {
+                    self.key(key::VALUE)?;
+                    Some(self.input.i64()?)
+                } else {
+                    None
+                };
+                Body::Alert { alert, severity, code, sequence, value, detail }
             }
             Kind::Measured => {
                 Body::Measured { pcrs: self.bytes_at(key::PCRS)?, digests: self.bytes_at(key::DIGESTS)? }

@@ -78,6 +78,9 @@ pub(crate) mod key {
     pub(crate) const SENT: u8 = 61;
     pub(crate) const PCRS: u8 = 62;
     pub(crate) const DIGESTS: u8 = 63;
+    pub(crate) const ALERT: u8 = 64;
+    pub(crate) const SEVERITY: u8 = 65;
+    pub(crate) const VALUE: u8 = 66;
 }
 
 /// Why an event could not be encoded.
@@ -183,6 +186,11 @@ impl Event<'_> {
                         && code.len() <= limits::CODE_BYTES
                         && detail.len() <= limits::DETAIL_BYTES
                 }
+                Body::Alert { alert, code, detail, .. } => {
+                    alert.len() <= limits::ALERT_BYTES
+                        && code.len() <= limits::CODE_BYTES
+                        && detail.len() <= limits::DETAIL_BYTES
+                }
                 _ => true,
             }
     }
@@ -270,8 +278,9 @@ impl Event<'_> {
             | Body::Image { .. }
             | Body::BreakGlass { .. }
             | Body::Root { .. }
+            | Body::Alert { value: None, .. }
             | Body::Gap(_) => 5,
-            Body::Flow { .. } | Body::Workload { .. } => 6,
+            Body::Flow { .. } | Body::Workload { .. } | Body::Alert { .. } => 6,
         };
         2 + subject + decision + body
     }
@@ -450,6 +459,13 @@ fn write_said(out: &mut Out<'_>, body: &Body<'_>) -> Written {
         }
         Body::Deadman { sequence, since, .. } => {
             out.u8(key::SEQUENCE)?.u64(*sequence)?.u8(key::UNTIL)?.u64(*since)?;
+        }
+        Body::Alert { alert, severity, code, sequence, value, detail } => {
+            out.u8(key::CODE)?.str(code)?.u8(key::SEQUENCE)?.u64(*sequence)?.u8(key::DETAIL)?.str(detail)?;
+            out.u8(key::ALERT)?.str(alert)?.u8(key::SEVERITY)?.u8(severity.number())?;
+            if let Some(value) = value {
+                out.u8(key::VALUE)?.i64(*value)?;
+            }
         }
         Body::Measured { pcrs, digests } => {
             out.u8(key::PCRS)?.bytes(pcrs)?.u8(key::DIGESTS)?.bytes(digests)?;

@@ -24,6 +24,8 @@ pub enum Field<'a> {
     Arguments(&'a [u8]),
     /// Losses, by [`Cause`] number.
     Losses(&'a [u64; Cause::ALL.len()]),
+    /// A number in thousandths.
+    Thousandths(i64),
     /// PCRs, a byte each, and their values, 32 bytes each in the same order: shown by number, in hexadecimal.
     Measured(&'a [u8], &'a [u8]),
 }
@@ -280,6 +282,16 @@ impl<'a> Fields<'a, '_> {
                 self.number("epoch", *epoch);
                 self.number("workload_sequence", *sequence);
                 self.put("hash", Field::Digest(&hash[..]));
+                self.text("detail", detail);
+            }
+            Body::Alert { alert, severity, code, sequence, value, detail } => {
+                self.text("alert", alert);
+                self.text("severity", severity.name());
+                self.text("code", code);
+                self.number("policy_sequence", *sequence);
+                if let Some(value) = value {
+                    self.put("value", Field::Thousandths(*value));
+                }
                 self.text("detail", detail);
             }
             Body::Measured { pcrs, digests } => self.put("pcrs", Field::Measured(pcrs, digests)),

@@ -112,6 +112,8 @@ numbered! {
         Image = 38, "image";
         /// A workload was taken, refused, taken away, started, or ended.
         Workload = 39, "workload";
+        /// An alert of the policy fires, or is over.
+        Alert = 40, "alert";
         /// The agent began to write to the ring.
         Start = 48, "start";
         /// The agent sealed the ring on its way out.
@@ -205,6 +207,18 @@ numbered! {
         HookMissing = 4, "hook-missing";
         /// The glass is broken: whatever was proven, nothing is denied until it is whole again.
         BrokenGlass = 5, "broken-glass";
+    }
+}
+
+numbered! {
+    /// How bad it is that an alert fires.
+    Severity {
+        /// To be known.
+        Info = 1, "info";
+        /// To be seen to.
+        Warning = 2, "warning";
+        /// To be seen to now: a promise is not kept, or will soon not be.
+        Critical = 3, "critical";
     }
 }
 

@@ -26,6 +26,6 @@ pub use decision::{Basis, Decision, Hook, Match, Operation};
 pub use decode::DecodeError;
 pub use encode::EncodeError;
 pub use fields::{Field, arguments};
-pub use kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Verdict};
+pub use kind::{Cause, GapCause, Kind, Level, Mode, ModeReason, Severity, Verdict};
 pub use model::{Accounts, Call, Endpoint, Event, File, Gap, Place, Privileges, Process, Subject};
-pub use text::Printable;
+pub use text::{Printable, Thousandths};

@@ -16,5 +16,7 @@ pub const COMM_BYTES: usize = 16;
 pub const PCRS: usize = 24;
 /// Longest reason code in a workload's event, bytes: with its name it must fit a note, too.
 pub const CODE_BYTES: usize = 32;
+/// Longest name of an alert, bytes.
+pub const ALERT_BYTES: usize = 32;
 /// Longest reason code or detail in an agent event, bytes.
 pub const DETAIL_BYTES: usize = 200;

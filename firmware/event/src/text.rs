@@ -219,6 +219,16 @@ fn write_said(f: &mut Formatter<'_>, body: &Body<'_>) -> Result {
                 Moment(*since)
             )
         }
+        Body::Alert { alert, severity, code, value, detail, .. } => {
+            write!(f, "{} {} ({severity})", Printable(alert.as_bytes()), Printable(code.as_bytes()))?;
+            if let Some(value) = value {
+                write!(f, ": {}", Thousandths(*value))?;
+            }
+            if !detail.is_empty() {
+                write!(f, " of {}", Printable(detail.as_bytes()))?;
+            }
+            Ok(())
+        }
         Body::Measured { pcrs, digests } => {
             for (number, digest) in pcrs.iter().zip(digests.chunks(32)) {
                 let comma = if number == &pcrs[0] { "" } else { ", " };
@@ -271,6 +281,25 @@ impl Display for Call<'_> {
 impl Display for Privileges {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "user {} capabilities {:#x}", self.uid, self.capabilities)
+    }
+}
+
+/// A number of thousandths, with as many decimal places as it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thousandths(pub i64);
+
+impl Display for Thousandths {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (sign, number) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        let (whole, mut rest, mut width) = (number / 1000, number % 1000, 3);
+        write!(f, "{sign}{whole}")?;
+        if rest > 0 {
+            while rest % 10 == 0 {
+                (rest, width) = (rest / 10, width - 1);
+            }
+            write!(f, ".{rest:0width$}")?;
+        }
+        Ok(())
     }
 }
 

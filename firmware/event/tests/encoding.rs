@@ -252,6 +252,10 @@ fn the_longest_event_fits() {
     }
 }
 
+fn alert<'a>(alert: &'a str, code: &'a str, detail: &'a str) -> Body<'a> {
+    Body::Alert { alert, severity: aegis_event::Severity::Info, code, sequence: 0, value: None, detail }
+}
+
 #[test]
 fn texts_over_their_limit_are_refused() {
     let long = "x".repeat(limits::DETAIL_BYTES + 1);
@@ -266,6 +270,9 @@ fn texts_over_their_limit_are_refused() {
         Body::Workload { workload: b"", code: "", epoch: 0, sequence: 0, hash, detail: text },
         Body::Workload { workload: b"", code: text, epoch: 0, sequence: 0, hash, detail: "" },
         Body::Workload { workload: &[b'x'; 65], code: "", epoch: 0, sequence: 0, hash, detail: "" },
+        alert(text, "", ""),
+        alert("", text, ""),
+        alert("", "", text),
         Body::Stick { code: "", detail: text },
         Body::Stick { code: text, detail: "" },
         Body::Start { version: text, clean: true },

@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
+    /// `aegis alerts watch`.
+    Alerts,
     /// `aegis-site keep`: the endpoint on the site network, if the policy in force asks for one.
     Site,
     /// `aegis-console --serial`: the serial line, quiet until somebody presses Enter. Where there is none, `aegis break-glass console`.
@@ -79,6 +81,7 @@ impl Kind {
                 command.arg("--serial").process_group(0);
                 at_console(command)
             }
+            Self::Alerts => aegis(&["alerts", "watch"]),
             Self::Console => at_console(aegis(&["break-glass", "console"])),
             Self::Workload { name } => aegis(&["workload", "keep", name]),
             // A session of its own, whose terminal the console becomes: with job control.
@@ -96,6 +99,7 @@ impl Kind {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
             Self::Site => Some(("site.pid", "the site network's keeper ended; starting it again")),
+            Self::Alerts => Some(("alerts.pid", "the watcher of alerts ended; starting it again")),
             Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
     }

@@ -68,6 +68,7 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
     if loaded {
         children.keep(Kind::Agent { trace: line.has("aegis.trace") });
     }
+    children.keep(Kind::Alerts);
     children.keep(Kind::Stick);
     // Key and certificate are in own storage.
     if loaded && storage && Path::new(SITE).exists() {

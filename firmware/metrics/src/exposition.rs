@@ -19,9 +19,18 @@ pub struct Written {
     pub left_out: u32,
 }
 
+/// Hears what is written.
+pub trait Tap {
+    /// A family begins: what it has was read.
+    fn family(&mut self, id: Id);
+    /// One of its series; a histogram has none.
+    fn series(&mut self, id: Id, labels: &[&[u8]], value: Value);
+}
+
 /// Writes families, each once.
 pub struct Exposition<'w> {
     out: &'w mut dyn Write,
+    tap: Option<&'w mut dyn Tap>,
     begun: [bool; Id::ALL.len()],
     /// Series that may be written, and those that are.
     most: u32,
@@ -33,8 +42,14 @@ pub struct Exposition<'w> {
 impl<'w> Exposition<'w> {
     /// Begins one.
     pub fn new(out: &'w mut dyn Write) -> Self {
+        Self::heard(out, None)
+    }
+
+    /// Begins one that somebody hears, too.
+    pub fn heard(out: &'w mut dyn Write, tap: Option<&'w mut dyn Tap>) -> Self {
         Self {
             out,
+            tap,
             begun: [false; Id::ALL.len()],
             most: limits::SERIES - 1,
             series: 0,
@@ -51,8 +66,11 @@ impl<'w> Exposition<'w> {
             let (text, name, kind) = (family.text, family.name(), family.kind.name());
             let done = write!(self.out, "# HELP {text}\n# TYPE {name} {kind}\n");
             self.failed |= done.is_err();
+            if let Some(tap) = &mut self.tap {
+                tap.family(id);
+            }
         }
-        Series { all: self, family, room: if again { 0 } else { family.most() } }
+        Series { all: self, id, family, room: if again { 0 } else { family.most() } }
     }
 
     /// A family of one series, an integer.
@@ -76,6 +94,8 @@ impl<'w> Exposition<'w> {
 
     /// Names the families that were not begun, and says how many series were left out.
     pub fn finish(mut self) -> Result<Written, fmt::Error> {
+        // What was not begun was not read.
+        self.tap = None;
         for id in Id::ALL.into_iter().filter(|id| *id != Id::ScrapeLeftOut) {
             if !self.begun.get(id as usize).is_some_and(|begun| *begun) {
                 self.family(id);
@@ -104,6 +124,7 @@ enum Bucket {
 /// The series of one family.
 pub struct Series<'e, 'w> {
     all: &'e mut Exposition<'w>,
+    id: Id,
     family: &'static Family,
     /// So many more.
     room: u32,
@@ -114,6 +135,9 @@ impl Series<'_, '_> {
     pub fn put(&mut self, labels: &[&[u8]], value: Value) {
         if self.family.kind == Type::Histogram || !self.take(labels) {
             return;
+        }
+        if let Some(tap) = &mut self.all.tap {
+            tap.series(self.id, labels, value);
         }
         self.line("", labels, Bucket::None, value);
     }

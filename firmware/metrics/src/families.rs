@@ -32,7 +32,9 @@ const MAP: Label = label("map", limits::MAPS, "hash maps of `probes/bpf/maps.bpf
 const SOURCE: Label = label("source", Source::ALL.len() as u16, "below");
 const WHAT: Label = label("what", 4, "`bundle`, `root`, `break-glass`, `image`");
 const CODE: Label = label("code", limits::CODES, "`docs/formats/reason-codes.md`; `other`: beyond the bound");
-const PROGRAM: Label = label("program", 2, "`agent`, `stick-watch`");
+const PROGRAM: Label = label("program", 3, "`agent`, `stick-watch`, `alerts`");
+const ALERT: Label = label("alert", limits::ALERTS, "names of the policy's alerts");
+const SEVERITY: Label = label("severity", 3, "`info`, `warning`, `critical`");
 const STATE: Label = label("state", 5, "`starting`, `sealed`, `unwiped`, `full`, `failed`");
 const MODE: Label = label("mode", 2, "`audit-only`, `enforcing`");
 const REASON: Label = label("reason", 8, "why: `docs/formats/event.cddl`");
@@ -70,6 +72,11 @@ macro_rules! families {
         impl Id {
             /// All of them.
             pub const ALL: [Self; [$($(stringify!($id),)+)+].len()] = [$($(Self::$id,)+)+];
+
+            /// The one of this name, if there is one.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|id| id.family().name() == name)
+            }
 
             /// What it is.
             pub const fn family(self) -> &'static Family {
@@ -190,8 +197,13 @@ families! {
 }
 "Clock" {
     ClockBoot = "aegis_clock_boot_timestamp_seconds", Gauge, [], Nothing, Always, "When this boot began, by the wall clock now: it moves when the clock is set.";
+    Clock = "aegis_clock_timestamp_seconds", Gauge, [], Nothing, Always, "The wall clock, Unix seconds; it is not trusted.";
     ClockFloor = "aegis_clock_floor_timestamp_seconds", Gauge, [], Nothing, Always, "It is so late at least: the latest signed time seen, or the image's build time.";
     ClockPlausible = "aegis_clock_plausible", Gauge, [], Nothing, Always, "1: the wall clock is not behind that. It is not trusted either way.";
+}
+"Alerts" {
+    AlertFiring = "aegis_alert_firing", Gauge, [ALERT, SEVERITY], Nothing, When("the policy has alerts"), "1: this alert of the policy fires, as of the last look.";
+    AlertsAge = "aegis_alerts_look_age_seconds", Gauge, [], Nothing, When("the watcher of alerts has looked"), "Time since alerts were evaluated.";
 }
 "System" {
     Uptime = "aegis_system_uptime_seconds", Gauge, [], Nothing, Always, "Time since this boot began, suspended time included.";

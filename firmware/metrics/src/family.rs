@@ -83,6 +83,32 @@ pub struct Label {
     pub values: &'static str,
 }
 
+#[cfg(feature = "contract")]
+impl Label {
+    /// Every value that it can have, where all of them are known.
+    pub fn known(&self) -> Option<alloc::vec::Vec<&'static str>> {
+        use aegis_event::{Cause, Kind};
+        let quoted: alloc::vec::Vec<&str> = self
+            .values
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| !word.contains('/') || *word == "/")
+            .collect();
+        match self.name {
+            "kind" if usize::from(self.most) == Kind::ALL.len() => {
+                Some(Kind::ALL.iter().map(|kind| kind.name()).collect())
+            }
+            "cause" if usize::from(self.most) == Cause::ALL.len() => {
+                Some(Cause::ALL.iter().map(|cause| cause.name()).collect())
+            }
+            "source" => Some(Source::ALL.iter().map(|source| source.name()).collect()),
+            _ if self.most > 1 && quoted.len() == usize::from(self.most) => Some(quoted),
+            _ => None,
+        }
+    }
+}
+
 /// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {

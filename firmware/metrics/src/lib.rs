@@ -8,18 +8,23 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "contract")]
+extern crate alloc;
+
 mod exposition;
 mod families;
 mod family;
 pub mod limits;
+mod printed;
 mod source;
 pub mod texts;
 mod value;
 
-pub use exposition::{Exposition, Series, Written};
+pub use exposition::{Exposition, Series, Tap, Written};
 pub use families::Id;
 pub use family::{Family, Label, Type};
 #[cfg(feature = "contract")]
 pub use family::{Presence, Resets, contract};
+pub use printed::Printed;
 pub use source::Source;
 pub use value::Value;

@@ -15,6 +15,8 @@ pub const HOOKS: u16 = 96;
 pub const MAPS: u16 = 16;
 /// Reason codes of refusals, each with what was refused, and of sticks.
 pub const CODES: u16 = 128;
+/// Alerts of a policy.
+pub const ALERTS: u16 = 64;
 /// Disks of the host.
 pub const DISKS: u16 = 32;
 /// Network interfaces of the host.

@@ -52,6 +52,18 @@ impl Value {
         Self::new(number, 2)
     }
 
+    /// In thousandths, rounded down; what does not fit is the most that does.
+    pub const fn as_thousandths(self) -> i64 {
+        let places = (self.style & !Self::NEGATIVE) as u32;
+        let number = if places <= 3 {
+            self.number.saturating_mul(10u64.pow(3 - places))
+        } else {
+            self.number / 10u64.pow(places - 3)
+        };
+        let number = if number > i64::MAX as u64 { i64::MAX } else { number.cast_signed() };
+        if self.style & Self::NEGATIVE != 0 { -number } else { number }
+    }
+
     /// Ticks of a clock that ticks `hertz` times a second, as seconds.
     pub const fn ticks(number: u64, hertz: u64) -> Self {
         let hertz = if hertz == 0 { 100 } else { hertz };

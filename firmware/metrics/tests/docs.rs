@@ -70,7 +70,7 @@ const ASKED_FOR: [&str; 15] = [
     "AegisOutOfMemory",
     "AegisCrashLoop",
     "AegisBundleRefused",
-    "AegisIntegrity",
+    "AegisIntegritySeal",
 ];
 
 #[test]

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
+use aegis_event::Severity;
+
+use crate::alert::{Condition, Outputs, Relation, Way};
 use crate::model::{Effect, Kind, Mode, Operations};
 use crate::net::Prefix;
 use crate::view::{Deadman, Policy};
@@ -26,6 +29,34 @@ pub struct Source<'a> {
     pub workloads: Vec<SourceWorkload<'a>>,
     /// Rules; the first one gets index 0.
     pub rules: Vec<SourceRule<'a>>,
+    /// Alerts.
+    pub alerts: Vec<SourceAlert<'a>>,
+}
+
+/// An alert to compile. See [`crate::Alert`].
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "those of crate::Alert")]
+pub struct SourceAlert<'a> {
+    pub name: &'a str,
+    pub severity: Severity,
+    pub metric: &'a str,
+    pub relation: Option<(Relation, &'a str)>,
+    pub matches: Vec<SourceMatch<'a>>,
+    pub condition: Condition,
+    pub hold: u32,
+    pub clear_hold: u32,
+    pub outputs: Outputs,
+    pub meaning: &'a str,
+    pub mend: &'a str,
+}
+
+/// What a label must be, or must not. See [`crate::Match`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "those of crate::Match")]
+pub struct SourceMatch<'a> {
+    pub label: &'a str,
+    pub except: bool,
+    pub values: Vec<&'a str>,
 }
 
 /// A workload to compile.
@@ -196,19 +227,21 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
     let mut out = Vec::new();
     let (deadman_denials, deadman_seconds) =
         source.deadman.map_or((0, 0), |deadman| (deadman.denials, deadman.seconds));
-    put(
-        &mut out,
-        &Head {
-            format: Format::Two.number(),
-            mode: source.mode.number(),
-            name: source.name,
-            self_protection: source.self_protection.into(),
-            deadman_denials,
-            deadman_seconds,
-            workloads: count(source.workloads.len())?,
-            rules: count(source.rules.len())?,
-        },
-    )?;
+    let format = if source.alerts.is_empty() { Format::Two } else { Format::Three };
+    let head = Head {
+        format: format.number(),
+        mode: source.mode.number(),
+        name: source.name,
+        self_protection: source.self_protection.into(),
+        deadman_denials,
+        deadman_seconds,
+        workloads: count(source.workloads.len())?,
+        rules: count(source.rules.len())?,
+    };
+    put(&mut out, &head)?;
+    if let alerts @ 1.. = count(source.alerts.len())? {
+        put(&mut out, &alerts)?;
+    }
     for workload in &source.workloads {
         // A rate of 0 would be none at all.
         if workload.rate == Some(0) {
@@ -241,8 +274,42 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
             return Err(PolicyError::TooLarge);
         }
     }
+    for alert in &source.alerts {
+        put_alert(&mut out, alert)?;
+    }
     Policy::decode(&out)?;
     Ok(out)
+}
+
+fn put_alert(out: &mut Vec<u8>, alert: &SourceAlert<'_>) -> Result<(), PolicyError> {
+    let (condition, threshold, clear, seconds) = match alert.condition {
+        Condition::Above { threshold, clear } => (1_u8, threshold, clear, 0),
+        Condition::Below { threshold, clear } => (2, threshold, clear, 0),
+        Condition::Moved { way, threshold, clear, seconds } => {
+            let number = match way {
+                Way::Increase { kept: false } => 3,
+                Way::Increase { kept: true } => 4,
+                Way::Decrease => 5,
+                Way::Change => 6,
+            };
+            (number, threshold, clear, seconds)
+        }
+        Condition::Absent => (7, 0, 0, 0),
+        Condition::Unmoved { seconds } => (8, 0, 0, seconds),
+    };
+    let (relation, other) = alert.relation.map_or((0_u8, ""), |(relation, other)| (relation as u8, other));
+    let texts = (alert.name, alert.severity.number(), alert.metric, relation, other);
+    put(out, &texts)?;
+    put(out, &(condition, threshold, clear, seconds, alert.hold, alert.clear_hold, alert.outputs.bits()))?;
+    put(out, &(alert.meaning, alert.mend, count(alert.matches.len())?))?;
+    for of in &alert.matches {
+        let values = count(of.values.len())?;
+        put(out, &(of.label, of.except, values))?;
+        for value in &of.values {
+            put(out, value)?;
+        }
+    }
+    Ok(())
 }
 
 fn count(length: usize) -> Result<u32, PolicyError> {

@@ -1,6 +1,7 @@
 //! The one pass that checks a compiled policy whole.
 
 use crate::access::Target;
+use crate::alert::Alerts;
 use crate::list::{Ports, Prefixes, Protocols};
 use crate::model::Mode;
 use crate::view::{Deadman, Policy, Rule, Rules, Sums, Workloads};
@@ -8,7 +9,7 @@ use crate::wire::{Format, Head, HeadOne, take};
 use crate::{PolicyError, limits, names, nets};
 
 impl<'a> Policy<'a> {
-    /// Reads the one policy that `bytes` is, of format 2 or 1. One pass, linear in the length, plus one quadratic in the
+    /// Reads the one policy that `bytes` is, of format 3, 2 or 1. One pass, linear in the length, plus one quadratic in the
     /// number of workloads, and one over the rules on addresses, if there are some, which sorts what they name.
     ///
     /// # Errors
@@ -20,7 +21,7 @@ impl<'a> Policy<'a> {
         // The format byte first: another format may have another shape behind it.
         let format = Format::from_number(*bytes.first().ok_or(PolicyError::Malformed)?)
             .ok_or(PolicyError::UnsupportedFormat)?;
-        let (head, workloads) = take_head(bytes, format)?;
+        let (head, alerts, workloads) = take_head(bytes, format)?;
         let mode = Mode::from_number(head.mode).ok_or(PolicyError::BadValue)?;
         if !names::is_policy_name(head.name) {
             return Err(PolicyError::BadName);
@@ -38,9 +39,7 @@ impl<'a> Policy<'a> {
             check_rule(&rule, workload_count, &mut sums)?;
             rest = after;
         }
-        if !rest.is_empty() {
-            return Err(PolicyError::TrailingBytes);
-        }
+        let alerts = Alerts::decode(alerts, rest)?;
         if sums.nets > 0 {
             nets::check(Rules::new(head.rules, format, rules))?;
         }
@@ -54,12 +53,14 @@ impl<'a> Policy<'a> {
             workload_count: workload_count as u16,
             rules,
             rule_count: head.rules,
+            alerts,
             sums,
         })
     }
 }
 
-fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, &[u8]), PolicyError> {
+/// The head, how many alerts there are, and what follows.
+fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, u32, &[u8]), PolicyError> {
     match format {
         Format::One => {
             let (head, rest) = take::<HeadOne<'_>>(bytes)?;
@@ -77,10 +78,17 @@ fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, &[u8]), PolicyEr
                     workloads,
                     rules,
                 },
+                0,
                 rest,
             ))
         }
-        Format::Two => take(bytes),
+        Format::Two => take(bytes).map(|(head, rest)| (head, 0, rest)),
+        Format::Three => {
+            let (head, rest) = take(bytes)?;
+            let (alerts, rest) = take(rest)?;
+            // Without any it would be format 2.
+            if alerts == 0 { Err(PolicyError::NotCanonical) } else { Ok((head, alerts, rest)) }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Compiled policy: what it is, how it is read, what it decides.
 //!
 //! A policy names workloads by pattern and holds rules: an [`Action`] on a set of [`Operations`] on a [`Target`], for
-//! some of the workloads. The compiled form (`docs/formats/policy.md`) is postcard, read as a stream: a
+//! some of the workloads, and [`Alert`]s on what the device measures of itself. The compiled form (`docs/formats/policy.md`) is postcard, read as a stream: a
 //! [`Policy`] borrows the bytes, was checked whole by [`Policy::decode`], and is walked by iterators.
 //!
 //! How rules add up is written once, in [`Slot`]: the loader folds the rules of one thing into a slot of a kernel
@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod access;
+mod alert;
 #[cfg(feature = "compile")]
 mod compile;
 mod decode;
@@ -30,8 +31,10 @@ mod view;
 mod wire;
 
 pub use access::{Access, Decision, Target};
+pub use aegis_event::Severity;
+pub use alert::{Alert, Alerts, Condition, Match, Matches, Outputs, Relation, Way};
 #[cfg(feature = "compile")]
-pub use compile::{Source, SourceRule, SourceTarget, SourceWorkload, compile};
+pub use compile::{Source, SourceAlert, SourceMatch, SourceRule, SourceTarget, SourceWorkload, compile};
 pub use error::PolicyError;
 pub use list::{Hashes, List, Ports, Prefixes, Protocols, Strings};
 pub use model::{Action, Effect, Kind, Mode, Operation, Operations};

@@ -40,5 +40,19 @@ pub const DEADMAN_SECONDS: u32 = 3_600;
 pub const TAGS: usize = 16;
 /// Longest tag, bytes.
 pub const TAG_BYTES: usize = 32;
+/// Most alerts.
+pub const ALERTS: usize = 64;
+/// Longest name of a metric, and of a label, bytes.
+pub const METRIC_BYTES: usize = 64;
+/// Most labels that one alert matches.
+pub const ALERT_MATCHES: usize = 3;
+/// Most values of one of them.
+pub const ALERT_VALUES: usize = 16;
+/// Longest value of a label, bytes.
+pub const ALERT_VALUE_BYTES: usize = 64;
+/// Longest time of an alert, seconds: a week.
+pub const ALERT_SECONDS: u32 = 604_800;
+/// Longest meaning, and longest mend, of an alert, bytes.
+pub const ALERT_TEXT_BYTES: usize = 200;
 /// Bytes of the set of workloads that a rule applies to, at most.
 pub const SELECTION_BYTES: usize = WORKLOADS.div_ceil(8);

@@ -51,6 +51,13 @@ impl<'a, T: Piece<'a>> List<'a, T> {
     }
 }
 
+impl<'a, T> List<'a, T> {
+    /// What follows what was taken so far.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl<'a, T: Piece<'a>> Iterator for List<'a, T> {
     type Item = T;
 

@@ -60,6 +60,28 @@ pub fn is_path(path: &str) -> bool {
         && (parts.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
+/// A metric's name: a letter, then `a-z`, `0-9`, `_`, at most [`limits::METRIC_BYTES`] bytes.
+pub fn is_metric_name(text: &str) -> bool {
+    text.len() <= limits::METRIC_BYTES
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// A label's name: as a metric's.
+pub fn is_label_name(text: &str) -> bool {
+    is_metric_name(text)
+}
+
+/// A label's value: 1 to [`limits::ALERT_VALUE_BYTES`] bytes without control characters.
+pub fn is_label_value(text: &str) -> bool {
+    (1..=limits::ALERT_VALUE_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// What an alert means, or what mends it: 1 to [`limits::ALERT_TEXT_BYTES`] bytes without control characters.
+pub fn is_alert_text(text: &str) -> bool {
+    (1..=limits::ALERT_TEXT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// True when the path is the directory, or lies below it.
 pub fn is_within(tree: &[u8], path: &[u8]) -> bool {
     match path.strip_prefix(tree) {

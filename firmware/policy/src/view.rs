@@ -1,6 +1,7 @@
 //! A policy as borrowed bytes, walked by iterators.
 
 use crate::access::{Access, Decision, Target};
+use crate::alert::Alerts;
 use crate::list::{List, Strings};
 use crate::model::{Action, Effect, Kind, Mode, Operation, Operations};
 use crate::slot::Slot;
@@ -19,6 +20,7 @@ pub struct Policy<'a> {
     pub(crate) workload_count: u16,
     pub(crate) rules: &'a [u8],
     pub(crate) rule_count: u32,
+    pub(crate) alerts: Alerts<'a>,
     pub(crate) sums: Sums,
 }
 
@@ -131,6 +133,11 @@ impl<'a> Policy<'a> {
         Rules { next: 0, count: self.rule_count, format: self.format, bytes: self.rules }
     }
 
+    /// The alerts, in the order of the policy.
+    pub const fn alerts(&self) -> Alerts<'a> {
+        self.alerts
+    }
+
     /// The index of the workload that a cgroup of this name belongs to: the exact name if it is declared, else the
     /// longest pattern that covers it.
     pub fn match_workload(&self, name: &[u8]) -> Option<u16> {
@@ -168,7 +175,7 @@ impl<'a> Rule<'a> {
     pub(crate) fn take(bytes: &'a [u8], format: Format, index: u32) -> Result<(Self, &'a [u8]), PolicyError> {
         match format {
             Format::One => Self::take_one(bytes, index),
-            Format::Two => Self::take_two(bytes, index),
+            Format::Two | Format::Three => Self::take_two(bytes, index),
         }
     }
 
@@ -267,7 +274,7 @@ impl<'a> Workloads<'a> {
                 let (pattern, rest) = take_str(bytes)?;
                 Ok((WorkloadHead { pattern, rate: 0 }, rest))
             }
-            Format::Two => take(bytes),
+            Format::Two | Format::Three => take(bytes),
         }
     }
 }

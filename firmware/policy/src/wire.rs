@@ -9,8 +9,10 @@ use crate::PolicyError;
 pub(crate) enum Format {
     /// Of rules on paths alone. It is read, not written: a device that is upgraded has such policies in its slots.
     One,
-    /// The one that is written.
+    /// Without alerts. It is written where there are none, so that a device that knows of none takes it.
     Two,
+    /// With alerts.
+    Three,
 }
 
 impl Format {
@@ -18,6 +20,7 @@ impl Format {
         match number {
             1 => Some(Self::One),
             2 => Some(Self::Two),
+            3 => Some(Self::Three),
             _ => None,
         }
     }
@@ -27,11 +30,12 @@ impl Format {
         match self {
             Self::One => 1,
             Self::Two => 2,
+            Self::Three => 3,
         }
     }
 }
 
-/// First piece of format 2.
+/// First piece of format 2, and of format 3, where the number of alerts follows it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Head<'a> {
     pub(crate) format: u8,

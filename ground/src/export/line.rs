@@ -12,6 +12,12 @@ use super::clock::stamp;
 use super::evidence::Record;
 use crate::hex;
 
+/// Exact to a thousandth, where a reader's numbers are.
+#[expect(clippy::cast_precision_loss, reason = "as JSON has numbers")]
+fn thousandths(number: i64) -> Value {
+    if number % 1000 == 0 { (number / 1000).into() } else { (number as f64 / 1000.0).into() }
+}
+
 /// An ordered list of fields that prints as one JSON object.
 #[derive(Default)]
 pub(super) struct Line(Vec<(&'static str, Value)>);
@@ -71,6 +77,7 @@ impl Line {
             Field::Address(address) => self.put(name, address_text(address)),
             Field::Arguments(argv) => self.argv(name, argv),
             Field::Losses(lost) => self.put(name, losses(lost)),
+            Field::Thousandths(number) => self.put(name, thousandths(number)),
             Field::Measured(pcrs, digests) => {
                 let values = pcrs.iter().zip(digests.chunks(32));
                 let all: Map<String, Value> =
@@ -209,6 +216,18 @@ mod tests {
                 Body::Workload { workload: b"w", code: "c", epoch: 1, sequence: 2, hash, detail: "d" },
                 json!({ "kind": "workload", "workload": "w", "code": "c", "epoch": 1, "workload_sequence": 2,
                         "hash": shown_hash, "detail": "d" }),
+            ),
+            (
+                Body::Alert {
+                    alert: "hot",
+                    severity: aegis_event::Severity::Critical,
+                    code: "firing",
+                    sequence: 3,
+                    value: Some(90_500),
+                    detail: "sensor=a",
+                },
+                json!({ "kind": "alert", "alert": "hot", "severity": "critical", "code": "firing",
+                        "policy_sequence": 3, "value": 90.5, "detail": "sensor=a" }),
             ),
             (
                 Body::Measured { pcrs: &[7, 11], digests: &[[1; 32], [0xab; 32]].concat() },

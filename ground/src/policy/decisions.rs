@@ -341,6 +341,7 @@ mod tests {
             deadman: None,
             workloads: patterns.iter().map(|pattern| (*pattern).into()).collect(),
             rules: vec![],
+            alerts: vec![],
         };
         aegis_policy::compile(&source).expect("good")
     }

@@ -6,6 +6,7 @@ use aegis_policy::limits as bounds;
 use serde_json::json;
 use toml_edit::{Array, DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
+use super::alert::ALERT_KEYS;
 use super::place::{At, SourceError, SourceFile, Sources};
 use super::source::{RULE_KEYS, Read, read};
 use super::{Trouble, limits};
@@ -92,12 +93,18 @@ pub(super) fn format(text: &str) -> Read<String> {
 enum Place {
     File,
     Rule,
+    Alert,
     Other,
 }
 
 fn table(of: &mut Table, place: Place) {
-    if place == Place::Rule {
-        let rank = |key: &str| RULE_KEYS.iter().position(|known| *known == key);
+    let keys = match place {
+        Place::Rule => RULE_KEYS,
+        Place::Alert => ALERT_KEYS,
+        Place::File | Place::Other => &[],
+    };
+    if !keys.is_empty() {
+        let rank = |key: &str| keys.iter().position(|known| *known == key);
         of.sort_values_by(|a, _, b, _| rank(a.get()).cmp(&rank(b.get())));
     }
     let mut first = true;
@@ -126,7 +133,11 @@ fn table(of: &mut Table, place: Place) {
 }
 
 fn place_of(name: &str) -> Place {
-    if name == "rule" { Place::Rule } else { Place::Other }
+    match name {
+        "rule" => Place::Rule,
+        "alert" => Place::Alert,
+        _ => Place::Other,
+    }
 }
 
 /// A table with its header: a blank line, its comments, what is behind the header.

@@ -1,5 +1,6 @@
 //! `aegisctl policy`: write, check, compile, explain, compare, test, simulate and learn policy.
 
+mod alert;
 mod cases;
 mod check;
 mod compile;
@@ -199,7 +200,7 @@ fn compiled(sources: &Sources, source: PolicySource) -> Result<(String, PolicySo
 fn compiled_form(file: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = files::read(file, bounds::POLICY_BYTES)?;
     // A compiled policy begins with its format number, which no TOML can begin with.
-    if matches!(bytes.first(), Some(1 | 2)) {
+    if matches!(bytes.first(), Some(1..=3)) {
         return Ok(bytes);
     }
     if bytes.len() > bounds::SOURCE_BYTES {

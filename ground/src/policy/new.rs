@@ -56,8 +56,13 @@ macro_rules! shipped {
     };
 }
 
-const LIBRARY: &[Shipped] =
-    &[shipped!("lib/secrets.toml"), shipped!("lib/kernel.toml"), shipped!("lib/tools.toml")];
+const LIBRARY: &[Shipped] = &[
+    shipped!("lib/secrets.toml"),
+    shipped!("lib/kernel.toml"),
+    shipped!("lib/tools.toml"),
+    shipped!("lib/alerts.toml"),
+];
+const ALERTS: &[Shipped] = &[shipped!("lib/alerts.toml")];
 
 impl Start {
     /// The name it has where it ships, its source, its tests, what it includes.
@@ -67,7 +72,7 @@ impl Start {
                 ("minimal", include_str!("new/minimal.toml"), include_str!("new/minimal.test.toml"), &[])
             }
             Self::Baseline => {
-                ("baseline", shipped!("baseline.toml").1, shipped!("baseline.test.toml").1, &[])
+                ("baseline", shipped!("baseline.toml").1, shipped!("baseline.test.toml").1, ALERTS)
             }
             Self::Hardened => {
                 ("hardened", shipped!("hardened.toml").1, shipped!("hardened.test.toml").1, LIBRARY)

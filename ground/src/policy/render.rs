@@ -60,6 +60,10 @@ fn write_resolved(out: &mut String, policy: &PolicySource, sources: &Sources) ->
             writeln!(out, "tags = {}", list(&raw.tags))?;
         }
     }
+    for alert in &policy.alerts {
+        writeln!(out, "\n# {}", place(alert.at))?;
+        alert.write(out)?;
+    }
     Ok(())
 }
 

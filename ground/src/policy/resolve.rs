@@ -10,6 +10,7 @@ use aegis_policy::{
     Deadman, Effect, Mode, Operations, PolicyError, Source, SourceRule, SourceWorkload, limits, names,
 };
 
+use super::alert::AlertSource;
 use super::check::{self, bad_rule_name, policy_name, too_many};
 use super::limits as bounds;
 use super::place::{At, Placed, SourceError, SourceFile, Sources};
@@ -36,6 +37,7 @@ pub(crate) struct PolicySource {
     pub(crate) site: Option<Placed<SiteSource>>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
+    pub(crate) alerts: Vec<AlertSource>,
     /// Templates that the policy's own file has and nothing uses.
     pub(crate) unused_templates: Vec<Text>,
     /// Parameters that no rule of their template has a gap for.
@@ -85,6 +87,7 @@ impl PolicySource {
             deadman: self.deadman,
             workloads: self.workloads.iter().map(borrow_workload).collect(),
             rules: self.rules.iter().map(RuleSource::borrow).collect(),
+            alerts: self.alerts.iter().map(AlertSource::borrow).collect(),
         })
     }
 }
@@ -305,6 +308,7 @@ impl Reading {
             deadman_at: root.deadman.as_ref().map(|deadman| deadman.at),
             site: root.site.clone(),
             rules: self.rules(rules, &workloads)?,
+            alerts: self.alerts()?,
             workloads,
             unused_templates: if fragment { Vec::new() } else { unused(root) },
             unused_parameters: root
@@ -367,6 +371,25 @@ impl Reading {
             }
         }
         Ok(templates)
+    }
+
+    fn alerts(&self) -> Read<Vec<AlertSource>> {
+        let mut alerts: Vec<AlertSource> = Vec::new();
+        for alert in self.order.iter().flat_map(|index| &self.units[*index].1.alerts) {
+            let name = &alert.name;
+            if let Some(first) =
+                alerts.iter().map(|other| &other.name).find(|other| other.value == name.value)
+            {
+                let message =
+                    format!("alert \"{}\" stands twice ({})", name.value, self.first(first, name.at));
+                return Err(SourceError::new(name.at, message).also(first.at, "first here"));
+            }
+            if alerts.len() == limits::ALERTS {
+                return Err(SourceError::new(name.at, format!("more than {} alerts", limits::ALERTS)));
+            }
+            alerts.push(alert.clone());
+        }
+        Ok(alerts)
     }
 
     fn rules(&self, rules: Vec<(RawRule, Option<At>)>, workloads: &[RawWorkload]) -> Read<Vec<RuleSource>> {

@@ -1,16 +1,19 @@
 //! What a policy says beside its rules, and what of it changes when another policy follows: mode, self-protection, the
-//! deadman, rates.
+//! deadman, rates, alerts.
 
-use aegis_policy::Policy;
+use std::collections::{BTreeMap, BTreeSet};
+
+use aegis_policy::{Alert, Outputs, Policy, Relation};
 use serde_json::{Value, json};
 
+use super::alert::said;
 use super::decisions::Class;
 
 /// A setting that is not what it was.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Setting<'a> {
     pub(super) name: &'static str,
-    /// Of whom; none: of the policy.
+    /// Of which workload or alert; none: of the policy.
     pub(super) workload: Option<&'a str>,
     pub(super) old: Value,
     pub(super) new: Value,
@@ -30,8 +33,48 @@ pub(super) fn changed<'a>(old: &Policy<'a>, new: &Policy<'a>, classes: &[Class<'
         old: rate(old, class.old),
         new: rate(new, class.new),
     }));
+    let alerts = |policy: &Policy<'a>| policy.alerts().iter().map(|alert| (alert.name, alert_text(&alert)));
+    let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (alerts(old).collect(), alerts(new).collect());
+    let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    all.extend(names.into_iter().map(|name| Setting {
+        name: "alert",
+        workload: Some(name),
+        old: before.get(name).cloned().into(),
+        new: after.get(name).cloned().into(),
+    }));
     all.retain(|setting| setting.old != setting.new);
     all
+}
+
+/// What an alert fires on, in a line.
+fn alert_text(alert: &Alert<'_>) -> String {
+    let relation = match alert.relation {
+        None => String::new(),
+        Some((Relation::Of, other)) => format!(" of {other}"),
+        Some((Relation::Less, other)) => format!(" less {other}"),
+    };
+    let mut matches = String::new();
+    for of in alert.matches() {
+        let not = if of.except { "not " } else { "" };
+        let values: Vec<&str> = of.values.collect();
+        matches.extend([" ", of.label, " ", not, &values.join("|")]);
+    }
+    let condition = said(alert.condition).trim_end().replace('\n', " ").replace(" = ", " ");
+    let outputs: Vec<&str> = Outputs::ALL
+        .iter()
+        .filter(|(output, _)| alert.outputs.contains(*output))
+        .map(|(_, word)| *word)
+        .collect();
+    format!(
+        "{} {}{relation}{matches} {condition} for {} clear-for {} to {}: {} / {}",
+        alert.severity,
+        alert.metric,
+        alert.hold,
+        alert.clear_hold,
+        if outputs.is_empty() { "nobody".to_owned() } else { outputs.join("+") },
+        alert.meaning,
+        alert.mend
+    )
 }
 
 fn deadman(policy: &Policy<'_>) -> Value {

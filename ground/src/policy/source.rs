@@ -10,6 +10,7 @@ use aegis_policy::limits::DEADMAN_SECONDS;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::alert::{self, AlertSource};
 use super::limits;
 use super::place::{At, Placed, SourceError};
 use super::site::SiteSource;
@@ -25,6 +26,7 @@ const FILE_KEYS: &[&str] = &[
     "include",
     "workload",
     "rule",
+    "alert",
     "template",
     "use",
 ];
@@ -63,6 +65,7 @@ pub(crate) struct Unit {
     pub(crate) includes: Vec<Text>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) templates: Vec<Template>,
+    pub(crate) alerts: Vec<AlertSource>,
     /// Rules and uses of templates, in the order of the text.
     pub(crate) items: Vec<Item>,
 }
@@ -201,6 +204,10 @@ impl Reader {
         for entry in self.tables(&table, "template")? {
             templates.push(self.template(&entry)?);
         }
+        let mut alerts = Vec::new();
+        for entry in self.tables(&table, "alert")? {
+            alerts.push(alert::read(self, &entry)?);
+        }
         let mut items = Vec::new();
         for entry in self.tables(&table, "rule")? {
             items.push(Item::Rule(Box::new(self.rule(&entry)?)));
@@ -221,6 +228,7 @@ impl Reader {
             includes,
             workloads,
             templates,
+            alerts,
             items,
         })
     }

@@ -94,7 +94,7 @@ impl Collector<'_> {
         let limit = match kind {
             Kind::Receipt => RECEIPT_BYTES as u64,
             Kind::Export => limits::EXPORT_BYTES,
-            Kind::Status => limits::STATUS_BYTES,
+            Kind::Status | Kind::Alerts => limits::STATUS_BYTES,
             Kind::Support => limits::SUPPORT_BYTES,
         };
         let limit = limit.min(self.left);
@@ -115,7 +115,7 @@ impl Collector<'_> {
         match kind {
             Kind::Receipt => self.receipt(&mut found, file)?,
             Kind::Export => self.export(&mut found, file)?,
-            Kind::Status => status(&mut found, file, report)?,
+            Kind::Status | Kind::Alerts => status(&mut found, file, report)?,
             Kind::Support => support(&mut found, file, report)?,
         }
         self.keep(&mut found, copied)?;

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Status,
     /// Neither.
     Support,
+    /// Not signed: the alerts as of then.
+    Alerts,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             "cbor" if front.starts_with("export-") => Some(Self::Export),
             "json" if front.starts_with("status") => Some(Self::Status),
             "tar" if front.starts_with("support-") => Some(Self::Support),
+            "json" if front.starts_with("alerts") => Some(Self::Alerts),
             _ => None,
         }
     }
@@ -50,6 +53,7 @@ impl Kind {
             Self::Export => "export",
             Self::Status => "status",
             Self::Support => "support",
+            Self::Alerts => "alerts",
         }
     }
 }

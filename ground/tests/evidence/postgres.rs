@@ -128,7 +128,7 @@ fn every_event_is_a_row_and_the_same_export_twice_loads_once() {
     let server = Server::start();
     let url = server.database("evidence");
     let desk = Desk::with_every_kind();
-    assert_eq!(counts(&load(&desk, &url, &["all.cbor"])), [72, 0, 0]);
+    assert_eq!(counts(&load(&desk, &url, &["all.cbor"])), [73, 0, 0]);
     let mut client = server.client("evidence");
     let rows = read(&mut client, "SELECT * FROM aegis.events ORDER BY sequence");
     let lines = desk.lines(&["convert", "--to", "jsonl", "all.cbor"]);
@@ -169,7 +169,7 @@ fn every_event_is_a_row_and_the_same_export_twice_loads_once() {
         aegis_export::Created { clock: 1_900_000_000, clock_trusted: true, ..crate::sample::created(3) };
     Device(1).export_to(&desk.path("part"), &ring, range(20, 30), later);
     desk.export("again", Device(1), &ring, range(2, 0), 2);
-    assert_eq!(counts(&load(&desk, &url, &["part", "again"])), [0, 71, 0]);
+    assert_eq!(counts(&load(&desk, &url, &["part", "again"])), [0, 72, 0]);
     assert_eq!(read(&mut client, everything), before);
     assert_eq!(one(&mut client, "SELECT count(*) AS a FROM aegis.exports"), 3);
 }
@@ -308,7 +308,7 @@ fn a_hypertable_is_asked_for_where_timescale_is() {
                WHERE nspname = 'time scale'",
         )
         .expect("a stand-in for the extension");
-    assert_eq!(counts(&load(&desk, &url, &["all.cbor"])), [72, 0, 0]);
+    assert_eq!(counts(&load(&desk, &url, &["all.cbor"])), [73, 0, 0]);
     assert_eq!(
         read(&mut client, "SELECT * FROM asked"),
         [json!({ "relation": "aegis.events", "by": "time", "every": "7 days" })]

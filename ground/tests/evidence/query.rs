@@ -10,7 +10,7 @@ fn expressions_find_what_they_say() {
     let desk = Desk::with_every_kind();
     let all = desk.lines(&["show", "--format", "json", "all.cbor"]);
     for (expression, field, expected) in [
-        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"68\",\"70\"]"),
+        ("kind=open and verdict=deny and workload=agent-7", "sequence", "[\"69\",\"71\"]"),
         ("verdict=audit", "path", "[\"\",\"/srv/keep/a\",\"/srv/secret\"]"),
         ("glass_broken=true", "path", "[\"/srv/secret\"]"),
         ("deadman=true and to~/srv/keep/* and match=name", "hook", "[\"inode_rename\"]"),
@@ -49,10 +49,10 @@ fn expressions_find_what_they_say() {
         ("mode=enforcing and reason=self-test-passed", "kind", "[\"glass-mended\",\"mode\"]"),
         ("code=accepted and kind!=policy", "kind", "[\"break-glass\",\"root\"]"),
         ("inode=18446744073709551615 and uid=1000 and flags=0x401", "sequence", "[\"10\"]"),
-        ("boot ~ 0202* and kind=start", "sequence", "[\"66\"]"),
+        ("boot ~ 0202* and kind=start", "sequence", "[\"67\"]"),
         ("time < 2027-01-15T07:43:00Z and kind=exit", "status", "[\"0\",\"0\",\"3\"]"),
-        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"66\"]"),
-        ("sequence>=72", "kind", "[\"stop\"]"),
+        ("time >= 2027-01-15T07:43:20Z and kind=start", "sequence", "[\"67\"]"),
+        ("sequence>=73", "kind", "[\"stop\"]"),
     ] {
         let found = desk.lines(&["query", expression, "--json", "all.cbor"]);
         let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);

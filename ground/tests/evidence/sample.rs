@@ -306,6 +306,14 @@ pub(crate) fn every_kind(device: Device) -> Ring {
         Body::PolicyStale { epoch: 1, sequence: 4, expires: 1_700_000_000, now: 1_800_000_000 },
         Body::Image { code: "fell-back", epoch: 1, sequence: 9, hash, detail: "slot b" },
         Body::Workload { workload: b"agent-7", code: "ended", epoch: 1, sequence: 2, hash, detail: "exit 1" },
+        Body::Alert {
+            alert: "deny-storm",
+            severity: aegis_event::Severity::Warning,
+            code: "firing",
+            sequence: 4,
+            value: Some(12_500),
+            detail: "workload=agent-7",
+        },
         Body::GlassMended { until: 900_000_000_000, passed: 1, mode: enforcing, reason: passed },
         Body::Loss { workload: b"agent-7", cause: Cause::KernelRingFull, count: 12 },
         Body::Loss { workload: b"", cause: Cause::BadRecord, count: 1 },
@@ -343,8 +351,8 @@ pub(crate) fn every_kind(device: Device) -> Ring {
     for body in newer {
         ring.push(1, &Event { time: next(), subject: Some(subject()), body });
     }
-    // Kinds below 48 are counted: four notes of commands, what was seen, three more notes.
-    let counted = 4 + 12 + 2 + 4 + newer_count;
+    // Kinds below 48 are counted: four notes of commands, what was seen, five more notes.
+    let counted = 4 + 12 + 2 + 5 + newer_count;
     let mut books = Accounts { seen: counted + 18, written: counted, ..Accounts::default() };
     (books.lost[0], books.lost[1], books.lost[4]) = (12, 1, 5);
     let storage = Body::Storage { code: "data-remade", detail: "vda5: it held something else" };

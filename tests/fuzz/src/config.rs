@@ -53,6 +53,10 @@ fn agree(config: &Config, kind: Kind, value: Option<&DeValue<'_>>) {
             // One that says nothing, by what else is set, is not shown.
             assert!(get(config).is_none_or(|number| Some(number) == wanted.or(get(&default))));
         }
+        Kind::Name { get, .. } => {
+            let name = get(config);
+            assert!(name.len() <= aegis_config::limits::LED_BYTES && !name.contains('/'), "{name}");
+        }
         Kind::Recipients { get, .. } => {
             let list = value.map(|value| value.as_array().expect("a list"));
             let wanted: Vec<&str> = list

@@ -85,6 +85,17 @@ pub fn seeds() -> Vec<Seed> {
             },
         ),
         (
+            "alert",
+            Body::Alert {
+                alert: "deny-storm",
+                severity: aegis_event::Severity::Critical,
+                code: "firing",
+                sequence: 2,
+                value: Some(-1_500),
+                detail: "workload=agent-7",
+            },
+        ),
+        (
             "policy-stale",
             Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: 1_900_000_000 },
         ),

@@ -4,16 +4,36 @@ use std::collections::BTreeSet;
 
 use aegis_event::Verdict;
 use aegis_policy::{
-    Access, Deadman, Effect, Kind, Mode, Operation, Operations, Policy, Prefix, Rule, Source, SourceRule,
-    SourceTarget, SourceWorkload, Target, compile, limits,
+    Access, Alert, Condition, Deadman, Effect, Kind, Mode, Operation, Operations, Outputs, Policy, Prefix,
+    Relation, Rule, Severity, Source, SourceAlert, SourceMatch, SourceRule, SourceTarget, SourceWorkload,
+    Target, Way, compile, limits,
 };
 
 use crate::Seed;
 
 /// Most rules and items of them that decisions are asked of: each question walks the whole policy.
 const ASKED: usize = 8;
-/// The first byte of what is compiled now; what has another is read, and not written.
-const FORMAT: u8 = 2;
+/// The first bytes of what is compiled now; what has another is read, and not written.
+const FORMATS: [u8; 2] = [2, 3];
+
+fn source_alert<'a>(alert: &Alert<'a>) -> SourceAlert<'a> {
+    SourceAlert {
+        name: alert.name,
+        severity: alert.severity,
+        metric: alert.metric,
+        relation: alert.relation,
+        matches: alert
+            .matches()
+            .map(|of| SourceMatch { label: of.label, except: of.except, values: of.values.collect() })
+            .collect(),
+        condition: alert.condition,
+        hold: alert.hold,
+        clear_hold: alert.clear_hold,
+        outputs: alert.outputs,
+        meaning: alert.meaning,
+        mend: alert.mend,
+    }
+}
 
 /// What decodes compiles to the same bytes, says how large it is, and decides as the plain reading of its rules does.
 pub fn run(data: &[u8]) -> bool {
@@ -34,9 +54,10 @@ pub fn run(data: &[u8]) -> bool {
             .map(|workload| SourceWorkload { pattern: workload.pattern, rate: workload.rate })
             .collect(),
         rules: rules.iter().map(source_rule).collect(),
+        alerts: policy.alerts().iter().map(|alert| source_alert(&alert)).collect(),
     };
     let again = compile(&source);
-    if data[0] == FORMAT {
+    if FORMATS.contains(&data[0]) {
         assert_eq!(again.as_deref(), Ok(data), "another encoding of {source:?}");
     } else {
         assert!(again.is_ok(), "what an older format can say, this one can: {source:?}");
@@ -207,6 +228,7 @@ pub fn seeds() -> Vec<Seed> {
         deadman: None,
         workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
         rules,
+        alerts: vec![],
     };
     let paths = SourceTarget::paths;
     let exec = Operations::only(Operation::Exec);
@@ -227,6 +249,43 @@ pub fn seeds() -> Vec<Seed> {
         ..policy("wide", &[], vec![rule("all", Effect::Deny, Operations::FILE, &all, paths(&["/x"]))])
     };
     let net = |address: [u8; 4], bits| Prefix::new(address.into(), bits);
+    let alerts = || {
+        let alert = |name, metric, condition| SourceAlert {
+            name,
+            severity: Severity::Critical,
+            metric,
+            relation: None,
+            matches: vec![],
+            condition,
+            hold: 0,
+            clear_hold: 0,
+            outputs: Outputs::STICK,
+            meaning: "m",
+            mend: "n",
+        };
+        let moved = |way| Condition::Moved { way, threshold: 5_000, clear: 4_000, seconds: 300 };
+        let matched = |except| SourceMatch { label: "workload", except, values: vec!["a", "b c"] };
+        vec![
+            SourceAlert {
+                relation: Some((Relation::Of, "b_c")),
+                matches: vec![matched(false), matched(true)],
+                hold: 60,
+                ..alert("hot", "a_1", Condition::Above { threshold: 85_000, clear: -1 })
+            },
+            SourceAlert {
+                relation: Some((Relation::Less, "d")),
+                severity: Severity::Info,
+                clear_hold: 300,
+                ..alert("low", "a", Condition::Below { threshold: -1, clear: 200 })
+            },
+            alert("grew", "a", moved(Way::Increase { kept: false })),
+            alert("kept", "a", moved(Way::Increase { kept: true })),
+            alert("fell", "a", moved(Way::Decrease)),
+            alert("jump", "a", moved(Way::Change)),
+            SourceAlert { outputs: Outputs::default(), ..alert("gone", "a", Condition::Absent) },
+            alert("still", "a", Condition::Unmoved { seconds: 9 }),
+        ]
+    };
     let kinds = Source {
         self_protection: false,
         deadman: Some(Deadman { denials: 9, seconds: 60 }),
@@ -262,7 +321,9 @@ pub fn seeds() -> Vec<Seed> {
     };
     let format_1 = b"\x01\x01\x03old\x02\x02\x04demo\x01*\x05watch\x01\x03\x01\x03\x01\x00\x02/x\
         \x04no-x\x02\x05\x01\x01\x02\x01\x02/x\x02/y\x05T1003";
-    let compiled = [("no-rules", no_rules), ("overlap", overlap), ("wide", wide), ("kinds", kinds)];
+    let alerts = Source { alerts: alerts(), ..no_rules.clone() };
+    let compiled =
+        [("no-rules", no_rules), ("overlap", overlap), ("wide", wide), ("kinds", kinds), ("alerts", alerts)];
     let compiled = compiled.map(|(name, source)| (name, compile(&source).expect("a seed compiles")));
     compiled.into_iter().chain([("format-1", format_1.to_vec())]).collect()
 }

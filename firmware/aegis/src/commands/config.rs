@@ -85,6 +85,7 @@ fn values(config: &Config) -> Value {
         let value = match key.kind {
             Kind::Choice { get, .. } => get(config).into(),
             Kind::Number { get, .. } => get(config).into(),
+            Kind::Name { get, .. } => get(config).into(),
             Kind::Recipients { get, .. } => get(config).into(),
         };
         let table = tables.entry(key.table).or_insert_with(|| Value::Object(Map::new()));
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn what_holds_as_json() {
         let json = values(&Config::default()).to_string();
-        let wanted = r#"{"events":{"argv":"whole"},"export":{"every_minutes":0,"recipients":[]},"log":{"file_kib":256,"format":"text","level":"info"},"ring":{"checkpoint_seconds":60,"full":"overwrite","sync":"window","window_ms":100}}"#;
+        let wanted = r#"{"alerts":{"led":""},"events":{"argv":"whole"},"export":{"every_minutes":0,"recipients":[]},"log":{"file_kib":256,"format":"text","level":"info"},"ring":{"checkpoint_seconds":60,"full":"overwrite","sync":"window","window_ms":100}}"#;
         assert_eq!(json, wanted);
     }
 }

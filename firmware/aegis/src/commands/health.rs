@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::findings::{findings, unready};
 use self::vitals::{Settling, Vitals};
 use super::finding::{Finding, bad_codes, colour};
-use super::{policy_status, site, workload};
+use super::{alerts, policy_status, site, workload};
 use crate::config;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
@@ -130,6 +130,7 @@ fn gather(patience: Patience) -> Vitals {
     vitals.debug_image = facts::is_debug();
     vitals.tpm = Found::load();
     vitals.site = site::Told::load().and_then(site::Told::down);
+    vitals.alerts = alerts::findings();
     match workload::troubles() {
         Ok(troubles) => vitals.workloads = troubles,
         Err(error) => {

@@ -271,6 +271,19 @@ pub(super) fn site(trust: &Trust) -> Result<Option<Vec<u8>>, Failure> {
     Ok(bundle.site.map(<[u8]>::to_vec))
 }
 
+/// How many alerts the policy of this bundle has, and their bytes.
+///
+/// # Errors
+/// Its file is lost, or not good any more.
+pub(crate) fn alerts(hash: &[u8; 32]) -> Result<(u32, Vec<u8>), Failure> {
+    let _one = trust::lock().map_err(|error| Failure::error(format!("own storage: {error}")))?;
+    let trust = Trust::open()?;
+    let (source, bytes) = trust.named(hash).ok_or_else(|| Failure::error("its file is lost"))?;
+    let bundle = trust.open_kept(&bytes, source).map_err(|refusal| Failure::error(refusal.to_string()))?;
+    let alerts = bundle.policy.alerts();
+    Ok((alerts.count(), alerts.bytes().to_vec()))
+}
+
 /// Sends an event of this command; what can't be sent is said on the console.
 pub(crate) fn note(body: Body<'_>) {
     let event = Event { time: boottime(), subject: None, body };

@@ -1,5 +1,6 @@
 //! The device-side commands: short-lived, called by init and by operators.
 
+pub(crate) mod alerts;
 pub(crate) mod break_glass;
 pub(crate) mod config;
 pub(crate) mod console;

@@ -21,6 +21,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::answers::Answers;
 use super::{break_glass, export, in_force, site, status};
+use crate::alerts::{Report, STICK_FILE};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::run::control;
@@ -247,6 +248,7 @@ impl Stick {
             log::info!("stick {}: {count} receipts", self.device.name);
             site::carry_out(out, &identity)
                 .map_err(|error| self.fault("unwritable", &format!("site: {error}")))?;
+            self.alerts(out)?;
             if with_export { self.export(out) } else { Ok(()) }
         });
         intake?;
@@ -256,13 +258,13 @@ impl Stick {
 
     /// Evidence, while the stick stays plugged.
     fn carry_out(&self) -> Result<Outcome, Failure> {
-        self.write(|out| self.export(out)).map(Ok)
+        self.write(|out| self.alerts(out).and_then(|()| self.export(out))).map(Ok)
     }
 
     /// The end of a session: the rest of the evidence, and the agent's last status.
     fn carry_out_last(&self) -> Result<Outcome, Failure> {
         let written = self.write(|out| {
-            let exported = self.evidence(out);
+            let exported = self.alerts(out).and_then(|()| self.evidence(out));
             let status = status::json().and_then(|(status, healthy)| {
                 let path = atomic::replace(out, STATUS, format!("{status}\n").as_bytes(), 0o644);
                 path.map_err(|error| self.fault("unwritable", &format!("{STATUS}: {error}")))?;
@@ -356,6 +358,15 @@ impl Stick {
         let ended = mounted.end();
         result?;
         synced.and(ended).map_err(unwritable)
+    }
+
+    /// What the watcher of alerts last found, if it did.
+    fn alerts(&self, out: &Path) -> Outcome {
+        let Ok(bytes) = Report::read() else { return Ok(()) };
+        let Ok(report) = Report::of(&bytes) else { return Ok(()) };
+        let text = format!("{}\n", report.for_stick());
+        let written = atomic::replace(out, STICK_FILE, text.as_bytes(), 0o644);
+        written.map(drop).map_err(|error| self.fault("unwritable", &format!("{STICK_FILE}: {error}")))
     }
 
     /// Evidence to it. What does not fit stays on the device, and is said.

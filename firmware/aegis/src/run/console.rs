@@ -21,7 +21,7 @@ pub(super) fn is_writable(out: &impl AsFd) -> bool {
 
 /// One line of the log, for a person who watches the console: cut if it does not fit, and left out where it would wait. Whatever counts
 /// is an event too.
-pub(super) fn warn(text: Arguments<'_>) {
+pub(crate) fn warn(text: Arguments<'_>) {
     log::warn!(target: "aegis::run", "{text}");
 }
 

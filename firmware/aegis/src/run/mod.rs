@@ -2,7 +2,7 @@
 
 mod books;
 pub(crate) mod confine;
-mod console;
+pub(crate) mod console;
 pub(crate) mod control;
 mod deadman;
 mod glass;

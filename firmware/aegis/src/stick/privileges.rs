@@ -16,14 +16,22 @@ const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::DAC_READ_SEARCH);
 
+/// Maps of the kernel alone.
+pub(crate) const PROBES: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
+
+/// As [`keep`], of what sticks take.
+pub(crate) fn keep_few() -> io::Result<()> {
+    keep(KEPT)
+}
+
 /// Gives up all other capabilities, for children too, and the right to gain any by exec. Per thread: call it before any
 /// other thread exists.
-pub(crate) fn keep_few() -> io::Result<()> {
+pub(crate) fn keep(few: CapabilitySet) -> io::Result<()> {
     // Where it fails and was needed, the policy is refused and it is said why.
     if let Err(error) = kernel::lift_memlock() {
         log::debug!("RLIMIT_MEMLOCK: {error}");
     }
-    for capability in (CapabilitySet::all() - KEPT).iter() {
+    for capability in (CapabilitySet::all() - few).iter() {
         // EINVAL: this kernel does not know the capability. One that is gone can't be removed again: who started this may
         // have given it up.
         match capability_is_in_bounding_set(capability) {
@@ -33,7 +41,7 @@ pub(crate) fn keep_few() -> io::Result<()> {
         }
     }
     let now = rustix::thread::capabilities(None)?;
-    let kept = now.permitted & KEPT;
+    let kept = now.permitted & few;
     set_capabilities(
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },

@@ -22,15 +22,17 @@ const KEPT: usize = 16;
 pub(crate) enum Program {
     Agent,
     StickWatch,
+    Alerts,
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 2] = [Self::Agent, Self::StickWatch];
+    pub(crate) const ALL: [Self; 3] = [Self::Agent, Self::StickWatch, Self::Alerts];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Agent => "agent",
             Self::StickWatch => "stick-watch",
+            Self::Alerts => "alerts",
         }
     }
 }
@@ -128,9 +130,10 @@ fn add(then: &dyn Fn(&mut Tally)) {
     }
 }
 
-/// It was started.
-pub(crate) fn started(program: Program) {
+/// It was started: how often in this boot, as far as that could be counted.
+pub(crate) fn started(program: Program) -> Option<u64> {
     add(&|tally| tally.count(Key::Start(program)));
+    Tally::read().ok().map(|tally| tally.of(&Key::Start(program)))
 }
 
 /// An event of a stick: that it was seen, or what is not as it must be.

@@ -60,6 +60,7 @@ pub(crate) fn policy(mode: Mode) -> Vec<u8> {
             target: SourceTarget::paths(&["/etc/shadow"]),
             tags: vec![],
         }],
+        alerts: vec![],
     })
     .expect("good source")
 }

@@ -138,19 +138,16 @@ pub fn every_kind() -> Vec<Event<'static>> {
         said(Body::PolicyStale { epoch: 1, sequence: 2, expires: 1_800_000_000, now: u64::MAX }),
         said(Body::Image { code: "committed", epoch: 1, sequence: 7, hash: &[0x1a; 32], detail: "slot b" }),
         said(workload()),
+        said(alert(Some(-12_500))),
+        said(alert(None)),
         said(Body::Start { version: "0.1.0", clean: true }),
         said(Body::Stop { signal: 15 }),
         said(Body::Loss { workload: b"demo", cause: Cause::KernelRingFull, count: 3 }),
         said(Body::Accounts(Accounts { seen: 10, written: 7, lost: [3, 0, 0, 0, 0] })),
         said(Body::Accounts(Accounts { seen: 10, written: 7, lost: [1, 0, 0, 0, 2] })),
-        said(Body::GlassMended {
-            until: 7_200_000_000_000,
-            passed: 4,
-            mode: Mode::Enforcing,
-            reason: ModeReason::SelfTestPassed,
-        }),
-        said(Body::RingLevel { level: Level::High, percent: 70 }),
-        said(Body::RingLevel { level: Level::Full, percent: 100 }),
+        said(mended()),
+        said(level(Level::High, 70)),
+        said(level(Level::Full, 100)),
         said(Body::Gap(overwritten())),
         said(Body::Gap(Gap { cause: GapCause::Damaged, boot: [7; 16], ..overwritten() })),
         said(Body::Gap(cut())),
@@ -174,6 +171,20 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
     let mut out = [0; limits::EVENT_BYTES];
     let length = event.encode(&mut out).unwrap();
     out[..length].to_vec()
+}
+
+fn level(level: Level, percent: u8) -> Body<'static> {
+    Body::RingLevel { level, percent }
+}
+
+fn mended() -> Body<'static> {
+    let (mode, reason) = (Mode::Enforcing, ModeReason::SelfTestPassed);
+    Body::GlassMended { until: 7_200_000_000_000, passed: 4, mode, reason }
+}
+
+fn alert(value: Option<i64>) -> Body<'static> {
+    let (alert, code, detail) = ("deny-storm", "firing", "workload=agent-7");
+    Body::Alert { alert, severity: aegis_event::Severity::Warning, code, sequence: 7, value, detail }
 }
 
 fn workload() -> Body<'static> {

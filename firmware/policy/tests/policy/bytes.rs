@@ -2,12 +2,12 @@
 
 use aegis_event::Verdict;
 use aegis_policy::{
-    Access, Deadman, Mode, Operation, Policy, PolicyError, Rule, Source, SourceRule, SourceTarget,
-    SourceWorkload, Target, compile,
+    Access, Alert, Deadman, Mode, Operation, Policy, PolicyError, Rule, Source, SourceAlert, SourceMatch,
+    SourceRule, SourceTarget, SourceWorkload, Target, compile,
 };
 use proptest::prelude::*;
 
-use crate::{demo, every_kind, source};
+use crate::{alerts, demo, every_alert, every_kind, source};
 
 /// What a policy says, to be compiled again.
 fn again<'a>(policy: &Policy<'a>) -> Source<'a> {
@@ -43,13 +43,33 @@ fn again<'a>(policy: &Policy<'a>) -> Source<'a> {
                 tags: rule.tags().collect(),
             })
             .collect(),
+        alerts: policy.alerts().iter().map(|alert| source_alert(&alert)).collect(),
+    }
+}
+
+fn source_alert<'a>(alert: &Alert<'a>) -> SourceAlert<'a> {
+    SourceAlert {
+        name: alert.name,
+        severity: alert.severity,
+        metric: alert.metric,
+        relation: alert.relation,
+        matches: alert
+            .matches()
+            .map(|of| SourceMatch { label: of.label, except: of.except, values: of.values.collect() })
+            .collect(),
+        condition: alert.condition,
+        hold: alert.hold,
+        clear_hold: alert.clear_hold,
+        outputs: alert.outputs,
+        meaning: alert.meaning,
+        mend: alert.mend,
     }
 }
 
 /// Refused, or the one encoding of what it says.
 fn is_refused_or_canonical(bytes: &[u8]) -> Result<(), String> {
     match Policy::decode(bytes) {
-        Ok(policy) if bytes[0] == 2 => match compile(&again(&policy)) {
+        Ok(policy) if bytes[0] >= 2 => match compile(&again(&policy)) {
             Ok(made) if made == bytes => Ok(()),
             other => Err(format!("{other:?}")),
         },
@@ -63,7 +83,7 @@ fn is_refused_or_canonical(bytes: &[u8]) -> Result<(), String> {
 
 #[test]
 fn every_truncation_and_every_longer_policy_is_refused() {
-    for source in [demo(Mode::Enforce), every_kind()] {
+    for source in [demo(Mode::Enforce), every_kind(), every_alert()] {
         let bytes = compile(&source).expect("good source");
         for length in 0..bytes.len() {
             assert!(Policy::decode(&bytes[..length]).is_err(), "{length}");
@@ -75,7 +95,7 @@ fn every_truncation_and_every_longer_policy_is_refused() {
 
 #[test]
 fn every_flip_and_every_other_byte_is_refused_or_means_what_it_says() {
-    for source in [demo(Mode::Enforce), every_kind()] {
+    for source in [demo(Mode::Enforce), every_kind(), every_alert()] {
         let good = compile(&source).expect("good source");
         let mut bytes = good.clone();
         for at in 0..good.len() {
@@ -94,7 +114,7 @@ fn long_varints_are_refused() {
     // format, mode, length of the name: the same length in two bytes.
     let long = [&bytes[..2], &[0x84, 0x00], &bytes[3..]].concat();
     assert_eq!(Policy::decode(&long).err(), Some(PolicyError::NotCanonical));
-    for format in [0, 3, 255] {
+    for format in [0, 4, 255] {
         let other = [&[format], &bytes[1..]].concat();
         assert_eq!(Policy::decode(&other).err(), Some(PolicyError::UnsupportedFormat));
     }
@@ -197,11 +217,12 @@ proptest! {
         flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         deadman in any::<bool>(),
     ) {
-        bytes[0] = 1 + bytes[0] % 2;
+        bytes[0] = 1 + bytes[0] % 3;
         prop_assert_eq!(is_refused_or_canonical(&bytes), Ok(()));
         let some = Deadman { denials: 1, seconds: 1 };
         let source = Source { deadman: deadman.then_some(some), ..every_kind() };
-        for good in [compile(&source).expect("good"), FORMAT_1.to_vec()] {
+        let told = Source { deadman: deadman.then_some(some), ..every_alert() };
+        for good in [compile(&source).expect("good"), compile(&told).expect("good"), FORMAT_1.to_vec()] {
             let mut bytes = good;
             for (at, byte) in &flips {
                 let at = at.index(bytes.len());
@@ -210,4 +231,76 @@ proptest! {
             prop_assert_eq!(is_refused_or_canonical(&bytes), Ok(()));
         }
     }
+}
+
+/// A policy without alerts is of the format that devices without them know, and one with some of the next.
+#[test]
+fn alerts_make_another_format() {
+    let none = Source { alerts: vec![], ..every_alert() };
+    let (without, with) = (compile(&none).expect("good"), compile(&every_alert()).expect("good"));
+    assert_eq!([without[0], with[0]], [2, 3]);
+    assert_eq!(Policy::decode(&without).expect("good").alerts().count(), 0);
+    let policy = Policy::decode(&with).expect("good");
+    let names: Vec<&str> = policy.alerts().iter().map(|alert| alert.name).collect();
+    assert_eq!(names, ["hot", "low", "grew", "kept", "fell", "jump", "gone", "still"]);
+    let kept = policy.alerts();
+    let again = aegis_policy::Alerts::decode(kept.count(), kept.bytes()).expect("good");
+    assert_eq!(again.iter().count(), names.len());
+    // Format 3 without any is another encoding of format 2.
+    let at = policy.name().len() + 3 + 1 + 1 + 1 + 2;
+    assert_eq!(&with[at..=at], [8]);
+    let mut none = with.clone();
+    none[at] = 0;
+    none.truncate(with.len() - kept.bytes().len());
+    assert_eq!(Policy::decode(&none).err(), Some(PolicyError::NotCanonical));
+}
+
+/// What is no alert is refused by the compiler's own reading, whoever wrote the bytes.
+#[test]
+fn alerts_keep_their_rules() {
+    use PolicyError::{BadName, BadValue, TooMany};
+    use aegis_policy::{Condition, Relation, Way, limits};
+    let long = "x".repeat(limits::ALERT_TEXT_BYTES + 1);
+    let moved = |threshold, clear, seconds| Condition::Moved { way: Way::Change, threshold, clear, seconds };
+    let first = &alerts()[0];
+    let many: Vec<&str> = vec!["v"; limits::ALERT_VALUES + 1];
+    let matched =
+        |label, values: &[&'static str]| SourceMatch { label, except: false, values: values.to_vec() };
+    let of = |condition| SourceAlert { condition, relation: None, ..first.clone() };
+    for (alert, error) in [
+        (SourceAlert { name: "A", ..first.clone() }, BadName),
+        (SourceAlert { metric: "9a", ..first.clone() }, BadName),
+        (SourceAlert { relation: Some((Relation::Of, "")), ..first.clone() }, BadName),
+        (SourceAlert { meaning: "", ..first.clone() }, BadName),
+        (SourceAlert { mend: "a\n", ..first.clone() }, BadName),
+        (SourceAlert { mend: &long, ..first.clone() }, BadName),
+        (SourceAlert { hold: limits::ALERT_SECONDS + 1, ..first.clone() }, BadValue),
+        (SourceAlert { clear_hold: limits::ALERT_SECONDS + 1, ..first.clone() }, BadValue),
+        (SourceAlert { matches: vec![matched("l", &[])], ..first.clone() }, BadName),
+        (SourceAlert { matches: vec![matched("L", &["v"])], ..first.clone() }, BadName),
+        (SourceAlert { matches: vec![matched("l", &["\u{1b}"])], ..first.clone() }, BadName),
+        (SourceAlert { matches: vec![matched("l", &many)], ..first.clone() }, TooMany),
+        (
+            SourceAlert { matches: vec![matched("l", &["v"]); limits::ALERT_MATCHES + 1], ..first.clone() },
+            TooMany,
+        ),
+        (of(Condition::Above { threshold: 1, clear: 2 }), BadValue),
+        (of(Condition::Below { threshold: 2, clear: 1 }), BadValue),
+        (of(moved(-1, -1, 9)), BadValue),
+        (of(moved(1, 2, 9)), BadValue),
+        (of(moved(1, 1, 0)), BadValue),
+        (of(moved(1, 1, limits::ALERT_SECONDS + 1)), BadValue),
+        (of(Condition::Unmoved { seconds: 0 }), BadValue),
+        (SourceAlert { condition: moved(1, 1, 9), ..first.clone() }, BadValue),
+    ] {
+        let source = Source { alerts: vec![alert.clone()], ..every_alert() };
+        assert_eq!(compile(&source).err(), Some(error), "{alert:?}");
+    }
+    let twice = Source { alerts: vec![first.clone(), first.clone()], ..every_alert() };
+    assert_eq!(compile(&twice).err(), Some(BadName));
+    let names: Vec<String> = (0..=limits::ALERTS).map(|n| format!("a{n}")).collect();
+    let most: Vec<SourceAlert<'_>> = names.iter().map(|name| SourceAlert { name, ..first.clone() }).collect();
+    let source = |count: usize| Source { alerts: most[..count].to_vec(), ..every_alert() };
+    assert!(compile(&source(limits::ALERTS)).is_ok());
+    assert_eq!(compile(&source(limits::ALERTS + 1)).err(), Some(TooMany));
 }

@@ -6,7 +6,10 @@ mod format;
 mod model;
 mod nets;
 
-use aegis_policy::{Effect, Mode, Operations, Source, SourceRule, SourceTarget};
+use aegis_policy::{
+    Condition, Effect, Mode, Operations, Outputs, Relation, Severity, Source, SourceAlert, SourceMatch,
+    SourceRule, SourceTarget, Way,
+};
 
 fn rule<'a>(name: &'a str, effect: Effect, workloads: &[u16], paths: &[&'a str]) -> SourceRule<'a> {
     SourceRule {
@@ -27,6 +30,7 @@ fn source(mode: Mode, workloads: &[&'static str], rules: Vec<SourceRule<'static>
         deadman: None,
         workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
         rules,
+        alerts: vec![],
     }
 }
 
@@ -85,4 +89,47 @@ fn every_kind() -> Source<'static> {
         workloads: vec![SourceWorkload { pattern: "w", rate: Some(1_000) }, "*".into()],
         ..source(Mode::Enforce, &[], rules)
     }
+}
+
+/// Alerts, one on each condition, and little else.
+fn every_alert() -> Source<'static> {
+    Source { alerts: alerts(), ..source(Mode::Enforce, &["w"], vec![]) }
+}
+
+fn alerts() -> Vec<SourceAlert<'static>> {
+    let alert = |name, metric, condition| SourceAlert {
+        name,
+        severity: Severity::Critical,
+        metric,
+        relation: None,
+        matches: vec![],
+        condition,
+        hold: 0,
+        clear_hold: 0,
+        outputs: Outputs::STICK,
+        meaning: "m",
+        mend: "n",
+    };
+    let moved = |way| Condition::Moved { way, threshold: 5_000, clear: 4_000, seconds: 300 };
+    let matched = |except| SourceMatch { label: "workload", except, values: vec!["a", "b c"] };
+    vec![
+        SourceAlert {
+            relation: Some((Relation::Of, "b_c")),
+            matches: vec![matched(false), matched(true)],
+            hold: 60,
+            ..alert("hot", "a_1", Condition::Above { threshold: 85_000, clear: -1 })
+        },
+        SourceAlert {
+            relation: Some((Relation::Less, "d")),
+            severity: Severity::Info,
+            clear_hold: 300,
+            ..alert("low", "a", Condition::Below { threshold: -1, clear: 200 })
+        },
+        alert("grew", "a", moved(Way::Increase { kept: false })),
+        alert("kept", "a", moved(Way::Increase { kept: true })),
+        alert("fell", "a", moved(Way::Decrease)),
+        alert("jump", "a", moved(Way::Change)),
+        SourceAlert { outputs: Outputs::default(), ..alert("gone", "a", Condition::Absent) },
+        alert("still", "a", Condition::Unmoved { seconds: 9 }),
+    ]
 }

@@ -342,6 +342,7 @@ fn severity(event: &Event<'_>) -> Severity {
             | Body::BreakGlass { .. }
             | Body::Image { code: "fell-back", .. }
             | Body::Workload { code: "not-mounted" | "not-started" | "crash-loop", .. }
+            | Body::Alert { code: "firing", severity: aegis_event::Severity::Critical, .. }
             | Body::Gap(_)
             | Body::Deadman { .. }
             | Body::RingLevel { .. }

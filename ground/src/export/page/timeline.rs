@@ -120,6 +120,7 @@ pub(super) fn is_change(kind: Kind) -> bool {
             | Kind::PolicyStale
             | Kind::Image
             | Kind::Workload
+            | Kind::Alert
             | Kind::Start
             | Kind::Stop
             | Kind::RingLevel

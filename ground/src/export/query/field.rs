@@ -311,6 +311,7 @@ impl Field {
                 Body::Policy { code, .. }
                 | Body::Image { code, .. }
                 | Body::Workload { code, .. }
+                | Body::Alert { code, .. }
                 | Body::BreakGlass { code, .. }
                 | Body::Root { code, .. }
                 | Body::Stick { code, .. }
@@ -323,6 +324,7 @@ impl Field {
                 Body::Policy { detail, .. }
                 | Body::Image { detail, .. }
                 | Body::Workload { detail, .. }
+                | Body::Alert { detail, .. }
                 | Body::BreakGlass { reason: detail, .. }
                 | Body::Root { detail, .. }
                 | Body::Stick { detail, .. }

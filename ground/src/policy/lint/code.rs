@@ -38,9 +38,11 @@ codes! {
     DuplicateAddress = "duplicate-address", "yes", "an address, port or protocol stands twice in a rule, or within another";
     DuplicateHash = "duplicate-hash", "yes", "a hash stands twice in a rule";
     DuplicateOperation = "duplicate-operation", "yes", "an operation stands twice in a rule; `open` has both opens";
+    DuplicateOutput = "duplicate-output", "yes", "an output, or a value of a label, stands twice in an alert";
     DuplicatePath = "duplicate-path", "yes", "a path or tree stands twice in a rule";
     DuplicateTag = "duplicate-tag", "yes", "a tag stands twice in a rule";
     DuplicateWorkload = "duplicate-workload", "yes", "a workload stands twice in a rule";
+    FlappingAlert = "flapping-alert", "no", "an alert has no `for`, `clear` or `clear-for`: a figure that moves around its threshold makes it fire and be over at each look";
     HashSupport = "hash-support", "no", "a rule is on the hash of programs: a device whose kernel is older than 6.2 (a 6.1 of today is enough) or has no IMA refuses the whole policy (`hash-unsupported`); our own kernel measures";
     ImplicitWorkloads = "implicit-workloads", "yes", "a deny rule does not say for which workloads, and `*` is declared: it is for every one, also for those declared later";
     LeftOutWorkload = "left-out-workload", "no", "a deny rule is for a pattern and not for a workload of that pattern that is declared apart: rules for the wider one are not for the narrower";
@@ -50,6 +52,7 @@ codes! {
     SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the export or the console, were they run in a workload's cgroup, or any workload from starting";
     SelfProtection = "self-protection", "no", "the policy switches self-protection off: workloads may stop and change the agent";
     ShadowedRule = "shadowed-rule", "if on the same", "a rule never decides on one of its paths, trees, addresses or hashes: other rules do";
+    SilentAlert = "silent-alert", "no", "an alert has no `outputs`: its events, metrics and `aegis alerts` alone tell of it";
     UnknownTag = "unknown-tag", "case only", "a tag is neither a MITRE id (T1003.008, TA0006, AML.T0051) nor a name and an id (`nist:AC-3`)";
     UnreachableRule = "unreachable-rule", "if on the same", "a rule never decides anything: other rules do";
     UnusedAllow = "unused-allow", "no", "a `# lint: allow` names no code, or one that does not warn there";

@@ -130,6 +130,7 @@ pub(super) fn decides_the_same(old: &[u8], new: &[u8]) -> bool {
     old.mode() == new.mode()
         && old.self_protection() == new.self_protection()
         && old.deadman() == new.deadman()
+        && old.alerts().bytes() == new.alerts().bytes()
         && workloads(&new).iter().all(kept)
         && classes(&old, &new).iter().all(|class| {
             things(&[(&a, class.old), (&b, class.new)]).iter().all(|thing| {

@@ -57,7 +57,33 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         literal_paths(rule, &mut findings);
         hashes(rule, &mut findings);
     }
+    alerts(policy, &mut findings);
     findings
+}
+
+fn alerts(policy: &PolicySource, findings: &mut Vec<Finding>) {
+    for alert in &policy.alerts {
+        let name = &alert.name;
+        for list in alert.lists() {
+            let mut seen = BTreeSet::new();
+            for item in list.iter().filter(|item| !seen.insert(item.value.as_str())) {
+                let message = format!("alert \"{}\" lists {} twice", name.value, item.value);
+                let finding = Finding::new(Code::DuplicateOutput, item.at, message);
+                findings.push(finding.with(alert.at.file == 0, Fix::Item(item.at)));
+            }
+        }
+        if alert.outputs.is_empty() {
+            let message = format!("alert \"{}\" has no outputs: nobody is told", name.value);
+            findings.push(Finding::new(Code::SilentAlert, name.at, message));
+        }
+        if alert.flaps() {
+            let message = format!(
+                "alert \"{}\" fires and is over with each look at which its figure is on the other side: give it clear, for or clear-for",
+                name.value
+            );
+            findings.push(Finding::new(Code::FlappingAlert, name.at, message));
+        }
+    }
 }
 
 /// A fix may touch what stands once in the file that is linted, and is not a template's.

@@ -1,5 +1,6 @@
 //! The language: what is good, and one line for each thing that is not.
 
+mod alerts;
 mod kinds;
 mod lints;
 mod properties;

@@ -4,7 +4,7 @@
 use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use aegis_event::{Cause, DecodeError, Event, Field, Printable, arguments};
+use aegis_event::{Cause, DecodeError, Event, Field, Printable, Thousandths, arguments};
 
 use crate::storage::device::hex;
 
@@ -141,6 +141,10 @@ impl<'l> Object<'l> {
                 let mut object = Object::begin(self.line);
                 Cause::ALL.iter().zip(lost).for_each(|(cause, count)| object.number(cause.name(), *count));
                 object.end();
+            }
+            Field::Thousandths(number) => {
+                self.name(name);
+                let _ = write!(self.line, "{}", Thousandths(number));
             }
             Field::Measured(pcrs, digests) => {
                 self.name(name);

@@ -39,6 +39,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_image(vitals);
     found.in_workloads(vitals);
     found.in_site(vitals);
+    found.0.extend(vitals.alerts.iter().cloned());
     ordered(&found.0)
 }
 

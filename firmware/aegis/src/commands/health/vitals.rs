@@ -5,6 +5,7 @@ use std::time::Duration;
 use aegis_event::{Accounts, Cause, Level, Mode, ModeReason};
 use serde_json::{Value, json};
 
+use crate::commands::finding::Finding;
 use crate::commands::in_force;
 use crate::config::Loaded;
 use crate::json::object;
@@ -50,6 +51,8 @@ pub(super) struct Vitals {
     pub(super) debug_image: bool,
     /// Workloads that do not run as they should: code and meaning.
     pub(super) workloads: Vec<(&'static str, String)>,
+    /// What is said of alerts.
+    pub(super) alerts: Vec<Finding>,
     /// Why it is not known whether there are any.
     pub(super) workloads_unknown: Option<String>,
     /// The policy asks for an endpoint on the site network, and there is none: why.

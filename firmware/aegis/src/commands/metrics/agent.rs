@@ -8,7 +8,7 @@ use aegis_metrics::limits::FLUSH_BUCKETS;
 use aegis_metrics::{Id, Source, Value};
 use aegis_ring::Reader;
 
-use super::{Answer, is_full};
+use super::{Answer, Lasting, is_full};
 use crate::limits;
 use crate::run::control;
 use crate::run::seal::Seal;
@@ -17,7 +17,7 @@ use crate::storage::cursor::Cursor;
 use crate::storage::device::{boot_id, boottime};
 use crate::storage::partition::{DeviceError, RingDevice};
 
-pub(super) fn gather(all: &mut Answer<'_>) {
+pub(super) fn gather(all: &mut Answer<'_>, ring: &mut Lasting<(u64, Option<u64>)>) {
     let status = all.read(Source::Agent, control::ask_status());
     all.out.count(Id::AgentUp, (status.is_some()).into());
     all.out.count(Id::AgentReady, (status.as_ref().is_some_and(Status::is_ready)).into());
@@ -27,9 +27,9 @@ pub(super) fn gather(all: &mut Answer<'_>) {
             of_measures(all, &measures);
         }
     }
-    if let Some((events, oldest)) = all.read(Source::Ring, unexported()) {
+    if let Some((&(events, oldest), age)) = all.read(Source::Ring, ring.get(unexported)) {
         all.out.count(Id::RingUnexported, events);
-        all.out.maybe(Id::RingOldest, oldest.map(Value::nanos));
+        all.out.maybe(Id::RingOldest, oldest.map(|oldest| Value::nanos(oldest.saturating_add(age))));
     }
 }
 

@@ -3,15 +3,18 @@
 use aegis_bundle::What;
 use aegis_metrics::{Id, Source, Value};
 
-use super::Answer;
+use super::{Answer, Lasting};
 use crate::commands::policy_status;
 use crate::kernel::KernelState;
 use crate::storage::device::{boottime, wall_clock};
 use crate::storage::tally::{Key, Program, Tally};
 
-pub(super) fn gather(all: &mut Answer<'_>, probes: Option<&KernelState>) {
-    let policy = all.read(Source::Policy, policy_status::measures(probes));
-    if let Some(policy) = &policy {
+pub(super) fn gather(
+    all: &mut Answer<'_>,
+    probes: Option<&KernelState>,
+    kept: &mut Lasting<policy_status::Measures>,
+) {
+    if let Some((policy, _)) = all.read(Source::Policy, kept.get(|| policy_status::measures(probes))) {
         all.out.maybe(Id::PolicyExpiry, policy.expires.map(Value::count));
         all.out.count(Id::PolicyStale, (policy.stale).into());
         let mut troubles = all.out.family(Id::PolicyTrouble);
@@ -23,6 +26,7 @@ pub(super) fn gather(all: &mut Answer<'_>, probes: Option<&KernelState>) {
         all.out.count(Id::ClockFloor, policy.floor);
         all.out.count(Id::ClockPlausible, (wall_clock() >= policy.floor).into());
     }
+    all.out.one(Id::Clock, Value::count(wall_clock()));
     let (clock, uptime) = (wall_clock_millis(), boottime() / 1_000_000);
     all.out.maybe(Id::ClockBoot, clock.checked_sub(uptime).map(Value::millis));
     if let Some(tally) = all.read(Source::Tally, Tally::read()) {

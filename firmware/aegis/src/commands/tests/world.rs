@@ -94,6 +94,7 @@ pub(super) fn bundle(sequence: u64, key: u8, change: impl FnOnce(&mut Manifest<'
             target: SourceTarget::Files { paths: vec!["/etc/shadow"], trees: vec![] },
             tags: vec![],
         }],
+        alerts: vec![],
     })
     .unwrap();
     let source = b"schema = 1\n";

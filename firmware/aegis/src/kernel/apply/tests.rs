@@ -25,7 +25,8 @@ fn rule<'a>(
 
 fn compiled(mode: Mode, self_protection: bool, rules: Vec<SourceRule<'_>>) -> Vec<u8> {
     let workloads = vec!["a".into(), "b*".into()];
-    compile(&Source { name: "test", mode, self_protection, deadman: None, workloads, rules }).unwrap()
+    compile(&Source { name: "test", mode, self_protection, deadman: None, workloads, rules, alerts: vec![] })
+        .unwrap()
 }
 
 const KEY: NameKey = NameKey([1, 2]);
@@ -183,6 +184,7 @@ fn the_catch_all_has_the_rules_of_its_own_pattern_only() {
             deadman: None,
             workloads,
             rules,
+            alerts: vec![],
         })
         .unwrap()
     };
