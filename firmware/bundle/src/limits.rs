@@ -66,8 +66,8 @@ pub const WRITABLE: usize = 8;
 pub const WRITABLE_BYTES: usize = 64;
 /// Least and most memory that it is bounded to, bytes.
 pub const WORKLOAD_MEMORY_BYTES: (u64, u64) = (1 << 20, 1 << 40);
-/// Most processes and threads that it is bounded to.
-pub const WORKLOAD_PIDS: u32 = 32_768;
+/// Most processes and threads that it is bounded to: of all there can be on a small device (`pid_max`, 32,768) a thirty-second part.
+pub const WORKLOAD_PIDS: u32 = 1024;
 /// Least and most processor time that it is bounded to, thousandths of one processor: the kernel takes no less than a
 /// millisecond of a tenth of a second.
 pub const WORKLOAD_CPU: (u32, u32) = (10, 256_000);
@@ -77,7 +77,7 @@ pub const RESTART_SECONDS: u32 = 3600;
 pub const WORKLOAD_NAMES: usize = 64;
 /// Longest copy of what is remembered of workloads, bytes.
 pub const WORKLOAD_STATE_BYTES: usize = 12 * 1024;
-/// Longest copy of the trust state, bytes.
+/// Longest copy of the trust state, bytes, what vouches for it not counted.
 pub const STATE_BYTES: usize = 512;
 /// How many trials may fail, over reboots, before bundles wait for a person or for something newer.
 pub const TRIES: u8 = 3;
