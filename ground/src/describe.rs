@@ -146,9 +146,7 @@ pub(crate) fn manifest(manifest: &Manifest<'_>) -> Vec<String> {
             if manifest.marker { "breaks the glass (/data/aegis/break_glass)" } else { "does nothing" }
         ),
     ];
-    for (name, content) in
-        [(aegis_bundle::POLICY, &manifest.policy), (aegis_bundle::SOURCE, &manifest.source)]
-    {
+    for (name, content) in bundle_files(manifest) {
         let hash = hex::encode(&content.hash);
         lines.push(format!("content        {name}, {} bytes, sha256 {hash}", content.length));
     }
@@ -156,6 +154,12 @@ pub(crate) fn manifest(manifest: &Manifest<'_>) -> Vec<String> {
         lines.push(format!("comment        {}", Printable(manifest.comment.as_bytes())));
     }
     lines
+}
+
+/// The files of a bundle, by name.
+fn bundle_files<'m>(manifest: &'m Manifest<'_>) -> impl Iterator<Item = (&'static str, &'m Content)> {
+    let own = [(aegis_bundle::POLICY, &manifest.policy), (aegis_bundle::SOURCE, &manifest.source)];
+    own.into_iter().chain(manifest.site.as_ref().map(|site| (aegis_bundle::SITE, site)))
 }
 
 /// An image's manifest.
@@ -318,10 +322,9 @@ pub(crate) fn manifest_json(manifest: &Manifest<'_>) -> Value {
         "ceiling": manifest.ceiling.name(),
         "marker": manifest.marker,
         "comment": manifest.comment,
-        "contents": [
-            { "name": aegis_bundle::POLICY, "bytes": manifest.policy.length, "sha256": hex::encode(&manifest.policy.hash) },
-            { "name": aegis_bundle::SOURCE, "bytes": manifest.source.length, "sha256": hex::encode(&manifest.source.hash) },
-        ],
+        "contents": bundle_files(manifest)
+            .map(|(name, file)| json!({ "name": name, "bytes": file.length, "sha256": hex::encode(&file.hash) }))
+            .collect::<Vec<_>>(),
     })
 }
 

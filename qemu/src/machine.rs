@@ -93,6 +93,7 @@ pub struct Machine {
     pub(crate) disk_bus: DiskBus,
     pub(crate) watchdog: Watchdog,
     tpm: bool,
+    pub(crate) network: Option<(u16, u16)>,
     pub(crate) ring_fails: bool,
     cache: Cache,
     pub(crate) memory_mib: u32,
@@ -167,6 +168,7 @@ impl Machine {
             disk_bus: DiskBus::default(),
             watchdog: Watchdog::default(),
             tpm: false,
+            network: None,
             ring_fails: false,
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
@@ -332,6 +334,14 @@ impl Machine {
     #[must_use]
     pub fn ring_fails(mut self, fails: bool) -> Self {
         self.ring_fails = fails;
+        self
+    }
+
+    /// A network card (virtio) on a network of its own, 10.0.2.0/24, that leads nowhere: port `here` of this machine's loopback is
+    /// port `there` of the guest's address 10.0.2.15. Without it the guest has no card.
+    #[must_use]
+    pub fn network(mut self, here: u16, there: u16) -> Self {
+        self.network = Some((here, there));
         self
     }
 

@@ -110,6 +110,15 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         all.extend(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"].map(OsString::from));
         all.push(format!("{},tpmdev=tpm0", machine.arch.tpm()).into());
     }
+    if let Some((here, there)) = machine.network {
+        let options = format!("user,id=site,restrict=on,hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}");
+        all.extend([
+            "-netdev".into(),
+            options.into(),
+            "-device".into(),
+            "virtio-net-pci,netdev=site,romfile=".into(),
+        ]);
+    }
     all.extend(["-device", "qemu-xhci,id=usb"].map(OsString::from));
     if let Some(stick) = &prepared.stick {
         let mut options = format!(",if=none,format=raw,cache=writeback,id={FIRST_DRIVE}");

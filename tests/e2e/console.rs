@@ -15,13 +15,17 @@ use super::glass;
 const PAGE: Duration = Duration::from_mins(3);
 
 /// Who sits at the line.
-struct Sitting {
-    vm: Vm,
+pub(crate) struct Sitting {
+    pub(crate) vm: Vm,
     /// Where in the console's output the screen begins.
     from: usize,
 }
 
 impl Sitting {
+    pub(crate) fn new(vm: Vm) -> Self {
+        Self { vm, from: 0 }
+    }
+
     fn log(&self) -> Vec<u8> {
         std::fs::read(self.vm.out().join("console.log")).expect("the console's log")
     }
@@ -35,7 +39,7 @@ impl Sitting {
     }
 
     /// Types, and waits until the screen shows all of this.
-    fn press(&mut self, keys: &str, texts: &[&str]) -> String {
+    pub(crate) fn press(&mut self, keys: &str, texts: &[&str]) -> String {
         self.vm.type_text(keys).expect("typed");
         let until = Instant::now() + PAGE;
         loop {
@@ -67,7 +71,7 @@ impl Sitting {
     }
 
     /// From quiet to the screen.
-    fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         // Between two turns the line rests.
         self.vm.run_for(Duration::from_secs(5)).expect("it runs");
         self.say("", "Then Enter.");
@@ -90,7 +94,7 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
     let done = vm.wait_line_after(place, "it can be pulled").expect("watched");
     assert!(done.is_some(), "{}", vm.console_end());
 
-    let mut at = Sitting { vm, from: 0 };
+    let mut at = Sitting::new(vm);
     // Nobody gets a shell, whatever is typed at the question.
     at.open();
     at.say("sh -c 'echo the answer is $((6*7))'", "Aegis: quiet.");

@@ -7,6 +7,8 @@ use std::time::Duration;
 use aegis_qemu::{End, Watchdog, image_folder};
 use aegis_tests::{Bench, Rule, arch, console, root};
 
+use super::firmware::Device;
+
 /// What the root of this variant holds: `mode path` or `mode path -> where`, as `unsquashfs -ll` has them.
 fn listed(bench: &Bench, variant: &str) -> Vec<(String, String)> {
     let folder = image_folder(root(), arch()).join(variant);
@@ -56,7 +58,7 @@ fn a_debug_image_says_so_and_gives_a_shell_when_it_is_asked_to() {
     assert!(vm.wait_line("the answer is 42.").expect("watched").is_some(), "{}", vm.console_end());
     // It has a terminal of its own: Ctrl-C ends what runs, and not the shell.
     vm.type_line("sleep 1000").expect("typed");
-    vm.run_for(std::time::Duration::from_secs(2)).expect("watched");
+    vm.run_for(Duration::from_secs(2)).expect("watched");
     vm.type_text("\x03").expect("typed");
     vm.type_line("echo still $((7*7)).").expect("typed");
     assert!(vm.wait_line("still 49.").expect("watched").is_some(), "{}", vm.console_end());
@@ -170,7 +172,7 @@ fn a_rings_disk_that_only_fails_does_not_start_the_machine_again() {
     device.healthy(&bench);
     let machine = device.machine(&bench).ring_fails(true).watchdog(Watchdog::Armed);
     // Longer than the agent has to begin, a loop to turn, and the watchdog after it.
-    let (_slot, vm) = Bench::start(machine.timeout(Duration::from_secs(360)));
+    let (_slot, vm) = Bench::start(machine.timeout(Duration::from_mins(6)));
     let run = vm.finish().expect("watched");
     let said = console(&run);
     assert!(matches!(run.end, End::TimedOut), "{:?}: {said}", run.end);

@@ -20,6 +20,8 @@ mod metrics;
 mod observation;
 mod power;
 mod ring;
+mod runbooks;
+mod site;
 mod sticks;
 mod storage;
 mod suite;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::firmware::Device;
 
 /// What a workload is made from.
-struct Made<'b> {
+pub(crate) struct Made<'b> {
     bench: &'b Bench,
     name: &'static str,
     command: &'static str,
@@ -21,7 +21,7 @@ struct Made<'b> {
 }
 
 impl<'b> Made<'b> {
-    fn new(bench: &'b Bench, name: &'static str, command: &'static str) -> Self {
+    pub(crate) fn new(bench: &'b Bench, name: &'static str, command: &'static str) -> Self {
         Self { bench, name, command, restart: "never", memory: 32, processes: 16 }
     }
 
@@ -38,7 +38,7 @@ impl<'b> Made<'b> {
         folder
     }
 
-    fn sequence(&self, sequence: u64) -> PathBuf {
+    pub(crate) fn sequence(&self, sequence: u64) -> PathBuf {
         self.signed(sequence, &root().join("target/keys/workload.key"))
     }
 

@@ -70,6 +70,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Logs { follow, json } => commands::logs::run(follow, json),
         Command::Metrics { out } => commands::metrics::run(out.as_deref()),
         Command::Probe { json } => commands::probe::run(json),
+        Command::Site { section, json } => commands::site::run(section, json),
         Command::Run(options) => run::run(&options),
         Command::Status { json, wait } => commands::status::run(json, wait),
         Command::StickTake(options) => commands::stick::take(&options),

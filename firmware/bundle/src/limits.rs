@@ -77,6 +77,26 @@ pub const RESTART_SECONDS: u32 = 3600;
 pub const WORKLOAD_NAMES: usize = 64;
 /// Longest copy of what is remembered of workloads, bytes.
 pub const WORKLOAD_STATE_BYTES: usize = 12 * 1024;
+/// Longest site section, bytes.
+pub const SITE_BYTES: usize = 64 * 1024;
+/// Longest name of a network card, bytes (`IFNAMSIZ` with the NUL is 16).
+pub const SITE_INTERFACE_BYTES: usize = 15;
+/// Longest name in a site section, bytes.
+pub const SITE_NAME_BYTES: usize = 128;
+/// Most names that a device's certificate is asked for.
+pub const SITE_NAMES: usize = 4;
+/// Most authorities that vouch for clients.
+pub const SITE_AUTHORITIES: usize = 4;
+/// Most devices whose certificates one section brings.
+pub const SITE_CHAINS: usize = 8;
+/// Most certificates of one device, its own first.
+pub const SITE_CHAIN: usize = 3;
+/// Longest certificate in a site section, bytes of DER.
+pub const SITE_CERTIFICATE_BYTES: usize = 2048;
+/// Most clients of one role.
+pub const SITE_CLIENTS: usize = 32;
+/// Most requests a minute that a section grants a client.
+pub const SITE_RATE: u32 = 6000;
 /// Longest copy of the trust state, bytes, what vouches for it not counted.
 pub const STATE_BYTES: usize = 512;
 /// How many trials may fail, over reboots, before bundles wait for a person or for something newer.

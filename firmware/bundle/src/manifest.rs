@@ -10,6 +10,7 @@ use crate::limits::{
     ARCHITECTURE_BYTES, ARCHITECTURES, COMMENT_BYTES, CREATED_BEFORE, DEVICES, GROUP_BYTES, GROUPS, KERNELS,
 };
 use crate::refusal::Reason;
+use crate::site::SITE;
 
 /// Name of the compiled policy among the contents.
 pub const POLICY: &str = "policy";
@@ -115,6 +116,8 @@ pub struct Manifest<'a> {
     pub policy: Content,
     /// The policy's source, file [`SOURCE`].
     pub source: Content,
+    /// What it says of the site network, file [`crate::SITE`]; `None`: nothing.
+    pub site: Option<Content>,
     /// For people.
     pub comment: &'a str,
     /// While it is in force, the marker file `/data/aegis/break_glass` breaks the glass.
@@ -203,7 +206,16 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
     let kernels = list(input, Reader::fixed)?;
     let ceiling = Mode::from_number(input.u8_at(key::CEILING)?).ok_or(Reason::BadManifest)?;
     input.key(key::CONTENTS)?;
-    let [policy, source] = contents(input, [POLICY, SOURCE])?;
+    let (policy, source, site) = match input.array(usize::from(u8::MAX))? {
+        count if count < 3 => {
+            let [policy, source] = files(input, count, [POLICY, SOURCE])?;
+            (policy, source, None)
+        }
+        count => {
+            let [policy, source, site] = files(input, count, [POLICY, SOURCE, SITE])?;
+            (policy, source, Some(site))
+        }
+    };
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
     let marker = input.bool_at(key::MARKER)?;
@@ -220,6 +232,7 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Manifest<'a>, Reason> {
         ceiling,
         policy,
         source,
+        site,
         comment,
         marker,
     })
@@ -251,7 +264,16 @@ pub(crate) fn contents<const N: usize>(
     input: &mut Reader<'_>,
     names: [&str; N],
 ) -> Result<[Content; N], Reason> {
-    let mut left = input.array(usize::from(u8::MAX))?;
+    let count = input.array(usize::from(u8::MAX))?;
+    files(input, count, names)
+}
+
+/// As [`contents`], of an array of so many items whose head was read.
+fn files<const N: usize>(
+    input: &mut Reader<'_>,
+    mut left: usize,
+    names: [&str; N],
+) -> Result<[Content; N], Reason> {
     let mut files = [Content { length: 0, hash: [0; 32] }; N];
     for (name, file) in names.into_iter().zip(&mut files) {
         left = left.checked_sub(1).ok_or(Reason::ContentMissing)?;
@@ -303,7 +325,10 @@ impl Canonical for Manifest<'_> {
         write_list(out, self.kernels.as_deref(), |out, id| out.bytes(id).map(drop))?;
         out.u8(key::CEILING)?.u8(self.ceiling.number())?;
         out.u8(key::CONTENTS)?;
-        write_contents(out, &[(POLICY, self.policy), (SOURCE, self.source)])?;
+        match self.site {
+            None => write_contents(out, &[(POLICY, self.policy), (SOURCE, self.source)])?,
+            Some(site) => write_contents(out, &[(POLICY, self.policy), (SOURCE, self.source), (SITE, site)])?,
+        }
         out.u8(key::COMMENT)?.str(self.comment)?;
         out.u8(key::MARKER)?.bool(self.marker)?;
         Ok(())

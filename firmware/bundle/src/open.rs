@@ -6,10 +6,11 @@ use heapless::Vec;
 use sha2::{Digest, Sha256};
 
 use crate::container::{Sections, split};
-use crate::limits::KEYS;
+use crate::limits::{KEYS, SITE_BYTES};
 use crate::manifest::{Content, Manifest, Version};
 use crate::refusal::{Reason, Refusal};
 use crate::root::{Role, Root};
+use crate::site::Site;
 use crate::state::TrustState;
 
 /// Who asks, and what it knows. A device gives all of it; the office may leave out who it would be asking for, and then
@@ -47,6 +48,8 @@ pub struct Bundle<'a> {
     pub policy_bytes: &'a [u8],
     /// The policy's source.
     pub source: &'a str,
+    /// What it says of the site network, checked whole; `None`: nothing.
+    pub site: Option<&'a [u8]>,
     /// SHA-256 of the file.
     pub hash: [u8; 32],
 }
@@ -162,6 +165,7 @@ struct Unfinished<'a> {
     manifest_hash: [u8; 32],
     policy: &'a [u8],
     source: &'a [u8],
+    site: Option<&'a [u8]>,
 }
 
 const fn claims(manifest: &Manifest<'_>, reason: Reason) -> Refusal {
@@ -170,13 +174,13 @@ const fn claims(manifest: &Manifest<'_>, reason: Reason) -> Refusal {
 
 fn read<'a>(sections: &Sections<'a>, root: &Root) -> Result<Unfinished<'a>, Refusal> {
     let manifest = Manifest::decode(sections.manifest)?;
-    let (policy, source) =
+    let (policy, source, site) =
         contents(&manifest, sections.contents).map_err(|reason| claims(&manifest, reason))?;
     let manifest_hash = hash(sections.manifest);
     if root.revoked.contains(&manifest_hash) {
         return Err(claims(&manifest, Reason::Revoked));
     }
-    Ok(Unfinished { manifest, manifest_hash, policy, source })
+    Ok(Unfinished { manifest, manifest_hash, policy, source, site })
 }
 
 impl<'a> Unfinished<'a> {
@@ -188,8 +192,11 @@ impl<'a> Unfinished<'a> {
             return Err(refuse(Reason::ModeCeiling));
         }
         let source = core::str::from_utf8(self.source).map_err(|_| refuse(Reason::BadSource))?;
-        let (policy_bytes, manifest_hash) = (self.policy, self.manifest_hash);
-        Ok(Bundle { manifest: self.manifest, manifest_hash, policy, policy_bytes, source, hash })
+        if let Some(site) = self.site {
+            Site::decode(site).map_err(|_| refuse(Reason::BadSite))?;
+        }
+        let (policy_bytes, site, manifest_hash) = (self.policy, self.site, self.manifest_hash);
+        Ok(Bundle { manifest: self.manifest, manifest_hash, policy, policy_bytes, source, site, hash })
     }
 }
 
@@ -213,18 +220,30 @@ fn remember(before: &TrustState, bundle: &Bundle<'_>, root: &Root) -> TrustState
     }
 }
 
-/// Compiled policy and source, each as long and of the hash that the manifest lists.
-fn contents<'a>(manifest: &Manifest<'_>, contents: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Reason> {
-    let length = |file: &Content| usize::try_from(file.length).map_err(|_| Reason::ContentLength);
-    let (policy, source) =
-        contents.split_at_checked(length(&manifest.policy)?).ok_or(Reason::ContentLength)?;
-    if source.len() != length(&manifest.source)? {
+/// The files of a bundle, in order: compiled policy, source, site section.
+pub type Files<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+/// The files that are in these contents, each as long and of the hash that the manifest lists.
+///
+/// # Errors
+/// [`Reason::ContentLength`], [`Reason::ContentHash`].
+pub fn contents<'a>(manifest: &Manifest<'_>, contents: &'a [u8]) -> Result<Files<'a>, Reason> {
+    let mut rest = contents;
+    let mut next = |file: &Content| {
+        let length = usize::try_from(file.length).map_err(|_| Reason::ContentLength)?;
+        let (bytes, after) = rest.split_at_checked(length).ok_or(Reason::ContentLength)?;
+        rest = after;
+        Ok::<_, Reason>((bytes, file.hash))
+    };
+    let (policy, source) = (next(&manifest.policy)?, next(&manifest.source)?);
+    let site = manifest.site.as_ref().map(next).transpose()?;
+    if !rest.is_empty() || manifest.site.is_some_and(|site| site.length > SITE_BYTES as u64) {
         return Err(Reason::ContentLength);
     }
-    if hash(policy) != manifest.policy.hash || hash(source) != manifest.source.hash {
+    if [Some(policy), Some(source), site].into_iter().flatten().any(|(bytes, listed)| hash(bytes) != listed) {
         return Err(Reason::ContentHash);
     }
-    Ok((policy, source))
+    Ok((policy.0, source.0, site.map(|(bytes, _)| bytes)))
 }
 
 fn check_selectors(manifest: &Manifest<'_>, context: &Context<'_>) -> Result<(), Reason> {

@@ -91,11 +91,13 @@ pub enum Reason {
     BadPolicy(PolicyError),
     /// The policy source is not text.
     BadSource,
+    /// The site section is no good.
+    BadSite,
 }
 
 impl Reason {
     /// Every reason, with one stand-in for [`Reason::BadPolicy`]: for documents and tests.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::TooShort,
         Self::BadMagic,
         Self::UnsupportedFormat,
@@ -132,6 +134,7 @@ impl Reason {
         Self::ModeCeiling,
         Self::BadPolicy(PolicyError::Malformed),
         Self::BadSource,
+        Self::BadSite,
     ];
 
     /// The stable reason code (`docs/formats/reason-codes.md`).
@@ -173,6 +176,7 @@ impl Reason {
             Self::ModeCeiling => "mode-ceiling",
             Self::BadPolicy(_) => "bad-policy",
             Self::BadSource => "bad-source",
+            Self::BadSite => "bad-site",
         }
     }
 
@@ -194,7 +198,7 @@ impl Reason {
             | Self::BadSignature
             | Self::Threshold
             | Self::RevokedKey => "signatures",
-            Self::ContentLength | Self::ContentHash | Self::BadSource => "contents",
+            Self::ContentLength | Self::ContentHash | Self::BadSource | Self::BadSite => "contents",
             Self::BadPolicy(_) | Self::ModeCeiling => "policy",
             _ => "manifest",
         }
@@ -272,6 +276,7 @@ impl Reason {
             Self::ModeCeiling => "the policy enforces, and the manifest allows audit only",
             Self::BadPolicy(_) => "the compiled policy is no good",
             Self::BadSource => "the policy source is not UTF-8 text",
+            Self::BadSite => "what it says of the site network is no good",
         }
     }
 }

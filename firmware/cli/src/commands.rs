@@ -187,6 +187,17 @@ pub const COMMANDS: &[Command] = &[
         examples: &["aegis top", "aegis top --once --json --sort cpu"],
     },
     Command {
+        name: "site",
+        about: "the endpoint on the site network: does it listen? why not?",
+        operands: &[],
+        flags: &[
+            JSON,
+            flag("section", "for `aegis-site`: what the policy in force says of it, and nothing else"),
+        ],
+        notes: "Exit: 0 as the policy asks, 1 it asks for one and there is none, 2 usage or error. How it is set up: docs/site.md.",
+        examples: &["aegis site", "aegis site --json"],
+    },
+    Command {
         name: "support",
         about: "one file with what a support person asks for: no key, no token, no event",
         operands: &[],

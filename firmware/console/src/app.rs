@@ -2,10 +2,10 @@
 
 use crate::keys::Key;
 use crate::known::Tone;
+use crate::limits;
 use crate::load::{By, HEAD, Measured, Row, line, rows};
 use crate::model::Verdict;
-use crate::text::{clip, wrap};
-use crate::{limits, text};
+use crate::text::{clip, plain, wrap};
 
 /// What is asked of `aegis`, and how it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,9 +343,8 @@ impl Answer {
             Ok(_) => "the answer is not whole",
             Err(why) => why,
         };
-        let own = text::lines(&self.err, limits::REPORT_LINES, limits::SENTENCE);
-        let own = own.into_iter().rev().find(|line| !line.is_empty());
-        let own = own.map(|line| message(&line));
+        let said = String::from_utf8_lossy(&self.err);
+        let own = said.lines().rev().map(message).find(|line| !line.is_empty());
         Err(own.unwrap_or_else(|| if self.cut { self.end() } else { why.to_owned() }))
     }
 }
@@ -354,8 +353,7 @@ impl Answer {
 pub(crate) fn said(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
     let mut lines = vec![(answer.tone(), answer.end()), (Tone::Plain, String::new())];
     for bytes in [&answer.out, &answer.err] {
-        for line in text::lines(bytes, limits::REPORT_LINES, limits::SENTENCE) {
-            let line = message(&line);
+        for line in String::from_utf8_lossy(bytes).lines().take(limits::REPORT_LINES).map(message) {
             lines.extend(wrap(&line, width, 2).into_iter().map(|line| (Tone::Plain, line)));
         }
     }
@@ -366,15 +364,26 @@ pub(crate) fn said(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
     lines
 }
 
-/// A line of a command's log, or its last word, without where in the program it comes from.
+/// A line of a command's log, as text or JSON, or its last word, made printable, without where in the program it comes from.
 fn message(line: &str) -> String {
-    for (level, mark) in [("INFO ", ""), ("WARN ", "!! "), ("ERROR", "!! ")] {
+    const LEVELS: [(&str, &str, &str); 3] =
+        [("INFO ", "info", ""), ("WARN ", "warn", "!! "), ("ERROR", "error", "!! ")];
+    let line = line.trim_end();
+    let shown = |mark: &str, text: &str| plain(&format!("{mark}{text}"), limits::SENTENCE);
+    for (level, _, mark) in LEVELS {
         let rest = line.strip_prefix(level).and_then(|rest| rest.trim_start().strip_prefix("[aegis"));
         if let Some((_, text)) = rest.and_then(|rest| rest.split_once("] ")) {
-            return format!("{mark}{text}");
+            return shown(mark, text);
         }
     }
-    line.strip_prefix("aegis: ").unwrap_or(line).to_owned()
+    if line.starts_with('{')
+        && let Ok(object) = crate::model::object(line.as_bytes())
+        && let (Some(level), Some(text)) = (object["level"].as_str(), object["text"].as_str())
+    {
+        let mark = LEVELS.iter().find(|(_, name, _)| *name == level).map_or("!! ", |(.., mark)| mark);
+        return shown(mark, text);
+    }
+    shown("", line.strip_prefix("aegis: ").unwrap_or(line))
 }
 
 /// What the doctor found, with meaning and mend.
@@ -444,6 +453,12 @@ mod tests {
             ("ERROR [aegis::x] a [b] c", "!! a [b] c"),
             ("aegis: no stick", "no stick"),
             ("INFO  [other] x", "INFO  [other] x"),
+            (
+                r#"{"time":1,"level":"warn","module":"aegis::x","text":"a \"b\" \u001b[2J"}"#,
+                "!! a \"b\" \\x1b[2J",
+            ),
+            (r#"{"level":"info","text":"a"}"#, "a"),
+            (r#"{"offers":[]}"#, r#"{"offers":[]}"#),
         ] {
             assert_eq!(message(line), expected);
         }

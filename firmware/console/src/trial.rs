@@ -50,13 +50,13 @@ pub fn trial(answer: &[u8], typed: &[u8]) -> Trial {
     for byte in typed {
         if let Some(key) = keys.push(*byte) {
             let _ = app.key(key);
-            show(&mut app, &known);
         }
         if let Some(line) = plain.push(*byte) {
             let _ = Wanted::of(&line);
             lines.push(line);
         }
     }
+    show(&mut app, &known);
     let mut top = Top::default();
     top.hear(0.0, Measured::of(answer));
     top.hear(1.0, Measured::of(answer));

@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::asked::{Answer, Desk, Wish};
 use crate::console::{self, say};
-use crate::{AGENT, CONSOLE, End, STATE, devices, end, limits, turns, watchdog};
+use crate::{AGENT, CONSOLE, End, SITE, STATE, devices, end, limits, turns, watchdog};
 
 /// From Linux's `asm/signal.h`: what a power supply's watcher sends.
 const SIGPWR: i32 = 30;
@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     Agent { trace: bool },
     /// `aegis stick watch`.
     Stick,
+    /// `aegis-site keep`: the endpoint on the site network, if the policy in force asks for one.
+    Site,
     /// `aegis-console --serial`: the serial line, quiet until somebody presses Enter. Where there is none, `aegis break-glass console`.
     Console,
     /// Instead of it, in an image that has one.
@@ -67,6 +69,11 @@ impl Kind {
         match self {
             Self::Agent { trace } => aegis(if trace { &["run", "--trace"] } else { &["run"] }),
             Self::Stick => aegis(&["stick", "watch"]),
+            Self::Site => {
+                let mut command = program(SITE);
+                command.arg("keep").process_group(0);
+                command
+            }
             Self::Console if Path::new(CONSOLE).exists() => {
                 let mut command = program(CONSOLE);
                 command.arg("--serial").process_group(0);
@@ -88,6 +95,7 @@ impl Kind {
         match self {
             Self::Agent { .. } => Some(("agent.pid", "the agent ended; starting it again")),
             Self::Stick => Some(("stick.pid", "the stick's watcher ended; starting it again")),
+            Self::Site => Some(("site.pid", "the site network's keeper ended; starting it again")),
             Self::Console | Self::Shell | Self::Workload { .. } => None,
         }
     }
@@ -107,13 +115,15 @@ struct Service {
     since: Instant,
     /// Somebody stopped it: nothing starts it again but who asks for that.
     stopped: bool,
+    /// How often it ended in a row, each time soon after it was started.
+    ends: u32,
 }
 
 impl Service {
     /// To be started now.
     fn new(kind: Kind) -> Self {
         let now = Instant::now();
-        Self { kind, pid: None, due: Some(now), since: now, stopped: false }
+        Self { kind, pid: None, due: Some(now), since: now, stopped: false, ends: 0 }
     }
 }
 
@@ -425,10 +435,24 @@ impl Children {
                 end::kill_group(&Path::new(end::WORKLOADS).join(name));
             }
             if !self.ending && !service.stopped && !service.kind.is_over(code) {
-                service.due = Some(Instant::now() + limits::REST);
-                if let Some((_, said)) = service.kind.told() {
-                    say(said);
-                }
+                let rest = match service.kind.told() {
+                    Some((_, said)) => {
+                        service.ends = if service.since.elapsed() < limits::STEADY {
+                            service.ends.saturating_add(1)
+                        } else {
+                            0
+                        };
+                        let rest = rest(service.ends);
+                        if rest > limits::REST {
+                            say(&format!("{said} in {} s", rest.as_secs()));
+                        } else {
+                            say(said);
+                        }
+                        rest
+                    }
+                    None => limits::REST,
+                };
+                service.due = Some(Instant::now() + rest);
             }
         } else if let Some(at) = self.asides.iter().position(|aside| aside.pid == pid) {
             let aside = self.asides.swap_remove(at);
@@ -479,6 +503,12 @@ impl Children {
             aside.until = now + limits::COMMAND;
         }
     }
+}
+
+/// How long what ended so often in a row rests: at first a second, at most a minute.
+fn rest(ends: u32) -> Duration {
+    let doubled = ends.saturating_sub(limits::ENDS_AT_ONCE).min(limits::REST_DOUBLED);
+    (limits::REST * (1 << doubled)).min(limits::REST_MOST)
 }
 
 /// In one step: who reads it finds the old number or the new one.
@@ -534,6 +564,13 @@ mod tests {
     }
 
     /// One test: whoever waits here waits for every child of this process.
+    #[test]
+    fn what_ends_again_and_again_rests_longer_and_longer() {
+        let seconds: Vec<u64> = (0..12).map(|ends| rest(ends).as_secs()).collect();
+        assert_eq!(seconds, [1, 1, 1, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(rest(u32::MAX), limits::REST_MOST);
+    }
+
     #[test]
     fn children_are_waited_for_cut_and_reaped() {
         let mut children = Children::new().expect("signals");

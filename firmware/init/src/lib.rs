@@ -39,6 +39,8 @@ const STATE: &str = "/run/aegis";
 const AGENT: &str = "/usr/bin/aegis";
 /// What a person at the serial line sees.
 const CONSOLE: &str = "/usr/bin/aegis-console";
+/// The endpoint on the site network.
+const SITE: &str = "/usr/bin/aegis-site";
 
 /// How the system ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,11 @@ pub(crate) const LINE_BYTES: u64 = 4_096;
 pub(crate) const FILE_BYTES: u64 = 16 * 1024;
 /// How long what ended rests before it is started again.
 pub(crate) const REST: Duration = Duration::from_secs(1);
+/// What runs so long is steady; what ends sooner so often in a row rests twice as long each time, so often, up to that.
+pub(crate) const STEADY: Duration = Duration::from_mins(1);
+pub(crate) const ENDS_AT_ONCE: u32 = 3;
+pub(crate) const REST_DOUBLED: u32 = 6;
+pub(crate) const REST_MOST: Duration = Duration::from_mins(1);
 /// Commands that nobody waits for, at once.
 pub(crate) const ASIDES: usize = 4;
 /// How long what was told to end (SIGTERM) has before it is ended (SIGKILL).

@@ -10,7 +10,7 @@ use rustix::system::{RebootCommand, reboot, sethostname};
 use crate::children::{Children, Kind, aegis};
 use crate::command_line::CommandLine;
 use crate::console::{self, say};
-use crate::{End, STATE, devices, end, limits, mounts, watchdog};
+use crate::{End, SITE, STATE, devices, end, limits, mounts, watchdog};
 
 /// What the rest of the boot has to know.
 pub(crate) struct Started {
@@ -69,6 +69,10 @@ pub(crate) fn run(children: &mut Children, line: &CommandLine) -> Result<Started
         children.keep(Kind::Agent { trace: line.has("aegis.trace") });
     }
     children.keep(Kind::Stick);
+    // Key and certificate are in own storage.
+    if loaded && storage && Path::new(SITE).exists() {
+        children.keep(Kind::Site);
+    }
     let shell = line.has("aegis.shell") && Path::new("/bin/sh").exists();
     children.keep(if shell { Kind::Shell } else { Kind::Console });
     Ok(Started { loaded, storage })

@@ -145,6 +145,7 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Ma
         ceiling,
         policy: content(&compiled.bytes),
         source: content(compiled.text.as_bytes()),
+        site: compiled.site.as_deref().map(content),
         comment: comment(&args.comment)?,
         marker: args.allow_marker,
     })
@@ -152,7 +153,9 @@ fn manifest<'a>(args: &'a Args, compiled: &'a Compiled, epoch: u64) -> Result<Ma
 
 fn document(manifest: &Manifest<'_>, compiled: &Compiled) -> Result<Document, Failure> {
     let encoded = encoded(|out| manifest.encode(out))?;
-    Ok(Document::of_bundle(encoded, &[&compiled.bytes, compiled.text.as_bytes()]))
+    let mut contents = vec![compiled.bytes.as_slice(), compiled.text.as_bytes()];
+    contents.extend(compiled.site.as_deref());
+    Ok(Document::of_bundle(encoded, &contents))
 }
 
 /// What is written is what a device takes that trusts all of these keys.

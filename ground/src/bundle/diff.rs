@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aegis_bundle::limits::BUNDLE_BYTES;
-use aegis_bundle::{Manifest, Refusal, hash, split};
+use aegis_bundle::{Manifest, Refusal, contents, split};
 use aegis_cose::Sign;
 use aegis_event::Printable;
 use aegis_policy::{Effect, Mode, Operation, Policy, Rule, Target};
@@ -111,11 +111,7 @@ fn parts<'a>(path: &Path, bytes: &'a [u8]) -> Result<Parts<'a>, Failure> {
     let sections = split(bytes).map_err(|reason| refused(&Refusal::from(reason)))?;
     let manifest = Manifest::decode(sections.manifest).map_err(|reason| refused(&Refusal::from(reason)))?;
     let message = Sign::parse(sections.signatures).map_err(|error| refused(&error))?;
-    let length = usize::try_from(manifest.policy.length).unwrap_or(usize::MAX);
-    let files = sections.contents.split_at_checked(length).filter(|(policy, source)| {
-        hash(policy) == manifest.policy.hash && hash(source) == manifest.source.hash
-    });
-    let Some((policy, source)) = files else {
+    let Ok((policy, source, _)) = contents(&manifest, sections.contents) else {
         return Err(refused(&"its files are not those that its manifest lists; copy it again"));
     };
     let policy = Policy::decode(policy).map_err(|error| refused(&error))?;
@@ -144,7 +140,13 @@ fn fields(a: &Parts<'_>, b: &Parts<'_>) -> Vec<Changed> {
     found.extend(changed("policy mode", a.policy.mode().name(), b.policy.mode().name()));
     found.extend(changed("self-protection", a.policy.self_protection(), b.policy.self_protection()));
     found.extend(changed("deadman", deadman(&a.policy), deadman(&b.policy)));
+    found.extend(changed("site network", site(&a.manifest), site(&b.manifest)));
     found
+}
+
+/// By its hash: what it says stands in the source, whose lines are compared, too.
+fn site(manifest: &Manifest<'_>) -> Value {
+    manifest.site.map_or(Value::Null, |site| format!("sha256 {}", hex::encode(&site.hash)).into())
 }
 
 fn deadman(policy: &Policy<'_>) -> Value {

@@ -19,6 +19,7 @@ mod resolve;
 mod room;
 mod settings;
 mod simulate;
+mod site;
 pub(crate) mod source;
 mod target;
 mod template;
@@ -90,6 +91,8 @@ pub(crate) struct Compiled {
     pub(crate) text: String,
     pub(crate) source: PolicySource,
     pub(crate) bytes: Vec<u8>,
+    /// What it says of the site network, as a bundle carries it.
+    pub(crate) site: Option<Vec<u8>>,
     sources: Sources,
 }
 
@@ -165,7 +168,10 @@ fn compile(file: &Path, bytes: Vec<u8>, fragments: bool) -> Result<Compiled, Tro
     let (sources, read) = resolve::load(file, bytes, fragments).map_err(Trouble::Failure)?;
     let compiled = read.and_then(|source| compiled(&sources, source));
     match compiled {
-        Ok((text, source, bytes)) => Ok(Compiled { text, source, bytes, sources }),
+        Ok((text, source, bytes)) => {
+            let site = source.site.as_ref().and_then(|site| site.value.section());
+            Ok(Compiled { text, source, bytes, site, sources })
+        }
         Err(error) => Err(Trouble::Source(sources, error)),
     }
 }

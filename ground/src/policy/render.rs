@@ -29,6 +29,9 @@ fn write_resolved(out: &mut String, policy: &PolicySource, sources: &Sources) ->
     if let Some(Deadman { denials, seconds }) = policy.deadman {
         writeln!(out, "\n[deadman]\ndenials = {denials}\nseconds = {seconds}")?;
     }
+    if let Some(site) = &policy.site {
+        out.push_str(&site.value.render());
+    }
     for RawWorkload { name, rate } in &policy.workloads {
         writeln!(out, "\n# {}\n[[workload]]\nname = {}", place(name.at), quoted(&name.value))?;
         if let Some(rate) = rate {

@@ -14,6 +14,7 @@ use super::check::{self, bad_rule_name, policy_name, too_many};
 use super::limits as bounds;
 use super::place::{At, Placed, SourceError, SourceFile, Sources};
 use super::room::Room;
+use super::site::SiteSource;
 use super::source::{Item, RawRule, RawWorkload, Read, Template, Text, Unit, Use, read, suggest};
 use super::target::On;
 use super::template::{fill, plain};
@@ -31,6 +32,8 @@ pub(crate) struct PolicySource {
     pub(crate) deadman: Option<Deadman>,
     /// Where it says that.
     pub(crate) deadman_at: Option<At>,
+    /// The network that its devices are read over.
+    pub(crate) site: Option<Placed<SiteSource>>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) rules: Vec<RuleSource>,
     /// Templates that the policy's own file has and nothing uses.
@@ -149,6 +152,7 @@ impl Reading {
             ("mode", unit.mode.as_ref().map(|text| text.at)),
             ("self-protection", unit.self_protection.as_ref().map(|truth| truth.at)),
             ("deadman", unit.deadman.as_ref().map(|deadman| deadman.at)),
+            ("site", unit.site.as_ref().map(|site| site.at)),
         ];
         if let Some((what, at)) =
             own.into_iter().filter(|_| index > 0).find_map(|(what, at)| Some((what, at?)))
@@ -299,6 +303,7 @@ impl Reading {
             self_protection_at: root.self_protection.as_ref().map(|truth| truth.at),
             deadman: root.deadman.as_ref().map(|deadman| deadman.value),
             deadman_at: root.deadman.as_ref().map(|deadman| deadman.at),
+            site: root.site.clone(),
             rules: self.rules(rules, &workloads)?,
             workloads,
             unused_templates: if fragment { Vec::new() } else { unused(root) },

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::limits;
 use super::place::{At, Placed, SourceError};
+use super::site::SiteSource;
 
 const SCHEMA: &str = "1";
 const FILE_KEYS: &[&str] = &[
@@ -20,6 +21,7 @@ const FILE_KEYS: &[&str] = &[
     "mode",
     "self-protection",
     "deadman",
+    "site",
     "include",
     "workload",
     "rule",
@@ -52,11 +54,12 @@ pub(crate) type Text = Placed<String>;
 /// One file as it is written; nothing in it is judged but its shape.
 #[derive(Debug)]
 pub(crate) struct Unit {
-    /// Of the policy itself; a file that is only included has none of these four.
+    /// Of the policy itself; a file that is only included has none of these five.
     pub(crate) name: Option<Text>,
     pub(crate) mode: Option<Text>,
     pub(crate) self_protection: Option<Placed<bool>>,
     pub(crate) deadman: Option<Placed<Deadman>>,
+    pub(crate) site: Option<Placed<SiteSource>>,
     pub(crate) includes: Vec<Text>,
     pub(crate) workloads: Vec<RawWorkload>,
     pub(crate) templates: Vec<Template>,
@@ -214,6 +217,7 @@ impl Reader {
                 .map(|value| self.boolean(value))
                 .transpose()?,
             deadman: table.optional("deadman").map(|value| self.deadman(value)).transpose()?,
+            site: table.optional("site").map(|value| super::site::read(self, value)).transpose()?,
             includes,
             workloads,
             templates,

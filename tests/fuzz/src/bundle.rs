@@ -178,7 +178,9 @@ fn check(bytes: &[u8], context: &Context<'_>, opened: &Result<Accepted<'_>, Refu
     assert!(enough >= THRESHOLD, "{enough} signatures");
     assert_eq!((bundle.manifest_hash, bundle.hash), (hash(sections.manifest), hash(bytes)));
     assert!(!root.revoked.contains(&bundle.manifest_hash));
-    assert_eq!([bundle.policy_bytes, bundle.source.as_bytes()].concat(), sections.contents);
+    let site = bundle.site.unwrap_or_default();
+    assert_eq!([bundle.policy_bytes, bundle.source.as_bytes(), site].concat(), sections.contents);
+    assert_eq!(manifest.site, bundle.site.map(content));
     assert_eq!(manifest.policy, content(bundle.policy_bytes));
     assert_eq!(manifest.source, content(bundle.source.as_bytes()));
     assert!(bundle.policy.mode() <= manifest.ceiling);
@@ -231,6 +233,7 @@ fn manifest(policy: &[u8], source: &[u8]) -> Manifest<'static> {
         ceiling: Mode::Enforce,
         policy: content(policy),
         source: content(source),
+        site: None,
         comment: "",
         marker: false,
     }

@@ -26,6 +26,7 @@ pub mod record;
 pub mod ring;
 pub mod root;
 pub mod seal;
+pub mod site;
 pub mod state;
 pub mod table;
 pub mod texts;
@@ -70,6 +71,7 @@ pub const TARGETS: [Target; 26] = [
     Target { name: "ring_export", run: ring::export_run, seeds: ring::export_seeds },
     Target { name: "root", run: root::run, seeds: root::seeds },
     Target { name: "seal", run: seal::run, seeds: seal::seeds },
+    Target { name: "site", run: site::run, seeds: site::seeds },
     Target { name: "state", run: state::run, seeds: state::seeds },
     Target { name: "table", run: table::run, seeds: table::seeds },
     Target { name: "texts", run: texts::run, seeds: texts::seeds },

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::findings::{findings, unready};
 use self::vitals::{Settling, Vitals};
 use super::finding::{Finding, bad_codes, colour};
-use super::{policy_status, workload};
+use super::{policy_status, site, workload};
 use crate::config;
 use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
@@ -129,6 +129,7 @@ fn gather(patience: Patience) -> Vitals {
     vitals.storage = Report::load();
     vitals.debug_image = facts::is_debug();
     vitals.tpm = Found::load();
+    vitals.site = site::Told::load().and_then(site::Told::down);
     match workload::troubles() {
         Ok(troubles) => vitals.workloads = troubles,
         Err(error) => {

@@ -259,6 +259,18 @@ pub(super) fn running() -> Option<aegis_export::Policy> {
     Some(aegis_export::Policy { epoch: bundle.manifest.epoch, sequence: bundle.manifest.sequence, hash })
 }
 
+/// What the policy that the kernel decides by says of the site network; `None`: nothing.
+///
+/// # Errors
+/// The kernel's, and a file that is lost or not as it was accepted.
+pub(super) fn site(trust: &Trust) -> Result<Option<Vec<u8>>, Failure> {
+    let failed = |why: &dyn core::fmt::Display| Failure::error(format!("policy: {why}"));
+    let hash = Probes.in_force().map_err(|error| failed(&error))?;
+    let (source, bytes) = trust.named(&hash).ok_or_else(|| failed(&"its file is not there"))?;
+    let bundle = trust.open_kept(&bytes, source).map_err(|refusal| failed(&refusal))?;
+    Ok(bundle.site.map(<[u8]>::to_vec))
+}
+
 /// Sends an event of this command; what can't be sent is said on the console.
 pub(crate) fn note(body: Body<'_>) {
     let event = Event { time: boottime(), subject: None, body };

@@ -19,6 +19,7 @@ pub(crate) mod policy_status;
 pub(crate) mod probe;
 pub(crate) mod root;
 pub(crate) mod settle;
+pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod stick;
 pub(crate) mod storage;

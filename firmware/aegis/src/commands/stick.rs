@@ -20,7 +20,7 @@ use aegis_stick::FileSystem;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::answers::Answers;
-use super::{break_glass, export, in_force, status};
+use super::{break_glass, export, in_force, site, status};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::run::control;
@@ -245,6 +245,8 @@ impl Stick {
             let count =
                 answers.write(out).map_err(|error| self.fault("unwritable", &format!("receipt: {error}")))?;
             log::info!("stick {}: {count} receipts", self.device.name);
+            site::carry_out(out, &identity)
+                .map_err(|error| self.fault("unwritable", &format!("site: {error}")))?;
             if with_export { self.export(out) } else { Ok(()) }
         });
         intake?;

@@ -81,6 +81,7 @@ pub(crate) fn manifest<'a>(policy: &[u8], source: &[u8]) -> Manifest<'a> {
         ceiling: Mode::Enforce,
         policy: content(policy),
         source: content(source),
+        site: None,
         comment: "a test",
         marker: false,
     }

@@ -5,5 +5,6 @@ mod images;
 mod kept;
 mod open;
 mod roots;
+mod site;
 mod tokens;
 mod workloads;

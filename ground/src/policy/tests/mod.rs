@@ -3,6 +3,7 @@
 mod kinds;
 mod lints;
 mod properties;
+mod site;
 
 use aegis_policy::{Operation, Operations, Policy, Target};
 

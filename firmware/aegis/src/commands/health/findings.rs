@@ -38,6 +38,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     found.in_tpm(vitals);
     found.in_image(vitals);
     found.in_workloads(vitals);
+    found.in_site(vitals);
     ordered(&found.0)
 }
 
@@ -240,6 +241,17 @@ impl Found {
                 _ => "`aegis workload list` says how it ends; bring a better one, or reboot",
             };
             self.bad(code, meaning, mend);
+        }
+    }
+
+    /// What is enforced and recorded is not touched by it.
+    fn in_site(&mut self, v: &Vitals) {
+        if let Some(why) = &v.site {
+            self.known(
+                "site-down",
+                format!("the policy asks for an endpoint on the site network, and there is none: {why}"),
+                "docs/site.md says what each code asks for",
+            );
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Vitals {
     pub(super) workloads: Vec<(&'static str, String)>,
     /// Why it is not known whether there are any.
     pub(super) workloads_unknown: Option<String>,
+    /// The policy asks for an endpoint on the site network, and there is none: why.
+    pub(super) site: Option<String>,
 }
 
 /// The ring on disk: how full it is, and what can't be read from it any more.

@@ -111,6 +111,7 @@ pub(super) fn bundle(sequence: u64, key: u8, change: impl FnOnce(&mut Manifest<'
         ceiling: Mode::Enforce,
         policy: content(&compiled),
         source: content(source),
+        site: None,
         comment: "",
         marker: false,
     };

@@ -1,0 +1,81 @@
+//! Every bound of this program.
+
+use std::time::Duration;
+
+/// Connections at once, and of one address (of IPv6: of one /64). More are closed as they come.
+pub(crate) const CONNECTIONS: usize = 32;
+pub(crate) const PEER_CONNECTIONS: usize = 12;
+/// Handshakes that one address may begin a second, and how many at once after a rest. More are closed as they come.
+pub(crate) const HANDSHAKES_PER_SECOND: u32 = 20;
+pub(crate) const HANDSHAKES_AT_ONCE: u32 = 40;
+/// Addresses whose handshakes are counted apart; the one that was quiet longest makes room for another.
+pub(crate) const PEERS: usize = 64;
+/// How long a handshake may take, and a request's head, from the first byte or the end of the answer before.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
+pub(crate) const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+pub(crate) const STILL: Duration = Duration::from_secs(20);
+/// How long one connection may last, whatever it is used for.
+pub(crate) const CONNECTION: Duration = Duration::from_mins(10);
+/// A request's head: bytes, and headers. The least that hyper takes is 8,192.
+pub(crate) const HEAD_BYTES: usize = 8192;
+pub(crate) const HEADERS: usize = 32;
+/// Longest path and query of a request, bytes.
+pub(crate) const TARGET_BYTES: usize = 256;
+/// What TLS keeps of what a client does not take, bytes.
+pub(crate) const TLS_BYTES: usize = 32 * 1024;
+/// A second of requests, times this, may come at once.
+pub(crate) const BURST_SECONDS: u32 = 10;
+/// Least that may come at once, however few a minute are granted.
+pub(crate) const BURST_LEAST: u32 = 5;
+/// Longest answer that is kept, bytes: metrics, and the rest.
+pub(crate) const METRICS_BYTES: usize = 512 * 1024;
+pub(crate) const HEALTH_BYTES: usize = 128 * 1024;
+/// How long an answer is good: who asks sooner gets the same.
+pub(crate) const METRICS_KEPT: Duration = Duration::from_secs(5);
+pub(crate) const HEALTH_KEPT: Duration = Duration::from_secs(2);
+/// How long the agent's command may take until its answer is whole; and to send events, which waits for who reads them.
+pub(crate) const ANSWER: Duration = Duration::from_secs(20);
+pub(crate) const EVENTS: Duration = Duration::from_mins(2);
+/// Answers of events at once; events of one answer, and bytes after which no further one begins.
+pub(crate) const EVENTS_AT_ONCE: usize = 2;
+pub(crate) const EVENTS_LINES: usize = 10_000;
+pub(crate) const EVENTS_BYTES: usize = 16 * 1024 * 1024;
+/// Events are read from the agent's command, and sent, in pieces of so many bytes.
+pub(crate) const PIECE: usize = 16 * 1024;
+/// Commands of the agent's that run at once for the server.
+pub(crate) const COMMANDS: usize = 4;
+/// Commands that are started a second, for a server that asks for more than it should.
+pub(crate) const COMMANDS_PER_SECOND: u32 = 20;
+
+/// Whose the server is: a user and group of no one else.
+pub(crate) const SERVER_ID: u32 = 4_000_000_001;
+/// Its descriptors: connections, two for each answer of events, and its own.
+pub(crate) const DESCRIPTORS: u64 = 64;
+/// Its address space, bytes. What of it is resident is far less (`tests/hostile.rs` holds that).
+pub(crate) const ADDRESS_SPACE: u64 = 64 * 1024 * 1024;
+/// Its cgroup, where there is one: memory, and thousandths of one processor.
+pub(crate) const CGROUP_MEMORY: u64 = 24 * 1024 * 1024;
+pub(crate) const CGROUP_CPU: u32 = 500;
+/// Its threads: itself and smol's reactor.
+pub(crate) const THREADS: u32 = 4;
+/// How much keeper and server step back for others.
+pub(crate) const NICE: i32 = 10;
+
+/// How often the keeper looks whether the policy is another.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+/// How long what failed rests: it doubles with every failure.
+pub(crate) const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// How long the server may take to say that it listens.
+pub(crate) const BEGIN: Duration = Duration::from_secs(10);
+/// What the kernel keeps of what a client does not take, and of what it sends, bytes; it doubles both (socket(7)).
+pub(crate) const SEND_BYTES: usize = 64 * 1024;
+pub(crate) const RECEIVE_BYTES: usize = 16 * 1024;
+/// Clients that wait to be taken.
+pub(crate) const BACKLOG: i32 = 64;
+/// The agent's answer about the policy: time, device, section.
+pub(crate) const OFFER_BYTES: usize = 8 + 16 + aegis_bundle::limits::SITE_BYTES;
+/// A message on the line to the server: the offer, and the key.
+pub(crate) const MESSAGE_BYTES: usize = OFFER_BYTES + 1024;
+/// What the server says of why it can't serve, bytes.
+pub(crate) const WHY_BYTES: usize = 256;
