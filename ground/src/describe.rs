@@ -205,7 +205,10 @@ pub(crate) fn workload(manifest: &WorkloadManifest<'_>) -> Vec<String> {
     ];
     lines.extend(selectors(&manifest.selectors));
     match &manifest.run {
-        None => lines.push("run            nothing: the workload of this name is taken away".to_owned()),
+        None => {
+            let data = if manifest.forgets { ", and what it kept" } else { "" };
+            lines.push(format!("run            nothing: the workload of this name is taken away{data}"));
+        }
         Some(run) => lines.extend(self::run(run)),
     }
     lines.extend(comment(manifest.comment));
@@ -299,6 +302,7 @@ pub(crate) fn workload_json(manifest: &WorkloadManifest<'_>) -> Value {
         "min_agent": agent_json(&manifest.selectors),
         "comment": manifest.comment,
         "run": manifest.run.as_ref().map(run),
+        "forgets": manifest.forgets,
     })
 }
 

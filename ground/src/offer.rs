@@ -32,12 +32,20 @@ pub(crate) struct DeviceArgs {
     pub(crate) agent: Option<Version>,
 }
 
+/// What stands behind a copy that a device with a TPM vouches for, bytes: under a key that never leaves it.
+const VOUCHER_BYTES: usize = 32;
+
+/// What a device's copy says, with or without that.
+fn copy<T>(bytes: &[u8], decode: fn(&[u8]) -> Option<T>) -> Option<T> {
+    decode(bytes).or_else(|| decode(bytes.split_last_chunk::<VOUCHER_BYTES>()?.0))
+}
+
 impl DeviceArgs {
     /// What it remembers.
     pub(crate) fn state(&self) -> Result<TrustState, Failure> {
         let Some(file) = &self.state else { return Ok(TrustState::default()) };
-        let bytes = files::read_front(file, STATE_BYTES + 1)?;
-        TrustState::decode(&bytes).ok_or_else(|| {
+        let bytes = files::read_front(file, STATE_BYTES + VOUCHER_BYTES + 1)?;
+        copy(&bytes, TrustState::decode).ok_or_else(|| {
             Failure::usage(format!("{}: not a good copy of a device's trust state", file.display()))
         })
     }
@@ -45,8 +53,8 @@ impl DeviceArgs {
     /// What it remembers of workloads.
     pub(crate) fn workloads(&self) -> Result<WorkloadState, Failure> {
         let Some(file) = &self.state else { return Ok(WorkloadState::default()) };
-        let bytes = files::read_front(file, WORKLOAD_STATE_BYTES + 1)?;
-        WorkloadState::decode(&bytes).ok_or_else(|| {
+        let bytes = files::read_front(file, WORKLOAD_STATE_BYTES + VOUCHER_BYTES + 1)?;
+        copy(&bytes, WorkloadState::decode).ok_or_else(|| {
             let name = file.display();
             Failure::usage(format!("{name}: not a good copy of what a device remembers of workloads"))
         })

@@ -88,7 +88,8 @@ pub(crate) fn data(path: &Path) -> Result<(), Error> {
         // The superblock has two sectors and its checksum is in the second: torn in a power cut, it would not be mounted
         // again. Everything else that is written in place is in the journal too.
         let without = ["-O", "^metadata_csum"];
-        let kind = ["-q", "-F", "-t", "ext4", "-m", "0", "-L", "aegis-data"];
+        // As much of it is root's alone as on a device (`image/data-template`).
+        let kind = ["-q", "-F", "-t", "ext4", "-m", "25", "-L", "aegis-data"];
         let mut arguments: Vec<OsString> =
             kind.into_iter().chain(without).chain(["-E"]).map(OsString::from).collect();
         arguments.extend([options.into(), disk.as_os_str().to_owned(), size.into()]);

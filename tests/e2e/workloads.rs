@@ -86,7 +86,11 @@ fn boot(bench: &Bench, device: &Path, files: &[&Path], policy: Option<&Path>, sc
 
 /// Code and file of each receipt for a workload.
 fn answers(run: &Evidence) -> Vec<(String, String)> {
-    let answers = run.receipts().into_iter().filter(|receipt| receipt["what"] == "workload");
+    said_of_workloads(run.receipts())
+}
+
+fn said_of_workloads(receipts: Vec<Value>) -> Vec<(String, String)> {
+    let answers = receipts.into_iter().filter(|receipt| receipt["what"] == "workload");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     answers.map(|receipt| (text(&receipt["answer"]), text(&receipt["code"]))).collect()
 }
@@ -339,16 +343,27 @@ fn the_production_image_runs_what_comes_signed() {
     let bench = Bench::new();
     let device = Device::new(&bench);
     let file = Made::new(&bench, "agent-7", "look stay").sequence(5);
+    let filler = Made::new(&bench, "fills", "fill").sequence(1);
     let (slot, mut vm) = Bench::start(device.machine(&bench));
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    plug(&mut vm, &file);
+    plug(&mut vm, &[&file, &filler]);
     let run = vm.cut_power().expect("cut");
-    let answer = receipts(&run).into_iter().find(|receipt| receipt["what"] == "workload").expect("a receipt");
-    assert_eq!((&answer["answer"], &answer["code"]), (&"accepted".into(), &"accepted".into()));
+    let taken = ("accepted".into(), "accepted".into());
+    assert_eq!(said_of_workloads(receipts(&run)), [taken.clone(), taken]);
     drop(slot);
     let (_slot, mut vm) = Bench::start(device.machine(&bench));
     assert!(vm.wait_line("agent-7: count 1").expect("watched").is_some(), "{}", vm.console_end());
-    let said = console(&vm.cut_power().expect("cut"));
+    // One takes all of own storage, and goes on to. There is no shell here: what ends it is signed, and comes by stick.
+    assert!(vm.wait_line("fills: fill files ENOSPC").expect("watched").is_some(), "{}", vm.console_end());
+    plug(&mut vm, &[&removal(&bench, "fills", 2)]);
+    let run = vm.cut_power().expect("cut");
+    let said = console(&run);
+    assert!(said.contains("fills: fill blocks ENOSPC"), "{said}");
+    assert_eq!(
+        said_of_workloads(receipts(&run)).last(),
+        Some(&("accepted".into(), "removed".into())),
+        "{said}"
+    );
     for text in
         ["agent-7: as 1000 1001 groups 0 pid 1", "agent-7: NoNewPrivs 1", "agent-7: read /data ENOENT"]
     {
@@ -357,11 +372,29 @@ fn the_production_image_runs_what_comes_signed() {
     assert!(!said.contains("DEBUG IMAGE"), "{said}");
 }
 
+/// A signed removal of it, with all that it kept.
+fn removal(bench: &Bench, name: &str, sequence: u64) -> PathBuf {
+    let out = bench.at(&format!("{name}-{sequence}.aegis-workload"));
+    let mut build = Bench::aegisctl();
+    build.args(["workload", "build", "--arch", arch().name(), "--remove", name, "--with-data", "--sequence"]);
+    build
+        .arg(sequence.to_string())
+        .arg("--key")
+        .arg(root().join("target/keys/workload.key"))
+        .arg("--out")
+        .arg(&out);
+    Bench::good(build);
+    out
+}
+
 /// Plugs a stick in and waits until the device has done with it.
-fn plug(vm: &mut Vm, file: &Path) {
+fn plug(vm: &mut Vm, files: &[&Path]) {
     let place = vm.now().expect("watched");
-    let name = file.file_name().and_then(|name| name.to_str()).expect("UTF-8");
-    vm.plug(&Stick::new(StickFs::Vfat).file(name, file)).expect("plugged");
+    let mut stick = Stick::new(StickFs::Vfat);
+    for file in files {
+        stick = stick.file(file.file_name().and_then(|name| name.to_str()).expect("UTF-8"), file);
+    }
+    vm.plug(&stick).expect("plugged");
     let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
     assert!(line.is_some(), "{}", vm.console_end());
 }

@@ -126,6 +126,16 @@ pub(crate) const STICK_IMAGES: usize = 4;
 pub(crate) const WORKLOADS_KEPT: usize = 32;
 /// What a workload leaves free of own storage, bytes: trust state, receipts and keys must fit, too.
 pub(crate) const WORKLOADS_FREE_BYTES: u64 = 8 << 20;
+/// Files of own storage that wait for a time without a free inode: as many new ones as a policy, roots and the rest of one stick may need.
+pub(crate) const SPARE_FILES: usize = 16;
+/// How long one kept workload may take to be read and hashed, before it is mounted: 256 MiB at a little over 4 MiB/s.
+pub(crate) const WORKLOAD_LOOK: std::time::Duration = std::time::Duration::from_mins(1);
+/// How long the data of workloads that were taken away is removed at one time; the rest goes at the next start.
+pub(crate) const FORGET: std::time::Duration = std::time::Duration::from_secs(20);
+/// Names of a directory that are looked at before the next are asked for.
+pub(crate) const FORGET_NAMES: usize = 256;
+/// Most processes and threads of all workloads together: half of what a small device has.
+pub(crate) const WORKLOADS_PIDS: u32 = 16_384;
 /// Workloads of one stick that are read to their end: each may be 256 MiB.
 pub(crate) const STICK_WORKLOADS: usize = 32;
 /// Directory entries of kept workloads that are looked at.
@@ -181,6 +191,8 @@ pub(crate) const KERNEL_CONFIG_BYTES: u64 = 256 * 1024;
 pub(crate) const KERNEL_CONFIG_TEXT_BYTES: usize = 1 << 20;
 /// What is left free of own storage at least: the next policy, its trial, the history, bytes.
 pub(crate) const DATA_FREE_BYTES: u64 = 2 * BUNDLE_BYTES;
+/// And so many files.
+pub(crate) const DATA_FREE_FILES: u64 = 64;
 /// What the device mapper says of one target, bytes.
 pub(crate) const MAPPER_BYTES: usize = 4096;
 /// Terms of a filter of events, and the longest value of one, bytes.

@@ -152,6 +152,14 @@ impl<'a> Reader<'a> {
         Ok(false)
     }
 
+    /// Consumed when it is `null` (false) or `true` that is next.
+    pub(crate) fn null_or_true(&mut self) -> Result<Option<bool>, Unread> {
+        if self.0.datatype()? != minicbor::data::Type::Bool {
+            return Ok(self.null()?.then_some(false));
+        }
+        if self.0.bool()? { Ok(Some(true)) } else { Err(Unread::Value) }
+    }
+
     /// True and consumed when the text `any` is next.
     pub(crate) fn any(&mut self) -> Result<bool, Unread> {
         if self.0.datatype()? == minicbor::data::Type::String {

@@ -66,8 +66,8 @@ pub const WRITABLE: usize = 8;
 pub const WRITABLE_BYTES: usize = 64;
 /// Least and most memory that it is bounded to, bytes.
 pub const WORKLOAD_MEMORY_BYTES: (u64, u64) = (1 << 20, 1 << 40);
-/// Most processes and threads that it is bounded to.
-pub const WORKLOAD_PIDS: u32 = 32_768;
+/// Most processes and threads that it is bounded to: of all there can be on a small device (`pid_max`, 32,768) a thirty-second part.
+pub const WORKLOAD_PIDS: u32 = 1024;
 /// Least and most processor time that it is bounded to, thousandths of one processor: the kernel takes no less than a
 /// millisecond of a tenth of a second.
 pub const WORKLOAD_CPU: (u32, u32) = (10, 256_000);
@@ -97,7 +97,7 @@ pub const SITE_CERTIFICATE_BYTES: usize = 2048;
 pub const SITE_CLIENTS: usize = 32;
 /// Most requests a minute that a section grants a client.
 pub const SITE_RATE: u32 = 6000;
-/// Longest copy of the trust state, bytes.
+/// Longest copy of the trust state, bytes, what vouches for it not counted.
 pub const STATE_BYTES: usize = 512;
 /// How many trials may fail, over reboots, before bundles wait for a person or for something newer.
 pub const TRIES: u8 = 3;

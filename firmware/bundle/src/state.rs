@@ -15,6 +15,8 @@ use crate::limits::STATE_BYTES;
 /// of no counter.
 const FORMAT: u64 = 2;
 const FORMAT_COUNTED: u64 = 3;
+/// Of one that says which of the books of workloads is the last, besides.
+const FORMAT_WORKLOADS: u64 = 4;
 /// CRC32C (Castagnoli).
 pub(crate) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
@@ -37,6 +39,7 @@ mod key {
     pub(super) const LEFT: u8 = 15;
     pub(super) const IMAGE: u8 = 16;
     pub(super) const COUNTER: u8 = 17;
+    pub(super) const WORKLOADS: u8 = 18;
 }
 
 /// What a device remembers. The default is a new device's: it accepts any sequence of its root's epoch.
@@ -74,6 +77,9 @@ pub struct TrustState {
     pub image: ImageState,
     /// Value of the TPM's counter that it was written for; 0: it was not counted.
     pub counter: u64,
+    /// Generation of what is remembered of workloads ([`crate::WorkloadState`]): none below it is the last. 0, and of a state that was
+    /// not counted: nothing is known of it.
+    pub workloads: u64,
 }
 
 /// One copy of a [`TrustState`], to be written whole.
@@ -144,9 +150,10 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
     }
     let mut input = Reader::new(outer.bytes(STATE_BYTES)?);
     let entries = input.map_of_any()?;
-    let counted = match (entries, input.u64_at(key::FORMAT)?) {
-        (16, FORMAT) => false,
-        (17, FORMAT_COUNTED) => true,
+    let (counted, with_workloads) = match (entries, input.u64_at(key::FORMAT)?) {
+        (16, FORMAT) => (false, false),
+        (17, FORMAT_COUNTED) => (true, false),
+        (18, FORMAT_WORKLOADS) => (true, true),
         _ => return Err(Unread::Value),
     };
     let generation = input.u64_at(key::GENERATION)?;
@@ -169,6 +176,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
     input.key(key::IMAGE)?;
     let image = ImageState::read(&mut input)?;
     let counter = if counted { input.u64_at(key::COUNTER)? } else { 0 };
+    let workloads = if with_workloads { input.u64_at(key::WORKLOADS)? } else { 0 };
     Ok(TrustState {
         generation,
         epoch,
@@ -186,6 +194,7 @@ fn read(bytes: &[u8]) -> Result<TrustState, Unread> {
         token_sequence,
         image,
         counter,
+        workloads,
     })
 }
 
@@ -204,8 +213,13 @@ impl Canonical for Copied {
 impl Canonical for TrustState {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
         let counted = self.counter > 0;
-        out.map(if counted { 17 } else { 16 })?;
-        out.u8(key::FORMAT)?.u64(if counted { FORMAT_COUNTED } else { FORMAT })?;
+        let with_workloads = counted && self.workloads > 0;
+        let (entries, format) = match (counted, with_workloads) {
+            (_, true) => (18, FORMAT_WORKLOADS),
+            (true, false) => (17, FORMAT_COUNTED),
+            (false, false) => (16, FORMAT),
+        };
+        out.map(entries)?.u8(key::FORMAT)?.u64(format)?;
         out.u8(key::GENERATION)?.u64(self.generation)?;
         out.u8(key::EPOCH)?.u64(self.epoch)?;
         out.u8(key::SEQUENCE)?.u64(self.sequence)?;
@@ -224,6 +238,9 @@ impl Canonical for TrustState {
         self.image.write(out)?;
         if counted {
             out.u8(key::COUNTER)?.u64(self.counter)?;
+        }
+        if with_workloads {
+            out.u8(key::WORKLOADS)?.u64(self.workloads)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Workloads: the manifest that is signed, and the decision whether one is let in.
 //!
 //! A workload carries one file system, of which its programs see nothing else, and says what is run in it, as whom, and
-//! within which bounds. A manifest without that takes the workload of its name out of operation. As with images the
+//! within which bounds. A manifest without that takes the workload of its name out of operation, and what it kept when it says so. As with images the
 //! contents are never in memory: whoever lets one in holds them against the listed hash as they are read.
 
 use aegis_cose::Domain;
@@ -60,6 +60,8 @@ pub struct WorkloadManifest<'a> {
     pub name: &'a str,
     /// What is run; `None`: the workload of this name is taken away.
     pub run: Option<Run<'a>>,
+    /// Of one that is taken away: what its programs kept goes, too.
+    pub forgets: bool,
     /// For people.
     pub comment: &'a str,
 }
@@ -150,7 +152,7 @@ impl<'a> WorkloadManifest<'a> {
     #[cfg(feature = "build")]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         let length = self.write_to(out)?;
-        WorkloadManifest::decode(&out[..length]).is_ok().then_some(length)
+        (WorkloadManifest::decode(&out[..length]).as_ref() == Ok(self)).then_some(length)
     }
 
     /// Epoch and sequence.
@@ -172,7 +174,7 @@ impl<'a> WorkloadManifest<'a> {
         self.head().is_possible()
             && self.selectors.is_possible()
             && names::is_kept_workload_name(self.name)
-            && self.run.as_ref().is_none_or(Run::is_possible)
+            && self.run.as_ref().is_none_or(|run| !self.forgets && run.is_possible())
             && is_comment(self.comment)
     }
 }
@@ -241,10 +243,20 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<WorkloadManifest<'a>, Reason> {
     input.key(key::NAME)?;
     let name = input.str(WORKLOAD_NAME_BYTES)?;
     input.key(key::RUN)?;
-    let run = if input.null()? { None } else { Some(read_run(input)?) };
+    let gone = input.null_or_true()?;
+    let run = if gone.is_some() { None } else { Some(read_run(input)?) };
     input.key(key::COMMENT)?;
     let comment = input.str(COMMENT_BYTES)?;
-    Ok(WorkloadManifest { epoch, sequence, created, selectors, name, run, comment })
+    Ok(WorkloadManifest {
+        epoch,
+        sequence,
+        created,
+        selectors,
+        name,
+        run,
+        forgets: gone == Some(true),
+        comment,
+    })
 }
 
 fn read_run<'a>(input: &mut Reader<'a>) -> Result<Run<'a>, Reason> {
@@ -301,6 +313,7 @@ impl Canonical for WorkloadManifest<'_> {
         out.u8(key::RUN)?;
         match &self.run {
             Some(run) => run.write(out)?,
+            None if self.forgets => drop(out.bool(true)?),
             None => drop(out.null()?),
         }
         out.u8(key::COMMENT)?.str(self.comment)?;

@@ -19,8 +19,8 @@ pub(crate) const ASIDES: usize = 4;
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// A command of own storage or of the policy.
 pub(crate) const COMMAND: Duration = Duration::from_mins(2);
-/// Workloads that are looked at before they are mounted: each may be 256 MiB, and is read once.
-pub(crate) const WORKLOADS: Duration = Duration::from_mins(10);
+/// Workloads that are looked at before they are mounted: each has a minute there, and is left out after it.
+pub(crate) const WORKLOADS: Duration = Duration::from_mins(33);
 /// How many of them are started: as many as are kept.
 pub(crate) const WORKLOADS_KEPT: usize = 32;
 /// A mount of a disk.

@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Instead of both: the workload of this name is taken away
     #[arg(long, value_name = "NAME", conflicts_with_all = ["manifest", "contents"], value_parser = name)]
     remove: Option<String>,
+    /// With --remove: what its programs kept on the device goes, too
+    #[arg(long, requires = "remove", conflicts_with_all = ["manifest", "contents"])]
+    with_data: bool,
     /// The architecture that it is for
     #[arg(long, value_name = "ARCH", value_parser = ARCHITECTURES)]
     arch: String,
@@ -99,6 +102,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             .or(args.remove.as_deref())
             .unwrap_or_default(),
         run: source.as_ref().map(|source| source.run(content(&contents))),
+        forgets: args.with_data,
         comment: comment(args.comment.as_deref().unwrap_or(said))?,
     };
     let encoded = encoded(|out| manifest.encode(out))?;

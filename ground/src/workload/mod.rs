@@ -40,6 +40,8 @@ Examples:
       --root root.cbor --key workload.key --sequence 1 --out agent-7.aegis-workload
   aegisctl workload build --remove agent-7 --arch x86_64 --root root.cbor \\
       --key workload.key --sequence 2 --out agent-7.aegis-workload
+  aegisctl workload build --remove agent-7 --with-data --arch x86_64 --root root.cbor \\
+      --key workload.key --sequence 2 --out agent-7.aegis-workload
 
 A folder becomes a squashfs by mksquashfs (Debian: squashfs-tools): the same folder gives
 the same bytes, whoever packs it and when. Its files are root's there, and keep their modes:
@@ -101,5 +103,6 @@ pub(crate) fn examine<'a>(
 pub(crate) fn what(manifest: &WorkloadManifest<'_>) -> String {
     let (epoch, sequence) = manifest.rank();
     let what = if manifest.run.is_some() { "workload" } else { "removal of workload" };
-    format!("{what} {}, epoch {epoch}, sequence {sequence}", manifest.name)
+    let with = if manifest.forgets { " with its data" } else { "" };
+    format!("{what} {}{with}, epoch {epoch}, sequence {sequence}", manifest.name)
 }

@@ -78,8 +78,11 @@ fn workloads_are_accepted_or_refused_by_name() {
         assert!(state.remember(Remembered { name, accepted, next: None, gone: true }, 1));
         let mut bytes = [0; WORKLOAD_STATE_BYTES];
         let length = state.encode(&mut bytes).expect("it fits");
-        desk.write("state", &bytes[..length]);
-        assert_eq!(verify(&desk, "w.aegis-workload --state state").1, code);
+        // As a device keeps it, and as one keeps it that has a TPM.
+        for by in [&[][..], &[7; 32]] {
+            desk.write("state", [&bytes[..length], by].concat());
+            assert_eq!(verify(&desk, "w.aegis-workload --state state").1, code);
+        }
     }
     // Revoked by its file.
     desk.good(
@@ -171,6 +174,14 @@ fn a_removal_is_signed_and_has_no_contents() {
     assert!(out.contains("removal of workload agent-7, epoch 1, sequence 4"), "{out}");
     assert_eq!(verify(&desk, "gone"), (0, "accepted".into()));
     assert!(desk.good("workload inspect gone").contains("the workload of this name is taken away"));
+    // With what it kept, when that is said.
+    let out = desk.good(&format!("{remove} --with-data --root keys/root.cbor"));
+    assert!(out.contains("removal of workload agent-7 with its data, epoch 1, sequence 4"), "{out}");
+    assert_eq!(verify(&desk, "gone"), (0, "accepted".into()));
+    assert!(desk.good("workload inspect gone").contains("is taken away, and what it kept"));
+    assert_eq!(desk.json("workload inspect gone").1["forgets"], true);
+    let whole = format!("{BUILD} --key keys/workload.key --sequence 1 --out x --with-data");
+    assert!(desk.refused(2, &whole).contains("cannot be used with"), "what runs forgets nothing");
     assert!(desk.refused(2, &format!("{remove} --contents folder")).contains("cannot be used with"));
     assert!(desk.refused(2, &remove.replace("agent-7", "../x")).contains("a workload's name is needed"));
 }

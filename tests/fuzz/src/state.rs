@@ -94,8 +94,10 @@ pub fn seeds() -> Vec<Seed> {
             image: ImageState { epoch: 2, sequence: 9, manifest: [6; 32], ..ImageState::default() }
                 .with_trial(Trial::Written, (2, 10), [7; 32]),
             counter: 0,
+            workloads: 0,
         };
     let counted = TrustState { counter: 77, ..old };
+    let with_workloads = TrustState { workloads: 5, ..counted };
     let inside = |state: &TrustState| {
         let copy = state.encode();
         let mut reader = minicbor::Decoder::new(&copy);
@@ -112,5 +114,6 @@ pub fn seeds() -> Vec<Seed> {
         ("raw-both", two(RAW, &old.encode(), &old.next().encode())),
         ("made", two(MADE, &inside(&new), &inside(&old))),
         ("made-counted", two(MADE, &inside(&old), &inside(&counted))),
+        ("made-workloads", two(MADE, &inside(&counted), &inside(&with_workloads))),
     ]
 }

@@ -93,6 +93,7 @@ fn opened(front: &[u8], length: u64, have: Option<Rank>) -> bool {
     assert!(opened.contents_at <= FRONT_BYTES as u64 && opened.contents_at + manifest.length() == length);
     assert!(length <= WORKLOAD_BYTES && is_workload_name(manifest.name) && !manifest.name.contains('/'));
     assert_eq!((manifest.epoch, manifest.selectors.architecture), (root.epoch, "x86_64"));
+    assert!(manifest.run.is_none() || !manifest.forgets);
     if let Some(run) = &manifest.run {
         assert!(run.user != 0 && run.group != 0 && run.bounds.is_possible() && run.restart.delay > 0);
         assert!(run.command[0].starts_with(b"/") && run.command.iter().all(|word| !word.contains(&0)));
@@ -145,6 +146,7 @@ fn manifest() -> WorkloadManifest<'static> {
             restart: Restart { when: When::OnFailure, delay: 1 },
             writable: ["/var/cache", "/var/lib"].into_iter().collect(),
         }),
+        forgets: false,
         comment: "",
     }
 }
@@ -169,6 +171,7 @@ pub fn seeds() -> Vec<Seed> {
         ..manifest()
     });
     let removal = encoded(&WorkloadManifest { run: None, ..manifest() });
+    let forgets = encoded(&WorkloadManifest { run: None, forgets: true, ..manifest() });
     let made = |flags: u8, state: [u8; 2], signers: &[u8], manifest: &[u8]| {
         let mut out = vec![MADE, flags];
         out.extend(state);
@@ -188,6 +191,7 @@ pub fn seeds() -> Vec<Seed> {
         ("first", made(0, [0; 2], &[0, 1], &any)),
         ("narrow", made(0, [0; 2], &[2, 1, 0], &narrow)),
         ("removal", made(1, [2, 4], &[0, 1], &removal)),
+        ("forgets", made(1, [2, 4], &[0, 1], &forgets)),
         ("again", made(3, [2, 5], &[0, 1], &any)),
         ("remembered", [&[STATE][..], &copy[..length]].concat()),
     ]

@@ -21,9 +21,11 @@ use crate::limits;
 use crate::outcome::{Failure, Outcome, say};
 use crate::storage::block::{self, Block, Disk};
 use crate::storage::device::hex;
+use crate::storage::disk;
 use crate::storage::known;
 use crate::storage::partition;
 use crate::storage::report::{Code, Gravity, Report};
+use crate::storage::{DATA, atomic, trust};
 use crate::tpm;
 
 /// Where own storage is mounted.
@@ -40,6 +42,12 @@ pub(crate) fn prepare() -> Outcome {
     end(&report)
 }
 
+/// While nothing runs that could have all of it.
+fn keep_spare() -> io::Result<()> {
+    atomic::make_private_directory(Path::new(DATA))?;
+    disk::keep_spare(&disk::Data::own(), &trust::directories())
+}
+
 /// Exit as [`prepare`].
 pub(crate) fn settle() -> Outcome {
     let mut report = Report::load();
@@ -47,6 +55,11 @@ pub(crate) fn settle() -> Outcome {
         report.tell(Code::DataUnreadable, format!("{MOUNT}: {error}"));
     }
     let data = partition::by_label(DATA_LABEL).ok().flatten();
+    if data.as_deref().is_some_and(is_mounted)
+        && let Err(error) = keep_spare()
+    {
+        log::warn!("{DATA}: files for a time without room: {error}");
+    }
     tpm::settle::settle(&mut report, data.as_deref().is_some_and(is_mounted));
     end(&report)
 }

@@ -19,12 +19,13 @@ pub(super) use mount::look;
 pub(crate) use mount::{run as mount, tell};
 pub(crate) use remove::run as remove;
 pub(crate) use run::run;
-#[cfg(test)]
-pub(super) use take::decide;
 pub(crate) use take::{BYTES, apply, is_workload, judge, take};
+#[cfg(test)]
+pub(super) use take::{Room, decide};
 pub(crate) use turn::{Turn, run as turn};
 
 use super::in_force;
+use crate::limits;
 use crate::outcome::Failure;
 use crate::storage::lock;
 use crate::workloads::{KEPT, told};
@@ -41,9 +42,19 @@ fn storage(error: io::Error) -> Failure {
     Failure::error(format!("{KEPT}: {error}"))
 }
 
+/// The code of own storage that workloads, or somebody else, have filled.
+pub(super) const DATA_FULL: &str = "data-full";
+
 /// What is not as it should be, for `aegis health`: code and meaning.
 pub(super) fn troubles() -> io::Result<Vec<(&'static str, String)>> {
     let mut troubles = Vec::new();
+    // Where there never was one nobody fills it.
+    if let Ok(found) = rustix::fs::statvfs(KEPT) {
+        let (free, files) = (found.f_bavail.saturating_mul(found.f_frsize), found.f_favail);
+        if free < limits::DATA_FREE_BYTES || files < limits::DATA_FREE_FILES {
+            troubles.push((DATA_FULL, format!("{free} bytes and {files} files are free in /data")));
+        }
+    }
     for entry in told::reported()? {
         if !entry.is_mounted() {
             let meaning = format!("workload {} is not mounted: {}: {}", entry.name, entry.code, entry.detail);

@@ -107,6 +107,14 @@ impl Tree {
 }
 
 impl Group {
+    fn write(&self, file: &str, value: &str) -> Result<(), KernelError> {
+        let write = || {
+            let open = kernelfs::below(self.directory.as_fd(), Path::new(file), OFlags::WRONLY)?;
+            rustix::io::write(open, value.as_bytes()).map(drop).map_err(io::Error::from)
+        };
+        write().map_err(KernelError::file(self.path.join(file)))
+    }
+
     /// Moves this process into it.
     pub(super) fn enter(&self) -> Result<(), KernelError> {
         let write = || {
@@ -275,7 +283,10 @@ pub(crate) struct Pen {
 impl Pen {
     /// Makes and registers it, with nobody in it, and bounds what it may use.
     pub(crate) fn make(name: &str, bounds: &Bounds) -> Result<Self, KernelError> {
-        let group = register(&Tree::open()?, name)?;
+        let tree = Tree::open()?;
+        let group = register(&tree, name)?;
+        // All of them together leave the rest of the device what it needs.
+        tree.find(WORKLOADS)?.write("pids.max", &limits::WORKLOADS_PIDS.to_string())?;
         // Asked of the kernel, not remembered: the registration is ours.
         if cgroups()?.get(&group.id).map_err(KernelError::object("cgroups"))?.is_none() {
             return Err(KernelError::NotConfined { cgroup: own_cgroup()? });
@@ -292,17 +303,9 @@ impl Pen {
             ("pids.max", bounds.pids.to_string()),
             ("cpu.max", cpu),
         ] {
-            pen.write(file, &value)?;
+            pen.group.write(file, &value)?;
         }
         Ok(pen)
-    }
-
-    fn write(&self, file: &str, value: &str) -> Result<(), KernelError> {
-        let write = || {
-            let open = kernelfs::below(self.group.directory.as_fd(), Path::new(file), OFlags::WRONLY)?;
-            rustix::io::write(open, value.as_bytes()).map(drop).map_err(io::Error::from)
-        };
-        write().map_err(KernelError::file(self.group.path.join(file)))
     }
 
     fn read(&self, file: &str) -> Result<String, KernelError> {
@@ -323,7 +326,7 @@ impl Pen {
     pub(crate) fn empty(&self) -> Result<(), KernelError> {
         let end = Instant::now() + limits::PEN_EMPTY;
         while self.read("cgroup.events")?.lines().any(|line| line == "populated 1") {
-            self.write("cgroup.kill", "1")?;
+            self.group.write("cgroup.kill", "1")?;
             if Instant::now() >= end {
                 let error = io::Error::new(io::ErrorKind::TimedOut, "somebody in it does not end");
                 return Err(KernelError::file(&self.group.path)(error));

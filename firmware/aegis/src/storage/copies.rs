@@ -80,6 +80,18 @@ impl Copies {
         Ok(Self { state, damaged: false, vouched, next: usize::from(is_first) })
     }
 
+    /// The books of workloads of this generation are the last from now on. Where nobody vouches for the state nothing is said.
+    #[inline(never)]
+    pub(super) fn count_workloads(disk: &impl Disk, generation: u64) -> io::Result<()> {
+        let _one = disk.lock()?;
+        let mut copies = Self::read(disk)?;
+        if !copies.vouched || copies.state.workloads == generation {
+            return Ok(());
+        }
+        let commit = copies.prepare(disk, &TrustState { workloads: generation, ..copies.state }, false)?;
+        copies.publish(disk, commit)
+    }
+
     /// Writes the new state beside the older copy, durably. `releases`: somebody vouches for the device with it.
     pub(super) fn prepare(&self, disk: &impl Disk, state: &TrustState, releases: bool) -> io::Result<Commit> {
         let value = disk.value().unwrap_or_else(|error| {
@@ -93,13 +105,15 @@ impl Copies {
         let ends = releases && disk.is_held() && disk.is_alone();
         let kept = if ends { 0 } else { self.state.counter };
         let counter = value.map_or(kept, |value| value.saturating_add(1));
-        let commit = self.write(disk, TrustState { counter, ..*state }, counts || self.vouched)?;
+        // Who vouches for the device does so for what it remembers of workloads.
+        let workloads = if releases { 0 } else { state.workloads };
+        let commit = self.write(disk, TrustState { counter, workloads, ..*state }, counts || self.vouched)?;
         Ok(Commit { counts, releases: releases && (counts || ends), ..commit })
     }
 
     /// The state counts as the last one from this value of the counter on.
     pub(super) fn begin(&mut self, disk: &impl Disk, value: u64) -> io::Result<()> {
-        let commit = self.write(disk, TrustState { counter: value, ..self.state }, true)?;
+        let commit = self.write(disk, TrustState { counter: value, workloads: 0, ..self.state }, true)?;
         self.publish(disk, commit)
     }
 

@@ -28,9 +28,13 @@ use aegis_tpm::{Counter, Error, Tpm, Transport};
 
 use super::copies::Copies;
 use super::disk::Disk;
+use crate::workloads::books::Books;
 
 /// What can tell own storage from an older copy of it.
 pub(crate) trait Witness {
+    /// The lock of the trust state, for who does not hold it; `None` where there is one process.
+    fn lock(&self) -> io::Result<Option<std::fs::File>>;
+
     /// What trust states are vouched for under.
     fn key(&self) -> Option<StorageKey>;
 
@@ -95,6 +99,15 @@ pub(crate) enum Verdict {
     OtherTpm,
     /// It is not the last one, or nobody vouches for it: why.
     Held(String),
+}
+
+impl Verdict {
+    /// What is remembered of workloads is held against the trust state, too, where that is the last one.
+    pub(crate) fn with_books(self, disk: &impl Disk) -> io::Result<Self> {
+        let rolled_back = self == Self::Good && Books::read(disk)?.rolled_back;
+        let why = "what was accepted of workloads is an older copy, gone, or not this device's";
+        Ok(if rolled_back { Self::Held(why.into()) } else { self })
+    }
 }
 
 /// Holds the trust state against the counter. The caller holds the lock of trust.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{DATA, atomic};
+use super::{DATA, atomic, disk};
 
 const FILE: &str = "export.cursor";
 const BYTES: usize = 8 + 16 + 8 + 8 + 4;
@@ -46,7 +46,7 @@ impl Cursor {
 
     /// Stores it.
     pub(crate) fn save(&self) -> io::Result<()> {
-        atomic::replace(Path::new(DATA), FILE, &self.encode(), 0o600).map(drop)
+        disk::replace(&disk::Data::own(), FILE, &self.encode())
     }
 
     fn encode(&self) -> [u8; BYTES] {

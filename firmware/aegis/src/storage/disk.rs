@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 
 use aegis_seal::StorageKey;
 
@@ -54,8 +54,14 @@ pub(crate) trait Disk: Witness {
     /// Reads all of `bytes` from this place of a file: from the disk, where it was durable and not read since.
     fn read_at(&self, file: &Self::File, at: u64, bytes: &mut [u8]) -> io::Result<()>;
 
-    /// Gives a file another name in the same directory, in place of what is there.
+    /// Opens a file to be written from its beginning: what it held is gone at once.
+    fn renew(&self, path: &str) -> io::Result<Self::File>;
+
+    /// Gives a file or a directory another name, in place of what is there.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives each of two files in one directory the other's name, in one step.
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, path: &str) -> io::Result<()>;
@@ -69,6 +75,8 @@ pub(crate) trait Disk: Witness {
 pub(crate) struct Pending {
     temporary: String,
     path: String,
+    /// It was a spare file, of this path.
+    spare: Option<String>,
 }
 
 /// Writes what is to be at `path`, durably, beside it: all that can run out of space is done here.
@@ -89,17 +97,37 @@ pub(crate) fn prepare_by<D: Disk, E: From<io::Error>>(
         // Also when it was there: whoever made it may not have come to this.
         disk.sync_directory("")?;
     }
-    let written = disk.create(&temporary).map_err(E::from).and_then(|mut file| {
+    let mut pending = Pending { temporary, path: path.to_owned(), spare: None };
+    let written = pending.begin(disk).map_err(E::from).and_then(|mut file| {
         write(disk, &mut file)?;
         Ok(disk.sync(&file)?)
     });
     match written {
-        Ok(()) => Ok(Pending { temporary, path: path.to_owned() }),
+        Ok(()) => Ok(pending),
         Err(error) => {
-            abandon(disk, &temporary);
+            pending.abandon(disk);
             Err(error)
         }
     }
+}
+
+/// Files that wait in a directory of own storage, empty: where somebody else took the last inode, what is to be written takes one of
+/// them, by name only. So nobody can take that, too. Blocks are the file system's to keep (`image/data-template`).
+const SPARE: &str = ".spare";
+
+/// Makes those that are missing, and these directories, while there is room.
+pub(crate) fn keep_spare(disk: &impl Disk, directories: &[&str]) -> io::Result<()> {
+    for directory in directories.iter().chain(&[SPARE]) {
+        disk.make_directory(directory)?;
+    }
+    disk.sync_directory("")?;
+    let there = disk.list(SPARE, crate::limits::SPARE_FILES)?;
+    let names = (0..crate::limits::SPARE_FILES).map(|number| number.to_string());
+    for name in names.filter(|name| !there.contains(name)) {
+        disk.create(&join(SPARE, &name))?;
+        disk.sync_directory(SPARE)?;
+    }
+    Ok(())
 }
 
 impl Pending {
@@ -108,24 +136,52 @@ impl Pending {
         &self.temporary
     }
 
+    /// The file to be written.
+    #[inline(never)]
+    fn begin<D: Disk>(&mut self, disk: &D) -> io::Result<D::File> {
+        let error = match disk.create(&self.temporary) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => error,
+            made => return made,
+        };
+        for name in disk.list(SPARE, crate::limits::SPARE_FILES)? {
+            let spare = join(SPARE, &name);
+            // Another process may have taken it.
+            if disk.rename(&spare, &self.temporary).is_ok() {
+                self.spare = Some(spare);
+                disk.sync_directory(split(&self.temporary).0)?;
+                return disk.renew(&self.temporary);
+            }
+        }
+        Err(error)
+    }
+
     /// Puts it in place: one rename, made durable. On an error it may be in place all the same, and not yet durable.
     pub(crate) fn publish(self, disk: &impl Disk) -> io::Result<()> {
+        // What it takes the place of is a spare file then. Where nothing is there yet it is not.
+        if self.spare.is_some() && disk.exchange(&self.temporary, &self.path).is_ok() {
+            disk.sync_directory(split(&self.path).0)?;
+            self.abandon(disk);
+            return Ok(());
+        }
         if let Err(error) = disk.rename(&self.temporary, &self.path) {
-            abandon(disk, &self.temporary);
+            self.abandon(disk);
             return Err(error);
         }
         disk.sync_directory(split(&self.path).0)
     }
 
     /// Puts nothing in place.
+    #[inline(never)]
     pub(crate) fn abandon(self, disk: &impl Disk) {
-        abandon(disk, &self.temporary);
+        // What can't be removed is swept at the next start, or overwritten.
+        let _ = match &self.spare {
+            Some(spare) => disk
+                .renew(&self.temporary)
+                .and_then(|_| disk.rename(&self.temporary, spare))
+                .and_then(|()| disk.sync_directory(SPARE)),
+            None => disk.remove(&self.temporary),
+        };
     }
-}
-
-/// What can't be removed is swept at the next start, or overwritten.
-fn abandon(disk: &impl Disk, temporary: &str) {
-    let _ = disk.remove(temporary);
 }
 
 /// Replaces the file at `path` by `bytes`, durably, or leaves it as it was.
@@ -179,6 +235,12 @@ impl Data {
         Self { directory: crate::workloads::KEPT.into(), is_own: false }
     }
 
+    /// Another one.
+    #[cfg(test)]
+    pub(crate) fn at_path(directory: &std::path::Path) -> Self {
+        Self { directory: directory.to_owned(), is_own: false }
+    }
+
     /// Opens a directory of the tree, following no link below its top.
     fn directory(&self, directory: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -202,6 +264,7 @@ impl Data {
     }
 
     /// The directory that a path is in, and the name in it.
+    #[inline(never)]
     fn at<'p>(&self, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
         let (directory, name) = split(path);
         Ok((self.directory(directory)?, name))
@@ -281,9 +344,20 @@ impl Disk for Data {
         file.read_exact_at(bytes, at)
     }
 
+    fn renew(&self, path: &str) -> io::Result<File> {
+        let (directory, name) = self.at(path)?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let (directory, from) = self.at(from)?;
-        Ok(rustix::fs::renameat(&directory, from, &directory, split(to).1)?)
+        let ((directory, from), (above, to)) = (self.at(from)?, self.at(to)?);
+        Ok(rustix::fs::renameat(directory, from, above, to)?)
+    }
+
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        let (directory, one) = self.at(one)?;
+        Ok(rustix::fs::renameat_with(&directory, one, &directory, split(other).1, RenameFlags::EXCHANGE)?)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -297,6 +371,10 @@ impl Disk for Data {
 }
 
 impl Witness for Data {
+    fn lock(&self) -> io::Result<Option<File>> {
+        if self.is_own { super::trust::lock().map(Some) } else { Ok(None) }
+    }
+
     fn key(&self) -> Option<StorageKey> {
         self.is_own.then(found::storage_key).flatten()
     }
@@ -323,6 +401,10 @@ impl Witness for Data {
 }
 
 impl<D: Witness> Witness for &D {
+    fn lock(&self) -> io::Result<Option<File>> {
+        (**self).lock()
+    }
+
     fn key(&self) -> Option<StorageKey> {
         (**self).key()
     }
@@ -383,8 +465,16 @@ impl<D: Disk> Disk for &D {
         (**self).read_at(file, at, bytes)
     }
 
+    fn renew(&self, path: &str) -> io::Result<Self::File> {
+        (**self).renew(path)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         (**self).rename(from, to)
+    }
+
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        (**self).exchange(one, other)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

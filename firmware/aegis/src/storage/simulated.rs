@@ -32,6 +32,7 @@ struct Names {
 enum Change {
     Link { path: String, inode: Inode },
     Rename { from: String, to: String, inode: Inode },
+    Exchange { one: String, other: String },
     Remove { path: String },
     Directory { path: String },
 }
@@ -67,6 +68,8 @@ struct State {
     failing: Option<usize>,
     /// What is read in pieces is not what was written.
     lies: bool,
+    /// No file can be made: whatever is let go, somebody else takes at once.
+    full: bool,
 }
 
 /// The disk.
@@ -153,6 +156,11 @@ impl Simulated {
         self.0.borrow_mut().lies = lies;
     }
 
+    /// From here on somebody has all inodes, and takes each that is let go; or no more.
+    pub(crate) fn fill(&self, full: bool) {
+        self.0.borrow_mut().full = full;
+    }
+
     /// Writes within a file, which grows if it must.
     pub(crate) fn write_at(&self, file: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.step()?;
@@ -179,7 +187,7 @@ impl Simulated {
     /// What a boot does first: the trust state is held against the TPM's counter.
     pub(crate) fn start(&self) -> io::Result<Verdict> {
         let mut disk = self;
-        let verdict = counter::settle(self, &mut disk)?;
+        let verdict = counter::settle(self, &mut disk)?.with_books(self)?;
         let mut state = self.0.borrow_mut();
         state.tpm.counts = true;
         state.tpm.held = matches!(verdict, Verdict::Held(_));
@@ -246,7 +254,7 @@ impl Simulated {
                 // What a TPM did is durable at once; what a boot knew is gone.
                 let tpm = Tpm { counts: false, held: false, ..state.tpm };
                 let (seen, durable) = (names.clone(), names.clone());
-                let state = State { tpm, seen, durable, contents, ..State::default() };
+                let state = State { tpm, seen, durable, contents, full: state.full, ..State::default() };
                 disks.push(Self(RefCell::new(state)));
             }
         }
@@ -302,7 +310,8 @@ impl Change {
         let (Self::Link { path, .. }
         | Self::Remove { path }
         | Self::Directory { path }
-        | Self::Rename { to: path, .. }) = self;
+        | Self::Rename { to: path, .. }
+        | Self::Exchange { other: path, .. }) = self;
         path.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 
@@ -312,6 +321,11 @@ impl Change {
             Self::Rename { from, to, inode } => {
                 names.files.remove(from);
                 names.files.insert(to.clone(), *inode);
+            }
+            Self::Exchange { one, other } => {
+                let (a, b) = (names.files.remove(one), names.files.remove(other));
+                names.files.extend(b.map(|inode| (one.clone(), inode)));
+                names.files.extend(a.map(|inode| (other.clone(), inode)));
             }
             Self::Remove { path } => drop(names.files.remove(path)),
             Self::Directory { path } => drop(names.directories.insert(path.clone())),
@@ -330,12 +344,20 @@ impl State {
         if there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
+    fn has_room(&self) -> io::Result<()> {
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     fn inode(&self, path: &str) -> io::Result<Inode> {
         self.seen.files.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
 impl Witness for Simulated {
+    fn lock(&self) -> io::Result<Option<std::fs::File>> {
+        Ok(None)
+    }
+
     fn key(&self) -> Option<StorageKey> {
         self.0.borrow().tpm.there.then(|| StorageKey::new(Zeroizing::new([5; 32])))
     }
@@ -422,6 +444,7 @@ impl Disk for Simulated {
     fn make_directory(&self, path: &str) -> io::Result<()> {
         let mut state = self.step()?;
         if !state.seen.directories.contains(path) {
+            state.has_room()?;
             state.change(Change::Directory { path: path.to_owned() });
         }
         Ok(())
@@ -430,6 +453,7 @@ impl Disk for Simulated {
     fn create(&self, path: &str) -> io::Result<Inode> {
         let mut state = self.step()?;
         state.has_directory(path.rsplit_once('/').map_or("", |(directory, _)| directory))?;
+        state.has_room()?;
         if state.seen.files.contains_key(path) {
             state.change(Change::Remove { path: path.to_owned() });
         }
@@ -463,6 +487,21 @@ impl Disk for Simulated {
         if let Some(last) = bytes.last_mut().filter(|_| state.lies) {
             *last ^= 1;
         }
+        Ok(())
+    }
+
+    fn renew(&self, path: &str) -> io::Result<Inode> {
+        let mut state = self.step()?;
+        let inode = state.inode(path)?;
+        state.contents[inode].0.clear();
+        Ok(inode)
+    }
+
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        let mut state = self.step()?;
+        state.inode(one)?;
+        state.inode(other)?;
+        state.change(Change::Exchange { one: one.to_owned(), other: other.to_owned() });
         Ok(())
     }
 
@@ -501,6 +540,53 @@ mod tests {
     use super::*;
 
     type Operation<'o> = &'o dyn Fn(&Simulated) -> io::Result<()>;
+
+    /// Where no file can be made, what takes the place of another does so by a spare file, which the other is from then on.
+    #[test]
+    fn power_cuts_of_a_replacement_without_an_inode_leave_old_or_new() {
+        let mut before = Simulated::default();
+        for (name, bytes) in [("state", "old"), ("other", "other")] {
+            disk::replace(&before, name, bytes.as_bytes()).expect("there is room");
+        }
+        disk::keep_spare(&before, &["roots"]).expect("there is room");
+        before.flush();
+        before.fill(true);
+        let spare = |disk: &Simulated| disk.list(".spare", 99).expect("there").len();
+        let all = spare(&before);
+        let twice = |disk: &Simulated| {
+            disk::replace(disk, "state", b"newer")?;
+            disk::replace(disk, "state", b"newest")
+        };
+        let cuts = before.cut_everywhere(twice, |disk, done| {
+            let found = disk.read("state", 9).expect("there");
+            assert!(found == b"newest" || !done && (found == b"newer" || found == b"old"), "{found:?}");
+            // And so it is from there, also of a name that is new.
+            disk::sweep(&disk, "");
+            for round in 0..3 {
+                disk::replace(&disk, "state", b"last").expect("it costs nothing");
+                assert_eq!(
+                    (disk.read("state", 9).expect("there"), disk.read("other", 9).expect("there")),
+                    (b"last".to_vec(), b"other".to_vec()),
+                    "{round}"
+                );
+            }
+            let left = spare(&disk);
+            assert!(left + 1 >= all, "at most the one that was on its way is lost");
+            disk::replace(&disk, "roots/2.cbor", b"root").expect("it costs one");
+            assert_eq!(
+                (spare(&disk), disk.read("roots/2.cbor", 9).expect("there")),
+                (left - 1, b"root".to_vec())
+            );
+        });
+        println!("a spare file: {cuts}");
+        twice(&before).expect("there are spare files");
+        assert_eq!(spare(&before), all);
+        let failed = before.fail_everywhere(twice, |disk, step, _| {
+            let found = disk.read("state", 9).expect("there");
+            assert!([&b"newer"[..], b"newest"].contains(&&found[..]), "step {step}: {found:?}");
+        });
+        assert!(failed > 10, "{failed} steps");
+    }
 
     /// The disk itself must be able to say no: each way of writing a file that is not safe leaves neither old nor new
     /// somewhere, and the right one does nowhere.

@@ -7,7 +7,7 @@ use std::io;
 use super::disk::{self, Disk};
 use crate::limits;
 
-const SLOTS: [&str; 3] = ["slot.a", "slot.b", "slot.c"];
+pub(super) const SLOTS: [&str; 3] = ["slot.a", "slot.b", "slot.c"];
 const BUNDLE: &str = "bundle.aegis";
 
 /// The slots, and what is known of them: a file is hashed once to learn which bundle it is, and again only when it is handed out.

@@ -44,6 +44,28 @@ pub(crate) fn lock() -> io::Result<File> {
     lock::wait_for("policy.lock")
 }
 
+/// Generation of the books of workloads that were counted last; `None` where nobody vouches for it, 0 where none were.
+///
+/// # Errors
+/// Own storage's.
+pub(crate) fn counted_workloads(disk: &impl Disk) -> io::Result<Option<u64>> {
+    let copies = Copies::read(disk)?;
+    Ok(copies.vouched.then_some(copies.state.workloads))
+}
+
+/// Counts them.
+///
+/// # Errors
+/// Own storage's.
+pub(crate) fn count_workloads(disk: &impl Disk, generation: u64) -> io::Result<()> {
+    Copies::count_workloads(disk, generation)
+}
+
+/// Directories that the trust state's files are in, besides its own.
+pub(crate) fn directories() -> Vec<&'static str> {
+    [roots::DIRECTORY].into_iter().chain(slots::SLOTS).collect()
+}
+
 /// What the device trusts and remembers. Who changes it holds [`lock`].
 pub(crate) struct Trust<D = Data> {
     disk: D,

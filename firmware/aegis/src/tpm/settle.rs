@@ -91,7 +91,8 @@ fn own_storage<T: Transport<Error = io::Error>>(tpm: &mut Tpm<T>, found: &mut Fo
     found.key = Key::Sealed;
     let judged = trust::lock()
         .map_err(|error| error.to_string())
-        .and_then(|_one| counter::settle(&Data::own(), tpm).map_err(|error| error.to_string()));
+        .and_then(|_one| counter::settle(&Data::own(), tpm).map_err(|error| error.to_string()))
+        .and_then(|verdict| verdict.with_books(&Data::own()).map_err(|error| error.to_string()));
     match judged {
         Ok(verdict) => {
             found.counts = true;

@@ -1,14 +1,19 @@
 //! What is remembered of workloads, in two copies on own storage. A write goes to the one of lower generation, and that is the
 //! commit; then to the other one too, so that what befalls one copy later takes nothing back.
+//!
+//! Where a TPM counts the trust state both are vouched for under the storage key, and the trust state says which generation was the last:
+//! what is older, or nobody's, is seen. It is counted after it is written, so that a cut leaves what is newer, and never what is older.
 
 use std::io;
 
 use aegis_bundle::limits::WORKLOAD_STATE_BYTES;
 use aegis_bundle::{Rank, Remembered, WorkloadState};
+use aegis_seal::StorageKey;
 
 use super::path;
 use super::store;
 use crate::storage::disk::{self, Disk};
+use crate::storage::trust;
 
 const COPIES: [&str; 2] = ["workloads.a", "workloads.b"];
 
@@ -18,7 +23,14 @@ pub(crate) struct Books {
     pub(crate) state: WorkloadState,
     /// There were copies, and none was good: what was accepted is not known.
     pub(crate) damaged: bool,
+    /// What was counted last is not here: they are older, not this device's, or gone. Nobody decides by them.
+    pub(crate) rolled_back: bool,
+    /// They are not what was counted last, and are to be.
+    uncounted: bool,
 }
+
+/// Longest copy with what vouches for it.
+const BYTES: u64 = WORKLOAD_STATE_BYTES as u64 + size_of::<[u8; 32]>() as u64;
 
 impl Books {
     /// Reads both copies.
@@ -27,11 +39,16 @@ impl Books {
     /// Own storage's, where no copy is good.
     pub(crate) fn read(own: &impl Disk) -> io::Result<Self> {
         let (mut best, mut damaged, mut failed) = (None::<WorkloadState>, false, None);
+        let counted = trust::counted_workloads(own)?;
+        let (least, key) = (counted.unwrap_or(0), own.key());
         for copy in COPIES {
-            match disk::read(own, copy, WORKLOAD_STATE_BYTES as u64) {
+            match disk::read(own, copy, BYTES) {
                 Ok(None) => {}
-                Ok(Some(bytes)) => match WorkloadState::decode(&bytes) {
-                    Some(state) if best.as_ref().is_none_or(|best| best.generation < state.generation) => {
+                Ok(Some(bytes)) => match open(&bytes, key.as_ref()) {
+                    Some((state, vouched)) if least > 0 && !(vouched && state.generation >= least) => {}
+                    Some((state, _))
+                        if best.as_ref().is_none_or(|best| best.generation < state.generation) =>
+                    {
                         best = Some(state);
                     }
                     Some(_) => {}
@@ -47,9 +64,12 @@ impl Books {
             }
         }
         match (best, failed) {
-            (Some(state), _) => Ok(Self { state, damaged: false }),
+            (Some(state), _) => {
+                let uncounted = counted.is_some_and(|counted| counted != state.generation) && !own.is_held();
+                Ok(Self { state, uncounted, ..Self::default() })
+            }
             (None, Some(error)) => Err(error),
-            (None, None) => Ok(Self { state: WorkloadState::default(), damaged }),
+            (None, None) => Ok(Self { damaged, rolled_back: least > 0, ..Self::default() }),
         }
     }
 
@@ -58,11 +78,20 @@ impl Books {
         self.state.generation = self.state.generation.saturating_add(1);
         let mut bytes = [0; WORKLOAD_STATE_BYTES];
         let length = self.state.encode(&mut bytes).ok_or(io::ErrorKind::FileTooLarge)?;
+        let mut bytes = bytes[..length].to_vec();
+        if let Some(key) = own.key() {
+            bytes.extend(key.vouch(&bytes));
+        }
         let first = (self.state.generation % 2) as usize;
-        disk::replace(own, COPIES[first], &bytes[..length])?;
-        self.damaged = false;
-        if let Err(error) = disk::replace(own, COPIES[1 - first], &bytes[..length]) {
+        disk::replace(own, COPIES[first], &bytes)?;
+        (self.damaged, self.rolled_back, self.uncounted) = (false, false, false);
+        if let Err(error) = disk::replace(own, COPIES[1 - first], &bytes) {
             log::warn!("own storage: {} is a copy behind: {error}", COPIES[1 - first]);
+        }
+        // Not before both copies have it: of two that are left, none is to be an older one.
+        if let Err(error) = trust::count_workloads(own, self.state.generation) {
+            self.uncounted = true;
+            log::error!("{}: not counted, the next start does: {error}", super::KEPT);
         }
         Ok(())
     }
@@ -95,9 +124,20 @@ impl Books {
             one.next = None;
             settled.push(one.name.to_string());
         }
-        if !settled.is_empty() {
+        if !settled.is_empty() || self.uncounted {
             self.write(own)?;
         }
         Ok(settled)
     }
+}
+
+/// What a copy says, and whether somebody vouches for it who had this device's storage key.
+#[inline(never)]
+fn open(bytes: &[u8], key: Option<&StorageKey>) -> Option<(WorkloadState, bool)> {
+    if let Some((front, by)) = bytes.split_last_chunk()
+        && let Some(state) = WorkloadState::decode(front)
+    {
+        return Some((state, key.is_some_and(|key| key.is_vouched(front, by))));
+    }
+    WorkloadState::decode(bytes).map(|state| (state, false))
 }

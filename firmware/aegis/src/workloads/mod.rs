@@ -2,6 +2,7 @@
 //! (`docs/workloads.md`).
 //!
 //! - [`books`]: what was accepted, by name; [`store`]: the files, old or new at any instant.
+//! - [`forget`]: what one kept, removed.
 //! - [`loops`]: a file as a file system. [`cage`]: what a program finds itself in.
 //! - [`keeper`]: what comes after its end; [`lines`]: what it says, on the console.
 //! - [`told`]: what mounting came to, and how each is doing, for other processes.
@@ -10,6 +11,7 @@
 
 pub(crate) mod books;
 pub(crate) mod cage;
+pub(crate) mod forget;
 pub(crate) mod keeper;
 pub(crate) mod lines;
 pub(crate) mod loops;

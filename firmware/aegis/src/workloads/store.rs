@@ -1,12 +1,14 @@
 //! The signed files of workloads: written beside, flushed, read back and hashed, renamed. Old or new at any instant.
 
 use std::io;
+use std::time::Instant;
 
 use aegis_bundle::limits::FRONT_BYTES;
 use aegis_bundle::{Container, WorkloadManifest, hash, split_front};
 use sha2::{Digest, Sha256};
 
 use crate::image::write::Contents;
+use crate::limits;
 use crate::storage::disk::{self, Disk, Pending};
 
 /// What is read and written at once, bytes.
@@ -97,10 +99,18 @@ fn read_back(disk: &impl Disk, path: &str, length: u64) -> io::Result<[u8; 32]> 
     sum(disk, &file, 0, length)
 }
 
-/// SHA-256 of a part of a file.
-pub(crate) fn sum<D: Disk>(disk: &D, file: &D::File, from: u64, to: u64) -> io::Result<[u8; 32]> {
+/// SHA-256 of a part of a file. `TimedOut` after [`limits::WORKLOAD_LOOK`].
+fn sum<D: Disk>(disk: &D, file: &D::File, from: u64, to: u64) -> io::Result<[u8; 32]> {
+    let until = Instant::now() + limits::WORKLOAD_LOOK;
     let mut sum = Sha256::new();
     chunks(from, to, |at, buffer| {
+        if Instant::now() >= until {
+            let most = limits::WORKLOAD_LOOK.as_secs();
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it takes longer than {most} s to read"),
+            ));
+        }
         disk.read_at(file, at, buffer)?;
         sum.update(&*buffer);
         Ok::<_, io::Error>(())
@@ -145,7 +155,7 @@ pub(crate) fn standing(disk: &impl Disk, path: &str) -> io::Result<Option<[u8; 3
     Ok(Some(sections.map_or([0; 32], |sections| hash(sections.manifest))))
 }
 
-/// The contents of a kept file are those that its manifest lists.
+/// The contents of a kept file are those that its manifest lists. `TimedOut` after [`limits::WORKLOAD_LOOK`].
 pub(crate) fn is_whole<D: Disk>(
     disk: &D,
     kept: &Kept<D::File>,

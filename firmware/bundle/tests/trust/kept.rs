@@ -38,6 +38,7 @@ fn state(generation: u64, sequence: u64) -> TrustState {
             trial_manifest: [11; 32],
         },
         counter: 0,
+        workloads: 0,
     }
 }
 
@@ -49,6 +50,14 @@ fn a_state_that_was_not_counted_is_of_the_format_before() {
     assert_eq!(plain.encode()[4..7], [0xb0, 1, 2]);
     assert_eq!(counted.encode()[4..7], [0xb1, 1, 3]);
     assert_eq!(TrustState::decode(&counted.encode()), Some(counted));
+    let with_workloads = TrustState { workloads: 3, ..counted };
+    assert_eq!(with_workloads.encode()[4..7], [0xb2, 1, 4]);
+    assert_eq!(TrustState::decode(&with_workloads.encode()), Some(with_workloads));
+    assert_eq!(
+        TrustState { workloads: 3, ..plain }.encode(),
+        plain.encode(),
+        "nothing is known of what nobody counted"
+    );
     let mut zero = plain.encode();
     zero[6] = 3;
     assert_eq!(TrustState::decode(&zero), None);
@@ -77,6 +86,7 @@ fn the_newer_good_copy_counts() {
             ..state(1, 1).image
         },
         counter: u64::MAX,
+        workloads: u64::MAX,
         ..state(1, 1)
     };
     let copy: StateCopy = longest.encode();

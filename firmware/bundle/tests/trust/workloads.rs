@@ -41,6 +41,7 @@ fn manifest() -> WorkloadManifest<'static> {
         selectors: Selectors { devices: None, architecture: "x86_64", agent: None, groups: None },
         name: "agent-7",
         run: Some(run()),
+        forgets: false,
         comment: "a test",
     }
 }
@@ -98,7 +99,15 @@ fn a_good_workload_is_let_in_by_its_front() {
     // One that takes its name out of operation has no contents.
     let (front, length) = workload(|manifest| manifest.run = None);
     let (removal, _) = open_workload(&front, length, &context(&root), |_| None).expect("good");
-    assert_eq!((removal.manifest.run, length), (None, front.len() as u64));
+    assert_eq!((removal.manifest.run, removal.manifest.forgets, length), (None, false, front.len() as u64));
+    // And what it kept.
+    let forgets = WorkloadManifest { run: None, forgets: true, ..manifest() };
+    let bytes = encode(&forgets);
+    assert_eq!(WorkloadManifest::decode(&bytes), Ok(forgets));
+    // What is said of a workload that runs is never that: `false` is nothing that is written.
+    let at = bytes.iter().rposition(|byte| *byte == 0xf5).expect("true");
+    let other = [&bytes[..at], &[0xf4], &bytes[at + 1..]].concat();
+    assert_eq!(WorkloadManifest::decode(&other), Err(Reason::BadManifest));
 }
 
 #[test]
@@ -197,7 +206,7 @@ fn selectors_select() {
 fn what_can_not_be_is_not_written_and_not_read() {
     type Change = fn(&mut Run<'_>);
     type Other = fn(&mut WorkloadManifest<'_>);
-    let changes: [(&str, Change); 27] = [
+    let changes: [(&str, Change); 28] = [
         ("root's", |run| run.user = 0),
         ("root's group", |run| run.group = 0),
         ("no user", |run| run.user = u32::MAX),
@@ -214,6 +223,7 @@ fn what_can_not_be_is_not_written_and_not_read() {
         ("a NUL in a variable", |run| run.environment = list([&b"A=\0"[..]])),
         ("no memory", |run| run.bounds.memory = 4096),
         ("no processes", |run| run.bounds.pids = 0),
+        ("all the processes there are", |run| run.bounds.pids = 1025),
         ("no time", |run| run.bounds.cpu = 9),
         ("all the time there is", |run| run.bounds.cpu = u32::MAX),
         ("no rest", |run| run.restart.delay = 0),
@@ -231,7 +241,8 @@ fn what_can_not_be_is_not_written_and_not_read() {
         change(bad.run.as_mut().expect("there"));
         assert_eq!(bad.encode(&mut [0; 4096]), None, "{name}");
     }
-    let others: [(&str, Other); 6] = [
+    let others: [(&str, Other); 7] = [
+        ("it runs, and its data goes", |manifest| manifest.forgets = true),
         ("epoch", |manifest| manifest.epoch = 0),
         ("created", |manifest| manifest.created = u64::MAX),
         ("any architecture", |manifest| manifest.selectors.architecture = "any"),

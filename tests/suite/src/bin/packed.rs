@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "forks" => forks(),
         "eat" => eat(),
         "shout" => shout(),
+        "fill" => fill(),
         "exit" => {}
         other => println!("unknown word {other:?}"),
     }
@@ -38,6 +39,7 @@ fn came_to<T>(attempt: std::io::Result<T>) -> String {
         libc::ENOENT => "ENOENT",
         libc::EAGAIN => "EAGAIN",
         libc::ENXIO => "ENXIO",
+        libc::ENOSPC => "ENOSPC",
         _ => "another error",
     };
     match attempt {
@@ -162,6 +164,32 @@ fn eat() {
         eaten.push(vec![eaten.len() as u8 | 1; 1 << 20]);
     }
     println!("ate {} MiB", eaten.len());
+}
+
+/// All room that there is, blocks and then files; and whatever is let go, as soon as it is.
+fn fill() {
+    const FOLDER: &str = "/var/lib/agent";
+    let taken = |bytes: &[u8]| {
+        let mut file = File::create(format!("{FOLDER}/filled")).expect("the first file");
+        loop {
+            if let Err(error) = file.write_all(bytes) {
+                return error;
+            }
+        }
+    };
+    println!("fill blocks {}", came_to::<()>(Err(taken(&vec![b'x'; 1 << 16]))));
+    let mut files = 0_u64;
+    let mut more = || loop {
+        match File::create(format!("{FOLDER}/f{files}")) {
+            Ok(_) => files += 1,
+            Err(error) => return error,
+        }
+    };
+    println!("fill files {}", came_to::<()>(Err(more())));
+    loop {
+        let _ = more();
+        sleep(Duration::from_millis(5));
+    }
 }
 
 /// What a terminal would take for more than text, and more of it than is let through.

@@ -103,8 +103,8 @@ codes! {
         "/data can't be written to: nothing new is kept",
         "look at the disk (`aegis support`: kernel.log); reboot";
     DATA_FULL = "data-full", Bad,
-        "less than 8 MiB of /data are free, the room of two bundles",
-        "remove what is not Aegis's from /data";
+        "less than 8 MiB of /data are free, the room of two bundles, or 64 files",
+        "take the workload away that fills it: `aegis workload remove NAME --with-data`, or by a signed removal (docs/workloads.md)";
     ROOT_UNVERIFIED = "root-unverified", Bad,
         "the root is on no device that dm-verity holds: it may be anybody's",
         "start an image that is, with its own command line (docs/boot.md)";

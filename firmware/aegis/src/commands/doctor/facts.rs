@@ -116,6 +116,8 @@ pub(super) struct Mounted {
     pub(super) read_only: bool,
     pub(super) bytes: u64,
     pub(super) free: u64,
+    /// Files that can still be made; they may run out before the bytes.
+    pub(super) files: u64,
 }
 
 /// Which image runs, and what there is beside it.
@@ -251,6 +253,7 @@ fn data() -> Known<Option<Data>> {
         read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
         bytes: found.f_blocks.saturating_mul(found.f_frsize),
         free: found.f_bavail.saturating_mul(found.f_frsize),
+        files: found.f_favail,
     };
     Ok(Some(Data { node, mounted: Some(mounted) }))
 }

@@ -177,9 +177,13 @@ impl Found {
                 match data.mounted {
                     None => self.say_of(&codes::DATA_NOT_MOUNTED, &node),
                     Some(mounted) if mounted.read_only => self.say_of(&codes::DATA_READ_ONLY, &node),
-                    Some(mounted) if mounted.free < limits::DATA_FREE_BYTES => {
-                        let (free, all) = (mounted.free, mounted.bytes);
-                        self.say_of(&codes::DATA_FULL, &format_args!("{free} of {all} bytes of {node}"));
+                    Some(mounted)
+                        if mounted.free < limits::DATA_FREE_BYTES
+                            || mounted.files < limits::DATA_FREE_FILES =>
+                    {
+                        let (free, all, files) = (mounted.free, mounted.bytes, mounted.files);
+                        let what = format_args!("{free} of {all} bytes of {node}, {files} files");
+                        self.say_of(&codes::DATA_FULL, &what);
                     }
                     Some(_) => {}
                 }

@@ -52,7 +52,7 @@ fn ring_shape() -> Shape {
 }
 
 const fn mounted() -> Mounted {
-    Mounted { read_only: false, bytes: 64 << 20, free: 60 << 20 }
+    Mounted { read_only: false, bytes: 64 << 20, free: 60 << 20, files: 500 }
 }
 
 fn why<T>() -> Result<T, String> {
@@ -141,6 +141,7 @@ const CASES: &[Case] = &[
     (|f| f.data = data(None), &["data-not-mounted"], "/dev/vda5"),
     (|f| f.data = data(Some(Mounted { read_only: true, ..mounted() })), &["data-read-only"], "/dev/vda5"),
     (|f| f.data = data(Some(Mounted { free: (8 << 20) - 1, ..mounted() })), &["data-full"], "(8388607 of"),
+    (|f| f.data = data(Some(Mounted { files: 63, ..mounted() })), &["data-full"], ", 63 files)"),
     (|f| f.root = Ok(Root::Unverified), &["root-unverified"], "anybody"),
     (|f| f.root = Ok(Root::Corrupted), &["root-corrupted"], "not what was built"),
     (|f| f.root = why(), &["root-unknown"], "why"),

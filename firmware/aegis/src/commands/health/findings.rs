@@ -4,7 +4,7 @@ use aegis_event::{Level, ModeReason};
 
 use super::super::finding::{Finding, Severity, ordered};
 use super::vitals::{self, Vitals};
-use crate::commands::in_force;
+use crate::commands::{in_force, workload};
 use crate::run::seal::Seal;
 use crate::storage::report::Gravity;
 use crate::tpm::found::Key;
@@ -227,6 +227,14 @@ impl Found {
             self.bad("workload-not-mounted", why, "a reboot looks at them again");
         }
         for (code, meaning) in &v.workloads {
+            if *code == workload::DATA_FULL {
+                self.known(
+                    code,
+                    meaning,
+                    "take the workload away that fills it, with its data (docs/workloads.md)",
+                );
+                continue;
+            }
             let mend = match *code {
                 "workload-not-mounted" => {
                     "`aegis workload list` says why; bring it again by stick, or remove it"

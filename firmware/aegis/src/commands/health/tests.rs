@@ -50,6 +50,13 @@ const CASES: &[Case] = &[
         "content-hash",
     ),
     (
+        "a workload that fills own storage",
+        |v| v.workloads = vec![("data-full", "0 bytes".into())],
+        &[],
+        &["data-full"],
+        "0 bytes",
+    ),
+    (
         "a workload that crashes",
         |v| v.workloads = vec![("workload-down", "a: crash-loop".into())],
         &["workload-down"],

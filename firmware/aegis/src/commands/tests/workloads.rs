@@ -16,8 +16,10 @@ use super::super::workload;
 use super::offers::{Stick, signed};
 use super::world::{WORKLOAD_KEY, World, facts};
 use crate::limits;
-use crate::storage::disk::Disk;
+use crate::storage::counter::{Verdict, Witness};
+use crate::storage::disk::{self, Disk};
 use crate::storage::simulated::{Cuts, Simulated};
+use crate::storage::trust::{self, ROLLED_BACK};
 use crate::workloads::books::Books;
 use crate::workloads::path;
 
@@ -25,7 +27,7 @@ const NAME: &str = "agent-7";
 const OLD: u64 = 4;
 const NEW: u64 = 5;
 
-/// A workload's file. Of sequence 0 modulo 10 it is a removal.
+/// A workload's file. Of sequence 0 modulo 10 it is a removal, of 0 modulo 100 with its data.
 fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
     let contents = [&b"hsqs"[..], &[sequence as u8; 8188]].concat();
     let run = Run {
@@ -51,6 +53,7 @@ fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
         },
         name,
         run: (!removes).then_some(run),
+        forgets: sequence.is_multiple_of(100),
         comment: "",
     };
     let contents = if removes { Vec::new() } else { contents };
@@ -59,6 +62,28 @@ fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
 
 fn good(sequence: u64) -> Vec<u8> {
     file(NAME, sequence, WORKLOAD_KEY)
+}
+
+/// What own storage says besides its files. A workload's data is one file here.
+struct Place<'d> {
+    disk: &'d Simulated,
+    free: u64,
+}
+
+impl workload::Room for Place<'_> {
+    fn free(&self) -> io::Result<u64> {
+        Ok(self.free)
+    }
+
+    fn forget(&self, name: &str) -> io::Result<bool> {
+        match self.disk.remove(&format!("{name}/gone")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // With what filled it there is room again.
+        self.disk.fill(false);
+        Ok(true)
+    }
 }
 
 fn take_from(
@@ -70,8 +95,7 @@ fn take_from(
 ) -> Result<Taken, String> {
     let front = bytes[..FRONT_BYTES.min(bytes.len())].to_vec();
     let offer = Offer { front, length: bytes.len() as u64, contents: Stick(stick), insist: false };
-    let root = world.trust(disk).root().clone();
-    let decided = workload::decide(&offer, &root, &facts(), disk, disk, || Ok(free));
+    let decided = workload::decide(&offer, &world.trust(disk), &facts(), disk, disk, &Place { disk, free });
     decided.map(|decided| decided.taken).map_err(|failure| failure.to_string())
 }
 
@@ -349,4 +373,276 @@ fn what_the_root_revokes_is_not_mounted() {
     for (number, (change, expected)) in cases.into_iter().enumerate() {
         assert_eq!(rotate(&disk.clone(), change), expected, "case {number}");
     }
+}
+
+/// What its programs kept: one file, where there are directories.
+fn keep_data(disk: &Simulated) {
+    disk::replace(disk, &format!("{NAME}/data"), b"much").unwrap();
+}
+
+fn has_data(disk: &Simulated) -> bool {
+    ["data", "gone"].iter().any(|name| disk.file(&format!("{NAME}/{name}")).is_ok())
+}
+
+const WITH_DATA: u64 = 100;
+
+#[test]
+fn a_removal_takes_data_away_when_it_says_so_and_not_else() {
+    let (world, mut disk) = (World::new(), Simulated::default());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    keep_data(&disk);
+    disk.flush();
+    let plain = disk.clone();
+    let taken = take(&world, &plain, &good(10));
+    assert_eq!((taken.code, taken.detail.contains("stays"), has_data(&plain)), ("removed", true, true));
+    // Also later: by another one, of what is gone already.
+    let taken = take(&world, &plain, &good(WITH_DATA));
+    assert_eq!((taken.code, taken.detail.contains("is gone"), has_data(&plain)), ("removed", true, false));
+    let cuts = disk.cut_everywhere(
+        |disk| done(&take(&world, disk, &good(WITH_DATA))),
+        |disk, done| {
+            match mounts(&world, &disk, NAME) {
+                // What is marked goes at the next start, where it is not gone yet.
+                Err("nothing") => assert!(!done || disk.file(&format!("{NAME}/data")).is_err()),
+                // It runs on, and finds what it kept.
+                Ok(OLD) => assert!(!done && disk.file(&format!("{NAME}/data")).is_ok()),
+                other => panic!("{other:?}"),
+            }
+            assert!(take(&world, &disk, &good(WITH_DATA)).answer != Answer::Refused);
+            assert_eq!((mounts(&world, &disk, NAME), has_data(&disk)), (Err("nothing"), false));
+        },
+    );
+    say("a removal with data", cuts);
+}
+
+/// Somebody has all of own storage that root does not keep for itself, and takes what is let go. Whatever ends that is taken.
+#[test]
+fn where_a_workload_takes_all_inodes_it_is_taken_away_revoked_and_updated() {
+    let world = World::new();
+    let mut disk = world.disk().with_tpm();
+    assert_eq!(disk.start().unwrap(), Verdict::Good);
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    disk::keep_spare(&disk, &trust::directories()).unwrap();
+    keep_data(&disk);
+    disk.flush();
+    disk.fill(true);
+    assert_eq!(disk::replace(&disk, "elsewhere/file", b"x").unwrap_err().kind(), io::ErrorKind::StorageFull);
+    let spare = |disk: &Simulated| disk.list(".spare", 99).unwrap().len();
+    let left = spare(&disk);
+    assert_eq!(left, limits::SPARE_FILES);
+    // What takes the place of another costs nothing, however often.
+    let full = disk.clone();
+    let kernel = world.boot(&full);
+    assert_eq!(world.offer(&full, &kernel, &world.third).code, "accepted");
+    for sequence in 9..12 {
+        world.trust(&full).take_token(sequence).unwrap();
+    }
+    let lost = left - spare(&full);
+    assert!(lost <= 1, "{lost}: a third bundle has no slot to take the place of");
+    let manifest = Books::read(&full).unwrap().state.of(NAME).unwrap().accepted.manifest;
+    let bytes = super::world::version(2, |root| root.revoked = [manifest].into_iter().collect());
+    assert_eq!(world.rotate(&full, &kernel, &bytes).code, "accepted");
+    assert_eq!((mounts(&world, &full, NAME), spare(&full)), (Err("revoked"), left - lost - 1));
+    assert_eq!(full.start().unwrap(), Verdict::Good);
+    // It is taken away with a spare file or without one; only with its data where nothing else makes room.
+    for (sequence, spared, code) in [
+        (10, true, "removed"),
+        (WITH_DATA, true, "removed"),
+        (10, false, "storage"),
+        (WITH_DATA, false, "removed"),
+    ] {
+        let mut disk = disk.clone();
+        if !spared {
+            for name in disk.list(".spare", 99).unwrap() {
+                disk.remove(&format!(".spare/{name}")).unwrap();
+            }
+            disk.flush();
+        }
+        let taken = take(&world, &disk, &good(sequence));
+        assert_eq!((taken.code, mounts(&world, &disk, NAME).is_err()), (code, true), "{sequence} {spared}");
+        assert_eq!(has_data(&disk), sequence == 10, "{sequence} {spared}");
+        if code == "storage" {
+            assert!(taken.detail.contains("a signed removal with its data"), "{}", taken.detail);
+            continue;
+        }
+        let mut before = disk.clone();
+        before.flush();
+        assert_eq!(take(&world, &before, &good(OLD)).code, "rollback");
+    }
+}
+
+/// The same with the power cut at every step, spare files or none.
+#[test]
+fn power_cuts_of_a_full_disk_leave_it_there_or_taken_away() {
+    let world = World::new();
+    for spared in [true, false] {
+        let mut disk = Simulated::default();
+        assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+        if spared {
+            disk::keep_spare(&disk, &trust::directories()).unwrap();
+        }
+        keep_data(&disk);
+        disk.flush();
+        disk.fill(true);
+        let cuts = disk.cut_everywhere(
+            |disk| done(&take(&world, disk, &good(WITH_DATA))),
+            |disk, done| {
+                // Nothing is mounted of what has no file, whatever is remembered of it.
+                match Books::read(&disk).unwrap().state.of(NAME).filter(|one| !one.gone && one.next.is_none())
+                {
+                    Some(_) => assert!(
+                        matches!(mounts(&world, &disk, NAME), Ok(OLD) | Err("workload-lost")) && !done
+                    ),
+                    None => assert!(!done || disk.file(&format!("{NAME}/data")).is_err()),
+                }
+                let again = take(&world, &disk, &good(WITH_DATA));
+                assert!(again.answer != Answer::Refused, "{again:?}");
+                assert_eq!((mounts(&world, &disk, NAME), has_data(&disk)), (Err("nothing"), false));
+                assert_eq!(take(&world, &disk, &good(OLD)).code, "rollback");
+            },
+        );
+        say("a removal from a full disk", cuts);
+    }
+}
+
+/// A device with a TPM, on which the old one was taken.
+fn counted(world: &World) -> Simulated {
+    let mut disk = world.disk().with_tpm();
+    assert_eq!(disk.start().unwrap(), Verdict::Good);
+    assert_eq!(take(world, &disk, &good(OLD)).code, "accepted");
+    disk.flush();
+    disk
+}
+
+#[test]
+fn a_device_that_is_held_takes_no_workload() {
+    let world = World::new();
+    let before = counted(&world);
+    let mut after = before.clone();
+    assert_eq!(world.offer(&after, &world.boot(&after), &world.third).code, "accepted");
+    after.flush();
+    let disk = after.put_back(&before);
+    assert!(matches!(disk.start().unwrap(), Verdict::Held(_)));
+    for sequence in [NEW, 10, WITH_DATA] {
+        assert_eq!(take(&world, &disk, &good(sequence)).code, ROLLED_BACK, "{sequence}");
+    }
+    assert_eq!(mounts(&world, &disk, NAME), Ok(OLD), "what it names stays in force");
+    world.trust(&disk).take_token(9).unwrap();
+    assert_eq!(take(&world, &disk, &good(NEW)).code, "accepted");
+    assert_eq!(disk.start().unwrap(), Verdict::Good);
+}
+
+/// Beside a trust state that is the last: older books with the older file, books that somebody wrote, none at all.
+#[test]
+fn older_books_of_workloads_are_seen() {
+    let world = World::new();
+    let before = counted(&world);
+    let mut after = before.clone();
+    assert_eq!(take(&world, &after, &good(NEW)).code, "accepted");
+    after.flush();
+    assert_eq!((after.start().unwrap(), mounts(&world, &after, NAME)), (Verdict::Good, Ok(NEW)));
+    let names = ["workloads.a", "workloads.b"];
+    let contents = |disk: &Simulated, name: &str| disk.contents(disk.file(name).unwrap());
+    let older = |disk: &Simulated| {
+        for name in names.into_iter().chain([&*path(NAME)]) {
+            disk::replace(disk, name, &contents(&before, name)).unwrap();
+        }
+    };
+    let written = |disk: &Simulated| {
+        older(disk);
+        let mut state = Books::read(&before).unwrap().state;
+        state.generation = 1000;
+        let mut out = [0; aegis_bundle::limits::WORKLOAD_STATE_BYTES];
+        let length = state.encode(&mut out).unwrap();
+        for (name, by) in names.into_iter().zip([vec![], vec![7; 32]]) {
+            disk::replace(disk, name, &[&out[..length], &by].concat()).unwrap();
+        }
+    };
+    let none = |disk: &Simulated| names.iter().for_each(|name| disk.remove(name).unwrap());
+    let rotten = |disk: &Simulated| {
+        for name in names {
+            disk::replace(disk, name, b"rot").unwrap();
+        }
+    };
+    type Change<'c> = &'c dyn Fn(&Simulated);
+    let cases: [(&str, Change<'_>); 4] =
+        [("older", &older), ("written", &written), ("none", &none), ("rotten", &rotten)];
+    for (what, change) in cases {
+        let disk = after.clone();
+        change(&disk);
+        // At once, and at each start.
+        assert_eq!(mounts(&world, &disk, NAME), Err("nothing"), "{what}");
+        assert_eq!(take(&world, &disk, &good(OLD)).code, ROLLED_BACK, "{what}");
+        for _ in 0..2 {
+            assert!(matches!(disk.start().unwrap(), Verdict::Held(_)), "{what}");
+            assert_eq!(mounts(&world, &disk, NAME), Err("nothing"), "{what}");
+            for sequence in [OLD, NEW, 11] {
+                assert_eq!(take(&world, &disk, &good(sequence)).code, ROLLED_BACK, "{what}");
+            }
+        }
+        // Who signs a token vouches for the device as it is.
+        let cuts = disk.cut_everywhere(
+            |disk| world.trust(disk).take_token(9),
+            |disk, done| {
+                let is_good = disk.start().unwrap() == Verdict::Good;
+                assert!(is_good || !done, "{what}");
+                if is_good {
+                    assert_eq!(take(&world, &disk, &good(11)).code, "accepted", "{what}");
+                    assert_eq!((disk.start().unwrap(), mounts(&world, &disk, NAME)), (Verdict::Good, Ok(11)));
+                }
+            },
+        );
+        say(what, cuts);
+    }
+    // One copy is enough, also of these.
+    let disk = after.clone();
+    disk::replace(&disk, names[0], &contents(&before, names[0])).unwrap();
+    assert_eq!((disk.start().unwrap(), mounts(&world, &disk, NAME)), (Verdict::Good, Ok(NEW)));
+}
+
+/// Whatever is cut of a decision, of the disk or the TPM, is not taken for an older copy.
+#[test]
+fn no_cut_of_a_counted_decision_is_taken_for_an_older_copy() {
+    let world = World::new();
+    let before = counted(&world);
+    for sequence in [NEW, 10, WITH_DATA] {
+        let cuts = before.cut_everywhere(
+            |disk| done(&take(&world, disk, &good(sequence))),
+            |disk, done| {
+                assert_eq!(disk.start().unwrap(), Verdict::Good);
+                let there = mounts(&world, &disk, NAME);
+                assert!(there != Ok(OLD) || !done, "{there:?}");
+                assert_eq!(disk.start().unwrap(), Verdict::Good);
+                assert_ne!(take(&world, &disk, &good(sequence)).answer, Answer::Refused);
+                assert_eq!(disk.start().unwrap(), Verdict::Good);
+                // And from then on nothing before it is good.
+                let older = disk.clone();
+                for name in ["workloads.a", "workloads.b"] {
+                    disk::replace(&older, name, &before.contents(before.file(name).unwrap())).unwrap();
+                }
+                assert!(matches!(older.start().unwrap(), Verdict::Held(_)));
+            },
+        );
+        say("counted", cuts);
+    }
+    before.fail_everywhere(
+        |disk| drop(take_from(&world, disk, &good(10), &|_, _| Ok(()), u64::MAX)),
+        |disk, step, ()| assert_eq!(disk.start().unwrap(), Verdict::Good, "step {step}"),
+    );
+}
+
+/// A device that had no TPM, or whose TPM is another one, goes on with what it has, and counts it from then on.
+#[test]
+fn books_that_nobody_counted_are_from_the_next_start_on() {
+    let (world, disk) = (World::new(), World::new().disk());
+    assert_eq!(take(&world, &disk, &good(OLD)).code, "accepted");
+    let mut disk = disk.with_tpm();
+    assert_eq!((disk.start().unwrap(), mounts(&world, &disk, NAME)), (Verdict::Good, Ok(OLD)));
+    disk.flush();
+    let counted = trust::counted_workloads(&disk).unwrap();
+    assert_eq!(counted, Some(Books::read(&disk).unwrap().state.generation));
+    let moved = disk.clone().with_tpm();
+    assert_eq!((moved.start().unwrap(), mounts(&world, &moved, NAME)), (Verdict::OtherTpm, Ok(OLD)));
+    assert_eq!((moved.start().unwrap(), moved.is_held()), (Verdict::Good, false));
+    assert!(trust::counted_workloads(&moved).unwrap().is_some_and(|counted| counted > 0));
 }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use aegis_bundle::{Remembered, Workload};
 
@@ -12,20 +13,38 @@ use super::{Which, locked, note, storage};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::storage::disk::{self, Data, Disk};
-use crate::storage::trust::Trust;
+use crate::storage::trust::{ROLLED_BACK, Trust};
 use crate::workloads::books::Books;
 use crate::workloads::told::{self, Entry};
-use crate::workloads::{FILE, KEPT, MOUNTED, loops, path, store};
+use crate::workloads::{FILE, KEPT, MOUNTED, forget, loops, path, store};
 
 /// The codes of one that is not mounted, besides the reasons of [`aegis_bundle`].
 const LOST: &str = "workload-lost";
 const OTHER: &str = "not-accepted";
 const STATE_LOST: &str = "workload-state-lost";
 const NO_LOOP: &str = "no-loop-device";
+const TOO_SLOW: &str = "too-slow";
+/// It was not come to: this is told before, so that whatever ends it is told, too.
+const UNFINISHED: &str = "unfinished";
 
 /// Exit 0 when all that is kept is mounted, 1 when one is not.
 pub(crate) fn run() -> Outcome {
     let _one = locked()?;
+    let begun = |detail: &str| told(&[entry("?", (0, 0), [0; 32], UNFINISHED, detail)]);
+    begun("what is kept was not looked at")?;
+    let entries = all().inspect_err(|failure| drop(begun(&failure.to_string())))?;
+    match entries.iter().filter(|entry| !entry.is_mounted()).count() {
+        0 => Ok(()),
+        count => Err(Failure::refused(format!("{count} workloads are NOT mounted (`aegis workload list`)"))),
+    }
+}
+
+fn told(entries: &[Entry]) -> Result<(), Failure> {
+    told::report(entries).map_err(|error| Failure::error(format!("report: {error}")))
+}
+
+/// All that is kept. After each it is told how far it came.
+fn all() -> Result<Vec<Entry>, Failure> {
     let trust = Trust::open()?;
     let (own, files) = (Data::own(), Data::workloads());
     let mut books = Books::read(&own).map_err(storage)?;
@@ -35,30 +54,37 @@ pub(crate) fn run() -> Outcome {
         }
     }
     let mut entries = Vec::new();
-    if books.damaged {
+    if books.rolled_back {
+        let detail = "what was accepted is an older copy, gone, or not this device's: nothing is taken until a token is";
+        entries.push(entry("?", (0, 0), [0; 32], ROLLED_BACK, detail));
+    } else if books.damaged {
         let detail = "what was accepted is not known: bring the workloads again";
         entries.push(entry("?", (0, 0), [0; 32], STATE_LOST, detail));
     }
     fs::create_dir_all(MOUNTED).map_err(|error| Failure::error(format!("{MOUNTED}: {error}")))?;
-    for one in books.state.names.iter().filter(|one| !one.gone).take(limits::WORKLOADS_KEPT) {
+    let kept = || books.state.names.iter().filter(|one| !one.gone).take(limits::WORKLOADS_KEPT);
+    let first = entries.len();
+    entries.extend(kept().map(|one| {
+        let accepted = one.accepted;
+        entry(&one.name, accepted.order(), accepted.manifest, UNFINISHED, "it was not looked at")
+    }));
+    for (at, one) in kept().enumerate() {
+        told(&entries)?;
         let found = look(&files, one, |front, length| trust.open_kept_workload(front, length));
         let put = found.and_then(|found| mount(&found));
         let (code, detail) = match &put {
             Ok(()) => (told::MOUNTED, ""),
             Err((code, detail)) => (*code, detail.as_str()),
         };
-        entries.push(entry(&one.name, one.accepted.order(), one.accepted.manifest, code, detail));
+        (entries[first + at].code, entries[first + at].detail) = (code.into(), detail.into());
     }
     entries.extend(strangers(&files, &books));
     for entry in &entries {
         let Entry { name, epoch, sequence, code, detail, .. } = entry;
         log::info!(workload = name.as_str(); "workload {name}: {code}: epoch {epoch} sequence {sequence}: {detail}");
     }
-    told::report(&entries).map_err(|error| Failure::error(format!("report: {error}")))?;
-    match entries.iter().filter(|entry| !entry.is_mounted()).count() {
-        0 => Ok(()),
-        count => Err(Failure::refused(format!("{count} workloads are NOT mounted (`aegis workload list`)"))),
-    }
+    told(&entries)?;
+    Ok(entries)
 }
 
 fn entry(name: &str, (epoch, sequence): (u64, u64), manifest: [u8; 32], code: &str, detail: &str) -> Entry {
@@ -85,7 +111,10 @@ pub(in crate::commands) fn look<D: Disk>(
     one: &Remembered,
     open: impl for<'f> Fn(&'f [u8], u64) -> Result<Workload<'f>, aegis_bundle::Refusal>,
 ) -> Result<Found<D::File>, Unmounted> {
-    let failed = |error: io::Error| ("storage", error.to_string());
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut => (TOO_SLOW, error.to_string()),
+        _ => ("storage", error.to_string()),
+    };
     let place = path(&one.name);
     let Some(kept) = store::open(files, &place).map_err(failed)? else {
         return Err((LOST, format!("{KEPT}/{place} is gone: bring it again")));
@@ -124,8 +153,13 @@ fn strangers(files: &impl Disk, books: &Books) -> Vec<Entry> {
     let known = |name: &str| books.state.of(name).is_some_and(|one| !one.gone);
     let Ok(names) = directories() else { return Vec::new() };
     let mut strangers = Vec::new();
+    // Nothing runs yet: what a cut, or the time, left of the data of those that were taken away.
+    let until = Instant::now() + limits::FORGET;
     for name in names.iter().filter(|name| aegis_bundle::is_workload_name(name)) {
         disk::sweep(files, name);
+        if let Err(error) = forget::remove(name, until) {
+            log::warn!("workload {name}: what was to be forgotten is still there: {error}");
+        }
         if !known(name) && files.open(&path(name)).is_ok() {
             let detail = format!("{KEPT}/{name}/{FILE}: this device did not accept it");
             strangers.push(entry(name, (0, 0), [0; 32], OTHER, &detail));
@@ -155,13 +189,4 @@ pub(crate) fn tell() -> Outcome {
         note(which, "not-mounted", &format!("{code}: {detail}"));
     }
     Ok(())
-}
-
-/// Removes what a workload's programs kept.
-pub(super) fn forget_data(name: &str) -> io::Result<()> {
-    let data = Path::new(KEPT).join(name).join(crate::workloads::WRITABLE);
-    match fs::remove_dir_all(&data) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
 }

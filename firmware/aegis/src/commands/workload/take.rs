@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use aegis_bundle::limits::WORKLOAD_BYTES;
 use aegis_bundle::{Answer, Rank, Refusal, Remembered, Root, What, Workload, WorkloadContext, open_workload};
@@ -19,7 +20,7 @@ use crate::storage::facts::{self, Facts};
 use crate::storage::history::{self, Entry};
 use crate::storage::trust::{self, Trust};
 use crate::workloads::books::Books;
-use crate::workloads::{KEPT, path, store};
+use crate::workloads::{KEPT, forget, path, store};
 
 /// Longest file that can be one, bytes.
 pub(crate) const BYTES: u64 = WORKLOAD_BYTES;
@@ -62,12 +63,8 @@ pub(crate) fn take(offer: &Offer<File>, origin: &str, identity: &Identity) -> Re
     let _one = locked()?;
     let trust = Trust::open()?;
     let facts = Facts::of(identity);
-    let decided = if let Some(why) = trust.root_lost() {
-        Decided::refused(trust::ROOT_LOST, why)
-    } else {
-        make_room_for_all().map_err(storage)?;
-        decide(offer, trust.root(), &facts, &Data::own(), &Data::workloads(), free)?
-    };
+    make_room_for_all().map_err(storage)?;
+    let decided = decide(offer, &trust, &facts, &Data::own(), &Data::workloads(), &Own)?;
     decided.report(origin);
     Ok(decided.taken)
 }
@@ -77,10 +74,26 @@ fn make_room_for_all() -> io::Result<()> {
     crate::storage::atomic::make_private_directory(Path::new(KEPT))
 }
 
-/// Bytes of own storage that are free.
-fn free() -> io::Result<u64> {
-    let found = rustix::fs::statvfs(KEPT)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+/// What a disk is asked for besides its files.
+pub(in crate::commands) trait Room {
+    /// Bytes of own storage that are free.
+    fn free(&self) -> io::Result<u64>;
+
+    /// Removes what was marked of this name's data. False: something is left, for the next start.
+    fn forget(&self, name: &str) -> io::Result<bool>;
+}
+
+struct Own;
+
+impl Room for Own {
+    fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(KEPT)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn forget(&self, name: &str) -> io::Result<bool> {
+        forget::remove(name, Instant::now() + limits::FORGET)
+    }
 }
 
 /// What became of an offer.
@@ -135,17 +148,29 @@ fn open<'o, C>(
     open_workload(&offer.front, offer.length, &context, known)
 }
 
-/// The decision, without a word about it. `own` is where it is remembered, `files` where it is kept, `free` how much room there is.
+/// The decision, without a word about it. `own` is where it is remembered, `files` where it is kept.
 pub(in crate::commands) fn decide(
     offer: &Offer<impl Contents>,
-    root: &Root,
+    trust: &Trust<impl Disk>,
     facts: &Facts,
     own: &impl Disk,
     files: &impl Disk,
-    free: impl Fn() -> io::Result<u64>,
+    room: &impl Room,
 ) -> Result<Decided, Failure> {
+    if let Some((code, why)) = trust.holds() {
+        return Ok(Decided::refused(code, why));
+    }
+    let root = trust.root();
     let mut books = Books::read(own).map_err(storage)?;
-    books.settle(own, files).map_err(storage)?;
+    if books.rolled_back {
+        // Since the start, which would have held it.
+        return Ok(Decided::refused(trust::ROLLED_BACK, "what was accepted is an older copy"));
+    }
+    // What can't be written for want of room is no more open than it was: a removal may make some.
+    match books.settle(own, files) {
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(storage(error)),
+        _ => {}
+    }
     let (opened, same) = match open(offer, root, facts, &books) {
         Ok(opened) => opened,
         Err(Refusal { reason, epoch, sequence }) => {
@@ -153,23 +178,24 @@ pub(in crate::commands) fn decide(
             return Ok(Decided { taken: Taken { epoch, sequence, ..decided.taken }, ..decided });
         }
     };
-    let put = Put { offer, opened: &opened, epoch: root.epoch, own, files };
+    let put = Put { offer, opened: &opened, epoch: root.epoch, own, files, room };
     Ok(match opened.manifest.run {
         None => put.removal(&mut books, same),
-        Some(_) => put.install(&mut books, same, free),
+        Some(_) => put.install(&mut books, same),
     })
 }
 
-struct Put<'p, 'o, C, O, F> {
+struct Put<'p, 'o, C, O, F, R> {
     offer: &'p Offer<C>,
     opened: &'p Workload<'o>,
     /// The root's.
     epoch: u64,
     own: &'p O,
     files: &'p F,
+    room: &'p R,
 }
 
-impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
+impl<C: Contents, O: Disk, F: Disk, R: Room> Put<'_, '_, C, O, F, R> {
     fn decided(&self, answer: Answer, code: &'static str, detail: impl Into<String>) -> Decided {
         Decided::of(self.opened, answer, code, detail)
     }
@@ -197,8 +223,16 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
             Ok(false) => {
                 Err(self.refused("too-many", "as many names as are remembered: raise the epoch").into())
             }
-            Err(error) => Err(self.refused("storage", error.to_string()).into()),
+            Err(error) => Err(self.failed(&error).into()),
         }
+    }
+
+    /// Own storage failed.
+    #[inline(never)]
+    fn failed(&self, error: &io::Error) -> Decided {
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        let mend = if full { " (a signed removal with its data makes room)" } else { "" };
+        self.refused("storage", format!("{error}{mend}"))
     }
 
     /// Remembers that it has. When that fails the next start finds it so.
@@ -211,18 +245,47 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
         }
     }
 
+    #[inline(never)]
     fn removal(&self, books: &mut Books, same: bool) -> Decided {
         if same && books.state.of(self.opened.manifest.name).is_some_and(|one| one.gone) {
-            return self.decided(Answer::Unchanged, "unchanged", "it is gone");
+            // A cut may have come before its data.
+            return match self.forget() {
+                Ok(_) => self.decided(Answer::Unchanged, "unchanged", "it is gone"),
+                Err(error) => self.failed(&error),
+            };
         }
         if let Err(refused) = self.begin(books) {
-            return *refused;
+            // It is signed, and nothing older: what it takes away may be what takes the room that it needs to be remembered.
+            let is_freed = refused.taken.code == "storage" && self.take_away().is_ok();
+            if !is_freed || self.begin(books).is_err() {
+                return *refused;
+            }
         }
-        if let Err(error) = store::remove(self.files, &self.path()) {
-            return self.refused("storage", error.to_string());
+        match self.take_away() {
+            Err(error) => self.failed(&error),
+            Ok(text) => {
+                self.end(books, true);
+                self.decided(Answer::Accepted, "removed", text)
+            }
         }
-        self.end(books, true);
-        self.decided(Answer::Accepted, "removed", "it ends with this boot")
+    }
+
+    /// Its file, then its data: nothing starts without the one, so nothing finds an empty place of the other.
+    fn take_away(&self) -> io::Result<&'static str> {
+        store::remove(self.files, &self.path())?;
+        self.forget()
+    }
+
+    /// What became of its data, for a person.
+    fn forget(&self) -> io::Result<&'static str> {
+        if !self.opened.manifest.forgets {
+            return Ok("it ends with this boot; its data stays");
+        }
+        forget::mark(self.files, self.opened.manifest.name)?;
+        Ok(match self.room.forget(self.opened.manifest.name) {
+            Ok(true) => "it ends with this boot; its data is gone",
+            Ok(false) | Err(_) => "it ends with this boot; what is left of its data goes at the next start",
+        })
     }
 
     /// True when all of it is there, byte for byte.
@@ -237,7 +300,7 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
         })
     }
 
-    fn install(&self, books: &mut Books, same: bool, free: impl Fn() -> io::Result<u64>) -> Decided {
+    fn install(&self, books: &mut Books, same: bool) -> Decided {
         let Workload { manifest, contents_at, .. } = self.opened;
         let Some(run) = &manifest.run else { return self.refused("bad-manifest", "nothing to run") };
         if same && self.is_kept() {
@@ -248,14 +311,14 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
             let most = limits::WORKLOADS_KEPT;
             return self.refused("too-many", format!("{most} workloads are kept: take one away first"));
         }
-        match free() {
+        match self.room.free() {
             Ok(free) if free < self.offer.length.saturating_add(limits::WORKLOADS_FREE_BYTES) => {
                 let length = self.offer.length;
                 let detail = format!("{free} bytes are free; it takes {length}, beside the one before it");
                 return self.refused("no-room", detail);
             }
             Ok(_) => {}
-            Err(error) => return self.refused("storage", error.to_string()),
+            Err(error) => return self.failed(&error),
         }
         let Some(front) = self.offer.front.get(..*contents_at as usize) else {
             return self.refused("truncated", "its front");
@@ -273,7 +336,7 @@ impl<C: Contents, O: Disk, F: Disk> Put<'_, '_, C, O, F> {
         if let Err(error) = pending.publish(self.files) {
             // It may be in place all the same: what is there counts, now if it can be looked at, else at the next start.
             let _ = books.settle(self.own, self.files);
-            return self.refused("storage", error.to_string());
+            return self.failed(&error);
         }
         self.end(books, false);
         let decided = self.decided(Answer::Accepted, "accepted", "it runs from the next start on");
