@@ -32,7 +32,7 @@ fn the_production_root_has_our_programs_and_no_shell() {
         .filter(|(mode, _)| mode.starts_with('-') && mode.contains('x'))
         .map(|(_, path)| path.as_str())
         .collect();
-    assert_eq!(programs, ["/usr/bin/aegis", "/usr/bin/aegis-console"]);
+    assert_eq!(programs, ["/usr/bin/aegis", "/usr/bin/aegis-console", "/usr/bin/aegis-site"]);
     let links: Vec<&str> = production
         .iter()
         .filter(|(mode, path)| mode.starts_with('l') && path.starts_with("/usr/bin/"))

@@ -34,13 +34,13 @@ impl Site<'_> {
         let policy = self.bench.policy("site", "audit", &[]);
         let list: Vec<String> = certificates.iter().map(|pem| format!("\"\"\"\n{pem}\"\"\"")).collect();
         let mut text = fs::read_to_string(&policy).expect("a policy");
-        text.push_str(&format!(
+        text += &format!(
             "\n[site]\ninterface = \"eth0\"\naddress = \"10.0.2.15/24\"\ngateway = \"10.0.2.2\"\nnames = [\"edge-7.plant\"]\n\
              client-authorities = [\"\"\"\n{}\"\"\"]\ncertificates = [{}]\nviewers = [\"prometheus.plant\"]\n\
              operators = [\"analyst.plant\"]\nrequests-per-minute = 6000\n",
             self.pem("ca.crt"),
             list.join(", ")
-        ));
+        );
         fs::write(&policy, text).expect("written");
         self.bench.bundle(&format!("site-{sequence}.aegis"), &policy, sequence)
     }

@@ -189,6 +189,7 @@ fn failed(error: Error<io::Error>) -> io::Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 

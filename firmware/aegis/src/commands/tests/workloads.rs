@@ -564,12 +564,14 @@ fn older_books_of_workloads_are_seen() {
             disk::replace(disk, name, b"rot").unwrap();
         }
     };
-    type Change<'c> = &'c dyn Fn(&Simulated);
-    let cases: [(&str, Change<'_>); 4] =
-        [("older", &older), ("written", &written), ("none", &none), ("rotten", &rotten)];
-    for (what, change) in cases {
+    for what in ["older", "written", "none", "rotten"] {
         let disk = after.clone();
-        change(&disk);
+        match what {
+            "older" => older(&disk),
+            "written" => written(&disk),
+            "none" => none(&disk),
+            _ => rotten(&disk),
+        }
         // At once, and at each start.
         assert_eq!(mounts(&world, &disk, NAME), Err("nothing"), "{what}");
         assert_eq!(take(&world, &disk, &good(OLD)).code, ROLLED_BACK, "{what}");
