@@ -1,6 +1,7 @@
 //! The site network, in a guest with a card: asked for by policy, certified by stick, read by curl from outside; and what that costs
 //! the way of an event to the disk (`docs/site.md`). Most is held by `firmware/site/tests`, without a guest.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,8 @@ impl Site<'_> {
         let policy = self.bench.policy("site", "audit", &[]);
         let list: Vec<String> = certificates.iter().map(|pem| format!("\"\"\"\n{pem}\"\"\"")).collect();
         let mut text = fs::read_to_string(&policy).expect("a policy");
-        text += &format!(
+        let _ = write!(
+            text,
             "\n[site]\ninterface = \"eth0\"\naddress = \"10.0.2.15/24\"\ngateway = \"10.0.2.2\"\nnames = [\"edge-7.plant\"]\n\
              client-authorities = [\"\"\"\n{}\"\"\"]\ncertificates = [{}]\nviewers = [\"prometheus.plant\"]\n\
              operators = [\"analyst.plant\"]\nrequests-per-minute = 6000\n",

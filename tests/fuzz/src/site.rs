@@ -66,7 +66,11 @@ fn target(bytes: &[u8]) -> bool {
         }
         if let Ok(asked) = operator {
             assert!(matches!(method, "GET" | "HEAD"));
-            assert!(asked.since() == 0 || text.trim_start_matches("/events?since=").trim_start_matches('0') == asked.since().to_string());
+            assert!(
+                asked.since() == 0
+                    || text.trim_start_matches("/events?since=").trim_start_matches('0')
+                        == asked.since().to_string()
+            );
         }
     }
     Asked::read(Role::Operator, "GET", text).is_ok()
