@@ -86,10 +86,10 @@ pub(super) fn findings() -> Vec<Finding> {
             .iter()
             .filter(|alert| alert.is_firing())
             .map(|alert| {
-                let severity = if alert.is_bad() { Bad } else { Note };
+                // Never bad by itself: it fires on for a while when what it is about is over, and what is wrong now has findings of its own.
                 let meaning =
                     format!("{} fires, {}: {}; {}", alert.name, alert.figure(), alert.meaning, alert.mend);
-                finding("alert-firing", severity, meaning, MEND)
+                finding("alert-firing", Note, meaning, MEND)
             })
             .collect(),
     }
