@@ -60,7 +60,7 @@ run: image ## boot the demo in QEMU, then verify its evidence
 test: deps ## everything that is tested, boots included
 	@tests/run
 
-test-disks: image firmware ## what takes many boots and is not in `make test`: disks lost and cut, images that fail or are cut
+test-long: image firmware ## what is not in `make test`: many boots, long waits (disks lost and cut, images that fail, runbooks, upgrades)
 	@. tests/long; AEGIS_NO_BUILD=1 cargo test --package aegis-tests --test e2e -- --test-threads=2 --exact "$${LONG[@]}"
 
 suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
@@ -110,4 +110,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-disks suite kernels cuts kills update-cuts swaps reproducible flaky bench-boot bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench-boot bench-ring fuzz convert-big lint fmt clean
