@@ -212,6 +212,7 @@ fn covers(rule: &Rule<'_>, access: &Access<'_>) -> bool {
 }
 
 /// Small, overlapping, wide, of every kind, and of the format before.
+#[allow(clippy::too_many_lines, reason = "one list of sources")]
 pub fn seeds() -> Vec<Seed> {
     let rule = |name, effect, operations, workloads: &[u16], target| SourceRule {
         name,
