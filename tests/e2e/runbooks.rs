@@ -81,7 +81,7 @@ fn from_the_first_boot_to_a_policy_that_was_a_mistake() {
     let device = Device::new(&bench);
 
     // First boot. `device` is on the screen; nothing is denied; nothing is wrong; evidence goes out.
-    let mut boot = Boot::start(device.machine(&bench), &["AUDIT ONLY", "production, slot a", "device"]);
+    let mut boot = Boot::start(device.machine(&bench), &["AUDIT ONLY", "production", "slot a", "device"]);
     boot.is_well();
     // New policy, with a workload for the next start.
     let workload = Made::new(&bench, "agent-7", "look stay").sequence(5);
@@ -147,18 +147,17 @@ fn a_full_ring_is_emptied_by_a_stick() {
     let state = bench.at("state");
     let policy = bench.shadow("site", "", "");
     let storm = "i=0; while [ $i -lt 4000 ]; do cat /etc/shadow /etc/passwd >/dev/null 2>&1; i=$((i+1)); done; echo full; sleep 3000";
-    let machine = bench.demo(storm).state(&state).policy(&policy).ring_bytes(4 << 20).no_stick();
+    let machine = bench.demo(storm).state(&state).policy(&policy).ring_bytes(4 << 20);
     let mut boot = Boot::start(machine, &["ENFORCING"]);
     let until = SystemTime::now() + Duration::from_mins(10);
     while !boot.at.press("", &[MAIN]).contains("not exported: CRITICAL") {
         assert!(SystemTime::now() < until, "{}", boot.at.press("", &[MAIN]));
         boot.at.vm.run_for(Duration::from_secs(2)).expect("it runs");
     }
-    let stick = boot.plug(&[]);
+    // The stick that brought the policy is still there.
     boot.page("e", &["AEGIS  export now", "it can be pulled"]);
     let screen = boot.at.press("", &[MAIN]);
     assert!(!screen.contains("CRITICAL"), "{screen}");
-    boot.unplug(stick);
     drop(boot.at.vm.cut_power().expect("cut"));
     drop(boot.slot);
 
