@@ -1,7 +1,7 @@
 //! `aegis run`: kernel ring buffer -> decode -> encode -> bounded queue -> ring on disk. One direction.
 
 mod books;
-pub(crate) mod confine;
+mod confine;
 pub(crate) mod console;
 pub(crate) mod control;
 mod deadman;

@@ -23,14 +23,12 @@ use rustix::mount::{
 };
 use rustix::process::{Gid, Signal, Uid, pivot_root, set_parent_process_death_signal, setsid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
-    set_capabilities, set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid, unshare_unsafe,
+    LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_thread_gid, set_thread_groups, set_thread_uid, unshare_unsafe,
 };
 
 use super::{KEPT, MOUNTED, WRITABLE};
 use crate::kernel::workload::Pen;
 use crate::limits;
-use crate::run::confine;
 
 /// `include/uapi/linux/magic.h`.
 const SQUASHFS_MAGIC: u64 = 0x7371_7368;
@@ -196,13 +194,11 @@ impl Cage {
 
     /// No capability, now or ever; its user, its group and no other.
     fn drop_rights(&self) -> rustix::io::Result<()> {
-        confine::empty_bounding_set()?;
+        aegis_confine::empty_bounding_set()?;
         set_thread_groups(&[])?;
         set_thread_gid(Gid::from_raw(self.group))?;
         set_thread_uid(Uid::from_raw(self.user))?;
-        let none = CapabilitySet::empty();
-        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
-        set_no_new_privs(true)
+        aegis_confine::drop_capabilities()
     }
 }
 
