@@ -38,6 +38,8 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
         .ok_or_else(|| format!("{}: no relocations as clang writes them", object.display()))?;
     let globals =
         elf::globals(&bytes).ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
+    let types = elf::relocated_types(&bytes)
+        .ok_or_else(|| format!("{}: no BTF as clang writes it", object.display()))?;
     let packed = miniz_oxide::deflate::compress_to_vec(&bytes, 10);
     let facts = format!(
         "/// Length of the compiled probes, inflated.\n\
@@ -49,7 +51,9 @@ fn pack(object: &Path, out: &Path) -> Result<(), String> {
          const RELOCATION_BYTES: usize = {};\n\
          /// Where in them it is said that a function is global.\n\
          #[allow(clippy::unreadable_literal, reason = \"written by build.rs\")]\n\
-         const GLOBALS: &[usize] = &{globals:?};\n",
+         const GLOBALS: &[usize] = &{globals:?};\n\
+         /// The types of the kernel whose layout they are fitted to, by name, sorted.\n\
+         pub const TYPES: &[&str] = &{types:?};\n",
         bytes.len(),
         elf::RELOCATION
     );

@@ -42,16 +42,26 @@ pub(crate) fn globals(object: &[u8]) -> Option<Vec<usize>> {
     const FUNC: u32 = 12;
     const GLOBAL: u32 = 1;
     let btf = sections(object)?.iter().find(|section| text(object, section.name) == Some(b".BTF"))?.offset;
+    let mut found = Vec::new();
+    for at in types(object, btf)? {
+        let info = word(object, at + 4)?;
+        if info >> 24 & 31 == FUNC && info & 0xffff == GLOBAL {
+            found.push(at + 4);
+        }
+    }
+    Some(found)
+}
+
+/// Where each type of the BTF at `btf` begins; the first is number 1.
+fn types(object: &[u8], btf: usize) -> Option<Vec<usize>> {
     let mut at = btf + word(object, btf + 4)? as usize + word(object, btf + 8)? as usize;
     let end = at + word(object, btf + 12)? as usize;
     let mut found = Vec::new();
     while at < end {
+        found.push(at);
         // struct btf_type: name_off, info (vlen, kind), size or type; what follows depends on the kind
         let info = word(object, at + 4)?;
         let (kind, vlen) = (info >> 24 & 31, info & 0xffff);
-        if kind == FUNC && vlen == GLOBAL {
-            found.push(at + 4);
-        }
         let members = match kind {
             4 | 5 | 15 | 19 => 12 * vlen as usize, // structures, unions, sections, 64-bit enumerations
             6 | 13 => 8 * vlen as usize,           // enumerations, prototypes
@@ -63,6 +73,33 @@ pub(crate) fn globals(object: &[u8]) -> Option<Vec<usize>> {
         at += 12 + members;
     }
     Some(found)
+}
+
+/// The names of the types whose layout the kernel is asked for (CO-RE), sorted, each once: `struct bpf_core_relo` of the section `.BTF.ext`.
+pub(crate) fn relocated_types(object: &[u8]) -> Option<Vec<String>> {
+    let sections = sections(object)?;
+    let named = |name: &[u8]| sections.iter().find(|section| text(object, section.name) == Some(name));
+    let (ext, btf) = (named(b".BTF.ext")?.offset, named(b".BTF")?.offset);
+    let types = types(object, btf)?;
+    let strings = btf + word(object, btf + 4)? as usize + word(object, btf + 16)? as usize;
+    // struct btf_ext_header: …, line_info_off and _len, core_relo_off and _len
+    let mut at = ext + word(object, ext + 4)? as usize + word(object, ext + 24)? as usize;
+    let end = at + word(object, ext + 28)? as usize;
+    let record = word(object, at)? as usize;
+    at += 4;
+    let mut names = std::collections::BTreeSet::new();
+    while at < end {
+        // struct btf_ext_info_sec: sec_name_off, num_info; then of each: insn_off, type_id, …
+        let count = word(object, at + 4)? as usize;
+        for index in 0..count {
+            let number = word(object, at + 8 + index * record + 4)? as usize;
+            let name = text(object, strings + word(object, *types.get(number.checked_sub(1)?)?)? as usize)?;
+            let name = std::str::from_utf8(name).ok()?;
+            names.insert(name.split_once("___").map_or(name, |(name, _flavour)| name).to_owned());
+        }
+        at += 8 + count * record;
+    }
+    Some(names.into_iter().collect())
 }
 
 /// Bytes of `Elf64_Rel`.

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use aegis_disk::{Ended, end_directory};
 use aegis_qemu::{Arch, DiskBus, End, Kernel, Machine, Stick, StickFs, Vm, image_folder};
 use aegis_tests::{Bench, Evidence, Rule, Slot, arch, console, receipts, root};
 
@@ -16,6 +17,30 @@ const ESP_AT: u64 = MIB;
 pub(crate) const SLOTS_AT: [u64; 2] = [65 * MIB, 97 * MIB];
 /// The kernel of slot A, as a new disk has it.
 const KERNEL: &str = "EFI/Linux/aegis-a+9.efi";
+
+/// The ESP of a disk's file, to be looked at.
+struct Esp(File);
+
+impl aegis_disk::Device for Esp {
+    type Error = std::io::Error;
+
+    fn bytes(&self) -> u64 {
+        64 * MIB
+    }
+
+    fn read(&mut self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_exact_at(into, ESP_AT + at)
+    }
+
+    /// Of no use: what is asked for is whether there is something to write.
+    fn write(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A device's disks between two boots.
 pub(crate) struct Device {
@@ -52,6 +77,12 @@ impl Device {
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort();
         names
+    }
+
+    /// The directory of kernels on its ESP: how much room, how much of it is in use, how many sectors are not tidy.
+    pub(crate) fn directory(&self) -> Ended {
+        let mut esp = Esp(File::open(self.disk()).expect("there"));
+        end_directory(&mut esp, &[*b"EFI        ", *b"LINUX      "]).expect("a FAT")
     }
 
     /// Changes a file on its ESP.
@@ -129,6 +160,9 @@ fn the_firmware_starts_what_is_signed_and_a_healthy_boot_keeps_its_tries() {
     assert!(said.contains("root verified, every block"), "{said}");
     // The loader took one off, and the device gave all of them back.
     assert_eq!(device.kernels(), ["aegis-a+9.efi"]);
+    // The firmware put a new name behind all others, and the device ended the directory where it ended before: it never grows.
+    let directory = device.directory();
+    assert!(directory.room == 64 && directory.entries <= 8 && directory.written == 0, "{directory:?}");
 }
 
 /// `docs/install.md`: the file is written to a larger disk, and nothing else is there but a stick.

@@ -4,6 +4,8 @@
 pub(crate) const RUN_HEAP_BYTES: usize = 1024 * 1024;
 /// Heap that the short-lived commands may hold, bytes: the loader parses the kernel's BTF.
 pub(crate) const COMMAND_HEAP_BYTES: usize = 96 * 1024 * 1024;
+/// The kernel's types, bytes: 4 MB of them in ours, some 6 MB in a distribution's.
+pub(crate) const KERNEL_TYPES_BYTES: u64 = 32 * 1024 * 1024;
 /// Processors that the probes are loaded on at once.
 pub(crate) const LOADERS: usize = 4;
 /// Events between the reader and the writer, a power of two.

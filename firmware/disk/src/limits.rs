@@ -32,3 +32,5 @@ pub const CHUNK_BYTES: usize = 16 * 1024;
 pub const TEMPLATE_BYTES_MAX: u64 = 64 << 20;
 /// Block sizes of an ext4, bytes; powers of two.
 pub const EXT4_BLOCK_BYTES: core::ops::RangeInclusive<u64> = 1024..=65_536;
+/// Sectors of a directory that are looked at: as many as a FAT's may have, 65,536 entries of 32 bytes.
+pub const DIRECTORY_SECTORS: u32 = 4096;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use aegis_disk::{FatError, ShortName};
 use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -15,6 +16,7 @@ use super::medium::Medium;
 use super::slot::Slot;
 use super::write::CHUNK;
 use crate::limits;
+use crate::storage::block::Block;
 use crate::storage::{RUN, atomic, partition};
 
 /// GPT label of the ESP.
@@ -57,6 +59,17 @@ impl Device {
             }
         }
     }
+}
+
+/// Has the directory of kernel images end behind its last name, so that the firmware, which counts tries in names, never makes it grow.
+/// Nobody may have the ESP mounted.
+pub(crate) fn end_directory() -> io::Result<aegis_disk::Ended> {
+    const BOOTS: [ShortName; 2] = [*b"EFI        ", *b"LINUX      "];
+    let mut esp = Block::exclusive(&labelled(ESP_LABEL)?)?;
+    aegis_disk::end_directory(&mut esp, &BOOTS).map_err(|error| match error {
+        FatError::Device(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    })
 }
 
 impl Drop for Device {

@@ -31,6 +31,7 @@ mod rules;
 pub(crate) mod selftest;
 mod state;
 mod sys;
+mod types;
 pub(crate) mod workload;
 
 pub(crate) use apply::{Offer, SELF_RULE, apply};

@@ -1,16 +1,19 @@
 //! What this kernel offers: which programs are for it, and, once they are loaded, what each hook is attached as. The loader decides
 //! by it, and `aegis probe` and `aegis doctor` show it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use aegis_policy::{Operation, Policy};
-use aegis_probes::{Attach, Condition, HASH_PROGRAM, HOOKS, Hook, Program};
-use aya::Btf;
+use aegis_probes::{Attach, Condition, HASH_PROGRAM, HOOKS, Hook, Program, TYPES};
+use aya::{Btf, Endianness};
 use aya_obj::btf::BtfKind;
 
 use super::load::{HookStatus, is_loaded, pinned_hooks, refused, require_bpffs};
-use super::{KernelError, kernelfs};
+use super::{KernelError, kernelfs, types};
+use crate::limits;
+use crate::storage::atomic;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
@@ -27,9 +30,22 @@ pub(super) fn lsm_is_active() -> bool {
     lsm_list().is_ok_and(|list| list.iter().any(|name| name == "bpf"))
 }
 
-/// The kernel's types. Parsed, they are the largest piece of heap that there is: once, and handed on.
+/// The kernel's types, as far as the probes ask for them. Parsed, they are a large piece of heap: once, and handed on.
 pub(super) fn btf() -> Result<Btf, KernelError> {
-    Btf::from_sys_fs().map_err(|error| refused(BTF, &error))
+    let whole = atomic::read_bounded(Path::new(BTF), limits::KERNEL_TYPES_BYTES)
+        .map_err(|error| refused(BTF, &error))?;
+    let programs = || HOOKS.iter().flat_map(|hook| hook.programs);
+    let targets: Vec<String> = programs().map(|program| target(program).0).collect();
+    let conditions = programs().filter_map(|program| match program.condition {
+        Condition::With(name) | Condition::Without(name) => Some(name),
+        Condition::Always => None,
+    });
+    let names: BTreeSet<&str> =
+        targets.iter().map(String::as_str).chain(conditions).chain(TYPES.iter().copied()).chain([LOOP]).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    // What is not known here may yet be to who parses it.
+    let bytes = types::only(&whole, &names).unwrap_or(whole);
+    Btf::parse(&bytes, Endianness::default()).map_err(|error| refused(BTF, &error))
 }
 
 /// It can walk: subtrees and names are decided.
@@ -54,13 +70,18 @@ pub(super) fn unmet(btf: &Btf, program: &Program, lsm: bool) -> Option<String> {
 
 /// What the program is attached to is not there; by its types, `None` when it is.
 fn absent(btf: &Btf, program: &Program) -> Option<String> {
+    let (name, kind) = target(program);
+    btf.id_by_type_name_kind(&name, kind).err().map(|_| format!("this kernel has no `{name}`"))
+}
+
+/// The type of what the program is attached to.
+fn target(program: &Program) -> (String, BtfKind) {
     let target = program.target;
-    let (name, kind) = match program.attach {
+    match program.attach {
         Attach::Lsm | Attach::LsmSleepable => (format!("bpf_lsm_{target}"), BtfKind::Func),
         Attach::Fentry | Attach::Fexit => (target.to_owned(), BtfKind::Func),
         Attach::TpBtf => (format!("btf_trace_{target}"), BtfKind::Typedef),
-    };
-    btf.id_by_type_name_kind(&name, kind).err().map(|_| format!("this kernel has no `{name}`"))
+    }
 }
 
 fn has_function(btf: &Btf, name: &str) -> bool {

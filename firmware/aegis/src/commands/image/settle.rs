@@ -8,6 +8,7 @@ use aegis_bundle::Trial;
 use aegis_event::ModeReason;
 
 use super::{LOCK, Memory, Own, WRITTEN, device, is_on_trial, note, unreadable};
+use crate::image::device::end_directory;
 use crate::image::medium::Medium;
 use crate::image::slot::{Running, Slot};
 use crate::image::write;
@@ -39,6 +40,11 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     let medium = device()?;
     let said = settle(&mut Own, &medium, slot, running, &healthy);
     drop(medium);
+    match end_directory() {
+        Ok(ended) => log::debug!("ESP: {} of {} entries, {} sectors written", ended.entries, ended.room, ended.written),
+        // The next start tries again. The directory has room for more starts than either slot has tries.
+        Err(error) => log::warn!("ESP: the directory of kernels is not tidied: {error}"),
+    }
     for said in said? {
         let (epoch, sequence) = said.image;
         log::info!("image: {}: epoch {epoch} sequence {sequence}: {}", said.code, said.detail);
