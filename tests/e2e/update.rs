@@ -230,7 +230,12 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         tally.count(&mut before, &console(&run));
         fs::remove_file(image).expect("there");
         println!("cut {}: in write {writes}; {}", tally.cuts, device.kernels().join(" "));
-        assert_eq!(device.directory().room, 64, "seed {seed}, cut {}: the directory of kernels grew", tally.cuts);
+        assert_eq!(
+            device.directory().room,
+            64,
+            "seed {seed}, cut {}: the directory of kernels grew",
+            tally.cuts
+        );
     }
     tally.moved = tally.moved.saturating_sub(1);
     println!("{}", tally.text());

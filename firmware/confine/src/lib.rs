@@ -84,6 +84,7 @@ fn filter(own: &[i64]) -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 #[cfg(test)]
+#[allow(unsafe_code, reason = "fork(2): a filter can not be taken off again")]
 mod tests {
     use super::*;
 
@@ -139,7 +140,8 @@ mod tests {
                 && drop_capabilities().is_ok()
                 && rustix::thread::capabilities(None).is_ok_and(|has| has.permitted.is_empty())
                 && rustix::thread::no_new_privs() == Ok(true)
-                && (!root || !rustix::thread::capability_is_in_bounding_set(CapabilitySet::CHOWN).unwrap_or(true))
+                && (!root
+                    || !rustix::thread::capability_is_in_bounding_set(CapabilitySet::CHOWN).unwrap_or(true))
         }));
     }
 

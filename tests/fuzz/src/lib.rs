@@ -15,6 +15,7 @@ pub mod console;
 pub mod cose;
 pub mod event;
 pub mod export;
+pub mod fat;
 pub mod image;
 pub mod input;
 pub mod keys;
@@ -59,6 +60,7 @@ pub const TARGETS: [Target; 28] = [
     Target { name: "cose_sign1", run: cose::sign1_run, seeds: cose::sign1_seeds },
     Target { name: "event", run: event::run, seeds: event::seeds },
     Target { name: "export", run: export::run, seeds: export::seeds },
+    Target { name: "fat", run: fat::run, seeds: fat::seeds },
     Target { name: "header", run: bundle::header_run, seeds: bundle::header_seeds },
     Target { name: "image", run: image::run, seeds: image::seeds },
     Target { name: "label", run: label::run, seeds: label::seeds },

@@ -40,8 +40,13 @@ pub(super) fn btf() -> Result<Btf, KernelError> {
         Condition::With(name) | Condition::Without(name) => Some(name),
         Condition::Always => None,
     });
-    let names: BTreeSet<&str> =
-        targets.iter().map(String::as_str).chain(conditions).chain(TYPES.iter().copied()).chain([LOOP]).collect();
+    let names: BTreeSet<&str> = targets
+        .iter()
+        .map(String::as_str)
+        .chain(conditions)
+        .chain(TYPES.iter().copied())
+        .chain([LOOP])
+        .collect();
     let names: Vec<&str> = names.into_iter().collect();
     // What is not known here may yet be to who parses it.
     let bytes = types::only(&whole, &names).unwrap_or(whole);

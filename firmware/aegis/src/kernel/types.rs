@@ -4,10 +4,10 @@
 //!
 //! The format: `Documentation/bpf/btf.rst` of the kernel, sections 2 and 3.
 
-/// Bytes of `struct btf_header`: magic, version, flags, hdr_len; type_off and _len, str_off and _len.
+/// Bytes of `struct btf_header`: `magic, version, flags, hdr_len, type_off, type_len, str_off, str_len`.
 const HEADER: usize = 24;
 const MAGIC: [u8; 2] = 0xeb9f_u16.to_ne_bytes();
-/// Bytes of `struct btf_type`: name_off, info (kind, vlen), size or type.
+/// Bytes of `struct btf_type`: `name_off`, `info` (kind, vlen), `size` or `type`.
 const RECORD: usize = 12;
 
 const ARRAY: u32 = 3;

@@ -23,7 +23,8 @@ use rustix::mount::{
 };
 use rustix::process::{Gid, Signal, Uid, pivot_root, set_parent_process_death_signal, setsid};
 use rustix::thread::{
-    LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_thread_gid, set_thread_groups, set_thread_uid, unshare_unsafe,
+    LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_thread_gid, set_thread_groups,
+    set_thread_uid, unshare_unsafe,
 };
 
 use super::{KEPT, MOUNTED, WRITABLE};

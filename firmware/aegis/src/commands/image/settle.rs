@@ -41,7 +41,9 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     let said = settle(&mut Own, &medium, slot, running, &healthy);
     drop(medium);
     match end_directory() {
-        Ok(ended) => log::debug!("ESP: {} of {} entries, {} sectors written", ended.entries, ended.room, ended.written),
+        Ok(ended) => {
+            log::debug!("ESP: {} of {} entries, {} sectors written", ended.entries, ended.room, ended.written);
+        }
         // The next start tries again. The directory has room for more starts than either slot has tries.
         Err(error) => log::warn!("ESP: the directory of kernels is not tidied: {error}"),
     }
