@@ -50,7 +50,7 @@ pub struct Target {
 pub type Seed = (&'static str, Vec<u8>);
 
 /// Every target.
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     Target { name: "age", run: age::run, seeds: age::seeds },
     Target { name: "armor", run: token::armor_run, seeds: token::armor_seeds },
     Target { name: "bundle", run: bundle::open_run, seeds: bundle::open_seeds },
