@@ -212,6 +212,8 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         let ready = vm.wait_ready().expect("watched");
         assert!(ready, "seed {seed}, cut {}: it does not start\n{}", tally.cuts, vm.console_end());
         tally.boots += 1;
+        // A run that is ended before its time leaves what it has seen.
+        tally.keep(seed);
         if tally.cuts == cuts {
             let end = vm.cut_power().expect("cut");
             tally.count(&mut before, &console(&end));
@@ -239,9 +241,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
     }
     tally.moved = tally.moved.saturating_sub(1);
     println!("{}", tally.text());
-    if let Some(page) = std::env::var_os("AEGIS_UPDATE_PAGE") {
-        fs::write(page, tally.page(seed)).expect("written");
-    }
+    tally.keep(seed);
 }
 
 impl Tally {
@@ -267,6 +267,13 @@ impl Tally {
              torn, {} dropped",
             lost.kept, lost.torn, lost.dropped
         )
+    }
+
+    /// Writes the page of this run, where there is to be one.
+    fn keep(&self, seed: u64) {
+        if let Some(page) = std::env::var_os("AEGIS_UPDATE_PAGE") {
+            fs::write(page, self.page(seed)).expect("written");
+        }
     }
 
     fn page(&self, seed: u64) -> String {

@@ -15,6 +15,7 @@ use super::{Report, Told};
 use crate::commands::{in_force, metrics};
 use crate::kernel::{self, KernelState};
 use crate::outcome::{Failure, Outcome};
+use crate::run::control;
 use crate::stick::privileges;
 use crate::storage::device::boottime;
 use crate::storage::{RUN, atomic, lock, tally};
@@ -45,6 +46,13 @@ pub(crate) fn run() -> Outcome {
         first,
         failed: false,
     };
+    // At the start of a device both are started: a look before the agent is there would say of every boot that it is not.
+    for _ in 0..limits::ALERTS_BEGIN_SECONDS {
+        if control::ask_status().is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
     loop {
         watch.look(Path::new(RUN));
         std::thread::sleep(Duration::from_secs(limits::ALERTS_SECONDS));

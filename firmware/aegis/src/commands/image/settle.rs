@@ -42,7 +42,12 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     drop(medium);
     match end_directory() {
         Ok(ended) => {
-            log::debug!("ESP: {} of {} entries, {} sectors written", ended.entries, ended.room, ended.written);
+            log::debug!(
+                "ESP: {} of {} entries, {} sectors written",
+                ended.entries,
+                ended.room,
+                ended.written
+            );
         }
         // The next start tries again. The directory has room for more starts than either slot has tries.
         Err(error) => log::warn!("ESP: the directory of kernels is not tidied: {error}"),
