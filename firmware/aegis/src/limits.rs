@@ -168,7 +168,7 @@ pub(crate) const SENSOR_DEVICES: usize = 32;
 /// How often alerts are evaluated, and how often what takes long to find out is looked at, s.
 pub(crate) const ALERTS_SECONDS: u64 = 5;
 /// How long the first look waits for an agent that is being started, s.
-pub(crate) const ALERTS_BEGIN_SECONDS: u64 = 30;
+pub(crate) const ALERTS_PATIENCE_SECONDS: u64 = 30;
 pub(crate) const ALERTS_SLOW_SECONDS: u64 = 60;
 /// How old the last evaluation of alerts may be, and how long after a boot's beginning there may be none, s.
 pub(crate) const ALERTS_STILL_SECONDS: u64 = 60;

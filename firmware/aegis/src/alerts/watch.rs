@@ -47,7 +47,7 @@ pub(crate) fn run() -> Outcome {
         failed: false,
     };
     // At the start of a device both are started: a look before the agent is there would say of every boot that it is not.
-    for _ in 0..limits::ALERTS_BEGIN_SECONDS {
+    for _ in 0..limits::ALERTS_PATIENCE_SECONDS {
         if control::ask_status().is_ok() {
             break;
         }
