@@ -17,15 +17,25 @@ const UNION: u32 = 5;
 const FORWARD: u32 = 7;
 
 /// What is left of `btf` when only types of these names are wanted, and what they hold: members, elements, what a name stands for. What
-/// they point to is not held. `names` are sorted; a kernel's `name___flavour` has the name before it. `None`: not in the format
+/// they point to is not held. `names` are sorted, of two letters at least; a kernel's `name___flavour` has the name before it. `None`: not in the format
 /// that is known here.
 pub(super) fn only(btf: &[u8], names: &[&str]) -> Option<Vec<u8>> {
     let types = Types::read(btf)?;
     let mut wanted = vec![false; types.at.len()];
     let mut open: Vec<usize> = Vec::new();
+    // Most are told by how they begin.
+    let mut begins = vec![false; 1 << 16];
+    for name in names.iter().filter_map(|name| name.as_bytes().first_chunk()) {
+        *begins.get_mut(usize::from(u16::from_ne_bytes(*name)))? = true;
+    }
     for (index, at) in types.at.iter().enumerate() {
         let name = types.name(*at)?;
-        if !name.is_empty() && names.binary_search_by(|one| one.as_bytes().cmp(flavourless(name))).is_ok() {
+        let first = name.first_chunk().map(|two| usize::from(u16::from_ne_bytes(*two)));
+        if first.and_then(|first| begins.get(first)) != Some(&true) {
+            continue;
+        }
+        let name = name.split(|byte| *byte == 0).next()?;
+        if names.binary_search_by(|one| one.as_bytes().cmp(flavourless(name))).is_ok() {
             *wanted.get_mut(index)? = true;
             open.push(index);
         }
@@ -113,9 +123,9 @@ impl<'a> Types<'a> {
         Some(RECORD + more)
     }
 
+    /// Its name, and what follows it.
     fn name(&self, at: usize) -> Option<&'a [u8]> {
-        let start = word(self.bytes, at)? as usize;
-        self.strings.get(start..)?.split(|byte| *byte == 0).next()
+        self.strings.get(word(self.bytes, at)? as usize..)
     }
 
     /// The numbers of the types that are parts of type `index`.
