@@ -46,7 +46,8 @@ pub enum Boot {
         /// How many rounds.
         rounds: usize,
     },
-    /// Instructions: one processor, every state once, and once more while the kernel counts the probes' runs.
+    /// Instructions: one processor, every state once, and the one with the most rules once more while the kernel counts the
+    /// probes' runs.
     Counted,
 }
 
@@ -62,12 +63,12 @@ impl Boot {
     /// Kind and state of each block.
     pub fn plan(self) -> Vec<(&'static str, &'static str)> {
         let forth = STATES.iter().map(|state| ("measure", *state));
-        let hooks = STATES.iter().filter(|state| **state != NONE).map(|state| ("hooks", *state));
+        let hooks = [("hooks", STATES[STATES.len() - 1])];
         match self {
             Self::Timed { rounds } => {
                 (0..rounds).flat_map(|_| forth.clone().chain(forth.clone().rev())).collect()
             }
-            Self::Counted => forth.chain(hooks.rev()).collect(),
+            Self::Counted => forth.chain(hooks).collect(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! What a run found, as a page for `docs/evidence/`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use aegis_suite::cost::{CALLS, LOADS, NONE, STATES};
@@ -209,27 +208,14 @@ fn proof(text: &mut String, name: &str, blocks: &[Block]) {
     }
 }
 
-/// What a run of each hook's program takes, where the kernel counts: with few rules and with the most.
+/// What a run of each hook's program takes, where the kernel counts.
 fn hooks(text: &mut String, blocks: &[Block]) {
-    let of = |state: &str| -> BTreeMap<String, [f64; 2]> {
-        let block = blocks.iter().find(|block| block.kind == "hooks" && block.state == state);
-        block.map(Block::hooks).unwrap_or_default()
-    };
-    let (few, most) = (of(FEW), of(MOST));
-    let mut names: Vec<&String> = most.keys().collect();
-    names.sort_by(|one, other| {
-        (most[*other][0] * most[*other][1]).total_cmp(&(most[*one][0] * most[*one][1]))
-    });
-    let _ = write!(text, "| hook | runs, {MOST} | instructions each | {FEW} |\n|---|---|---|---|\n");
-    for name in names {
-        let [runs, each] = most[name];
-        let fewer = few.get(name).map_or("–".to_owned(), |[_, each]| grouped(each.round() as u64));
-        let _ = writeln!(
-            text,
-            "| {name} | {} | {} | {fewer} |",
-            grouped(runs as u64),
-            grouped(each.round() as u64)
-        );
+    let block = blocks.iter().find(|block| block.kind == "hooks" && block.state == MOST);
+    let mut all: Vec<(String, [f64; 2])> = block.map(Block::hooks).unwrap_or_default().into_iter().collect();
+    all.sort_by(|(_, one), (_, other)| (other[0] * other[1]).total_cmp(&(one[0] * one[1])));
+    let _ = write!(text, "| hook, {MOST} | runs | instructions each |\n|---|---|---|\n");
+    for (name, [runs, each]) in all {
+        let _ = writeln!(text, "| {name} | {} | {} |", grouped(runs as u64), grouped(each.round() as u64));
     }
     text.push('\n');
 }

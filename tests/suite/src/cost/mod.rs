@@ -142,6 +142,10 @@ pub fn run() -> Done {
 /// One block: its fields, but for its head.
 fn block(operator: &mut Operator, hooks: bool, calls: usize) -> Result<String, Stop> {
     let [on, off] = ["statistics 1", "statistics 0"];
+    // What the kernel counted of hooks is in the books while it counts only.
+    if hooks {
+        operator.ask(on)?;
+    }
     let before = operator.ask("books")?;
     // While the kernel counts how often each program of the probes is run, at no cost to what is timed later.
     operator.ask(on)?;
