@@ -91,6 +91,9 @@ reproducible: image ## agent and image of HEAD, built in two folders and compare
 flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN=4; NAME=… for some of them
 	@tests/flaky $(NAME)
 
+bench: image ## what enforcement costs, by time and by instructions (docs/benchmarks.md), ROUNDS=5; writes docs/evidence/bench.md
+	@cargo run --quiet --package aegis-tests --bin bench
+
 bench-boot: image ## from the kernel's start to a policy in force, beside the same image without the agent; ROUNDS=5
 	@tests/bench-boot
 
@@ -110,4 +113,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench-boot bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz convert-big lint fmt clean

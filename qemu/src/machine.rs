@@ -92,6 +92,7 @@ pub struct Machine {
     whole_disk: Option<u64>,
     pub(crate) disk_bus: DiskBus,
     pub(crate) watchdog: Watchdog,
+    pub(crate) counted: bool,
     tpm: bool,
     pub(crate) network: Option<(u16, u16)>,
     pub(crate) ring_fails: bool,
@@ -167,6 +168,7 @@ impl Machine {
             whole_disk: None,
             disk_bus: DiskBus::default(),
             watchdog: Watchdog::default(),
+            counted: false,
             tpm: false,
             network: None,
             ring_fails: false,
@@ -320,6 +322,14 @@ impl Machine {
     #[must_use]
     pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
         self.watchdog = watchdog;
+        self
+    }
+
+    /// Whether the guest's time is the instructions that it executed, a nanosecond each, on one processor: what is timed in it is
+    /// counted, whatever the host is busy with. While all of it waits, its clocks go with the host's.
+    #[must_use]
+    pub fn counted(mut self, counted: bool) -> Self {
+        self.counted = counted;
         self
     }
 

@@ -50,8 +50,16 @@ fn escaped(prefix: &str, path: &Path, suffix: &str) -> OsString {
 fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Error> {
     let mut all: Vec<OsString> = Vec::new();
     all.extend(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from));
-    all.extend(["-smp", "2"].map(OsString::from));
-    all.extend(accelerator(machine.arch)?.map(OsString::from));
+    let accelerator = accelerator(machine.arch)?;
+    all.extend(["-smp", if machine.counted { "1" } else { "2" }].map(OsString::from));
+    if machine.counted {
+        if accelerator.contains(&"kvm") {
+            return Err(Error::usage("ACCEL=kvm: a processor does not count its instructions; mend: tcg"));
+        }
+        // `sleep=off` would let hours pass while a disk is waited for.
+        all.extend(["-icount", "shift=0"].map(OsString::from));
+    }
+    all.extend(accelerator.map(OsString::from));
     all.extend(["-m".into(), format!("{}M", machine.memory_mib).into()]);
     all.extend(start_arguments(machine, prepared));
     if machine.watchdog == Watchdog::Armed && machine.arch == Arch::X86_64 {

@@ -6,6 +6,7 @@
 //! each. What the export must say of them is compared by the host: `tests/e2e/suite.rs`. The policy is `policy.toml`,
 //! beside this crate's `Cargo.toml`.
 
+pub mod cost;
 pub mod elf;
 pub mod fixture;
 pub mod groups;

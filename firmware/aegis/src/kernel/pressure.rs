@@ -1,7 +1,6 @@
 //! How full the kernel's maps are.
 
 use std::fs;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::{KernelError, PINS, sys};
@@ -24,7 +23,7 @@ pub(crate) fn map_fills() -> Result<Vec<MapFill>, KernelError> {
         if name.starts_with("prog_") || name.starts_with("link_") {
             continue;
         }
-        let fill = sys::obj_get(&pins.join(&name)).and_then(|map| sys::fill(map.as_fd()));
+        let fill = sys::obj_get(&pins.join(&name)).and_then(sys::fill);
         if let Some(sys::Fill { used, most }) = fill.map_err(KernelError::object(&name))? {
             fills.push(MapFill { name, used, most });
         }

@@ -94,30 +94,19 @@ pub(super) struct Fill {
     pub(super) most: u32,
 }
 
-/// How full the map behind this descriptor is; `None` of one that is as long as it is (an array, a ring buffer), or makes room by
-/// itself. While others change it, about so.
-pub(super) fn fill(fd: BorrowedFd<'_>) -> io::Result<Option<Fill>> {
+/// How full the map is; `None` of one that is as long as it is (an array, a ring buffer), or makes room by itself. While others
+/// change it, about so.
+pub(super) fn fill(map: OwnedFd) -> io::Result<Option<Fill>> {
     const HASH: u32 = 1;
     const LPM_TRIE: u32 = 11;
     let mut info = [0u32; 5];
-    object_info(fd, info.as_mut_bytes())?;
-    let [kind, _, key_size, _, most] = info;
+    object_info(map.as_fd(), info.as_mut_bytes())?;
+    let [kind, _, key, value, most] = info;
     if !matches!(kind, HASH | LPM_TRIE) {
         return Ok(None);
     }
-    let (mut last, mut next) = (vec![0u8; key_size as usize], vec![0u8; key_size as usize]);
-    let mut used = 0;
-    while used < most {
-        let from = if used == 0 { ptr::null() } else { last.as_ptr() };
-        let mut attributes = Attributes::new().fd(0, fd).pointer(8, from).pointer(16, next.as_mut_ptr());
-        // SAFETY: both are as long as a key, as the kernel just said it is; a null pointer asks for the first one.
-        if absent_is_none(unsafe { attributes.call(command::MAP_GET_NEXT_KEY) })?.is_none() {
-            break;
-        }
-        used += 1;
-        std::mem::swap(&mut last, &mut next);
-    }
-    Ok(Some(Fill { used, most }))
+    let map = Bulk { fd: map, key: key as usize, value: value as usize };
+    Ok(Some(Fill { used: map.count(most)?, most }))
 }
 
 /// What the kernel counts of a program.
@@ -147,30 +136,10 @@ fn object_info(fd: BorrowedFd<'_>, out: &mut [u8]) -> io::Result<()> {
     unsafe { attributes.call(command::OBJ_GET_INFO_BY_FD) }.map(drop)
 }
 
-/// Longest key of a map whose entries are counted, bytes.
-const KEY_BYTES: usize = 64;
-
 /// Entries that the hash map or trie pinned at `path` has, and can have. Whoever changes it meanwhile may make the count differ.
 pub(super) fn occupancy(path: &Path) -> io::Result<[u64; 2]> {
-    let fd = obj_get(path)?;
-    let [key_size, _, capacity] = map_shape(fd.as_fd())?;
-    if key_size > KEY_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the map has another layout"));
-    }
-    let (mut key, mut next) = ([0u64; KEY_BYTES / 8], [0u64; KEY_BYTES / 8]);
-    let mut entries = 0;
-    // Bounded: of a map that changes the kernel may begin again.
-    while entries < capacity {
-        let after = if entries == 0 { ptr::null() } else { key.as_ptr() };
-        let mut attributes =
-            Attributes::new().fd(0, fd.as_fd()).pointer(8, after).pointer(16, next.as_mut_ptr());
-        // SAFETY: both have room for a key, as just compared.
-        if absent_is_none(unsafe { attributes.call(command::MAP_GET_NEXT_KEY) })?.is_none() {
-            break;
-        }
-        (key, entries) = (next, entries + 1);
-    }
-    Ok([entries as u64, capacity as u64])
+    let fill = fill(obj_get(path)?)?.ok_or(io::ErrorKind::InvalidData)?;
+    Ok([fill.used, fill.most].map(u64::from))
 }
 
 /// A pinned hash or array map.
@@ -238,6 +207,8 @@ where
 
 /// Elements that are read or written at once. A bucket of a hash map has to fit, or the kernel says ENOSPC.
 const BATCH: usize = 4096;
+/// The same where they are only counted, by who has little memory.
+const COUNTED: usize = 512;
 
 /// Keys and values as they lie in memory.
 pub(super) type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -276,21 +247,47 @@ impl Bulk {
         }
     }
 
-    /// `BPF_MAP_LOOKUP_BATCH`, since 5.6.
     fn all_at_once(&self) -> io::Result<Elements> {
         let mut found = Elements::new();
-        let mut keys = vec![0; self.key * BATCH];
-        let mut values = vec![0; self.value * BATCH];
+        self.by_batches(BATCH, &mut |keys, values| {
+            let elements = keys.chunks_exact(self.key).zip(values.chunks_exact(self.value));
+            found.extend(elements.map(|(key, value)| (key.to_vec(), value.to_vec())));
+        })?;
+        Ok(found)
+    }
+
+    /// How many elements there are, of a map of at most so many. One call of the kernel for each of 65,536 rules would take seconds
+    /// on a slow processor.
+    fn count(&self, most: u32) -> io::Result<u32> {
+        let mut found = 0;
+        let all = self.by_batches(COUNTED, &mut |keys, _| found += keys.len() / self.key);
+        match all {
+            Err(error) if is_unsupported(&error) || error.raw_os_error() == Some(libc::ENOSPC) => {
+                found = 0;
+                self.by_keys(most as usize, &mut |_| {
+                    found += 1;
+                    Ok(())
+                })?;
+            }
+            all => all?,
+        }
+        Ok(u32::try_from(found).unwrap_or(most).min(most))
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH`, since 5.6: keys and values of at most so many elements at a time.
+    fn by_batches(&self, most: usize, see: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let mut keys = vec![0; self.key * most];
+        let mut values = vec![0; self.value * most];
         // Where the kernel goes on: of a hash map four bytes, of a trie a key.
         let mut position = vec![0u8; self.key.max(8)];
         let mut begun = false;
         loop {
             let from = if begun { position.as_ptr() } else { ptr::null() };
             let mut attributes = self
-                .batch(keys.as_mut_ptr(), values.as_mut_ptr(), BATCH)
+                .batch(keys.as_mut_ptr(), values.as_mut_ptr(), most)
                 .pointer(0, from)
                 .pointer(8, position.as_mut_ptr());
-            // SAFETY: both buffers have room for BATCH elements of the sizes that `open` compared; `position` has room for
+            // SAFETY: both buffers have room for `most` elements of the sizes that the kernel said; `position` has room for
             // what any map puts there.
             let last = match unsafe { attributes.call(command::MAP_LOOKUP_BATCH) } {
                 Ok(_) => false,
@@ -299,11 +296,10 @@ impl Bulk {
             };
             let mut count = [0; 4];
             count.copy_from_slice(&attributes.0[32..36]);
-            let count = (u32::from_ne_bytes(count) as usize).min(BATCH);
-            let elements = keys.chunks_exact(self.key).zip(values.chunks_exact(self.value)).take(count);
-            found.extend(elements.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            let count = (u32::from_ne_bytes(count) as usize).min(most);
+            see(&keys[..self.key * count], &values[..self.value * count]);
             if last {
-                return Ok(found);
+                return Ok(());
             }
             begun = true;
         }
@@ -312,23 +308,33 @@ impl Bulk {
     /// Of this kind of map, or on this kernel, only so.
     fn one_by_one(&self) -> io::Result<Elements> {
         let mut found = Elements::new();
-        let mut last: Option<Vec<u8>> = None;
-        loop {
-            let (mut next, mut value) = (vec![0; self.key], vec![0; self.value]);
-            let after = last.as_ref().map_or(ptr::null(), Vec::as_ptr);
-            // SAFETY: both are as long as a key.
-            let more = unsafe { self.element(after, next.as_mut_ptr()).call(command::MAP_GET_NEXT_KEY) };
-            if absent_is_none(more)?.is_none() {
-                return Ok(found);
-            }
+        self.by_keys(usize::MAX, &mut |key| {
+            let mut value = vec![0; self.value];
             // SAFETY: as long as a key and a value.
             let there =
-                unsafe { self.element(next.as_ptr(), value.as_mut_ptr()).call(command::MAP_LOOKUP_ELEM) };
+                unsafe { self.element(key.as_ptr(), value.as_mut_ptr()).call(command::MAP_LOOKUP_ELEM) };
             if absent_is_none(there)?.is_some() {
-                found.insert(next.clone(), value);
+                found.insert(key.to_vec(), value);
             }
-            last = Some(next);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// At most so many keys: of a map that changes the kernel may begin again.
+    fn by_keys(&self, most: usize, see: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let (mut last, mut next) = (vec![0; self.key], vec![0; self.key]);
+        for number in 0..most {
+            let after = if number == 0 { ptr::null() } else { last.as_ptr() };
+            // SAFETY: both are as long as a key; a null pointer asks for the first one.
+            let more = unsafe { self.element(after, next.as_mut_ptr()).call(command::MAP_GET_NEXT_KEY) };
+            if absent_is_none(more)?.is_none() {
+                break;
+            }
+            see(&next)?;
+            std::mem::swap(&mut last, &mut next);
         }
+        Ok(())
     }
 
     /// Writes elements, new or not: many at once where the kernel can (`BPF_MAP_UPDATE_BATCH`, since 5.6).

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if matches!(words[..], ["run", ..] | ["stick", "watch"] | ["break-glass", "console"]) {
+    if matches!(words[..], ["run", ..] | ["stick" | "alerts", "watch"] | ["break-glass", "console"]) {
         loop {
             std::thread::sleep(Duration::from_hours(1));
         }
