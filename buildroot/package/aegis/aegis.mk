@@ -19,6 +19,13 @@ define AEGIS_CHECK_VENDORED
 endef
 AEGIS_PRE_DOWNLOAD_HOOKS += AEGIS_CHECK_VENDORED
 
+# Into dl/ by hand: with BR2_PRIMARY_SITE_ONLY Buildroot asks no package's own site, a folder on this machine neither.
+define AEGIS_TAKE_VENDORED
+	$(Q)test -f $(AEGIS_DL_DIR)/$(AEGIS_SOURCE) || $(INSTALL) -D -m 0644 \
+		$(AEGIS_VENDOR)/$(AEGIS_SOURCE) $(AEGIS_DL_DIR)/$(AEGIS_SOURCE)
+endef
+AEGIS_PRE_DOWNLOAD_HOOKS += AEGIS_TAKE_VENDORED
+
 AEGIS_RUST_TARGET = $(RUSTC_TARGET_NAME)
 AEGIS_PROFILE = $(if $(BR2_ENABLE_DEBUG),debug,release)
 

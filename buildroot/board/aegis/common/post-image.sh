@@ -17,8 +17,13 @@ started=$images/vmlinuz
 [[ ! -f $images/vmlinuz.efi ]] || started=$images/vmlinuz.efi
 [[ -f $images/vmlinuz ]] || die "$images: no kernel (BR2_LINUX_KERNEL)"
 
-# option NAME: what the configuration says, without its quotes.
-option() { sed -n "s/^$1=\"\(.*\)\"$/\1/p" "$BR2_CONFIG"; }
+# option NAME: what the configuration says, without its quotes. Our defaults hold a make variable, which stands there as it was written.
+option() {
+    local value
+    value=$(sed -n "s/^$1=\"\(.*\)\"$/\1/p" "$BR2_CONFIG")
+    # shellcheck disable=SC2016  # it is make's
+    printf '%s\n' "${value//'$(BR2_EXTERNAL_AEGIS_PATH)'/${BR2_EXTERNAL_AEGIS_PATH:-$image/../buildroot}}"
+}
 arch=x86_64
 grep -qx BR2_aarch64=y "$BR2_CONFIG" && arch=aarch64
 # Where the quick builder has it, and so whoever boots it.
