@@ -4,6 +4,10 @@
 pub(crate) const RUN_HEAP_BYTES: usize = 1024 * 1024;
 /// Heap that the short-lived commands may hold, bytes: the loader parses the kernel's BTF.
 pub(crate) const COMMAND_HEAP_BYTES: usize = 96 * 1024 * 1024;
+/// Entries that `image/disk` gives the directory of kernels on the ESP.
+pub(crate) const ESP_ENTRIES: u32 = 64;
+/// How long somebody else may have the ESP mounted before it is not tidied, s.
+pub(crate) const ESP_BUSY_SECONDS: u64 = 2;
 /// The kernel's types, bytes: 4 MB of them in ours, some 6 MB in a distribution's.
 pub(crate) const KERNEL_TYPES_BYTES: u64 = 32 * 1024 * 1024;
 /// Processors that the probes are loaded on at once.

@@ -1,5 +1,5 @@
 //! Least privilege, which a long-lived process gives up to itself: no capabilities, no new privileges, a short list of system calls.
-//! The agent, the site network's server and the alerts' watcher call it, each with what is its own.
+//! The agent and the site network's server call all of it, each with what is its own; the cage of workloads gives up capabilities by it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -31,7 +31,7 @@ pub type ShortName = [u8; 11];
 pub struct Ended {
     /// Entries that the directory has room for.
     pub room: u32,
-    /// Entries up to the last that is something.
+    /// Entries up to the last name.
     pub entries: u32,
     /// Sectors that had to be written.
     pub written: u32,
@@ -84,19 +84,26 @@ pub fn end_directory<D: Device>(device: &mut D, path: &[ShortName]) -> Result<En
         for entry in sector.chunks_exact(ENTRY) {
             room += 1;
             is_ended |= entry[0] == END;
-            if !is_ended && entry[0] != GONE {
+            if !is_ended && !is_nothing(entry) {
                 entries = room;
             }
         }
         Ok(true)
     })?;
+    if room == DIRECTORY_SECTORS * (SECTOR / ENTRY) as u32 {
+        // It leads round: what is behind the last name is before it, too.
+        return Err(FatError::NoDirectory);
+    }
 
     let (mut seen, mut written) = (0, 0);
+    let mut is_ended = false;
     fat.each_sector(device, directory, |device, at, sector| {
         let mut changed = false;
         for entry in sector.chunks_exact_mut(ENTRY) {
             seen += 1;
-            if seen > entries && entry[0] == GONE {
+            // Behind an end only Linux looks: a piece of a name there may belong to one that it sees.
+            is_ended |= entry[0] == END;
+            if seen > entries && (entry[0] == GONE || !is_ended && is_nothing(entry)) {
                 entry.fill(END);
                 changed = true;
             }
@@ -112,6 +119,11 @@ pub fn end_directory<D: Device>(device: &mut D, path: &[ShortName]) -> Result<En
         device.flush()?;
     }
     Ok(Ended { room, entries, written })
+}
+
+/// A name that is gone, or a piece of a long name: behind the last name it is of none.
+fn is_nothing(entry: &[u8]) -> bool {
+    entry[0] == GONE || entry[ATTRIBUTES] & 0x3f == LONG_NAME
 }
 
 /// Where things are, bytes from the device's beginning; each number was held against the others.

@@ -72,6 +72,26 @@ fn a_cut_anywhere_leaves_the_same_names() {
 }
 
 #[test]
+fn pieces_of_a_name_that_is_gone_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = made(folder.path(), 30, |number| number == 0);
+    let names = listed(folder.path(), &disk);
+    // The directory's second cluster is number 5.
+    let mut first = [0; 512];
+    disk.read(0, &mut first).unwrap();
+    let per_table = u64::from(u32::from_le_bytes(first[36..40].try_into().unwrap()));
+    let second = (32 + 2 * per_table + 5 - 2) * 512;
+    // The piece of a long name whose short entry a cut took.
+    let mut piece = [0; 32];
+    disk.read(second, &mut piece).unwrap();
+    assert_eq!((piece[0], piece[11]), (0xe5, 0x0f));
+    piece[0] = 0x41;
+    disk.write(second, &piece).unwrap();
+    assert_eq!(end_directory(&mut disk, &PATH), Ok(Ended { room: 64, entries: 4, written: 4 }));
+    assert_eq!(listed(folder.path(), &disk), names);
+}
+
+#[test]
 fn what_is_no_fat_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let whole = made(folder.path(), 3, |_| false);
@@ -104,7 +124,12 @@ fn a_chain_that_leads_round_or_astray_ends() {
     let folder = tempfile::tempdir().unwrap();
     let whole = made(folder.path(), 30, |number| number == 0);
     // 32 reserved sectors, then the table; `EFI` is cluster 3, `Linux` begins with 4.
-    for (next, room) in [(4_u32, 65_536), (0, 16), (0x0fff_fff0, 16)] {
+    let mut round = whole.fresh();
+    round.write(32 * 512 + 4 * 4, &4_u32.to_le_bytes()).unwrap();
+    let before = round.fresh();
+    assert_eq!(end_directory(&mut round, &PATH), Err(FatError::NoDirectory));
+    assert!(round.same(&before));
+    for (next, room) in [(0_u32, 16), (0x0fff_fff0, 16)] {
         let mut disk = whole.fresh();
         disk.write(32 * 512 + 4 * 4, &next.to_le_bytes()).unwrap();
         let ended = end_directory(&mut disk, &PATH).unwrap();

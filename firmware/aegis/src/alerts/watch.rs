@@ -4,7 +4,7 @@
 //! takes long to find out (the ring's partition, what is remembered of bundles) is looked at once a minute.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aegis_alerts::{Change, Engine};
 use aegis_event::{Body, Event};
@@ -47,10 +47,8 @@ pub(crate) fn run() -> Outcome {
         failed: false,
     };
     // At the start of a device both are started: a look before the agent is there would say of every boot that it is not.
-    for _ in 0..limits::ALERTS_PATIENCE_SECONDS {
-        if control::ask_status().is_ok() {
-            break;
-        }
+    let until = Instant::now() + Duration::from_secs(limits::ALERTS_PATIENCE_SECONDS);
+    while control::ask_status().is_err() && Instant::now() < until {
         std::thread::sleep(Duration::from_secs(1));
     }
     loop {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aegis_disk::{FatError, ShortName};
 use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, ResolveFlags, openat2};
@@ -65,7 +66,17 @@ impl Device {
 /// Nobody may have the ESP mounted.
 pub(crate) fn end_directory() -> io::Result<aegis_disk::Ended> {
     const BOOTS: [ShortName; 2] = [*b"EFI        ", *b"LINUX      "];
-    let mut esp = Block::exclusive(&labelled(ESP_LABEL)?)?;
+    // Who asks for the state of images has it mounted, for a moment.
+    let (place, until) =
+        (labelled(ESP_LABEL)?, Instant::now() + Duration::from_secs(limits::ESP_BUSY_SECONDS));
+    let mut esp = loop {
+        match Block::exclusive(&place) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => break other?,
+        }
+    };
     aegis_disk::end_directory(&mut esp, &BOOTS).map_err(|error| match error {
         FatError::Device(error) => error,
         other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),

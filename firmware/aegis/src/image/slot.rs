@@ -49,6 +49,11 @@ impl Slot {
     pub(crate) fn file(self, left: u8) -> String {
         format!("{BEFORE}{}+{left}{AFTER}", self.name())
     }
+
+    /// The name of its kernel image with no tries left and so many done.
+    pub(crate) fn given_up(self, done: u32) -> String {
+        format!("{BEFORE}{}+0-{done}{AFTER}", self.name())
+    }
 }
 
 impl fmt::Display for Slot {

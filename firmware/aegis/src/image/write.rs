@@ -236,6 +236,22 @@ pub(crate) fn standing(medium: &impl Medium, slot: Slot) -> io::Result<Option<(S
     Ok(best)
 }
 
+/// Gives a kernel image that was given up its name again, which puts it as far to the front of its directory as there is room.
+/// Losing it harms nobody. Returns false when the slot has no such image.
+pub(crate) fn move_forward(medium: &impl Medium, slot: Slot) -> io::Result<bool> {
+    let Some((name, counted)) = standing(medium, slot)?.filter(|(_, counted)| counted.is_given_up()) else {
+        return Ok(false);
+    };
+    // The loader gives this one up, too, and who clears the slot knows it.
+    let meanwhile = slot.given_up(counted.done.saturating_add(1));
+    for (from, to) in [(&name, &meanwhile), (&meanwhile, &name)] {
+        medium.sync_names()?;
+        medium.rename(from, to)?;
+    }
+    medium.sync_names()?;
+    Ok(true)
+}
+
 fn is_program(medium: &impl Medium, name: &str) -> io::Result<bool> {
     let file = medium.open(name)?;
     let mut first = [0; PROGRAM.len()];

@@ -25,8 +25,8 @@ pub(super) fn only(btf: &[u8], names: &[&str]) -> Option<Vec<u8>> {
     let mut open: Vec<usize> = Vec::new();
     // Most are told by how they begin.
     let mut begins = vec![false; 1 << 16];
-    for name in names.iter().filter_map(|name| name.as_bytes().first_chunk()) {
-        *begins.get_mut(usize::from(u16::from_ne_bytes(*name)))? = true;
+    for name in names {
+        *begins.get_mut(usize::from(u16::from_ne_bytes(*name.as_bytes().first_chunk()?)))? = true;
     }
     for (index, at) in types.at.iter().enumerate() {
         let name = types.name(*at)?;

@@ -8,14 +8,19 @@ use aegis_bundle::Trial;
 use aegis_event::ModeReason;
 
 use super::{LOCK, Memory, Own, WRITTEN, device, is_on_trial, note, unreadable};
-use crate::image::device::end_directory;
+use crate::image::device::{Device, end_directory};
 use crate::image::medium::Medium;
 use crate::image::slot::{Running, Slot};
 use crate::image::write;
 use crate::kernel::KernelState;
+use crate::limits;
 use crate::outcome::{Failure, Outcome};
 use crate::run::control;
 use crate::storage::{RUN, lock};
+
+/// Entries that a kernel's name takes once tries were taken off it, and entries of a sector.
+const COUNTED_NAME_ENTRIES: u32 = 3;
+const SECTOR_ENTRIES: u32 = 16;
 
 /// What there is to say of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +45,9 @@ pub(crate) fn run(wait: Duration) -> Outcome {
     let medium = device()?;
     let said = settle(&mut Own, &medium, slot, running, &healthy);
     drop(medium);
-    match end_directory() {
-        Ok(ended) => {
-            log::debug!(
-                "ESP: {} of {} entries, {} sectors written",
-                ended.entries,
-                ended.room,
-                ended.written
-            );
-        }
-        // The next start tries again. The directory has room for more starts than either slot has tries.
-        Err(error) => log::warn!("ESP: the directory of kernels is not tidied: {error}"),
+    // The next start tries again. The directory has room for more starts than either slot has tries.
+    if let Err(error) = tidy(slot) {
+        log::warn!("ESP: the directory of kernels is not tidied: {error}");
     }
     for said in said? {
         let (epoch, sequence) = said.image;
@@ -58,6 +55,29 @@ pub(crate) fn run(wait: Duration) -> Outcome {
         note(said.code, said.image, &said.hash, &said.detail);
     }
     healthy.map_err(|why| Failure::refused(format!("image: not healthy: {why}")))
+}
+
+/// Ends the directory of kernels behind its last name, and has room left in its first sector for the name that the firmware gives the
+/// slot that runs at the next start: what is in one sector is renamed in one write.
+fn tidy(slot: Slot) -> std::io::Result<()> {
+    let mut ended = end_directory()?;
+    if ended.entries + COUNTED_NAME_ENTRIES > SECTOR_ENTRIES {
+        let medium = Device::open()?;
+        let moved = write::move_forward(&medium, slot.other())? | write::move_forward(&medium, slot)?;
+        drop(medium);
+        if moved {
+            ended = end_directory()?;
+        }
+    }
+    log::debug!("ESP: {} of {} entries, {} sectors written", ended.entries, ended.room, ended.written);
+    if ended.room < limits::ESP_ENTRIES {
+        log::warn!(
+            "ESP: the directory of kernels has room for {} entries, new disks have {}: the firmware may make it longer (docs/updates.md)",
+            ended.room,
+            limits::ESP_ENTRIES
+        );
+    }
+    Ok(())
 }
 
 /// Why this boot is not one that an image is committed by.
