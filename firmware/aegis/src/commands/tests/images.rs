@@ -436,6 +436,32 @@ fn all_names_of_the_idle_slot_are_removed_first() {
     }
 }
 
+/// The name of one that was given up is moved, whatever is cut; the slot that runs is not touched, nor one that is not given up.
+#[test]
+fn power_cut_while_a_given_up_name_is_moved_harms_nobody() {
+    let bench = Bench::new();
+    let mut disk = bench.disk();
+    bench.broken.borrow_mut().push(NEW);
+    assert_eq!(bench.take(&disk, IN_A, NEW).code, "written");
+    assert_eq!(bench.boot(&disk).2.last(), Some(&"fell-back"));
+    disk.flush();
+    assert!(!write::move_forward(&Slots(&disk), Slot::A).unwrap(), "it is not given up");
+    let cuts = disk.cut_everywhere(
+        |disk| write::move_forward(&Slots(disk), Slot::B).map(|moved| assert!(moved)),
+        |mut disk, done| {
+            Bench::power_on(&disk);
+            let names = disk.list(ESP, 9).unwrap();
+            assert!(!done || names == ["aegis-a+9.efi", "aegis-b+0-3.efi"], "{names:?}");
+            assert_eq!(bench.boot(&disk), (IN_A, 1, vec![]), "{names:?}");
+            disk.flush();
+            // Under whichever name: it is cleared when the next comes.
+            assert_eq!(bench.take(&disk, IN_A, NEWER).code, "written");
+            assert_eq!(disk.list(ESP, 9).unwrap(), ["aegis-a+9.efi", "aegis-b+3.efi"]);
+        },
+    );
+    say("move a name that was given up", cuts);
+}
+
 /// The promise: cut the power at any step, and it starts; into the new image only when that is whole.
 #[test]
 fn power_cut_at_any_step_of_a_take_leaves_a_bootable_slot() {
