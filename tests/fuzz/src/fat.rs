@@ -62,7 +62,7 @@ pub fn run(data: &[u8]) -> bool {
     true
 }
 
-/// A directory of two clusters with names that stay and names that are gone; one that leads round.
+/// A directory of two clusters with names that stay and names that are gone.
 pub fn seeds() -> Vec<Seed> {
     let sector = |fields: &[(usize, &[u8])]| {
         let mut bytes = vec![0; SECTOR];
@@ -88,35 +88,23 @@ pub fn seeds() -> Vec<Seed> {
         bytes[26] = cluster;
         bytes
     };
-    let table = |next: [u8; 6]| {
-        sector(
-            &next
-                .map(|next| [next, 0, 0, if next == 0 { 0x0f } else { 0 }])
-                .concat()
-                .chunks(24)
-                .map(|all| (0, all))
-                .collect::<Vec<_>>(),
-        )
-    };
+    // By number of the cluster: what follows it; 0 stands for the end.
+    let table = [0_u8, 0, 0, 0, 5, 0].map(|next| [next, 0, 0, if next == 0 { 0x0f } else { 0 }]).concat();
     let directory = |names: &[&[u8; 11]]| {
         sector(&[(0, &names.iter().flat_map(|name| entry(name, 0)).collect::<Vec<_>>())])
     };
     let gone = b"\xe5EGISB  EFI";
-    let disk = |next: [u8; 6]| {
-        let mut out = Vec::new();
-        for (at, bytes) in [
-            (0, boot.clone()),
-            (1, table(next)),
-            (2, sector(&[(0, &entry(b"EFI        ", 3))])),
-            (3, sector(&[(0, &entry(b"LINUX      ", 4))])),
-            (4, directory(&[gone, b"AEGISA  EFI", gone, gone])),
-            (5, directory(&[gone; 16])),
-        ] {
-            out.push(at);
-            crate::input::put_block(&mut out, &bytes);
-        }
-        out
-    };
-    // By number of the cluster: what follows it; 0 stands for the end.
-    vec![("two-clusters", disk([0, 0, 0, 0, 5, 0])), ("round", disk([0, 0, 0, 0, 5, 4]))]
+    let mut disk = Vec::new();
+    for (at, bytes) in [
+        (0, boot),
+        (1, sector(&[(0, &table)])),
+        (2, sector(&[(0, &entry(b"EFI        ", 3))])),
+        (3, sector(&[(0, &entry(b"LINUX      ", 4))])),
+        (4, directory(&[gone, b"AEGISA  EFI", gone, gone])),
+        (5, directory(&[gone; 16])),
+    ] {
+        disk.push(at);
+        crate::input::put_block(&mut disk, &bytes);
+    }
+    vec![("two-clusters", disk)]
 }
