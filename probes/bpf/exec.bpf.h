@@ -47,7 +47,8 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subj
 	__builtin_memset(subject, 0, sizeof(*subject));
 	if (!subject_of_current(subject, AEGIS_HOOK_BPRM_CHECK))
 		return 0;
-	decision = decide_file(&inquiry, subject, file->f_path.dentry, file->f_path.mnt, AEGIS_OP_EXEC, false);
+	decision = decide_file(&inquiry, subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), AEGIS_OP_EXEC,
+			       false);
 	RUN(take_shown(&inquiry, subject, file));
 	if (key && subject->features & AEGIS_HAS_HASHES)
 		RUN(take_hash(subject, decision, key));
@@ -59,7 +60,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subj
 		return 0; /* sched_process_exec reports what is allowed and happens */
 	RUN(temper(subject, decision, enforce));
 	count_decision(subject, decision);
-	record = begin_access(subject, decision, AEGIS_EXEC_CHECK, file->f_inode, 0);
+	record = begin_access(subject, decision, AEGIS_EXEC_CHECK, BPF_CORE_READ(file, f_inode), 0);
 	if (record) {
 		if (enforce)
 			fill_file_path(&record->head, &record->file, file);

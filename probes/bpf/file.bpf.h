@@ -9,7 +9,7 @@ static __noinline int report_file(struct subject *subject, struct decision *deci
 	struct aegis_access *record;
 
 	count_decision(subject, decision);
-	record = begin_access(subject, decision, kind, file->f_inode, flags);
+	record = begin_access(subject, decision, kind, BPF_CORE_READ(file, f_inode), flags);
 	if (record) {
 		fill_file_path(&record->head, &record->file, file);
 		bpf_ringbuf_submit(record, 0);
@@ -25,6 +25,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	__u16 type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
 	__u32 mode = file->f_mode;
 	bool exec = file->f_flags & FMODE_EXEC;
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 
 	if (!subject_of_current(&subject, AEGIS_HOOK_FILE_OPEN))
 		return 0;
@@ -42,11 +43,11 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		decision->operation = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
 		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
-	inquire(&inquiry, &subject, file->f_path.dentry, file->f_path.mnt, file->f_inode);
+	inquire(&inquiry, &subject, dentry, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_inode));
 	RUN(decide(&inquiry));
 	if (mode & FMODE_WRITE) {
-		RUN(take_cgroup(&subject, &inquiry.decisions[1], file->f_path.dentry));
-		RUN(take_setting(&subject, &inquiry.decisions[1], file));
+		take_cgroup(&subject, &inquiry.decisions[1], dentry);
+		take_setting(&subject, &inquiry.decisions[1], dentry);
 	}
 	judge(&subject, decision);
 	judge(&subject, &inquiry.decisions[1]);

@@ -21,7 +21,7 @@ static __noinline int try_change(struct dentry *dentry, enum aegis_hook hook, __
 	mount = mount_of(dentry);
 	decision = decide_file(&inquiry, &subject, dentry, mount, operation, what & HELD);
 	if (hook == AEGIS_HOOK_INODE_CREATE)
-		RUN(take_cgroup(&subject, decision, dentry));
+		take_cgroup(&subject, decision, dentry);
 	judge(&subject, decision);
 	RUN(temper(&subject, decision, enforce));
 	return report_dentry(&subject, decision, what, dentry, mount);
@@ -60,7 +60,7 @@ static __noinline int try_unlink(struct dentry *dentry, bool directory, bool enf
 	mount = mount_of(dentry);
 	decision = decide_file(&inquiry, &subject, dentry, mount, AEGIS_OP_CHANGE, directory);
 	if (directory)
-		RUN(take_cgroup(&subject, decision, dentry));
+		take_cgroup(&subject, decision, dentry);
 	judge(&subject, decision);
 	RUN(temper(&subject, decision, enforce));
 	return report_dentry(&subject, decision, AEGIS_UNLINK, dentry, mount);

@@ -114,7 +114,7 @@ static __always_inline void fill_file_path(struct aegis_record *head, struct aeg
 	long length;
 
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		fill_last(head, out, file->f_path.dentry);
+		fill_last(head, out, BPF_CORE_READ(file, f_path.dentry));
 		return;
 	}
 	length = bpf_d_path(&file->f_path, (char *)out->path, sizeof(out->path));
@@ -123,7 +123,7 @@ static __always_inline void fill_file_path(struct aegis_record *head, struct aeg
 		return;
 	}
 	/* Longer than the record: its last component is worth more than its beginning. */
-	fill_last(head, out, file->f_path.dentry);
+	fill_last(head, out, BPF_CORE_READ(file, f_path.dentry));
 }
 
 #endif

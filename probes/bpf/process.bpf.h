@@ -30,8 +30,8 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 
 static __always_inline void fill_argv(struct aegis_exec *record, struct task_struct *task)
 {
-	unsigned long start = task->mm->arg_start;
-	unsigned long end = task->mm->arg_end;
+	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
+	unsigned long end = BPF_CORE_READ(task, mm, arg_end);
 	__u64 length = end > start ? end - start : 0;
 
 	if (length > sizeof(record->argv)) {
@@ -49,13 +49,14 @@ static __always_inline void fill_argv(struct aegis_exec *record, struct task_str
 /* The path of `bprm->file`: the program, or the script's interpreter. */
 static __always_inline void fill_exec_path(struct aegis_exec *record, struct linux_binprm *bprm)
 {
-	struct file *file = bprm->file;
+	struct dentry *dentry = BPF_CORE_READ(bprm, file, f_path.dentry);
+	struct vfsmount *mount = BPF_CORE_READ(bprm, file, f_path.mnt);
 
-	if (put_path(record->file.path, &record->file.path_length, file->f_path.dentry, file->f_path.mnt) &&
+	if (put_path(record->file.path, &record->file.path_length, dentry, mount) &&
 	    record->file.path_length)
 		return;
 	/* Without a place in the tree (memfd), or too long: its name as it was given to execve(2). */
-	fill_path_string(&record->head, &record->file, bprm->interp);
+	fill_path_string(&record->head, &record->file, BPF_CORE_READ(bprm, interp));
 	record->head.flags |= AEGIS_PATH_TRUNCATED;
 }
 
@@ -70,7 +71,7 @@ static __always_inline void try_exec(struct task_struct *task, struct linux_binp
 	if (!record)
 		return;
 	RUN(fill_head(&record->head, &subject, AEGIS_EXEC, sizeof(*record)));
-	fill_object(&record->file, bprm->file->f_inode, 0);
+	fill_object(&record->file, BPF_CORE_READ(bprm, file, f_inode), 0);
 	fill_exec_path(record, bprm);
 	fill_argv(record, task);
 	bpf_ringbuf_submit(record, 0);
@@ -93,21 +94,21 @@ static __always_inline void try_exit(struct task_struct *task)
 	__u32 code, one = 1;
 
 	/* do_exit() has counted this thread out already: 0 is left when it was the last. */
-	if (task->signal->live.counter != 0)
+	if (BPF_CORE_READ(task, signal, live.counter) != 0)
 		return;
 	if (!subject_of_current(&subject, AEGIS_HOOK_PROCESS))
 		return;
-	process.start_time = task->group_leader->start_time;
+	process.start_time = BPF_CORE_READ(task, group_leader, start_time);
 	process.tgid = task->tgid;
 	/* Before 6.4 the map's own function, which the verifier puts in the helper's place, returns an int: the upper half
 	 * of the register is not its sign. */
 	if ((int)bpf_map_update_elem(&exited, &process, &one, BPF_NOEXIST) == -EEXIST)
 		return; /* another last thread said it */
 	/* The code that wait(2) returns: kernel/exit.c:wait_task_zombie. */
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		code = task->signal->group_exit_code;
+	if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
+		code = BPF_CORE_READ(task, signal, group_exit_code);
 	else
-		code = task->group_leader->exit_code;
+		code = BPF_CORE_READ(task, group_leader, exit_code);
 	record = reserve_record(&subject, struct aegis_exit, false);
 	if (!record)
 		return;

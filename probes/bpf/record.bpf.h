@@ -69,23 +69,18 @@ static __always_inline bool read_control(struct subject *subject)
 	return true;
 }
 
-/* The cgroup ancestor of the current task at a level; 0: it is not that deep. */
-static __always_inline __u64 ancestor(int level)
+/* The ids of the cgroups that the current task is in, from the root down; 0: it is not that deep. Before 6.1 they are in the cgroup;
+ * the helper is for tracing programs since 5.14 only. */
+static __noinline int read_ancestors(__u64 *ids)
 {
-	struct cgroup *own = NULL;
-	int deepest;
-	__u64 id = 0;
+	struct cgroup *own = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), cgroups, dfl_cgrp);
+	int deepest = BPF_CORE_READ(own, level);
 
-	/* Before 6.1 the ids are in the cgroup; the helper is for tracing programs since 5.14 only. */
-	if (bpf_core_field_exists(own->ancestor_ids)) {
-		own = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), cgroups, dfl_cgrp);
-		deepest = BPF_CORE_READ(own, level);
-		if (level > deepest)
-			return 0;
-		bpf_core_read(&id, sizeof(id), &own->ancestor_ids[level]);
-		return id;
-	}
-	return bpf_get_current_ancestor_cgroup_id(level);
+#pragma unroll
+	for (int level = 1; level <= AEGIS_CGROUP_DEPTH_MAX; level++)
+		if (level <= deepest)
+			bpf_core_read(&ids[level - 1], sizeof(*ids), &own->ancestor_ids[level]);
+	return DONE;
 }
 
 static __always_inline struct aegis_ruleset *find_rules(__u32 set, __u32 ruleset)
@@ -96,17 +91,24 @@ static __always_inline struct aegis_ruleset *find_rules(__u32 set, __u32 ruleset
 /* Finds the deepest registered ancestor of the current task's cgroup. False: not ours, nothing to do. */
 static __noinline bool subject_of_current(struct subject *subject, enum aegis_hook hook)
 {
+	__u64 ids[AEGIS_CGROUP_DEPTH_MAX] = {};
 	struct aegis_cgroup *cgroup = NULL;
+	struct cgroup *own = NULL;
 
+	if (bpf_core_field_exists(own->ancestor_ids)) {
+		RUN(read_ancestors(ids));
+	} else {
+#pragma unroll
+		for (int level = 1; level <= AEGIS_CGROUP_DEPTH_MAX; level++)
+			ids[level - 1] = bpf_get_current_ancestor_cgroup_id(level);
+	}
 #pragma unroll
 	for (int level = AEGIS_CGROUP_DEPTH_MAX; level >= 1; level--) {
-		__u64 id = ancestor(level);
-
-		if (!id)
+		if (!ids[level - 1])
 			continue; /* not that deep */
-		cgroup = bpf_map_lookup_elem(&cgroups, &id);
+		cgroup = bpf_map_lookup_elem(&cgroups, &ids[level - 1]);
 		if (cgroup) {
-			subject->cgroup = id;
+			subject->cgroup = ids[level - 1];
 			break;
 		}
 	}

@@ -38,21 +38,22 @@ __noinline int is_below(__u64 address, __u64 cgroup)
 }
 
 /* 1: the agent or init; or a task outside of the subject's own cgroup that runs a program of Aegis's own, which nobody writes to:
- * `aegis load`, `aegis policy apply`, a session. */
-static __noinline int is_ours(const struct subject *subject, struct task_struct *task)
+ * `aegis load`, `aegis policy apply`, a session. Global, as `decide` is. */
+__noinline int is_ours(__u64 address, __u32 set, __u32 ruleset, __u64 cgroup)
 {
+	struct task_struct *task = (struct task_struct *)address;
 	struct inode *program = BPF_CORE_READ(task, mm, exe_file, f_inode);
 	struct aegis_entry *entry;
 
-	if (!task)
+	if (!address)
 		return 0;
 	if (is_guarded(BPF_CORE_READ(task, tgid)))
 		return 1;
-	entry = find_object(subject->set, subject->ruleset, BPF_CORE_READ(program, i_ino),
+	entry = find_object(set, ruleset, BPF_CORE_READ(program, i_ino),
 			    BPF_CORE_READ(program, i_sb, s_dev));
 	if (!entry || entry->effect[AEGIS_OP_OPEN_WRITE] != EFFECT_SELF)
 		return 0;
-	return !is_below(address_of(task), subject->cgroup);
+	return !is_below(address, cgroup);
 }
 
 static __always_inline int try_ptrace(struct task_struct *child, unsigned int mode, bool enforce)
@@ -97,7 +98,7 @@ static __noinline int try_signal(struct task_struct *task, struct saying *saying
 {
 	struct subject subject = {};
 
-	if (!subject_of_current(&subject, AEGIS_HOOK_TASK_KILL) || !is_ours(&subject, task))
+	if (!subject_of_current(&subject, AEGIS_HOOK_TASK_KILL) || !is_ours(address_of(task), subject.set, subject.ruleset, subject.cgroup))
 		return 0;
 	saying->kind = AEGIS_SIGNAL;
 	saying->target = BPF_CORE_READ(task, tgid);
