@@ -15,6 +15,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{BtfTracePoint, FEntry, FExit, Lsm, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+use rustix::process::{Resource, Rlimit};
 use serde_json::{Value, json};
 use zerocopy::IntoBytes as _;
 
@@ -241,6 +242,20 @@ fn object() -> Result<Vec<u64>, KernelError> {
     if length == OBJECT_BYTES { Ok(words) } else { Err(absent("probes")) }
 }
 
+/// aya's loader, which knows no beginning but to parse all of the kernel's types for itself, be others given to it or not: half a second
+/// of a small CPU. It does without where it can open no file, and nobody else opens one meanwhile: this process has one thread yet.
+fn loader<'a>() -> EbpfLoader<'a> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let none = Rlimit { current: Some(0), maximum: limit.maximum };
+    let taken = rustix::process::setrlimit(Resource::Nofile, none);
+    let loader = EbpfLoader::new();
+    if taken.is_ok() {
+        // It is what it was.
+        let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+    }
+    loader
+}
+
 fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     let btf = offers::btf()?;
     let walks = offers::walks(&btf);
@@ -249,8 +264,7 @@ fn load_into(pins: &Path) -> Result<Vec<HookStatus>, KernelError> {
     if !walks {
         for_old_kernels(bytes);
     }
-    let mut probes =
-        EbpfLoader::new().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;
+    let mut probes = loader().btf(Some(&btf)).load(bytes).map_err(|error| refused("probes", &error))?;
     drop(object);
 
     // Constants of the compiler's (`.rodata…`) are the programs' own: they hold them, and bpffs takes no dots.

@@ -30,8 +30,7 @@ pub(super) fn lsm_is_active() -> bool {
     lsm_list().is_ok_and(|list| list.iter().any(|name| name == "bpf"))
 }
 
-/// The kernel's types, as far as the probes ask for them. (aya's loader parses all of them besides, and lets them go: it has no other
-/// beginning.)
+/// The kernel's types, as far as the probes ask for them.
 pub(super) fn btf() -> Result<Btf, KernelError> {
     let whole = atomic::read_bounded(Path::new(BTF), limits::KERNEL_TYPES_BYTES)
         .map_err(|error| refused(BTF, &error))?;
