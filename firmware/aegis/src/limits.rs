@@ -30,6 +30,9 @@ pub(crate) const BALANCE_MILLIS: u64 = 500;
 pub(crate) const RETRY_MILLIS: u64 = 250;
 /// How often a failed write to the ring is tried on the way out.
 pub(crate) const RETRIES_AT_STOP: u32 = 4;
+/// How long events gather in the kernel before they are taken, µs: each time that somebody is woken for one costs more than the event
+/// does.
+pub(crate) const GATHER_MICROS: u64 = 2000;
 /// How often the agent looks whether it is to end while its ring is full, ms: an export wakes it at once.
 pub(crate) const FULL_MILLIS: u64 = 250;
 /// Checkpoints while the ring comes round once, however fast that is.

@@ -74,9 +74,16 @@ impl In<'_> {
         self.producer.is_empty()
     }
 
-    /// Queues an event; waits while the queue is full, which is how back-pressure reaches the kernel ring buffer.
-    /// `abandon` is asked while waiting; when it says yes the event is given up and `false` returned.
+    /// Queues an event, and has it written.
     pub(crate) fn push(&mut self, slot: Slot, abandon: impl Fn() -> bool) -> bool {
+        let queued = self.add(slot, abandon);
+        self.writer.unpark();
+        queued
+    }
+
+    /// Queues an event, of which the writer is told later; waits while the queue is full, which is how back-pressure reaches the kernel
+    /// ring buffer. `abandon` is asked while waiting; when it says yes the event is given up and `false` returned.
+    pub(crate) fn add(&mut self, slot: Slot, abandon: impl Fn() -> bool) -> bool {
         let mut slot = slot;
         loop {
             match self.producer.enqueue(slot) {
@@ -90,7 +97,6 @@ impl In<'_> {
                 }
             }
         }
-        self.writer.unpark();
         true
     }
 }

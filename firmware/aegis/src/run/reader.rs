@@ -109,6 +109,10 @@ impl Reader<'_> {
             if stuck {
                 // The writer says when there is room again.
                 std::thread::park_timeout(Duration::from_millis(limits::FULL_MILLIS));
+            } else if (1..BATCH / 2).contains(&count) {
+                // Where there was one there are more: they gather in the kernel, which wakes nobody for what comes while
+                // something waits. Not in a storm, which would fill its ring buffer.
+                std::thread::sleep(Duration::from_micros(limits::GATHER_MICROS));
             } else if drained {
                 // With nothing to settle, sleep until there is an event, or it is time to say that this loop turns. (Breaking the
                 // glass is told by an event.)
@@ -128,8 +132,16 @@ impl Reader<'_> {
         self.shared.full.load(Relaxed) && !self.queue.has_room()
     }
 
-    /// Takes at most `most` records.
+    /// Takes at most `most` records, and has them written.
     fn take(&mut self, most: usize) -> Taken {
+        let taken = self.queue_records(most);
+        if taken.count > 0 {
+            self.queue.writer.unpark();
+        }
+        taken
+    }
+
+    fn queue_records(&mut self, most: usize) -> Taken {
         for taken in 0..most {
             // What is taken must find a place: it waits here, where nothing is in hand yet.
             let shared = self.shared;
@@ -161,7 +173,7 @@ impl Reader<'_> {
             match translated {
                 Some((Some(slot), kind, verdict, _)) => {
                     let shared = self.shared;
-                    if self.queue.push(slot, || shared.writer_failed.load(Relaxed)) {
+                    if self.queue.add(slot, || shared.writer_failed.load(Relaxed)) {
                         shared.count(kind, verdict);
                     } else {
                         shared.lose(Cause::RingWrite, 1);
