@@ -94,6 +94,9 @@ flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN
 bench: image ## what enforcement costs, by time and by instructions (docs/benchmarks.md), ROUNDS=5; writes docs/evidence/bench.md
 	@cargo run --quiet --package aegis-tests --bin bench
 
+storm: image ## how many events a second come to the disk, what becomes of more, how long each takes; writes docs/evidence/storm.md
+	@cargo run --quiet --package aegis-tests --bin storm
+
 bench-boot: image ## from the kernel's start to a policy in force, beside the same image without the agent; ROUNDS=5
 	@tests/bench-boot
 

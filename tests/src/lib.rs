@@ -6,6 +6,7 @@ mod evidence;
 pub mod hostile;
 pub mod kills;
 mod slots;
+pub mod storm;
 pub mod suite;
 pub mod swaps;
 

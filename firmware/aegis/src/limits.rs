@@ -16,6 +16,8 @@ pub(crate) const LOADERS: usize = 4;
 pub(crate) const QUEUE_EVENTS: usize = 128;
 /// Commit buffer of the ring, bytes.
 pub(crate) const COMMIT_BYTES: usize = 64 * 1024;
+/// Events that share a flush.
+pub(crate) const COMMIT_EVENTS: usize = 1024;
 /// Time between an event's arrival at the writer and the flush, ms, unless it is configured otherwise.
 pub(crate) const COMMIT_AT_MILLIS: u64 = 100;
 /// Mapped of the kernel ring buffer behind its end, where it begins again, bytes: more than the longest record, and whole pages

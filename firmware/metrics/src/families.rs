@@ -153,6 +153,7 @@ families! {
     RingSequence = "aegis_ring_last_sequence", Gauge, [], Nothing, Always, "Sequence of the last durable event.";
     RingFull = "aegis_ring_full", Gauge, [], Nothing, Always, "1: it takes nothing until there is an export.";
     RingFlush = "aegis_ring_flush_seconds", Histogram, [], Run, Always, "How long it took to write a group of events and flush it.";
+    EventLatency = "aegis_event_latency_seconds", Histogram, [], Run, Always, "From the kernel's look at an event to its flush, with what it waited for others to share it; with sync = none to its writing.";
     RingErrors = "aegis_ring_write_errors_total", Counter, [], Run, Always, "Writes to the ring that failed; each is tried again.";
     RingOverwritten = "aegis_ring_overwritten_events_total", Counter, [], Ring, Always, "Events that were overwritten before they were exported.";
     RingDamaged = "aegis_ring_damaged_events_total", Counter, [], Ring, Always, "Events given up because the disk did not give back what was written.";

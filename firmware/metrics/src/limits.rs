@@ -42,3 +42,24 @@ pub const FLUSH_BUCKETS: [u64; 12] = [
     2_500_000_000,
     10_000_000_000,
 ];
+
+/// Upper bounds of the buckets of the time from the kernel's look at an event to its flush, ns. Most of it is what events wait for
+/// others to share a flush with, 100 ms by default.
+pub const LATENCY_BUCKETS: [u64; 16] = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    110_000_000,
+    125_000_000,
+    150_000_000,
+    200_000_000,
+    300_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    10_000_000_000,
+];

@@ -11,10 +11,12 @@ pub mod elf;
 pub mod fixture;
 pub mod groups;
 pub mod observe;
+mod operator;
 pub mod outside;
 pub mod runner;
 mod scenario;
 mod side;
+pub mod storm;
 mod sys;
 mod uring;
 

@@ -15,6 +15,8 @@ use crate::storage::device::boottime;
 pub(crate) struct Slot {
     /// What it means to the books.
     pub(crate) entry: Entry,
+    /// The event's, `CLOCK_BOOTTIME` ns.
+    pub(crate) time: u64,
     length: u16,
     bytes: [u8; EVENT_BYTES],
 }
@@ -23,7 +25,7 @@ impl Slot {
     /// Encodes an event. An event the reader built is within its bounds, so this does not fail in practice; when
     /// it does, the caller counts the event as lost.
     pub(crate) fn encode(event: &Event<'_>, entry: Entry) -> Option<Self> {
-        let mut slot = Self { entry, length: 0, bytes: [0; EVENT_BYTES] };
+        let mut slot = Self { entry, time: event.time, length: 0, bytes: [0; EVENT_BYTES] };
         slot.length = event.encode(&mut slot.bytes).ok()? as u16;
         Some(slot)
     }

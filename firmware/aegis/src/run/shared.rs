@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use aegis_event::{Cause, Kind, Level, Verdict};
-use aegis_metrics::limits::FLUSH_BUCKETS;
+use aegis_metrics::limits::{FLUSH_BUCKETS, LATENCY_BUCKETS};
 
 use super::seal::Seal;
 
@@ -29,7 +29,10 @@ pub(crate) struct Shared {
     by_kind: ByKind,
     /// Decisions by the rule that guards Aegis itself: audited, denied.
     guarded: [AtomicU64; 2],
-    pub(crate) flush_times: FlushTimes,
+    /// Of each flush.
+    pub(crate) flush_times: Times<{ FLUSH_BUCKETS.len() }>,
+    /// From the kernel to the flush, of each event.
+    pub(crate) latencies: Times<{ LATENCY_BUCKETS.len() }>,
     /// Events of this boot that probes before those that are loaded now had seen.
     pub(crate) before: AtomicU64,
     /// Counted events handed to the ring in this boot, earlier runs included.
@@ -82,24 +85,32 @@ impl Default for ByKind {
     }
 }
 
-/// How long flushes took, by [`FLUSH_BUCKETS`], and of all together, ns.
-#[derive(Default)]
-pub(crate) struct FlushTimes {
-    counts: [AtomicU64; FLUSH_BUCKETS.len() + 1],
+/// How long something took, by buckets, and of all together, ns.
+pub(crate) struct Times<const BOUNDS: usize> {
+    counts: [AtomicU64; BOUNDS],
+    longer: AtomicU64,
     nanos: AtomicU64,
 }
 
-impl FlushTimes {
-    /// One took so long, ns.
-    pub(crate) fn took(&self, nanos: u64) {
-        let bucket = FLUSH_BUCKETS.partition_point(|bound| *bound < nanos);
-        self.counts[bucket].fetch_add(1, Relaxed);
+impl<const BOUNDS: usize> Default for Times<BOUNDS> {
+    fn default() -> Self {
+        let counts = [const { AtomicU64::new(0) }; BOUNDS];
+        Self { counts, longer: AtomicU64::new(0), nanos: AtomicU64::new(0) }
+    }
+}
+
+impl<const BOUNDS: usize> Times<BOUNDS> {
+    /// One took so long, ns. `bounds`: upper ones of the buckets, ns.
+    pub(crate) fn took(&self, bounds: &[u64; BOUNDS], nanos: u64) {
+        let bucket = bounds.partition_point(|bound| *bound < nanos);
+        self.counts.get(bucket).unwrap_or(&self.longer).fetch_add(1, Relaxed);
         self.nanos.fetch_add(nanos, Relaxed);
     }
 
-    /// By bucket, and the sum, ns.
+    /// By bucket, the last for all that took longer, and the sum, ns.
     pub(crate) fn read(&self) -> (Vec<u64>, u64) {
-        (self.counts.iter().map(|count| count.load(Relaxed)).collect(), self.nanos.load(Relaxed))
+        let counts = self.counts.iter().chain([&self.longer]).map(|count| count.load(Relaxed)).collect();
+        (counts, self.nanos.load(Relaxed))
     }
 }
 

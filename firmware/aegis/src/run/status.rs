@@ -2,7 +2,7 @@
 
 use aegis_config::Keep;
 use aegis_event::{Cause, Kind, Level, Mode, ModeReason};
-use aegis_metrics::limits::FLUSH_BUCKETS;
+use aegis_metrics::limits::{FLUSH_BUCKETS, LATENCY_BUCKETS};
 use aegis_ring::{Full, SyncMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -61,18 +61,24 @@ pub(crate) struct Measures {
     /// Flushes by how long they took ([`aegis_metrics::limits::FLUSH_BUCKETS`]), and of all together, ns.
     pub(crate) flushes: Vec<u64>,
     pub(crate) flush_nanos: u64,
+    /// Events by how long it was from the kernel to their flush ([`aegis_metrics::limits::LATENCY_BUCKETS`]), and of all together, ns.
+    pub(crate) latencies: Vec<u64>,
+    pub(crate) latency_nanos: u64,
 }
 
 /// A number takes ten bytes at most, the length of a list five: the longest answer fits.
 const _: () = assert!(
-    10 * (KINDS * VERDICTS + 2 + FLUSH_BUCKETS.len() + 1 + 1) + 2 * 5 <= crate::limits::CONTROL_BYTES
+    10 * (KINDS * VERDICTS + 2 + FLUSH_BUCKETS.len() + 2 + LATENCY_BUCKETS.len() + 2) + 3 * 5
+        <= crate::limits::CONTROL_BYTES
 );
 
 impl Measures {
     /// As they are now.
     pub(crate) fn of(shared: &Shared) -> Self {
         let (flushes, flush_nanos) = shared.flush_times.read();
-        Self { events: shared.by_verdict(), guarded: shared.guarded(), flushes, flush_nanos }
+        let (latencies, latency_nanos) = shared.latencies.read();
+        let (events, guarded) = (shared.by_verdict(), shared.guarded());
+        Self { events, guarded, flushes, flush_nanos, latencies, latency_nanos }
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aegis_event::Cause;
 use aegis_init::turns::Turns;
+use aegis_metrics::limits::{FLUSH_BUCKETS, LATENCY_BUCKETS};
 use aegis_ring::{Error, Full, Pace, Ring};
 
 use self::say::RingLevelAt;
@@ -71,6 +72,7 @@ pub(super) fn run(
         shared,
         stop,
         watch,
+        times: Box::default(),
         unsaid: None,
         begun: false,
         checkpoint_at: u64::MAX,
@@ -97,6 +99,8 @@ struct Writer<'s> {
     /// Not 0 once a signal asked for the end.
     stop: &'s AtomicUsize,
     watch: Watch,
+    /// When the kernel saw what waits for the next flush.
+    times: Box<heapless::Vec<u64, { limits::COMMIT_EVENTS }>>,
     /// That the ring is full, where there was no room to say it.
     unsaid: Option<RingLevelAt>,
     /// What the agent says first is on disk and sealed, or the ring is full.
@@ -187,8 +191,12 @@ impl Writer<'_> {
         }
         self.tools.books.add(slot.entry);
         self.tools.pace.appended(now);
+        if slot.entry == Entry::Counted {
+            // There is room: see below.
+            let _ = self.times.push(slot.time);
+        }
         // Whether it is time is asked when the queue is empty, or after some events more: they share a flush.
-        if self.tools.pace.is_much(self.tools.ring.pending_bytes()) {
+        if self.tools.pace.is_much(self.tools.ring.pending_bytes()) || self.times.is_full() {
             self.commit()?;
         }
         Ok(())
@@ -207,7 +215,7 @@ impl Writer<'_> {
         let begun = (self.tools.ring.pending_bytes() > 0).then(boottime);
         self.insist(call)?;
         if let Some(begun) = begun {
-            self.shared.flush_times.took(boottime().saturating_sub(begun));
+            self.shared.flush_times.took(&FLUSH_BUCKETS, boottime().saturating_sub(begun));
         }
         Ok(())
     }
@@ -216,6 +224,11 @@ impl Writer<'_> {
     fn committed(&mut self) -> Result<(), Refused> {
         self.tools.pace.committed();
         self.shared.flushes.fetch_add(1, Relaxed);
+        let now = boottime();
+        for time in &*self.times {
+            self.shared.latencies.took(&LATENCY_BUCKETS, now.saturating_sub(*time));
+        }
+        self.times.clear();
         self.publish();
         if let Some(gap) = self.watch.look(&self.tools.ring.books()) {
             self.say_gap(gap)?;

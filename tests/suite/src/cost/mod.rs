@@ -11,12 +11,10 @@ mod tap;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::operator::{Asked, leave_running};
 use crate::scenario::{Done, Step as _, Stop};
 
 pub use calls::{CALLS, EXECUTED, connects, ends_at_once, watched};
@@ -53,9 +51,6 @@ pub const ASKED: u64 = 20;
 const PLAN: &str = "/workload/plan";
 const SOCKET: &str = "/scratch/cost/operator";
 
-/// How long the operator may take to be there.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// A file's name among the ruled ones.
 pub fn ruled(number: usize) -> String {
     format!("{RULED_FOLDER}/{number:05}")
@@ -71,9 +66,7 @@ pub fn prepare() -> Done {
     for number in 0..RULED {
         fs::write(ruled(number), "").step("a ruled file")?;
     }
-    let own = std::env::current_exe().step("this program")?;
-    let mut operator = Command::new(own.with_file_name("cost"));
-    operator.arg("operate").stdin(Stdio::null()).spawn().step("the operator").map(drop)
+    leave_running("cost")
 }
 
 /// What is to be measured: how many calls a block has at most of a kind, and the blocks.
@@ -94,38 +87,10 @@ impl Plan {
     }
 }
 
-/// The operator, who acts where a workload may not.
-struct Operator(BufReader<UnixStream>);
-
-impl Operator {
-    fn find() -> Result<Self, Stop> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match UnixStream::connect(SOCKET) {
-                Ok(stream) => return Ok(Self(BufReader::new(stream))),
-                Err(_) if Instant::now() < until => sleep(Duration::from_millis(50)),
-                Err(error) => return Err(Stop::Broken(format!("the operator: {error}"))),
-            }
-        }
-    }
-
-    /// Asks for something; what it answers, one line of JSON.
-    fn ask(&mut self, wish: &str) -> Result<String, Stop> {
-        writeln!(self.0.get_mut(), "{wish}").step(wish)?;
-        let mut line = String::new();
-        self.0.read_line(&mut line).step(wish)?;
-        match line.trim_end() {
-            "" => Err(Stop::Broken(format!("{wish}: the operator is gone"))),
-            line if line.starts_with('!') => Err(Stop::Broken(format!("{wish}: {line}"))),
-            line => Ok(line.to_owned()),
-        }
-    }
-}
-
 /// Measures what the plan says.
 pub fn run() -> Done {
     let plan = Plan::read()?;
-    let mut operator = Operator::find()?;
+    let mut operator = Asked::find(SOCKET)?;
     // What is read from the disk is in memory before anything is measured.
     calls::measure(plan.calls / 10)?;
     for name in LOADS {
@@ -140,7 +105,7 @@ pub fn run() -> Done {
 }
 
 /// One block: its fields, but for its head.
-fn block(operator: &mut Operator, hooks: bool, calls: usize) -> Result<String, Stop> {
+fn block(operator: &mut Asked, hooks: bool, calls: usize) -> Result<String, Stop> {
     let [on, off] = ["statistics 1", "statistics 0"];
     // What the kernel counted of hooks is in the books while it counts only.
     if hooks {

@@ -6,29 +6,23 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::tap::Tap;
 use super::{LARGEST, NONE, SOCKET, WORKLOAD, bpf};
+use crate::operator::{AEGIS, aegis, cpu, pid, serve, until};
 use crate::scenario::{Done, Step as _, Stop};
 use crate::sys;
 
-const AEGIS: &str = "/usr/bin/aegis";
 /// Does nothing, in Aegis's place (`tests/suite/src/bin/bare.rs`).
 const STAND_IN: &str = "/workload/stand-in";
 const PINS: &str = "/sys/fs/bpf/aegis";
 /// What init keeps running, and says the number of.
 const SERVICES: [&str; 3] = ["agent", "stick", "alerts"];
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How long a command of Aegis's may take: the largest policy fills its maps for a minute and more.
-const COMMAND_SECONDS: &str = "600";
 
 /// What is so now.
 struct Operator {
@@ -43,23 +37,15 @@ struct Operator {
 
 /// Serves the one who measures, to the end.
 pub fn operate() -> Done {
-    fs::write("/sys/fs/cgroup/cgroup.procs", "0").step("out of every workload")?;
-    let listener = UnixListener::bind(SOCKET).step(SOCKET)?;
-    let (stream, _) = listener.accept().step(SOCKET)?;
-    let mut operator = Operator { policy: None, unpinned: Vec::new(), applied: 0, tap: None };
-    // Its maps are filled once; every other policy fills the other set's.
-    let begun = Instant::now();
-    operator.apply(LARGEST)?;
-    eprintln!("operator: {LARGEST} filled: {:.1} s", begun.elapsed().as_secs_f64());
-    let mut answers = stream.try_clone().step("the stream")?;
-    for wish in BufReader::new(stream).lines() {
-        let wish = wish.step("a wish")?;
+    let begin = || {
+        let mut operator = Operator { policy: None, unpinned: Vec::new(), applied: 0, tap: None };
+        // Its maps are filled once; every other policy fills the other set's.
         let begun = Instant::now();
-        let answer = operator.answer(&wish).unwrap_or_else(|stop| format!("! {stop:?}"));
-        eprintln!("operator: {wish}: {:.1} s", begun.elapsed().as_secs_f64());
-        writeln!(answers, "{answer}").step("an answer")?;
-    }
-    Ok(())
+        operator.apply(LARGEST)?;
+        eprintln!("operator: {LARGEST} filled: {:.1} s", begun.elapsed().as_secs_f64());
+        Ok(operator)
+    };
+    serve(SOCKET, begin, Operator::answer)
 }
 
 impl Operator {
@@ -202,51 +188,9 @@ fn runs() -> Result<u64, Stop> {
     pins("prog_")?.iter().map(|program| bpf::runs(program)).sum()
 }
 
-/// The number of what init keeps running, where that is alive.
-fn pid(service: &str) -> Option<i32> {
-    let text = fs::read_to_string(format!("/run/aegis/{service}.pid")).ok()?;
-    let pid = text.trim().parse().ok()?;
-    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-    line.contains("aegis").then_some(pid)
-}
-
 /// Ends it; init starts what lies in its place by then.
 fn end(service: &str, signal: i32) -> Done {
     let Some(old) = pid(service) else { return Ok(()) };
     sys::kill(old, signal).step(service)?;
     until(service, || Ok(pid(service) != Some(old)))
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool, Stop>) -> Done {
-    let end = Instant::now() + PATIENCE;
-    while !holds()? {
-        if Instant::now() > end {
-            return Err(Stop::Broken(format!("{what}: not after {} s", PATIENCE.as_secs())));
-        }
-        sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// Processor time of a process, ns: `utime` and `stime` of proc(5), hundredths of a second.
-fn cpu(pid: i32) -> Result<u64, Stop> {
-    let path = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&path).step(&path)?;
-    // Behind its name, which may have anything in it, the state is the first field.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    Ok((ticks(11) + ticks(12)) * 10_000_000)
-}
-
-/// A command of the operator's, which must succeed; what it said.
-fn aegis(arguments: &[&str]) -> Result<String, Stop> {
-    // A command that hangs shall be said, and not be waited for until the guest's time is over.
-    let bounded = [COMMAND_SECONDS, AEGIS];
-    let output = Command::new("/usr/bin/timeout").args(bounded).args(arguments).output().step(AEGIS)?;
-    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if output.status.success() {
-        Ok(out)
-    } else {
-        Err(Stop::Broken(format!("aegis {arguments:?}: {}: {out}{err}", output.status)))
-    }
 }

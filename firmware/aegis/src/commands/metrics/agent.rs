@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use aegis_event::{Cause, Event, Kind, Verdict};
-use aegis_metrics::limits::FLUSH_BUCKETS;
+use aegis_metrics::limits::{FLUSH_BUCKETS, LATENCY_BUCKETS};
 use aegis_metrics::{Id, Source, Value};
 use aegis_ring::Reader;
 
@@ -96,6 +96,8 @@ pub(super) fn of_measures(all: &mut Answer<'_>, measures: &Measures) {
     }
     let sum = Value::nanos(measures.flush_nanos);
     all.out.family(Id::RingFlush).histogram(&[], &FLUSH_BUCKETS, &measures.flushes, sum);
+    let sum = Value::nanos(measures.latency_nanos);
+    all.out.family(Id::EventLatency).histogram(&[], &LATENCY_BUCKETS, &measures.latencies, sum);
 }
 
 /// Events in the ring that were not exported, and the age of the oldest of them, ns.

@@ -52,7 +52,9 @@ fn events_are_by_kind_and_what_can_not_be_is_no_series() {
     events[at(Kind::Open, 3)] = 7;
     events[at(Kind::Fork, 0)] = 8;
     let flushes = vec![1; aegis_metrics::limits::FLUSH_BUCKETS.len() + 1];
-    let measures = Measures { events, guarded: [2, 3], flushes, flush_nanos: 1_500_000_000 };
+    let latencies = vec![2; aegis_metrics::limits::LATENCY_BUCKETS.len() + 1];
+    let (flush_nanos, latency_nanos) = (1_500_000_000, 2_500_000_000);
+    let measures = Measures { events, guarded: [2, 3], flushes, flush_nanos, latencies, latency_nanos };
     let (text, _) = said(|all| agent::of_measures(all, &measures));
     let of = |kind: &str, verdict: &str| {
         value(&text, &format!("aegis_events_total{{kind=\"{kind}\",verdict=\"{verdict}\"}}"))
@@ -65,6 +67,8 @@ fn events_are_by_kind_and_what_can_not_be_is_no_series() {
     assert_eq!(value(&text, "aegis_self_protection_hits_total{verdict=\"denied\"}"), Some(3.0));
     assert_eq!(value(&text, "aegis_ring_flush_seconds_sum"), Some(1.5));
     assert_eq!(value(&text, "aegis_ring_flush_seconds_count"), Some(13.0));
+    assert_eq!(value(&text, "aegis_event_latency_seconds_sum"), Some(2.5));
+    assert_eq!(value(&text, "aegis_event_latency_seconds_count"), Some(34.0));
     // An answer of an agent of another make is no panic.
     let (text, _) =
         said(|all| agent::of_measures(all, &Measures { events: vec![1; 3], ..Measures::default() }));
