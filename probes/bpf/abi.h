@@ -9,9 +9,9 @@
 
 /* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
 #ifdef AEGIS_ABI_NEXT
-#define AEGIS_ABI_VERSION 8
+#define AEGIS_ABI_VERSION 9
 #else
-#define AEGIS_ABI_VERSION 7
+#define AEGIS_ABI_VERSION 8
 #endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
@@ -22,7 +22,7 @@
 #define AEGIS_WORKLOADS_MAX 256       /* workload slots; slot 0 is the self-test's */
 #define AEGIS_WORKLOAD_NAME_MAX 64
 #define AEGIS_RULES_MAX 69632         /* entries of one rule set: a policy's 65,536, the self-test's and self-protection's */
-#define AEGIS_NAMES_MAX 131072        /* entries of one set of names: a path, and its last component */
+#define AEGIS_NAMES_MAX 139264        /* entries of one set of names: of each of those the path, and its last component */
 #define AEGIS_RULE_NAMES_MAX 65540    /* names of one rule set: a policy's 65,536 and our own */
 #define AEGIS_RULE_NAME_MAX 32
 #define AEGIS_NETS_MAX 4096           /* address prefixes of one rule set, over all workloads */

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 8 } else { 7 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 9 } else { 8 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.
@@ -23,8 +23,8 @@ pub const WORKLOADS_MAX: usize = 256;
 pub const WORKLOAD_NAME_MAX: usize = 64;
 /// Entries of one rule set: a policy's 65,536, the self-test's and self-protection's.
 pub const RULES_MAX: usize = 69632;
-/// Entries of one set of names: a path, and its last component.
-pub const NAMES_MAX: usize = 131_072;
+/// Entries of one set of names: of each of those the path, and its last component.
+pub const NAMES_MAX: usize = 2 * RULES_MAX;
 /// Rule names of one rule set: a policy's 65,536 and our own.
 pub const RULE_NAMES_MAX: usize = 65540;
 /// Longest rule name, bytes.

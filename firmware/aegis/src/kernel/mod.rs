@@ -48,7 +48,7 @@ pub(crate) use sys::lift_memlock;
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = match aegis_probes::abi::ABI_VERSION {
-    7 => "/sys/fs/bpf/aegis/v7",
     8 => "/sys/fs/bpf/aegis/v8",
+    9 => "/sys/fs/bpf/aegis/v9",
     _ => panic!("name the directory after the ABI"),
 };
