@@ -75,6 +75,9 @@ cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device, and
 fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 	@tests/fuzz/run $(SECONDS)
 
+coverage: deps ## lines and branches of the pure crates that their tests run; fails below tests/coverage-floor
+	@tests/coverage
+
 kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
 	@cargo run --quiet --package aegis-tests --bin kills
 
@@ -113,4 +116,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz coverage convert-big lint fmt clean
