@@ -78,6 +78,9 @@ fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 coverage: deps ## lines and branches of the pure crates that their tests run; fails below tests/coverage-floor
 	@tests/coverage
 
+models: deps ## what must never be wrong, every case of a larger scope than in `make test`; threads by loom (docs/assurance.md)
+	@tests/models/run
+
 kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
 	@cargo run --quiet --package aegis-tests --bin kills
 
@@ -116,4 +119,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz coverage convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz coverage models convert-big lint fmt clean
