@@ -77,9 +77,8 @@ fn winner(of: &[One]) -> One {
 fn verdict(effect: u8, self_deny: bool) -> u8 {
     match effect {
         abi::EFFECT_DENY => DENIED,
-        abi::EFFECT_AUDIT | abi::EFFECT_TRIAL => AUDITED,
         EFFECT_SELF if self_deny => DENIED,
-        EFFECT_SELF => AUDITED,
+        abi::EFFECT_AUDIT | abi::EFFECT_TRIAL | EFFECT_SELF => AUDITED,
         _ => ALLOWED,
     }
 }
@@ -193,18 +192,18 @@ fn every_small_case_is_decided_as_the_sentence_says() {
     }
     // What becomes of a decision: whether the program can deny, glass, deadman, whose rules.
     for (effect, numbers) in
-        (0..=EFFECT_SELF).flat_map(|effect| (0..96).map(move |numbers| (effect, numbers)))
+        (0..=EFFECT_SELF).flat_map(|effect| (0..96usize).map(move |numbers| (effect, numbers)))
     {
-        let bit = |at: u32| (numbers >> at & 1) as u8;
+        let bit = |at: usize| (numbers >> at & 1) as u8;
         queries.push(Query {
             first: ones(&[9], &[effect]),
             lengths: [1, 0],
             self_deny: bit(0),
             enforce: bit(1),
             selftest: bit(2),
-            broken_until: [0, 50, 100, 101][(numbers >> 3 & 3) as usize],
-            deadman_denials: [0, 2, 2][numbers as usize >> 5],
-            deadman_fell: [0, 0, 60][numbers as usize >> 5],
+            broken_until: [0, 50, 100, 101][numbers >> 3 & 3],
+            deadman_denials: [0, 2, 2][numbers >> 5],
+            deadman_fell: [0, 0, 60][numbers >> 5],
             ..Query::default()
         });
     }
