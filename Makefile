@@ -75,6 +75,12 @@ cuts: deps ## the ring's long run: 100,000 power cuts in a simulated device, and
 fuzz: deps ## fuzz all that reads bytes from outside; SECONDS=1800: so long each
 	@tests/fuzz/run $(SECONDS)
 
+coverage: deps ## lines and branches of the pure crates that their tests run; fails below tests/coverage-floor
+	@tests/coverage
+
+models: deps ## what must never be wrong, every case of a larger scope than in `make test`; threads by loom (docs/assurance.md)
+	@tests/models/run
+
 kills: image ## power cuts of a guest under load, KILLS=100; goes on where it was interrupted, writes docs/evidence/kills.md
 	@cargo run --quiet --package aegis-tests --bin kills
 
@@ -105,6 +111,12 @@ bench-ring: deps ## the ring's speed beside a plain file, SQLite, fjall and sequ
 	@cargo run --quiet --release --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build -- --dir target/bench-ring/data --json >target/bench-ring/ring.json
 	@RUSTFLAGS='--cfg sha2_backend="soft"' cargo run --quiet --release --no-default-features --manifest-path tests/bench-ring/Cargo.toml --target-dir target/bench-ring/build-soft -- --dir target/bench-ring/data --only-verify --json >target/bench-ring/ring-soft.json
 
+convert-big: deps ## 10 GiB of exports verified and converted in 256 MiB, MIB=10240; writes docs/evidence/convert.md
+	@ground/tests/evidence/big.py
+
+sanitize: deps ## the tests of what has unsafe code, under the address sanitizer (docs/assurance.md)
+	@tests/sanitize
+
 lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
@@ -116,4 +128,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean

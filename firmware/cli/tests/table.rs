@@ -16,6 +16,15 @@ fn every_name_stands_once_and_leads_to_its_command() {
         let flags: BTreeSet<_> = command.flags.iter().map(|flag| flag.name).collect();
         assert_eq!(flags.len(), command.flags.len(), "{}: a flag twice", command.name);
         assert!(!flags.contains("help"), "{}", command.name);
+        for flag in command.flags {
+            assert_eq!(
+                command.flag(flag.name).map(|found| found.about),
+                Some(flag.about),
+                "{}",
+                command.name
+            );
+        }
+        assert!(command.flag("help").is_none(), "{}", command.name);
         // Who reads from left to right knows what a word is: what may be missing stands last.
         let required = command.operands.iter().map(|operand| operand.takes == Takes::Optional);
         assert!(required.is_sorted(), "{}", command.name);

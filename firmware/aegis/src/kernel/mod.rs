@@ -29,6 +29,7 @@ mod pressure;
 mod protect;
 mod rules;
 pub(crate) mod selftest;
+mod sleepers;
 mod state;
 mod sys;
 mod types;

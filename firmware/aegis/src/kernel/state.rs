@@ -15,6 +15,7 @@ use aegis_event::{Mode, ModeReason};
 use aegis_probes::abi::{self, Control, Counters};
 
 use super::place::{Object, inode_of};
+use super::sleepers;
 use super::sys::{self, Shared};
 use super::{KernelError, Offer, PINS};
 use crate::limits;
@@ -483,22 +484,17 @@ impl WorkloadNames {
     }
 }
 
-/// The kernel's own wait knows nothing of programs that may sleep. They count themselves while they decide, in either half;
-/// twice, since one may have read which half it is and not have entered it yet. While they decide they do not sleep: it takes as
-/// long as they are kept off the processor.
 fn wait_for_sleepers(control: &Control, patience: Duration) -> io::Result<()> {
-    for _ in 0..2 {
-        let left = control.half.fetch_xor(1, SeqCst) as usize & 1;
-        let begun = Instant::now();
-        while control.deciding[left].load(SeqCst) != 0 {
-            if begun.elapsed() > patience {
-                let message = "a program still decides by it; try again";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
-            }
-            sleep(Duration::from_millis(1));
+    let turn = || (control.half.fetch_xor(1, SeqCst) as usize & 1, Instant::now());
+    let rest = |begun: &Instant| {
+        if begun.elapsed() > patience {
+            let message = "a program still decides by it; try again";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
-    }
-    Ok(())
+        sleep(Duration::from_millis(1));
+        Ok(())
+    };
+    sleepers::wait(turn, |half| control.deciding[half].load(SeqCst), rest)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod shared;
 mod signals;
 mod start;
 pub(crate) mod status;
+mod threads;
 mod translate;
 mod watch;
 mod writer;

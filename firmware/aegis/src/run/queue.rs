@@ -1,6 +1,5 @@
 //! The bounded queue between reader and writer: encoded events, no allocation.
 
-use std::thread::Thread;
 use std::time::Duration;
 
 use aegis_event::{Event, limits::EVENT_BYTES};
@@ -8,6 +7,7 @@ use aegis_init::turns::Turns;
 use heapless::spsc::{Consumer, Producer, Queue};
 
 use super::books::Entry;
+use super::threads::{Acquire, Thread, fence, park_timeout};
 use crate::limits;
 use crate::storage::device::boottime;
 
@@ -39,6 +39,18 @@ impl Slot {
 pub(crate) type Events = Queue<Slot, { limits::QUEUE_EVENTS }>;
 pub(crate) type Out<'q> = Consumer<'q, Slot>;
 
+/// The event that is next; it stays until it is dequeued.
+///
+/// `heapless` looks at how far the other end is without acquiring what is there (0.9.3, `QueueInner::peek`): on aarch64 it could
+/// be read as it was before. The fence makes up for it; `tests/models` fails without.
+pub(crate) fn peek<'o>(queue: &'o Out<'_>) -> Option<&'o Slot> {
+    if !queue.ready() {
+        return None;
+    }
+    fence(Acquire);
+    queue.peek()
+}
+
 /// The reader's end.
 pub(crate) struct In<'q> {
     pub(crate) producer: Producer<'q, Slot>,
@@ -67,7 +79,7 @@ impl In<'_> {
             self.turned();
             self.writer.unpark();
             // The writer unparks the reader when it has made room; the timeout only bounds a lost wake-up.
-            std::thread::park_timeout(Duration::from_millis(5));
+            park_timeout(Duration::from_millis(5));
         }
     }
 

@@ -18,7 +18,7 @@ use aegis_ring::{Error, Full, Pace, Ring};
 use self::say::RingLevelAt;
 use super::books::{Books, BooksFile, Entry};
 use super::console;
-use super::queue::{Out, Slot};
+use super::queue::{Out, Slot, peek};
 use super::seal::{Seal, Sealing, Trouble};
 use super::shared::Shared;
 use super::watch::Watch;
@@ -123,7 +123,7 @@ impl Writer<'_> {
             self.hear_of_exports()?;
             let now = boottime();
             for _ in 0..BATCH {
-                let Some(slot) = queue.peek() else { break };
+                let Some(slot) = peek(queue) else { break };
                 if !self.take(slot, now)? {
                     break;
                 }

@@ -5,6 +5,7 @@ mod decisions;
 mod format;
 mod model;
 mod nets;
+mod small;
 
 use aegis_policy::{
     Condition, Effect, Mode, Operations, Outputs, Relation, Severity, Source, SourceAlert, SourceMatch,

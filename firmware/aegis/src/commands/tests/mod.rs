@@ -3,6 +3,7 @@
 mod counted;
 mod cuts;
 mod decisions;
+mod every;
 mod images;
 mod offers;
 mod roots;
