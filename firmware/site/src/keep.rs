@@ -142,7 +142,7 @@ impl Keeper<'_> {
 
     fn ask(&self) -> Said {
         let answered = match &self.options.section {
-            Some(file) => read_file(file, limits::OFFER_BYTES),
+            Some(file) => aegis_atomic::read_bounded(file, limits::OFFER_BYTES as u64),
             None => commands::once(&self.options.agent, &["site", "--section"], limits::OFFER_BYTES),
         };
         match answered {
@@ -332,28 +332,6 @@ fn is_readable(from: &OwnedFd, within: Duration) -> io::Result<bool> {
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
-}
-
-/// Replaces `directory/name`, durably, or leaves it as it was.
-fn replace(directory: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let (new, path) = (directory.join(format!(".aegis-{name}.tmp")), directory.join(name));
-    // Left by one that lost power: never valid.
-    let _ = fs::remove_file(&new);
-    let mut file = fs::File::options().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
-    fs::File::open(directory)?.sync_all()?;
-    Ok(path)
 }
 
 /// A command of ours: nothing to read, nothing of the environment, nothing said.
