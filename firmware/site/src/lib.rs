@@ -10,6 +10,7 @@
 //! Nothing of it runs, and no card is up, unless the policy in force has a `[site]`.
 #![deny(unsafe_code)]
 
+pub mod items;
 pub mod keep;
 mod limits;
 pub mod offer;

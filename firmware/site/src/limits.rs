@@ -39,8 +39,10 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(20);
 pub(crate) const EVENTS: Duration = Duration::from_mins(2);
 /// Answers of events at once; events of one answer, and bytes after which no further one begins.
 pub(crate) const EVENTS_AT_ONCE: usize = 2;
-pub(crate) const EVENTS_LINES: usize = 10_000;
+pub(crate) const EVENTS_MOST: usize = 10_000;
 pub(crate) const EVENTS_BYTES: usize = 16 * 1024 * 1024;
+/// Data items in one item of an answer of CBOR: an event's has 4, what is missing 7.
+pub(crate) const ITEM_PARTS: u64 = 16;
 /// Events are read from the agent's command, and sent, in pieces of so many bytes.
 pub(crate) const PIECE: usize = 16 * 1024;
 /// Commands of the agent's that run at once for the server.

@@ -27,11 +27,12 @@ pub(crate) enum Question {
     Stats = 4,
     Metrics = 5,
     Events = 6,
+    EventsCbor = 7,
 }
 
 impl Question {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Health, Self::Live, Self::Ready, Self::Stats, Self::Metrics, Self::Events];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Health, Self::Live, Self::Ready, Self::Stats, Self::Metrics, Self::Events, Self::EventsCbor];
 
     /// As a message.
     pub(crate) fn encode(self, since: u64) -> [u8; 9] {
@@ -84,7 +85,7 @@ mod tests {
                 assert_eq!(Question::decode(&question.encode(since)), Some((question, since)));
             }
         }
-        for message in [&[][..], &[1], &[0; 9], &[7; 9], &[1; 8], &[1; 10]] {
+        for message in [&[][..], &[1], &[0; 9], &[8; 9], &[1; 8], &[1; 10]] {
             assert_eq!(Question::decode(message), None, "{message:?}");
         }
     }

@@ -78,9 +78,10 @@ fn words(question: Question, since: u64) -> (Vec<OsString>, Duration) {
         Question::Ready => health(&["--ready"]),
         Question::Stats => health(&["--stats"]),
         Question::Metrics => (vec!["metrics".into()], limits::ANSWER),
-        Question::Events => {
+        Question::Events | Question::EventsCbor => {
+            let form = if question == Question::Events { "--json" } else { "--cbor" };
             let since = format!("since={since}");
-            (vec!["events".into(), "--json".into(), "--filter".into(), since.into()], limits::EVENTS)
+            (vec!["events".into(), form.into(), "--filter".into(), since.into()], limits::EVENTS)
         }
     }
 }

@@ -26,9 +26,10 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
 
     // The document's own commands.
     let said = world.plant();
-    assert_eq!(said.len(), 3);
+    assert_eq!(said.len(), 4);
     assert!(said[0].contains("\"verdict\":\"healthy\"") && said[1].contains("aegis_agent_up 1"), "{said:?}");
     assert_eq!(said[2].lines().count(), 10_000);
+    assert_eq!(std::fs::metadata(world.at("events.cbor")).map(|found| found.len()).ok(), Some(10_000 * 28));
 
     for (client, path, status, part) in [
         ("prometheus", "/health", 200, "healthy"),
@@ -77,6 +78,37 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
     std::fs::write(world.at("offer"), b"").expect("written");
     world.wait_for("off no-site");
     assert!(!world.curl(Some("analyst"), &[], "/health").status.success(), "nobody listens any more");
+}
+
+/// As CBOR, by a client that says so: whole items, as many as of lines, in order.
+#[test]
+fn events_come_as_a_sequence_of_cbor_to_who_accepts_it() {
+    let world = World::listening(6000);
+    let get = |accept: &str, path: &str| {
+        let accept = format!("Accept: {accept}");
+        let output = world.curl(Some("analyst"), &["--header", &accept, "--dump-header", "-"], path);
+        let end = output.stdout.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&output.stdout[..end]).to_ascii_lowercase();
+        (head, output.stdout[end..].to_vec())
+    };
+    let (head, body) = get("application/cbor-seq", "/events");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("content-type: application/cbor-seq"),
+        "{head}"
+    );
+    assert!(head.contains("vary: accept") && head.contains("transfer-encoding: chunked"), "{head}");
+    // The document's decoder is any: here its items are told apart by their length.
+    assert_eq!(body.len(), 10_000 * 28);
+    for (number, item) in body.chunks(28).enumerate() {
+        assert!(item.starts_with(b"\x83\x1a") && item[2..6] == (100_000 + number as u32).to_be_bytes());
+    }
+    let (_, next) = get("application/x-ndjson;q=0.5, application/cbor-seq", "/events?since=124998");
+    assert!(next.len() == 2 * 28 && next[2..6] == 124_998_u32.to_be_bytes());
+    let (head, body) = get("*/*", "/events?since=25000");
+    assert!(head.contains("content-type: application/x-ndjson") && body.starts_with(b"{\"sequence\":25000,"));
+    let (head, _) = get("application/cbor-seq", "/health");
+    assert!(head.contains("content-type: application/json"), "{head}");
+    assert_eq!(world.asked("events --cbor --filter since=0"), 1);
 }
 
 #[test]

@@ -26,6 +26,7 @@ case "$*" in
     "health --json --ready") echo '{"findings":[{"code":"x"}],"verdict":"not-ready"}'; exit 1 ;;
     "health --json --stats") exit 1 ;;
     "health --json") echo '{"findings":[],"verdict":"healthy"}' ;;
+    "events --cbor"*) begin=${4#since=}; [ "$begin" -ge 100000 ] || begin=100000; tail -c +$(((begin - 100000) * 28 + 1)) items ;;
     events*) seq "${4#since=}" 25000 | sed 's/.*/{"sequence":&,"kind":"open","path":"\/some\/path\/of\/a\/workload\/that\/is\/no\/short\/one"}/' ;;
     *) exit 2 ;;
 esac
@@ -34,6 +35,15 @@ esac
 /// Of the contract's form; what a device says is looked at in the guest.
 const METRICS: &str =
     "# HELP aegis_agent_up 1: the agent answers.\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n";
+
+/// Items of the sequences 100,000 to 124,999, as `docs/formats/events.cddl` has them; each of 28 bytes.
+fn items() -> Vec<u8> {
+    (100_000..125_000_u32)
+        .flat_map(|sequence| {
+            [&b"\x83\x1a"[..], &sequence.to_be_bytes(), b"\x50", &[7; 16], b"\x44\xa1\x00\xff\x0a"].concat()
+        })
+        .collect()
+}
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
@@ -86,6 +96,7 @@ impl World {
         fs::write(world.at("agent"), AGENT).expect("written");
         fs::set_permissions(world.at("agent"), fs::Permissions::from_mode(0o755)).expect("a program");
         fs::write(world.at("metrics"), METRICS).expect("written");
+        fs::write(world.at("items"), items()).expect("written");
         world.shell(&blocks("sh")[0]);
         world.offer(&[], 6000);
         world
