@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aegis_bundle::limits::{SITE_BYTES, SITE_RATE};
-use aegis_bundle::{Site, is_site_name};
+use aegis_bundle::{Collector, Site, is_site_name, is_site_path};
 use aegis_site::items::Items;
 use aegis_site::offer::Offer;
 use aegis_site::request::{Asked, Refused, Role};
@@ -55,6 +55,11 @@ fn possible(site: &Site<'_>) {
     let names = site.names.iter().chain(&site.viewers).chain(&site.operators);
     assert!(names.into_iter().all(|name| is_site_name(name)));
     assert!(!site.viewers.iter().any(|name| site.operators.contains(name)));
+    if let Some(collector) = &site.collector {
+        assert!(collector.port > 0 && is_site_name(collector.name) && is_site_path(collector.path));
+        assert!(collector.path.starts_with('/') && !collector.path.split('/').any(|part| part == ".."));
+        assert!(!collector.authorities.is_empty());
+    }
 }
 
 fn target(bytes: &[u8]) -> bool {
@@ -127,6 +132,13 @@ fn made(address: IpAddr, gateway: Option<IpAddr>, chains: usize) -> Vec<u8> {
         viewers: ["prometheus.plant"].into_iter().collect(),
         operators: ["analyst.plant", "b.plant"].into_iter().collect(),
         rate: 120,
+        collector: gateway.map(|address| Collector {
+            address,
+            port: 9444,
+            name: "collector.plant",
+            path: "/aegis/",
+            authorities: [b"\x30\x00".as_slice()].into_iter().collect(),
+        }),
     };
     let mut out = vec![0; SITE_BYTES];
     let length = site.encode(&mut out).expect("possible");

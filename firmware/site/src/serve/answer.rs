@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -111,11 +111,16 @@ impl Answers {
         let mut kept = self.kept.get(question as usize - 1)?.lock().await;
         if kept.as_ref().is_none_or(|kept| kept.until <= Instant::now()) {
             *kept = None;
-            let pipe = self.ask(question, 0).await?;
-            let bytes = read_all(&pipe, most).await?;
+            let told = self.ask(question, 0).await?;
+            let (mut bytes, text) = told.all(most).await?;
             // A command that ends with nothing to say is one that could not.
             let good = !bytes.is_empty() && !is_bad(question, &bytes);
             let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            if !bytes.is_empty() {
+                bytes.extend(text);
+            } else if question == Question::Metrics {
+                bytes.extend(NO_METRICS);
+            }
             *kept = Some(Kept { until: Instant::now() + kept_for, status, bytes: bytes.into() });
         }
         let kept = kept.as_ref()?;
@@ -128,7 +133,7 @@ impl Answers {
         }
         self.events.set(self.events.get() + 1);
         let place = Place(Rc::clone(&self.events));
-        let pipe = self.ask(question, since).await?;
+        let Told::Pipe(pipe, _) = self.ask(question, since).await? else { return None };
         let until = Timer::after(limits::EVENTS);
         let (kind, ends) = match question {
             Question::EventsCbor => (CBOR_SEQUENCE, Ends::Items(Items::default())),
@@ -142,25 +147,56 @@ impl Answers {
     }
 
     /// Asks the keeper; `None`: not now.
-    async fn ask(&self, question: Question, since: u64) -> Option<Async<OwnedFd>> {
+    async fn ask(&self, question: Question, since: u64) -> Option<Told> {
         let line = self.line.lock().await;
         let message = question.encode(since);
         let asked = async {
             line.write_with(|line| wire::send(line, &message, None)).await?;
-            let mut answer = [0; 1];
-            let (length, pipe) = line.read_with(|line| wire::receive(line, &mut answer)).await?;
-            if length == 0 { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) } else { Ok(pipe) }
+            let mut answer = [0; 1 + limits::FIGURES_BYTES];
+            let (length, with) = line.read_with(|line| wire::receive(line, &mut answer)).await?;
+            match answer[..length].split_first() {
+                None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                Some((how, text)) => Ok(with.map(|with| (*how, text.to_vec(), with))),
+            }
         };
         let late = async {
             Timer::after(limits::ANSWER).await;
             Err(io::ErrorKind::TimedOut.into())
         };
         match future::or(asked, late).await {
-            Ok(pipe) => Async::new(pipe?).ok(),
+            Ok(told) => match told? {
+                (2, text, file) => Some(Told::File(file, text)),
+                (_, text, pipe) => Some(Told::Pipe(Async::new(pipe).ok()?, text)),
+            },
             Err(error) => {
                 eprintln!("site: keeper: {error}");
                 // Whatever comes over that line now is the answer to another question.
                 std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// Figures are neither where the alerts' watcher leaves them nor to be had by asking.
+const NO_METRICS: &[u8] =
+    b"no figures: those of the alerts' watcher are not there or too old, and `aegis metrics` says nothing\n";
+
+/// Where an answer is, and what is put behind it.
+enum Told {
+    Pipe(Async<OwnedFd>, Vec<u8>),
+    /// A regular file, in memory: it is read as it is, and can't be waited for (epoll(7)).
+    File(OwnedFd, Vec<u8>),
+}
+
+impl Told {
+    /// All of it; `None`: it is late, or longer than it may be.
+    async fn all(self, most: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Self::Pipe(pipe, text) => Some((read_all(&pipe, most).await?, text)),
+            Self::File(file, text) => {
+                let mut all = Vec::new();
+                std::fs::File::from(file).take(most as u64 + 1).read_to_end(&mut all).ok()?;
+                (all.len() <= most).then_some((all, text))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The real program on this machine, with real clients: curl, openssl, Prometheus; and with those that mean no good.
 
 mod hostile;
+mod push;
 mod world;
 
 use std::process::{Command, Stdio};
@@ -221,6 +222,32 @@ fn a_client_gets_what_is_granted_and_the_agent_is_asked_seldom() {
     assert_eq!(world.get("analyst", "/health").0, 200);
     let asked = world.asked("metrics");
     assert!(asked < granted, "{asked} times for {granted} answers");
+}
+
+/// What the alerts' watcher left is taken as it is; what it left long ago is not, and that nothing is known is said.
+#[test]
+fn figures_that_are_there_are_not_made_again() {
+    let world = World::listening(6000);
+    let left = world.at("run/metrics.prom");
+    std::fs::write(&left, "# HELP aegis_agent_up x\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n")
+        .expect("written");
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 200 && text.starts_with("# HELP aegis_agent_up x\n"), "{status} {text}");
+    assert!(text.contains("\naegis_site_metrics_age_seconds ") && !text.contains("aegis_push"), "{text}");
+    std::fs::write(world.at("answered"), text).expect("written");
+    let checked = world.shell("promtool check metrics <answered 2>&1");
+    assert_eq!(checked, "", "promtool has nothing to say");
+    assert_eq!(world.asked("metrics"), 0);
+    let old = std::time::SystemTime::now() - Duration::from_mins(1);
+    std::fs::File::options().write(true).open(&left).and_then(|file| file.set_modified(old)).expect("set");
+    std::thread::sleep(Duration::from_millis(5100));
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 200 && text.contains("\naegis_site_metrics_age_seconds 0\n"), "{status} {text}");
+    assert_eq!(world.asked("metrics"), 1);
+    std::fs::write(world.at("metrics"), "").expect("written");
+    std::thread::sleep(Duration::from_millis(5100));
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 503 && text.starts_with("no figures: "), "{status} {text}");
 }
 
 #[test]
