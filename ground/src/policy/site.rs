@@ -9,6 +9,7 @@ use aegis_bundle::limits::{
     SITE_INTERFACE_BYTES, SITE_NAME_BYTES, SITE_NAMES, SITE_PATH_BYTES, SITE_RATE,
 };
 use aegis_bundle::{Collector, Site, is_host, is_interface, is_site_name, is_site_path};
+use aegis_policy::Prefix;
 use toml::de::DeValue;
 
 use super::place::{At, Placed, SourceError};
@@ -192,6 +193,11 @@ impl SiteSource {
         let length = site.encode(&mut out)?;
         out.truncate(length);
         Some(out)
+    }
+
+    /// The network that the device's card is on.
+    pub(crate) fn network(&self) -> Prefix {
+        Prefix::new(self.address, self.prefix)
     }
 
     /// The table again, in its one form.
