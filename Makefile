@@ -94,6 +94,9 @@ flaky: image ## the scenarios again and again on a host kept busy: ROUNDS=5 BURN
 bench: image ## what enforcement costs, by time and by instructions (docs/benchmarks.md), ROUNDS=5; writes docs/evidence/bench.md
 	@cargo run --quiet --package aegis-tests --bin bench
 
+site-load: agent ## the site network's endpoint under wrk: answers a second, how long they take, what the server weighs
+	@AEGIS_SITE=$(CURDIR)/target/$(TARGET)/release/aegis-site cargo test --quiet --package aegis-site --test endpoint -- --ignored --nocapture load
+
 bench-boot: image ## from the kernel's start to a policy in force, beside the same image without the agent; ROUNDS=5
 	@tests/bench-boot
 
@@ -113,4 +116,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring fuzz convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench bench-boot bench-ring site-load fuzz convert-big lint fmt clean

@@ -1,6 +1,7 @@
 //! The real program on this machine, with real clients: curl, openssl, Prometheus; and with those that mean no good.
 
 mod hostile;
+mod load;
 mod push;
 mod world;
 

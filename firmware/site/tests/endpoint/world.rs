@@ -238,7 +238,10 @@ impl World {
 
     pub(crate) fn keep(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.at("log")).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aegis-site"));
+        // The image's, when that is to be measured.
+        let program =
+            std::env::var_os("AEGIS_SITE").unwrap_or_else(|| env!("CARGO_BIN_EXE_aegis-site").into());
+        let mut command = Command::new(program);
         command.args(["keep", "--no-card", "--hurry", "150"]).current_dir("/");
         for (option, name) in
             [("--section", "offer"), ("--agent", "agent"), ("--state", "state"), ("--run", "run")]
