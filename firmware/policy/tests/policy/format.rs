@@ -1,8 +1,8 @@
 //! The compiled form: what goes in comes out.
 
 use aegis_policy::{
-    Action, Deadman, Effect, Family, Kind, Mode, Operation, Operations, Policy, PolicyError, Prefix,
-    SourceTarget, SourceWorkload, Target, compile, limits, names,
+    Action, Argv, Deadman, Effect, Family, Kind, Mode, Operation, Operations, Policy, PolicyError, Prefix,
+    Source, SourceTarget, SourceWorkload, Target, compile, limits, names,
 };
 
 use crate::{demo, every_kind, rule, source};
@@ -270,5 +270,25 @@ fn paths_are_absolute_and_normalised() {
         ("/etc/ssh", "/etc", false),
     ] {
         assert_eq!(names::is_within(tree.as_bytes(), path.as_bytes()), within, "{tree} {path}");
+    }
+}
+
+/// What a policy wants of arguments stands beside self-protection, in the same byte; an agent that does not know it refuses it.
+#[test]
+fn arguments_are_the_policys_to_strike_out() {
+    for self_protection in [false, true] {
+        for (number, argv) in [Argv::Whole, Argv::Secrets, Argv::Program].into_iter().enumerate() {
+            let bytes = compile(&Source { self_protection, argv, ..every_kind() }).expect("good source");
+            let policy = Policy::decode(&bytes).expect("good policy");
+            assert_eq!((policy.self_protection(), policy.argv()), (self_protection, argv));
+            // Behind format, mode and name.
+            let place = 3 + policy.name().len();
+            assert_eq!(usize::from(bytes[place]), number << 1 | usize::from(self_protection));
+            for other in [6, 7, 8, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[place] = other;
+                assert_eq!(Policy::decode(&bytes).err(), Some(PolicyError::BadValue), "{other}");
+            }
+        }
     }
 }
