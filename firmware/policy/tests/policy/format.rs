@@ -111,7 +111,7 @@ fn the_most_specific_pattern_owns_a_workload() {
 #[test]
 fn bad_sources_are_refused_by_name() {
     use PolicyError::{BadName, BadPath, BadValue, BadWorkload, DuplicateWorkload, Empty, TooMany};
-    let refused = |change: &dyn Fn(&mut aegis_policy::Source<'static>)| {
+    let refused = |change: &dyn Fn(&mut Source<'static>)| {
         let mut source = every_kind();
         change(&mut source);
         compile(&source).err()
@@ -178,7 +178,7 @@ fn bad_sources_are_refused_by_name() {
     assert_eq!(refused(&|of| of.rules[1].target = ports(&sparse, &[])), Some(TooMany));
     assert_eq!(refused(&|of| of.rules[1].target = ports(&[], &[1, 2, 3, 4, 5, 6, 7, 8, 9])), Some(TooMany));
     assert_eq!(refused(&|of| of.rules[3].target = digests(1_025)), Some(TooMany));
-    let four = |of: &mut aegis_policy::Source<'static>, count| {
+    let four = |of: &mut Source<'static>, count| {
         of.rules[3].target = digests(count);
         let again = of.rules[3].clone();
         of.rules.extend((0..3).map(|_| again.clone()));
@@ -206,7 +206,7 @@ fn the_largest_policies_are_read() {
     let bytes = compile(&full).expect("fits");
     assert_eq!(Policy::decode(&bytes).expect("good").entries() as usize, limits::ENTRIES);
     let names: Vec<String> = (0..limits::WORKLOADS).map(|n| format!("w{n}")).collect();
-    let wide = aegis_policy::Source {
+    let wide = Source {
         workloads: names.iter().map(|name| name.as_str().into()).collect(),
         ..source(Mode::Audit, &[], vec![])
     };
