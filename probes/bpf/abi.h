@@ -457,7 +457,8 @@ struct aegis_control {
 	/* Programs that may sleep count themselves while they decide, in the half that this names. Who is to refill a set
 	 * turns it and waits until nobody is left in the other half, twice: RCU does not wait for them. */
 	__u32 half;
-	__u32 reserved;
+	__u8 argv[2];     /* aegis_policy::Argv of the policy in each set: user space's to read */
+	__u16 reserved;
 	__u64 deciding[2];
 };
 

@@ -3,7 +3,7 @@
 //! Records are read through [`zerocopy`]; pages that the kernel writes while we read them ([`Control`],
 //! [`Counters`]) are made of atomics.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -767,8 +767,10 @@ pub struct Control {
     pub common_device: [AtomicU32; COMMON_MAX],
     /// Which of the two counts below a program that may sleep enters now.
     pub half: AtomicU32,
+    /// What may be recorded of arguments, by the policy in each set (`aegis_policy::Argv`).
+    pub argv: [AtomicU8; 2],
     /// 0.
-    pub reserved: AtomicU32,
+    pub reserved: AtomicU16,
     /// Such programs that decide now.
     pub deciding: [AtomicU64; 2],
 }

@@ -75,7 +75,7 @@ fn layouts() -> Vec<Layout> {
         Control = "aegis_control" {
             abi_version, agent, broken_until, active, abilities, policy, epoch, mode, reason, rules, entries,
             unresolved, uncovered, policy_hash, loaded_at, name_key, namespace, common_inode, common_device, half,
-            reserved, deciding,
+            argv, reserved, deciding,
         }
         Counters = "aegis_counters" {
             seen, ring_full, limited, denied, passed, fallen, volumes_full, flows_full, rate_begun, rate_count,

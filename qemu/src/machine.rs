@@ -95,6 +95,7 @@ pub struct Machine {
     pub(crate) counted: bool,
     tpm: bool,
     pub(crate) network: Option<(u16, u16)>,
+    pub(crate) collector: Option<u16>,
     pub(crate) ring_fails: bool,
     cache: Cache,
     pub(crate) memory_mib: u32,
@@ -171,6 +172,7 @@ impl Machine {
             counted: false,
             tpm: false,
             network: None,
+            collector: None,
             ring_fails: false,
             cache: Cache::Kept,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
@@ -352,6 +354,13 @@ impl Machine {
     #[must_use]
     pub fn network(mut self, here: u16, there: u16) -> Self {
         self.network = Some((here, there));
+        self
+    }
+
+    /// On that network one more machine, 10.0.2.20, with one port, 9444: it is port `here` of this machine's loopback (by socat).
+    #[must_use]
+    pub fn collector(mut self, here: u16) -> Self {
+        self.collector = Some(here);
         self
     }
 

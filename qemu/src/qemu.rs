@@ -119,7 +119,11 @@ fn arguments(machine: &Machine, prepared: &Prepared) -> Result<Vec<OsString>, Er
         all.push(format!("{},tpmdev=tpm0", machine.arch.tpm()).into());
     }
     if let Some((here, there)) = machine.network {
-        let options = format!("user,id=site,restrict=on,hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}");
+        let mut options = format!("user,id=site,restrict=on,hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}");
+        if let Some(here) = machine.collector {
+            // A process for each connection: without one, what ends here is one connection for all.
+            let _ = write!(options, ",guestfwd=tcp:10.0.2.20:9444-cmd:socat - TCP:127.0.0.1:{here}");
+        }
         all.extend([
             "-netdev".into(),
             options.into(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use aegis_qemu::{Stick, StickFs, Vm};
@@ -17,6 +17,16 @@ const STEADY: &str = "echo begun; while :; do : </etc/hosts; sleep 0.05; done";
 struct Site<'b> {
     bench: &'b Bench,
     port: u16,
+}
+
+/// The collector's process, until it is dropped.
+struct Collector(Child);
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Site<'_> {
@@ -34,17 +44,32 @@ impl Site<'_> {
     fn bundle(&self, sequence: u64, certificates: &[String]) -> PathBuf {
         let policy = self.bench.policy("site", "audit", &[]);
         let list: Vec<String> = certificates.iter().map(|pem| format!("\"\"\"\n{pem}\"\"\"")).collect();
-        let mut text = fs::read_to_string(&policy).expect("a policy");
+        let mut text = fs::read_to_string(&policy).expect("a policy").replacen(
+            "mode =",
+            "argv = \"program\"\nmode =",
+            1,
+        );
         let _ = write!(
             text,
             "\n[site]\ninterface = \"eth0\"\naddress = \"10.0.2.15/24\"\ngateway = \"10.0.2.2\"\nnames = [\"edge-7.plant\"]\n\
-             client-authorities = [\"\"\"\n{}\"\"\"]\ncertificates = [{}]\nviewers = [\"prometheus.plant\"]\n\
-             operators = [\"analyst.plant\"]\nrequests-per-minute = 6000\n",
+             client-authorities = [\"\"\"\n{0}\"\"\"]\ncertificates = [{1}]\nviewers = [\"prometheus.plant\"]\n\
+             operators = [\"analyst.plant\"]\nrequests-per-minute = 6000\n[site.collector]\naddress = \"10.0.2.20:9444\"\n\
+             name = \"collector.plant\"\npath = \"/aegis/\"\nauthorities = [\"\"\"\n{0}\"\"\"]\n",
             self.pem("ca.crt"),
             list.join(", ")
         );
         fs::write(&policy, text).expect("written");
         self.bench.bundle(&format!("site-{sequence}.aegis"), &policy, sequence)
+    }
+
+    /// A collector of exports at this port of this machine.
+    fn collector(&self, port: u16) -> Collector {
+        let mut command = Command::new("python3");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/site/tests/endpoint/collector.py"));
+        command
+            .args([&port.to_string(), "collector.crt", "collector.key", "ca.crt"])
+            .current_dir(self.bench.at(""));
+        Collector(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("python3"))
     }
 
     fn curl(&self, client: Option<&str>, path: &str) -> Output {
@@ -116,6 +141,9 @@ fn a_device_is_read_over_its_site_network() {
     let site = Site { bench: &bench, port };
     site.shell(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=plant -keyout ca.key -out ca.crt\n\
+         openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=collector -addext subjectAltName=DNS:collector.plant \
+         -keyout collector.key -out collector.csr\n\
+         openssl x509 -req -in collector.csr -CA ca.crt -CAkey ca.key -CAcreateserial -copy_extensions copy -days 825 -out collector.crt\n\
          for name in prometheus analyst; do\n\
          openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name -addext subjectAltName=DNS:$name.plant \
          -addext extendedKeyUsage=clientAuth -keyout $name.key -out $name.csr\n\
@@ -123,7 +151,14 @@ fn a_device_is_read_over_its_site_network() {
          done",
     );
     let first = site.bundle(500, &[]);
-    let machine = bench.demo(STEADY).network(port, 9443).bundle(first).timeout(Duration::from_mins(12));
+    let takes = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let _collector = site.collector(takes);
+    let machine = bench
+        .demo(STEADY)
+        .network(port, 9443)
+        .collector(takes)
+        .bundle(first)
+        .timeout(Duration::from_mins(12));
     let (_slot, mut vm) = Bench::start(machine);
     let asked = vm.wait_line("no-certificate").expect("watched");
     assert!(asked.is_some(), "{}", vm.console_end());
@@ -158,8 +193,37 @@ fn a_device_is_read_over_its_site_network() {
     let events = site.get("analyst", "/events?since=1");
     let first = events.lines().next().expect("an event");
     assert!(first.starts_with("{\"sequence\":1,") && events.contains("\"kind\":\"policy\""), "{first}");
+    // The policy wants of arguments none but the first.
+    let exec = events
+        .lines()
+        .rfind(|line| line.contains("\"kind\":\"exec\"") && line.contains("\"workload\":\"demo\""));
+    assert!(exec.is_some_and(|line| line.contains("\"***\"")), "{exec:?}");
     assert!(site.get("prometheus", "/events").contains("no name of this certificate"));
     assert!(!site.curl(None, "/health").status.success(), "without a certificate");
+
+    // What the collector has is what a stick would have brought: signed, from the first event on.
+    let end = Instant::now() + Duration::from_mins(4);
+    let taken = loop {
+        let taken: Vec<PathBuf> = fs::read_dir(bench.at("taken"))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|end| end == "cbor"))
+            .collect();
+        if taken.len() >= 2 || Instant::now() > end {
+            break taken;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    assert!(taken.len() >= 2, "{taken:?}: {}", vm.console_end());
+    let mut verify = Bench::aegisctl();
+    verify.args(["export", "verify", "--json"]).args(&taken);
+    let said = String::from_utf8(Bench::good(verify)).expect("UTF-8");
+    assert!(said.contains("\"whole\":true") && said.contains("\"seals\":\"good\""), "{said}");
+    let figures = site.get("prometheus", "/metrics");
+    for series in ["aegis_push_up 1", "aegis_push_missed_events_total 0"] {
+        assert!(figures.contains(&format!("\n{series}\n")), "{series}: {figures}");
+    }
 
     // What it costs the way of an event to the disk: printed, for who compares.
     let (quiet, of) = site.flushes(20, || std::thread::sleep(Duration::from_millis(500)));

@@ -10,6 +10,7 @@ use aegis_cli::Help;
 
 use self::words::{Asked, Given};
 use crate::commands;
+use crate::commands::events::Form;
 use crate::commands::health::View;
 use crate::commands::stick::What;
 use crate::commands::workload::Turn;
@@ -192,8 +193,8 @@ fn events(given: &Given) -> Result<commands::events::Options, Failure> {
     for term in given.all("filter") {
         filter.add(term).map_err(|error| usage(format!("--filter {}: {error}", words::shown(term))))?;
     }
-    let (follow, json) = (given.has("follow"), given.has("json"));
-    Ok(commands::events::Options { follow, filter, json, ring: given.path("ring") })
+    let form = one_of(given, &[("json", Form::Json), ("cbor", Form::Cbor)], Form::Text)?;
+    Ok(commands::events::Options { follow: given.has("follow"), filter, form, ring: given.path("ring") })
 }
 
 fn explain(given: &Given) -> Result<commands::explain::Options, Failure> {
@@ -297,7 +298,7 @@ mod tests {
         assert!(matches!(parse(&["probe"]), Ok(Command::Probe { json: false })));
         assert!(matches!(
             parse(&["events", "--follow", "--filter", "kind=open", "--filter=path=/a b"]),
-            Ok(Command::Events(commands::events::Options { follow: true, json: false, .. }))
+            Ok(Command::Events(commands::events::Options { follow: true, form: Form::Text, .. }))
         ));
         assert!(matches!(
             parse(&["support", "--to", "stick"]),

@@ -32,6 +32,7 @@ fn compiled(alerts: Vec<SourceAlert<'_>>) -> (u32, Vec<u8>) {
         name: "p",
         mode: Mode::Audit,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: vec!["*".into()],
         rules: vec![],

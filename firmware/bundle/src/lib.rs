@@ -48,7 +48,9 @@ pub use receipt::{Answer, Receipt, ReceiptError, What, encode_receipt, open_rece
 pub use refusal::{Reason, Refusal};
 pub use root::{Role, Root, RootError};
 pub use selectors::Selectors;
-pub use site::{Certificate, Chain, Clients, SITE, Site, is_host, is_interface, is_site_name};
+pub use site::{
+    Certificate, Chain, Clients, Collector, SITE, Site, is_host, is_interface, is_site_name, is_site_path,
+};
 pub use state::{StateCopy, TrustState};
 pub use token::{Token, TokenError, open_token};
 pub use workload::{

@@ -95,6 +95,8 @@ pub const SITE_CHAIN: usize = 3;
 pub const SITE_CERTIFICATE_BYTES: usize = 2048;
 /// Most clients of one role.
 pub const SITE_CLIENTS: usize = 32;
+/// Longest path of a collector's, bytes.
+pub const SITE_PATH_BYTES: usize = 128;
 /// Most requests a minute that a section grants a client.
 pub const SITE_RATE: u32 = 6000;
 /// Longest copy of the trust state, bytes, what vouches for it not counted.

@@ -10,7 +10,7 @@ use minicbor::encode::Write;
 use crate::cbor::{Canonical, Reader, Written};
 use crate::limits::{
     SITE_AUTHORITIES, SITE_CERTIFICATE_BYTES, SITE_CHAIN, SITE_CHAINS, SITE_CLIENTS, SITE_INTERFACE_BYTES,
-    SITE_NAME_BYTES, SITE_NAMES, SITE_RATE,
+    SITE_NAME_BYTES, SITE_NAMES, SITE_PATH_BYTES, SITE_RATE,
 };
 use crate::manifest::strictly;
 use crate::refusal::Reason;
@@ -30,6 +30,7 @@ mod key {
     pub(super) const VIEWERS: u8 = 8;
     pub(super) const OPERATORS: u8 = 9;
     pub(super) const RATE: u8 = 10;
+    pub(super) const COLLECTOR: u8 = 11;
 }
 
 /// A certificate, DER; nobody looked into it yet.
@@ -38,6 +39,21 @@ pub type Certificate<'a> = &'a [u8];
 pub type Chain<'a> = Vec<Certificate<'a>, SITE_CHAIN>;
 /// Names of clients, strictly ascending.
 pub type Clients<'a> = Vec<&'a str, SITE_CLIENTS>;
+
+/// Who takes exports that the device pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector<'a> {
+    /// Its address, as the device reaches it: nobody is asked for one.
+    pub address: IpAddr,
+    /// And its port.
+    pub port: u16,
+    /// A name of its certificate.
+    pub name: &'a str,
+    /// What the names of its resources begin with: see [`is_site_path`].
+    pub path: &'a str,
+    /// Who vouches for it; at least one.
+    pub authorities: Vec<Certificate<'a>, SITE_AUTHORITIES>,
+}
 
 /// What a policy says of the site network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +80,8 @@ pub struct Site<'a> {
     pub operators: Clients<'a>,
     /// Requests a minute, of each client.
     pub rate: u32,
+    /// Where exports are pushed to; `None`: nothing is pushed.
+    pub collector: Option<Collector<'a>>,
 }
 
 impl<'a> Site<'a> {
@@ -106,6 +124,14 @@ impl<'a> Site<'a> {
             // One that may read events reads the rest anyhow: of each client there is one word.
             && !self.viewers.iter().any(|name| self.operators.contains(name))
             && (1..=SITE_RATE).contains(&self.rate)
+            && self.collector.as_ref().is_none_or(|collector| {
+                is_host(collector.address)
+                    && collector.port > 0
+                    && is_site_name(collector.name)
+                    && is_site_path(collector.path)
+                    && !collector.authorities.is_empty()
+                    && collector.authorities.iter().all(is_certificate)
+            })
     }
 }
 
@@ -133,12 +159,25 @@ pub fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || broadcast)
 }
 
+/// True when it can be the path that a collector's resources begin with (RFC 3986, section 3.3): absolute, with an end that a name can
+/// follow, of letters, digits, `.`, `_`, `-` and `/`; no part of it is empty, or nothing but dots.
+pub fn is_site_path(path: &str) -> bool {
+    let is_part = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            && part.bytes().any(|byte| byte != b'.')
+    };
+    path.len() <= SITE_PATH_BYTES
+        && path.strip_prefix('/').is_some_and(|rest| {
+            rest.is_empty() || rest.strip_suffix('/').is_some_and(|rest| rest.split('/').all(is_part))
+        })
+}
+
 fn are_names(names: &[&str]) -> bool {
     names.is_sorted_by(|a, b| a < b) && names.iter().all(|name| is_site_name(name))
 }
 
 fn read<'a>(input: &mut Reader<'a>) -> Result<Site<'a>, Reason> {
-    input.map(10)?;
+    let entries = input.map_of(&[10, 11])?;
     input.key(key::INTERFACE)?;
     let interface = input.str(SITE_INTERFACE_BYTES)?;
     input.key(key::ADDRESS)?;
@@ -164,6 +203,20 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Site<'a>, Reason> {
     input.key(key::OPERATORS)?;
     let operators = list(input, name)?;
     let rate = input.u32_at(key::RATE)?;
+    let mut collector = None;
+    if entries == 11 {
+        input.key(key::COLLECTOR)?;
+        if input.array(5)? != 5 {
+            return Err(Reason::BadSite);
+        }
+        collector = Some(Collector {
+            address: self::address(input)?,
+            port: input.u16()?,
+            name: input.str(SITE_NAME_BYTES)?,
+            path: input.str(SITE_PATH_BYTES)?,
+            authorities: list(input, certificate)?,
+        });
+    }
     Ok(Site {
         interface,
         address,
@@ -176,6 +229,7 @@ fn read<'a>(input: &mut Reader<'a>) -> Result<Site<'a>, Reason> {
         viewers,
         operators,
         rate,
+        collector,
     })
 }
 
@@ -200,7 +254,7 @@ fn list<'a, T, const N: usize>(
 
 impl Canonical for Site<'_> {
     fn write<W: Write>(&self, out: &mut Encoder<W>) -> Written<W> {
-        out.map(10)?;
+        out.map(10 + u64::from(self.collector.is_some()))?;
         out.u8(key::INTERFACE)?.str(self.interface)?;
         out.u8(key::ADDRESS)?.array(2)?;
         write_address(out, self.address)?;
@@ -222,6 +276,12 @@ impl Canonical for Site<'_> {
         out.u8(key::OPERATORS)?;
         write_names(out, &self.operators)?;
         out.u8(key::RATE)?.u32(self.rate)?;
+        if let Some(collector) = &self.collector {
+            out.u8(key::COLLECTOR)?.array(5)?;
+            write_address(out, collector.address)?;
+            out.u16(collector.port)?.str(collector.name)?.str(collector.path)?;
+            write_chain(out, &collector.authorities)?;
+        }
         Ok(())
     }
 }

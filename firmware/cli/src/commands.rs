@@ -132,6 +132,10 @@ pub const COMMANDS: &[Command] = &[
                 repeats: true,
             },
             flag("json", "one JSON object a line"),
+            flag(
+                "cbor",
+                "a CBOR sequence, of each event the bytes that the ring has: docs/formats/events.cddl",
+            ),
             RING,
         ],
         notes: "What can't be read any more is said where it is missing. Exit: 0 all was shown, 1 something was missing, 2 usage or \

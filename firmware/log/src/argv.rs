@@ -3,8 +3,8 @@
 use crate::limits::ARGV_BYTES;
 use crate::secret;
 
-/// What is recorded of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is recorded of them; less with each. The numbers are those of `aegis_policy::Argv`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
     /// All.
     #[default]

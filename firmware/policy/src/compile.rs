@@ -8,7 +8,7 @@ use serde::Serialize;
 use aegis_event::Severity;
 
 use crate::alert::{Condition, Outputs, Relation, Way};
-use crate::model::{Effect, Kind, Mode, Operations};
+use crate::model::{Argv, Effect, Kind, Mode, Operations};
 use crate::net::Prefix;
 use crate::view::{Deadman, Policy};
 use crate::wire::{Format, Head, RuleHead, WorkloadHead};
@@ -23,6 +23,8 @@ pub struct Source<'a> {
     pub mode: Mode,
     /// See [`Policy::self_protection`].
     pub self_protection: bool,
+    /// See [`Policy::argv`].
+    pub argv: Argv,
     /// See [`Policy::deadman`].
     pub deadman: Option<Deadman>,
     /// Workloads; the first one gets index 1.
@@ -232,7 +234,7 @@ pub fn compile(source: &Source<'_>) -> Result<Vec<u8>, PolicyError> {
         format: format.number(),
         mode: source.mode.number(),
         name: source.name,
-        self_protection: source.self_protection.into(),
+        flags: u8::from(source.self_protection) | source.argv.number() << 1,
         deadman_denials,
         deadman_seconds,
         workloads: count(source.workloads.len())?,

@@ -3,6 +3,7 @@
 use crate::access::Target;
 use crate::alert::Alerts;
 use crate::list::{Ports, Prefixes, Protocols};
+use crate::model::Argv;
 use crate::model::Mode;
 use crate::view::{Deadman, Policy, Rule, Rules, Sums, Workloads};
 use crate::wire::{Format, Head, HeadOne, take};
@@ -47,7 +48,8 @@ impl<'a> Policy<'a> {
             format,
             name: head.name,
             mode,
-            self_protection: self_protection(&head)?,
+            self_protection: head.flags & 1 != 0,
+            argv: Argv::from_number(head.flags >> 1).ok_or(PolicyError::BadValue)?,
             deadman: deadman(&head)?,
             workloads,
             workload_count: workload_count as u16,
@@ -66,18 +68,9 @@ fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, u32, &[u8]), Pol
             let (head, rest) = take::<HeadOne<'_>>(bytes)?;
             let HeadOne { format, mode, name, workloads, rules } = head;
             let (deadman_denials, deadman_seconds) = (0, 0);
-            let self_protection = 1;
+            let flags = 1;
             Ok((
-                Head {
-                    format,
-                    mode,
-                    name,
-                    self_protection,
-                    deadman_denials,
-                    deadman_seconds,
-                    workloads,
-                    rules,
-                },
+                Head { format, mode, name, flags, deadman_denials, deadman_seconds, workloads, rules },
                 0,
                 rest,
             ))
@@ -89,14 +82,6 @@ fn take_head(bytes: &[u8], format: Format) -> Result<(Head<'_>, u32, &[u8]), Pol
             // Without any it would be format 2.
             if alerts == 0 { Err(PolicyError::NotCanonical) } else { Ok((head, alerts, rest)) }
         }
-    }
-}
-
-const fn self_protection(head: &Head<'_>) -> Result<bool, PolicyError> {
-    match head.self_protection {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(PolicyError::BadValue),
     }
 }
 

@@ -37,7 +37,7 @@ pub use alert::{Alert, Alerts, Condition, Match, Matches, Outputs, Relation, Way
 pub use compile::{Source, SourceAlert, SourceMatch, SourceRule, SourceTarget, SourceWorkload, compile};
 pub use error::PolicyError;
 pub use list::{Hashes, List, Ports, Prefixes, Protocols, Strings};
-pub use model::{Action, Effect, Kind, Mode, Operation, Operations};
+pub use model::{Action, Argv, Effect, Kind, Mode, Operation, Operations};
 pub use net::{Family, Prefix};
 pub use slot::Slot;
 pub use view::{Deadman, Policy, Rule, Rules, Workload, WorkloadIndexes, Workloads};

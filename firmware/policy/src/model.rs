@@ -12,6 +12,45 @@ pub enum Mode {
     Enforce = 1,
 }
 
+/// What may be recorded of a program's arguments, whatever the device's configuration says: it can strike out more, never less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Argv {
+    /// As the configuration says.
+    #[default]
+    Whole = 0,
+    /// What may be a secret is struck out.
+    Secrets = 1,
+    /// All but the first is struck out.
+    Program = 2,
+}
+
+impl Argv {
+    /// The value with this number, if there is one.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Whole),
+            1 => Some(Self::Secrets),
+            2 => Some(Self::Program),
+            _ => None,
+        }
+    }
+
+    /// The number on the wire.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The word in policy sources and JSON, and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Secrets => "secrets",
+            Self::Program => "program",
+        }
+    }
+}
+
 impl Mode {
     /// The value with this number, if there is one.
     pub const fn from_number(number: u8) -> Option<Self> {

@@ -3,7 +3,7 @@
 use crate::access::{Access, Decision, Target};
 use crate::alert::Alerts;
 use crate::list::{List, Strings};
-use crate::model::{Action, Effect, Kind, Mode, Operation, Operations};
+use crate::model::{Action, Argv, Effect, Kind, Mode, Operation, Operations};
 use crate::slot::Slot;
 use crate::wire::{Format, RuleHead, RuleHeadOne, WorkloadHead, take, take_str};
 use crate::{PolicyError, names};
@@ -15,6 +15,7 @@ pub struct Policy<'a> {
     pub(crate) name: &'a str,
     pub(crate) mode: Mode,
     pub(crate) self_protection: bool,
+    pub(crate) argv: Argv,
     pub(crate) deadman: Option<Deadman>,
     pub(crate) workloads: &'a [u8],
     pub(crate) workload_count: u16,
@@ -86,6 +87,11 @@ impl<'a> Policy<'a> {
     /// the language is to.
     pub const fn self_protection(&self) -> bool {
         self.self_protection
+    }
+
+    /// What may be recorded of a program's arguments at most.
+    pub const fn argv(&self) -> Argv {
+        self.argv
     }
 
     /// When a workload's denials are too many to be meant; `None`: never.

@@ -41,8 +41,8 @@ pub(crate) struct Head<'a> {
     pub(crate) format: u8,
     pub(crate) mode: u8,
     pub(crate) name: &'a str,
-    /// 1: workloads are kept off the agent.
-    pub(crate) self_protection: u8,
+    /// Bit 0: workloads are kept off the agent. Bits 1 and 2: [`crate::Argv`].
+    pub(crate) flags: u8,
     /// Both 0: there is no deadman.
     pub(crate) deadman_denials: u32,
     pub(crate) deadman_seconds: u32,

@@ -3,7 +3,9 @@
 
 mod card;
 mod commands;
+mod figures;
 mod key;
+mod push;
 mod told;
 
 use std::ffi::OsString;
@@ -20,13 +22,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use self::commands::Commands;
+use self::commands::{Commands, Once};
 use self::key::Key;
 pub use self::key::chain_for;
+use self::push::Pushing;
 use self::told::{State, Told};
+use crate::figures::Figures;
 use crate::limits;
 use crate::offer::Offer;
-use crate::wire::{self, Question};
+use crate::wire::{self, Question, Setup};
 
 /// Where things are. The defaults are a device's; others are for trying it on a workstation.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Options {
     pub run: PathBuf,
     /// The address is there already: no card is touched.
     pub no_card: bool,
+    /// How many times sooner than else exports are pushed, and a collector that failed is tried again.
+    pub hurry: u32,
 }
 
 impl Default for Options {
@@ -54,6 +60,7 @@ impl Default for Options {
             state: "/data/aegis/site".into(),
             run: "/run/aegis".into(),
             no_card: false,
+            hurry: 1,
         }
     }
 }
@@ -141,9 +148,11 @@ impl Keeper<'_> {
     }
 
     fn ask(&self) -> Said {
-        let answered = match &self.options.section {
-            Some(file) => read_file(file, limits::OFFER_BYTES),
-            None => commands::once(&self.options.agent, &["site", "--section"], limits::OFFER_BYTES),
+        let answered = if let Some(file) = &self.options.section {
+            aegis_atomic::read_bounded(file, limits::OFFER_BYTES as u64)
+        } else {
+            let once = Once { most: limits::OFFER_BYTES, within: limits::ANSWER, good: &[0], stop: None };
+            once.run(&self.options.agent, &["site", "--section"])
         };
         match answered {
             Ok(bytes) if bytes.is_empty() => Said::Nothing,
@@ -222,7 +231,7 @@ impl Keeper<'_> {
     /// Beside a server that runs.
     fn attend(&mut self, offer: &Offer, key: &Key, line: &OwnedFd, address: SocketAddr) -> End {
         let ended = |why: &str| End::Down("server-ended", why.to_owned());
-        if let Err(error) = wire::send(line, &setup(offer, &key.pkcs8()), None) {
+        if let Err(error) = wire::send(line, &Setup::encode(offer, &key.pkcs8()), None) {
             return ended(&error.to_string());
         }
         let mut message = [0; limits::WHY_BYTES + 1];
@@ -234,24 +243,33 @@ impl Keeper<'_> {
             Ok(_) => return ended("it does not begin"),
             Err(error) => return ended(&error.to_string()),
         }
-        self.told.say(State::Up, "listening", &address.to_string());
+        let pushing = match Pushing::begin(self.options, offer, &key.pkcs8()) {
+            Ok(pushing) => pushing,
+            Err(error) => return End::Down("no-server", format!("a thread: {error}")),
+        };
         let mut commands = Commands::new(&self.options.agent);
         let mut looked = Instant::now();
         loop {
-            match received(line, &mut message, limits::LOOK) {
+            match pushing.as_ref().map(Pushing::words) {
+                None => self.told.say(State::Up, "listening", &address.to_string()),
+                Some(Ok(words)) => self.told.say(State::Up, "listening", &format!("{address}; {words}")),
+                Some(Err(words)) => {
+                    self.told.say(State::Down, "not-pushed", &format!("{words} (it listens at {address})"));
+                }
+            }
+            let wait = if pushing.is_some() { limits::PUSH_LOOK } else { limits::LOOK };
+            match received(line, &mut message, wait) {
                 Ok(None) => {}
                 Ok(Some([])) | Err(_) => return ended("by itself"),
                 Ok(Some(asked)) => {
                     let Some((question, since)) = Question::decode(asked) else {
                         return ended("it asks for what is not known");
                     };
-                    let pipe = commands.start(question, since);
-                    let answer = wire::send(
-                        line,
-                        &[u8::from(pipe.is_none())],
-                        pipe.as_ref().map(std::os::fd::AsFd::as_fd),
-                    );
-                    if let Err(error) = answer {
+                    let figures = pushing.as_ref().map(Pushing::figures);
+                    let (words, with) =
+                        answer(self.options, &mut commands, question, since, figures.as_ref());
+                    if let Err(error) = wire::send(line, &words, with.as_ref().map(std::os::fd::AsFd::as_fd))
+                    {
                         return ended(&error.to_string());
                     }
                 }
@@ -294,13 +312,32 @@ fn cgroup() -> io::Result<()> {
     Ok(())
 }
 
+/// What the server is told, and where the rest of it is.
+fn answer(
+    options: &Options,
+    commands: &mut Commands,
+    question: Question,
+    since: u64,
+    pushed: Option<&Figures>,
+) -> (Vec<u8>, Option<OwnedFd>) {
+    let text = |age| match question {
+        Question::Metrics => crate::figures::text(age, pushed, Instant::now()).into_bytes(),
+        _ => Vec::new(),
+    };
+    if question == Question::Metrics
+        && let Some((file, age)) = figures::left(&options.run)
+    {
+        return ([&[2][..], &text(age)].concat(), Some(file.into()));
+    }
+    match commands.start(question, since) {
+        Some(pipe) => ([&[0][..], &text(Duration::ZERO)].concat(), Some(pipe)),
+        None => (vec![1], None),
+    }
+}
+
 /// A server, with its listener for standard input and the line for standard output.
 fn start(listener: TcpListener) -> io::Result<(OwnedFd, Child)> {
-    let (line, its) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    for end in [&line, &its] {
-        rustix::net::sockopt::set_socket_send_buffer_size(end, 4 * limits::MESSAGE_BYTES)?;
-    }
+    let (line, its) = line_pair()?;
     // Each client's socket has it from the listening one.
     rustix::net::sockopt::set_socket_send_buffer_size(&listener, limits::SEND_BYTES)?;
     rustix::net::sockopt::set_socket_recv_buffer_size(&listener, limits::RECEIVE_BYTES)?;
@@ -310,9 +347,14 @@ fn start(listener: TcpListener) -> io::Result<(OwnedFd, Child)> {
     Ok((line, command.spawn()?))
 }
 
-fn setup(offer: &Offer, key: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
-    let offer = offer.bytes();
-    zeroize::Zeroizing::new([&(offer.len() as u32).to_le_bytes()[..], offer, key].concat())
+/// The two ends of a line to a process of ours.
+fn line_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (line, its) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    for end in [&line, &its] {
+        rustix::net::sockopt::set_socket_send_buffer_size(end, 4 * limits::MESSAGE_BYTES)?;
+    }
+    Ok((line, its))
 }
 
 /// The next message, within so long; empty: the other end is gone.
@@ -332,28 +374,6 @@ fn is_readable(from: &OwnedFd, within: Duration) -> io::Result<bool> {
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
-}
-
-/// Replaces `directory/name`, durably, or leaves it as it was.
-fn replace(directory: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let (new, path) = (directory.join(format!(".aegis-{name}.tmp")), directory.join(name));
-    // Left by one that lost power: never valid.
-    let _ = fs::remove_file(&new);
-    let mut file = fs::File::options().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
-    fs::File::open(directory)?.sync_all()?;
-    Ok(path)
 }
 
 /// A command of ours: nothing to read, nothing of the environment, nothing said.

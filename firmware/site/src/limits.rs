@@ -39,14 +39,48 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(20);
 pub(crate) const EVENTS: Duration = Duration::from_mins(2);
 /// Answers of events at once; events of one answer, and bytes after which no further one begins.
 pub(crate) const EVENTS_AT_ONCE: usize = 2;
-pub(crate) const EVENTS_LINES: usize = 10_000;
+pub(crate) const EVENTS_MOST: usize = 10_000;
 pub(crate) const EVENTS_BYTES: usize = 16 * 1024 * 1024;
+/// Data items in one item of an answer of CBOR: an event's has 4, what is missing 7.
+pub(crate) const ITEM_PARTS: u64 = 16;
 /// Events are read from the agent's command, and sent, in pieces of so many bytes.
 pub(crate) const PIECE: usize = 16 * 1024;
 /// Commands of the agent's that run at once for the server.
 pub(crate) const COMMANDS: usize = 4;
 /// Commands that are started a second, for a server that asks for more than it should.
 pub(crate) const COMMANDS_PER_SECOND: u32 = 20;
+
+/// Figures that are older than so much are not taken from the file that the alerts' watcher leaves every 5 s.
+pub(crate) const METRICS_OLD: Duration = Duration::from_secs(20);
+/// What this program says of itself behind them, bytes.
+pub(crate) const FIGURES_BYTES: usize = 4096;
+
+/// Events of one export that is pushed: with those of the longest it takes 4.3 MB of /run, which has 16.
+pub(crate) const PUSH_EVENTS: u64 = 4096;
+/// How often it is looked whether there is something to push.
+pub(crate) const PUSH_EVERY: Duration = Duration::from_secs(30);
+/// How long the agent may take to make an export.
+pub(crate) const PUSH_EXPORT: Duration = Duration::from_mins(1);
+/// How long the collector may take for a connection; for one export, in all. One that takes and says nothing has [`STILL`].
+pub(crate) const PUSH_CONNECT: Duration = Duration::from_secs(5);
+pub(crate) const PUSH_WHOLE: Duration = Duration::from_mins(2);
+/// How long a collector that failed rests: it doubles with every failure, up to the second. Between the half of it and the whole, by
+/// chance: collectors of many devices come back at once.
+pub(crate) const PUSH_REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// Failures in a row after which nothing is tried any more but once after so long.
+pub(crate) const PUSH_FAILURES: u32 = 6;
+pub(crate) const PUSH_OPEN: Duration = Duration::from_mins(15);
+/// Longest answer of a collector that is read, bytes. What it says is nobody's business but its status.
+pub(crate) const PUSH_ANSWER_BYTES: usize = 64 * 1024;
+/// Longest name of an export, bytes.
+pub(crate) const PUSH_NAME_BYTES: usize = 128;
+/// What is told of an export by the command that made it, and what is remembered of the last one, bytes.
+pub(crate) const PUSH_TOLD_BYTES: usize = 16 * 1024;
+pub(crate) const PUSH_POSITION_BYTES: u64 = 512;
+/// How often the keeper looks how the pushing stands.
+pub(crate) const PUSH_LOOK: Duration = Duration::from_secs(1);
+/// How long it takes at most until who pushes sees that it is to end.
+pub(crate) const PUSH_STOP: Duration = Duration::from_millis(200);
 
 /// Whose the server is: a user and group of no one else.
 pub(crate) const SERVER_ID: u32 = 4_000_000_001;
@@ -57,8 +91,8 @@ pub(crate) const ADDRESS_SPACE: u64 = 64 * 1024 * 1024;
 /// Its cgroup, where there is one: memory, and thousandths of one processor.
 pub(crate) const CGROUP_MEMORY: u64 = 24 * 1024 * 1024;
 pub(crate) const CGROUP_CPU: u32 = 500;
-/// Its threads: itself and smol's reactor.
-pub(crate) const THREADS: u32 = 4;
+/// Its threads, and the pusher's: each itself and smol's reactor.
+pub(crate) const THREADS: u32 = 8;
 /// How much keeper and server step back for others.
 pub(crate) const NICE: i32 = 10;
 
@@ -77,5 +111,5 @@ pub(crate) const BACKLOG: i32 = 64;
 pub(crate) const OFFER_BYTES: usize = 8 + 16 + aegis_bundle::limits::SITE_BYTES;
 /// A message on the line to the server: the offer, and the key.
 pub(crate) const MESSAGE_BYTES: usize = OFFER_BYTES + 1024;
-/// What the server says of why it can't serve, bytes.
+/// What server and pusher say of why they can't, bytes.
 pub(crate) const WHY_BYTES: usize = 256;

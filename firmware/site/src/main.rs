@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aegis_site::keep::{self, Options};
-use aegis_site::serve;
+use aegis_site::{push, serve};
 
 const HELP: &str = "\
 aegis-site: the device's endpoint on an isolated site network (docs/site.md)
@@ -21,6 +21,7 @@ Options, for trying it where no device is:
   --state DIR      instead of /data/aegis/site: key and certificate request
   --run DIR        instead of /run/aegis
   --no-card        the address is there already: no card is touched
+  --hurry TIMES    exports are pushed, and a collector that failed is tried again, so many times sooner
 
 Examples:
   aegis-site keep
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     match options(lexopt::Parser::from_env()) {
         Ok(Asked::Keep(options)) => keep::run(&options),
         Ok(Asked::Serve) => serve::run(),
+        Ok(Asked::Push) => push::run(),
         Ok(Asked::Say(text)) => {
             println!("{text}");
             ExitCode::SUCCESS
@@ -46,11 +48,13 @@ fn main() -> ExitCode {
 enum Asked {
     Keep(Options),
     Serve,
+    Push,
     Say(&'static str),
 }
 
 fn options(mut words: lexopt::Parser) -> Result<Asked, lexopt::Error> {
     use lexopt::Arg::{Long, Short, Value};
+    use lexopt::ValueExt as _;
     let command: OsString = match words.next()? {
         Some(Long("help") | Short('h')) => return Ok(Asked::Say(HELP)),
         Some(Long("version") | Short('V')) => {
@@ -63,7 +67,8 @@ fn options(mut words: lexopt::Parser) -> Result<Asked, lexopt::Error> {
     let mut options = Options::default();
     match command.to_str() {
         Some("keep") => {}
-        // The keeper's own word.
+        // The keeper's own words.
+        Some("push") if words.next()?.is_none() => return Ok(Asked::Push),
         Some("serve") if words.next()?.is_none() => return Ok(Asked::Serve),
         _ => return Err(format!("no command {}", command.display()).into()),
     }
@@ -75,6 +80,10 @@ fn options(mut words: lexopt::Parser) -> Result<Asked, lexopt::Error> {
             }
             Long("no-card") => {
                 options.no_card = true;
+                continue;
+            }
+            Long("hurry") => {
+                options.hurry = words.value()?.parse()?;
                 continue;
             }
             Long("help") => return Ok(Asked::Say(HELP)),

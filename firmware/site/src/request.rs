@@ -3,6 +3,10 @@
 use crate::limits::TARGET_BYTES;
 use crate::wire::Question;
 
+/// Media types of events (RFC 8742; lines of JSON).
+pub(crate) const CBOR_SEQUENCE: &str = "application/cbor-seq";
+pub(crate) const LINES: &str = "application/x-ndjson";
+
 /// Who asks, as far as the policy names him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -62,6 +66,19 @@ impl Asked {
         self.since
     }
 
+    /// The same, of events in the form that this `Accept` asks for (RFC 9110, section 12.5.1): CBOR when it names it, and names lines not
+    /// as better. Anything else is answered in lines: who names neither is a person, mostly.
+    #[must_use]
+    pub fn accepting(mut self, accept: &str) -> Self {
+        if self.question == Question::Events
+            && weight(accept, CBOR_SEQUENCE) > 0
+            && weight(accept, CBOR_SEQUENCE) >= weight(accept, LINES)
+        {
+            self.question = Question::EventsCbor;
+        }
+        self
+    }
+
     /// Reads a request of whoever has this role. `target`: path and query (RFC 9112, section 3.2.1).
     ///
     /// # Errors
@@ -103,6 +120,29 @@ impl Asked {
         };
         Ok(Self { question, since })
     }
+}
+
+/// How much this `Accept` is for a media type that it names, thousandths: of several times the most.
+fn weight(accept: &str, kind: &str) -> u16 {
+    let of = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(kind) {
+            return None;
+        }
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        quality.map_or(Some(1000), thousandths)
+    };
+    accept.split(',').filter_map(of).max().unwrap_or(0)
+}
+
+/// `qvalue` (RFC 9110, section 12.4.2).
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if !matches!(whole, "0" | "1") || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value = format!("{whole}{part:0<3}").parse().ok()?;
+    (value <= 1000).then_some(value)
 }
 
 /// Digits, and as many of them as a sequence can have.
@@ -149,5 +189,39 @@ mod tests {
         }
         let long = format!("/events?since={}", "0".repeat(TARGET_BYTES));
         assert_eq!(Asked::read(Role::Operator, "GET", &long), Err(Refused::Long));
+    }
+    #[test]
+    fn events_come_in_the_form_that_is_asked_for() {
+        let asked = |accept| {
+            Asked::read(Role::Operator, "GET", "/events?since=7")
+                .map(|asked| asked.accepting(accept))
+                .expect("good")
+        };
+        for accept in [
+            "application/cbor-seq",
+            "Application/CBOR-seq;q=0.5, */*;q=0.1",
+            "text/html, application/cbor-seq ; q=1.000 ",
+            "application/x-ndjson, application/cbor-seq",
+            "application/x-ndjson;q=0.2,application/cbor-seq;q=0.3",
+        ] {
+            assert_eq!(asked(accept), Asked { question: Question::EventsCbor, since: 7 }, "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "application/*",
+            "application/cbor",
+            "application/cbor-seq;q=0",
+            "application/cbor-seq;q=0.000",
+            "application/cbor-seq;q=2",
+            "application/cbor-seq;q=1.001",
+            "application/cbor-seq;q=0.3333",
+            "application/cbor-seq;q=-1",
+            "application/x-ndjson, application/cbor-seq;q=0.9",
+        ] {
+            assert_eq!(asked(accept), Asked { question: Question::Events, since: 7 }, "{accept}");
+        }
+        let health = Asked::read(Role::Viewer, "GET", "/health").expect("good");
+        assert_eq!(health.accepting("application/cbor-seq"), health);
     }
 }

@@ -4,13 +4,10 @@
 
 mod answer;
 mod clients;
-mod confine;
-mod io;
-mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,23 +19,12 @@ use smol::{Async, LocalExecutor, Timer, future};
 
 use self::answer::Answers;
 use self::clients::{Peers, Who};
-use crate::limits;
-use crate::offer::Offer;
-use crate::wire;
-
-/// What it is given, once.
-struct Setup {
-    offer: Offer,
-    /// PKCS#8.
-    key: zeroize::Zeroizing<Vec<u8>>,
-}
+use crate::wire::{self, Setup};
+use crate::{confine, io, limits, tls};
 
 /// Serves until the keeper is gone, or ends it.
 pub fn run() -> ExitCode {
-    let stdio = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let taken = stdio(std::io::stdin().as_fd())
-        .and_then(|listener| Ok((listener, stdio(std::io::stdout().as_fd())?)));
-    let (listener, line) = match taken {
+    let (listener, line) = match wire::stdio() {
         Ok(taken) => taken,
         Err(error) => {
             eprintln!("site: {error} (the keeper starts this; by hand: aegis-site keep)");
@@ -54,11 +40,7 @@ pub fn run() -> ExitCode {
         }
         Err(why) => {
             // Who is to be told may be gone.
-            let mut why = why;
-            while why.len() > limits::WHY_BYTES {
-                why.pop();
-            }
-            let _ = wire::send(&line, &[&[1][..], why.as_bytes()].concat(), None);
+            let _ = wire::send(&line, &[&[1][..], wire::short(&why)].concat(), None);
             ExitCode::FAILURE
         }
     }
@@ -69,26 +51,13 @@ fn begin(listener: OwnedFd, line: &OwnedFd) -> Result<(Server, TcpListener), Str
     let failed = |what: &'static str| move |error: std::io::Error| format!("confinement: {what}: {error}");
     confine::bound().map_err(failed("limits"))?;
     confine::drop_privileges().map_err(failed("privileges"))?;
-    let setup = setup(line).map_err(|error| format!("setup: {error}"))?;
+    let setup = Setup::receive(line).map_err(|error| format!("setup: {error}"))?;
     let site = setup.offer.site();
-    let tls = tls::config(&site, &setup.key, setup.offer.time())?;
+    let tls = tls::server(&site, &setup.key, setup.offer.time())?;
     let listener = TcpListener::from(listener);
     let server = Server { tls: TlsAcceptor::from(tls), who: Who::of(&site) };
-    // smol's thread has begun before no other may: what a thread asks of the kernel when it begins is not among the calls.
-    smol::block_on(Timer::after(Duration::from_millis(1)));
-    confine::wait_for_thread("async-io").map_err(failed("threads"))?;
     confine::restrict_calls().map_err(failed("system calls"))?;
     Ok((server, listener))
-}
-
-fn setup(line: &OwnedFd) -> std::io::Result<Setup> {
-    let damaged = || std::io::Error::from(std::io::ErrorKind::InvalidData);
-    let mut bytes = zeroize::Zeroizing::new(vec![0; limits::MESSAGE_BYTES]);
-    let (length, _) = wire::receive(line, &mut bytes)?;
-    let (head, rest) = bytes[..length].split_first_chunk::<4>().ok_or_else(damaged)?;
-    let (offer, key) = rest.split_at_checked(u32::from_le_bytes(*head) as usize).ok_or_else(damaged)?;
-    let offer = Offer::decode(offer.to_vec()).ok_or_else(damaged)?;
-    Ok(Setup { offer, key: zeroize::Zeroizing::new(key.to_vec()) })
 }
 
 struct Server {
@@ -212,7 +181,7 @@ async fn connection(stream: Async<TcpStream>, place: Place) {
         .header_read_timeout(limits::HEAD)
         .max_buf_size(limits::HEAD_BYTES)
         .max_headers(limits::HEADERS)
-        .serve_connection(io::Io::new(stream), service);
+        .serve_connection(io::Io::client(stream), service);
     // Whatever became of it, there is nobody to be told.
     future::or(async { drop(served.await) }, async {
         let _ = Timer::after(limits::CONNECTION).await;

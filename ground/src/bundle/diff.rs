@@ -139,6 +139,7 @@ fn fields(a: &Parts<'_>, b: &Parts<'_>) -> Vec<Changed> {
     found.extend(changed("policy name", a.policy.name(), b.policy.name()));
     found.extend(changed("policy mode", a.policy.mode().name(), b.policy.mode().name()));
     found.extend(changed("self-protection", a.policy.self_protection(), b.policy.self_protection()));
+    found.extend(changed("argv", a.policy.argv().name(), b.policy.argv().name()));
     found.extend(changed("deadman", deadman(&a.policy), deadman(&b.policy)));
     found.extend(changed("site network", site(&a.manifest), site(&b.manifest)));
     found

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_policy::{Action, Effect, Kind, Mode, Operation, Operations, limits, names};
+use aegis_policy::{Action, Argv, Effect, Kind, Mode, Operation, Operations, limits, names};
 
 use super::limits as bounds;
 use super::place::{At, SourceError};
@@ -11,6 +11,8 @@ use super::source::{RawRule, Read, Text, suggest};
 use super::target;
 
 const MODES: &[&str] = &["audit", "enforce"];
+/// A policy that leaves it to the configuration says nothing.
+const ARGVS: &[&str] = &[Argv::Secrets.name(), Argv::Program.name()];
 const ACTIONS: &[&str] = &["allow", "audit", "deny"];
 /// Every word for operations, on whatever.
 pub(super) const OPERATIONS: &[&str] = &[
@@ -26,6 +28,12 @@ pub(super) const OPERATIONS: &[&str] = &[
     "bpf",
     "mount",
 ];
+
+/// What may be recorded of arguments at most.
+pub(super) fn argv(text: &Text) -> Read<Argv> {
+    let name = one_of(text, "argv", ARGVS)?;
+    Ok(if name == Argv::Program.name() { Argv::Program } else { Argv::Secrets })
+}
 
 /// A policy's mode.
 pub(super) fn mode(text: &Text) -> Read<Mode> {

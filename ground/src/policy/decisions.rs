@@ -338,6 +338,7 @@ mod tests {
             name: "p",
             mode: Mode::Enforce,
             self_protection: true,
+            argv: aegis_policy::Argv::Whole,
             deadman: None,
             workloads: patterns.iter().map(|pattern| (*pattern).into()).collect(),
             rules: vec![],

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use aegis_policy::Deadman;
+use aegis_policy::{Argv, Deadman};
 
 use super::limits;
 use super::place::{At, Sources};
@@ -25,6 +25,9 @@ fn write_resolved(out: &mut String, policy: &PolicySource, sources: &Sources) ->
     writeln!(out, "schema = 1\nname = {}\nmode = {}", quoted(&policy.name), quoted(policy.mode.name()))?;
     if !policy.self_protection {
         writeln!(out, "self-protection = false")?;
+    }
+    if policy.argv != Argv::Whole {
+        writeln!(out, "argv = {}", quoted(policy.argv.name()))?;
     }
     if let Some(Deadman { denials, seconds }) = policy.deadman {
         writeln!(out, "\n[deadman]\ndenials = {denials}\nseconds = {seconds}")?;

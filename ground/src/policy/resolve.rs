@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use aegis_policy::{
-    Deadman, Effect, Mode, Operations, PolicyError, Source, SourceRule, SourceWorkload, limits, names,
+    Argv, Deadman, Effect, Mode, Operations, PolicyError, Source, SourceRule, SourceWorkload, limits, names,
 };
 
 use super::alert::AlertSource;
@@ -28,6 +28,7 @@ pub(crate) struct PolicySource {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) self_protection: bool,
+    pub(crate) argv: Argv,
     /// Where it says that; none: it does not say so.
     pub(crate) self_protection_at: Option<At>,
     pub(crate) deadman: Option<Deadman>,
@@ -84,6 +85,7 @@ impl PolicySource {
             name: &self.name,
             mode: self.mode,
             self_protection: self.self_protection,
+            argv: self.argv,
             deadman: self.deadman,
             workloads: self.workloads.iter().map(borrow_workload).collect(),
             rules: self.rules.iter().map(RuleSource::borrow).collect(),
@@ -154,6 +156,7 @@ impl Reading {
             ("name", unit.name.as_ref().map(|text| text.at)),
             ("mode", unit.mode.as_ref().map(|text| text.at)),
             ("self-protection", unit.self_protection.as_ref().map(|truth| truth.at)),
+            ("argv", unit.argv.as_ref().map(|argv| argv.at)),
             ("deadman", unit.deadman.as_ref().map(|deadman| deadman.at)),
             ("site", unit.site.as_ref().map(|site| site.at)),
         ];
@@ -303,6 +306,7 @@ impl Reading {
             name,
             mode,
             self_protection: root.self_protection.as_ref().is_none_or(|truth| truth.value),
+            argv: root.argv.as_ref().map_or(Argv::Whole, |argv| argv.value),
             self_protection_at: root.self_protection.as_ref().map(|truth| truth.at),
             deadman: root.deadman.as_ref().map(|deadman| deadman.value),
             deadman_at: root.deadman.as_ref().map(|deadman| deadman.at),

@@ -25,6 +25,7 @@ pub(super) fn changed<'a>(old: &Policy<'a>, new: &Policy<'a>, classes: &[Class<'
     let mut all = vec![
         of_policy("mode", old.mode().name().into(), new.mode().name().into()),
         of_policy("self-protection", old.self_protection().into(), new.self_protection().into()),
+        of_policy("argv", old.argv().name().into(), new.argv().name().into()),
         of_policy("deadman", deadman(old), deadman(new)),
     ];
     all.extend(classes.iter().map(|class| Setting {

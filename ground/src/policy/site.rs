@@ -2,13 +2,14 @@
 //! bundle carries beside the compiled policy.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use aegis_bundle::limits::{
     SITE_AUTHORITIES, SITE_BYTES, SITE_CERTIFICATE_BYTES, SITE_CHAIN, SITE_CHAINS, SITE_CLIENTS,
-    SITE_INTERFACE_BYTES, SITE_NAME_BYTES, SITE_NAMES, SITE_RATE,
+    SITE_INTERFACE_BYTES, SITE_NAME_BYTES, SITE_NAMES, SITE_PATH_BYTES, SITE_RATE,
 };
-use aegis_bundle::{Site, is_host, is_interface, is_site_name};
+use aegis_bundle::{Collector, Site, is_host, is_interface, is_site_name, is_site_path};
+use aegis_policy::Prefix;
 use toml::de::DeValue;
 
 use super::place::{At, Placed, SourceError};
@@ -26,7 +27,11 @@ const KEYS: &[&str] = &[
     "viewers",
     "operators",
     "requests-per-minute",
+    "collector",
 ];
+const COLLECTOR_KEYS: &[&str] = &["address", "name", "path", "authorities"];
+/// Below which a collector's resources are when the policy does not say.
+const PATH: &str = "/";
 /// Where it listens when the policy does not say.
 const PORT: u16 = 9443;
 /// Of each client, when the policy does not say.
@@ -48,6 +53,16 @@ pub(crate) struct SiteSource {
     viewers: Vec<String>,
     operators: Vec<String>,
     rate: u32,
+    collector: Option<CollectorSource>,
+}
+
+/// `[site.collector]`.
+#[derive(Clone, Debug)]
+struct CollectorSource {
+    address: SocketAddr,
+    name: String,
+    path: String,
+    authorities: Vec<Pem>,
 }
 
 /// Certificates as text, and as they are.
@@ -88,6 +103,7 @@ pub(crate) fn read(reader: &Reader, value: &Value<'_>) -> Read<Placed<SiteSource
         viewers: names("viewers", SITE_CLIENTS)?,
         operators: names("operators", SITE_CLIENTS)?,
         rate: number("requests-per-minute", SITE_RATE, RATE)?,
+        collector: table.optional("collector").map(|value| collector(reader, value)).transpose()?,
     };
     let here = reader.at(&value.span());
     if let Some(both) = site.viewers.iter().find(|name| site.operators.contains(name)) {
@@ -102,6 +118,47 @@ pub(crate) fn read(reader: &Reader, value: &Value<'_>) -> Read<Placed<SiteSource
         SourceError::new(here, format!("it is longer than {SITE_BYTES} bytes; bring fewer certificates"))
     })?;
     Ok(Placed { at: here, value: site })
+}
+
+fn collector(reader: &Reader, value: &Value<'_>) -> Read<CollectorSource> {
+    let DeValue::Table(table) = value.get_ref() else {
+        return Err(reader.wrong_type(value, "a table", value.get_ref()));
+    };
+    let table = Fields { reader, table, span: value.span(), what: "site.collector" };
+    table.only(COLLECTOR_KEYS)?;
+    let address = reader.string(table.required("address")?)?;
+    let name = reader.string(table.required("name")?)?;
+    let path = table.optional("path").map(|value| reader.string(value)).transpose()?;
+    let authorities = reader.list_of_strings(table.required("authorities")?)?;
+    if !is_site_name(&name.value) {
+        return fail(
+            name.at,
+            format!("bad name \"{}\": one of the collector's certificate (DNS:)", name.value),
+        );
+    }
+    if let Some(path) = path.as_ref().filter(|path| !is_site_path(&path.value)) {
+        let rule = format!(
+            "it begins and ends with /, is of letters, digits, ., _, -, at most {SITE_PATH_BYTES} bytes"
+        );
+        return fail(path.at, format!("bad path \"{}\": {rule}", path.value));
+    }
+    Ok(CollectorSource {
+        address: endpoint(&address)?,
+        name: name.value,
+        path: path.map_or_else(|| PATH.to_owned(), |path| path.value),
+        authorities: pems(authorities, "authorities", SITE_AUTHORITIES, 1)?,
+    })
+}
+
+/// `ADDRESS:PORT`: names can't be asked for on an isolated network.
+fn endpoint(text: &Text) -> Read<SocketAddr> {
+    match text.value.parse::<SocketAddr>() {
+        Ok(address) if is_host(address.ip()) && address.port() > 0 => Ok(address),
+        _ => fail(
+            text.at,
+            format!("bad address \"{}\": \"192.0.2.20:9444\", or \"[fd00::20]:9444\" of IPv6", text.value),
+        ),
+    }
 }
 
 impl SiteSource {
@@ -119,11 +176,28 @@ impl SiteSource {
             viewers: self.viewers.iter().map(String::as_str).collect(),
             operators: self.operators.iter().map(String::as_str).collect(),
             rate: self.rate,
+            collector: self.collector.as_ref().map(|collector| Collector {
+                address: collector.address.ip(),
+                port: collector.address.port(),
+                name: &collector.name,
+                path: &collector.path,
+                authorities: collector
+                    .authorities
+                    .iter()
+                    .flat_map(|pem| &pem.ders)
+                    .map(Vec::as_slice)
+                    .collect(),
+            }),
         };
         let mut out = vec![0; SITE_BYTES];
         let length = site.encode(&mut out)?;
         out.truncate(length);
         Some(out)
+    }
+
+    /// The network that the device's card is on.
+    pub(crate) fn network(&self) -> Prefix {
+        Prefix::new(self.address, self.prefix)
     }
 
     /// The table again, in its one form.
@@ -154,7 +228,18 @@ impl SiteSource {
                 writeln!(out, "{key} = [{}]", items.join(", "))?;
             }
         }
-        writeln!(out, "requests-per-minute = {rate}")
+        writeln!(out, "requests-per-minute = {rate}")?;
+        let Some(CollectorSource { address, name, path, authorities }) = &self.collector else {
+            return Ok(());
+        };
+        let authorities: Vec<String> = authorities.iter().map(|pem| quoted(&pem.text)).collect();
+        writeln!(
+            out,
+            "\n[site.collector]\naddress = \"{address}\"\nname = {}\npath = {}",
+            quoted(name),
+            quoted(path)
+        )?;
+        writeln!(out, "authorities = [{}]", authorities.join(", "))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_policy::Deadman;
 use aegis_policy::limits::DEADMAN_SECONDS;
+use aegis_policy::{Argv, Deadman};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -21,6 +21,7 @@ const FILE_KEYS: &[&str] = &[
     "name",
     "mode",
     "self-protection",
+    "argv",
     "deadman",
     "site",
     "include",
@@ -60,6 +61,7 @@ pub(crate) struct Unit {
     pub(crate) name: Option<Text>,
     pub(crate) mode: Option<Text>,
     pub(crate) self_protection: Option<Placed<bool>>,
+    pub(crate) argv: Option<Placed<Argv>>,
     pub(crate) deadman: Option<Placed<Deadman>>,
     pub(crate) site: Option<Placed<SiteSource>>,
     pub(crate) includes: Vec<Text>,
@@ -223,6 +225,7 @@ impl Reader {
                 .optional("self-protection")
                 .map(|value| self.boolean(value))
                 .transpose()?,
+            argv: table.optional("argv").map(|value| self.argv(value)).transpose()?,
             deadman: table.optional("deadman").map(|value| self.deadman(value)).transpose()?,
             site: table.optional("site").map(|value| super::site::read(self, value)).transpose()?,
             includes,
@@ -231,6 +234,11 @@ impl Reader {
             alerts,
             items,
         })
+    }
+
+    fn argv(&self, value: &Value<'_>) -> Read<Placed<Argv>> {
+        let text = self.string(value)?;
+        Ok(Placed { at: text.at, value: super::check::argv(&text)? })
     }
 
     fn deadman(&self, value: &Value<'_>) -> Read<Placed<Deadman>> {

@@ -48,6 +48,7 @@ pub fn run(data: &[u8]) -> bool {
         name: policy.name(),
         mode: policy.mode(),
         self_protection: policy.self_protection(),
+        argv: policy.argv(),
         deadman: policy.deadman(),
         workloads: policy
             .workloads()
@@ -226,6 +227,7 @@ pub fn seeds() -> Vec<Seed> {
         name,
         mode: Mode::Enforce,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
         rules,
@@ -289,6 +291,7 @@ pub fn seeds() -> Vec<Seed> {
     };
     let kinds = Source {
         self_protection: false,
+        argv: aegis_policy::Argv::Whole,
         deadman: Some(Deadman { denials: 9, seconds: 60 }),
         workloads: vec![SourceWorkload { pattern: "w", rate: Some(300) }, "*".into()],
         ..policy(

@@ -1,9 +1,10 @@
-//! `site`: the site section of a bundle, and what a client of the endpoint asks for.
+//! `site`: the site section of a bundle, what a client of the endpoint asks for, and where items of CBOR end.
 
 use std::net::IpAddr;
 
 use aegis_bundle::limits::{SITE_BYTES, SITE_RATE};
-use aegis_bundle::{Site, is_site_name};
+use aegis_bundle::{Collector, Site, is_site_name, is_site_path};
+use aegis_site::items::Items;
 use aegis_site::offer::Offer;
 use aegis_site::request::{Asked, Refused, Role};
 
@@ -13,13 +14,18 @@ use crate::Seed;
 const SECTION: u8 = 0;
 const TARGET: u8 = 1;
 const OFFER: u8 = 2;
+/// Of an `Accept`; of a CBOR sequence, in pieces as long as the byte after says.
+const ACCEPT: u8 = 3;
+const ITEMS: u8 = 4;
 
 /// A section that is read has one encoding and says what is possible; a target is known or refused, and who has no name gets nothing.
 pub fn run(data: &[u8]) -> bool {
     let Some((mode, rest)) = data.split_first() else { return false };
-    match mode % 3 {
+    match mode % 5 {
         SECTION => section(rest),
         TARGET => target(rest),
+        ACCEPT => accept(rest),
+        ITEMS => rest.split_first().is_some_and(|(most, rest)| items(rest, usize::from(*most).max(1))),
         _ => Offer::decode(rest.to_vec()).is_some_and(|offer| {
             assert_eq!(offer.bytes(), rest);
             assert!(offer.device().len() == 16 && offer.is_same(&offer));
@@ -49,6 +55,11 @@ fn possible(site: &Site<'_>) {
     let names = site.names.iter().chain(&site.viewers).chain(&site.operators);
     assert!(names.into_iter().all(|name| is_site_name(name)));
     assert!(!site.viewers.iter().any(|name| site.operators.contains(name)));
+    if let Some(collector) = &site.collector {
+        assert!(collector.port > 0 && is_site_name(collector.name) && is_site_path(collector.path));
+        assert!(collector.path.starts_with('/') && !collector.path.split('/').any(|part| part == ".."));
+        assert!(!collector.authorities.is_empty());
+    }
 }
 
 fn target(bytes: &[u8]) -> bool {
@@ -76,6 +87,38 @@ fn target(bytes: &[u8]) -> bool {
     Asked::read(Role::Operator, "GET", text).is_ok()
 }
 
+/// Nothing but events comes in another form; who does not name one gets lines.
+fn accept(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let asked = |target| Asked::read(Role::Operator, "GET", target).expect("known");
+    let (lines, other) = (asked("/events?since=7"), asked("/metrics"));
+    assert_eq!(other.accepting(text), other);
+    let accepted = lines.accepting(text);
+    assert_eq!(accepted.since(), 7);
+    assert!(accepted == lines || text.to_ascii_lowercase().contains("application/cbor-seq"));
+    accepted != lines
+}
+
+/// Items end at the same places, however long the pieces are that they come in.
+fn items(bytes: &[u8], most: usize) -> bool {
+    let ends = |most: usize| {
+        let (mut items, mut ends, mut before) = (Items::default(), Vec::new(), 0);
+        for piece in bytes.chunks(most) {
+            let mut at = 0;
+            while let Some(end) = items.end(&piece[at..])? {
+                assert!(end > 0 && at + end <= piece.len());
+                at += end;
+                ends.push(before + at);
+            }
+            before += piece.len();
+        }
+        Ok::<_, aegis_site::items::NoItem>(ends)
+    };
+    let whole = ends(bytes.len().max(1));
+    assert_eq!(ends(most), whole);
+    whole.is_ok_and(|ends| !ends.is_empty())
+}
+
 fn made(address: IpAddr, gateway: Option<IpAddr>, chains: usize) -> Vec<u8> {
     let site = Site {
         interface: "eth0",
@@ -89,6 +132,13 @@ fn made(address: IpAddr, gateway: Option<IpAddr>, chains: usize) -> Vec<u8> {
         viewers: ["prometheus.plant"].into_iter().collect(),
         operators: ["analyst.plant", "b.plant"].into_iter().collect(),
         rate: 120,
+        collector: gateway.map(|address| Collector {
+            address,
+            port: 9444,
+            name: "collector.plant",
+            path: "/aegis/",
+            authorities: [b"\x30\x00".as_slice()].into_iter().collect(),
+        }),
     };
     let mut out = vec![0; SITE_BYTES];
     let length = site.encode(&mut out).expect("possible");
@@ -109,5 +159,7 @@ pub fn seeds() -> Vec<Seed> {
         ("health", with(TARGET, b"/health/ready")),
         ("metrics", with(TARGET, b"/metrics")),
         ("offer", with(OFFER, offer.bytes())),
+        ("accept", with(ACCEPT, b"application/x-ndjson;q=0.5, application/cbor-seq")),
+        ("items", with(ITEMS, b"\x03\x83\x01\x41\x07\x42\xa1\x00\xa3\x00\x01\x01\xf6\x02\x67damaged")),
     ]
 }

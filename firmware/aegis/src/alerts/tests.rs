@@ -31,6 +31,7 @@ fn alerts(outputs: &[Wanted]) -> (u32, Vec<u8>) {
         name: "p",
         mode: Mode::Audit,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: vec!["*".into()],
         rules: vec![],

@@ -1,4 +1,4 @@
-//! `aegis events`: what is in the ring, a line an event, or with `--follow` what comes.
+//! `aegis events`: what is in the ring, a line or a CBOR item an event, or with `--follow` what comes.
 //!
 //! Memory is bounded: one window of the ring, one line. What the ring no longer has is said where it is missing: a reader that is
 //! slower than the ring comes round, or a damaged place.
@@ -15,7 +15,7 @@ use aegis_event::Event;
 use aegis_ring::{Device, Error, Reader};
 
 pub(crate) use self::filter::Filter;
-use self::line::Form;
+pub(crate) use self::line::Form;
 pub(super) use self::out::{Flow, Out};
 use crate::limits;
 use crate::outcome::{Failure, Outcome};
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Go on with what comes.
     pub(crate) follow: bool,
     pub(crate) filter: Filter,
-    pub(crate) json: bool,
+    pub(crate) form: Form,
     /// Another ring than the partition's.
     pub(crate) ring: Option<PathBuf>,
 }
@@ -39,13 +39,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let device = RingDevice::open(options.ring.as_deref(), false)
         .map_err(|error| Failure::error(format!("ring: {error}")))?;
     let ring = Reader::open(device, &mut scratch).map_err(|error| unreadable(&error))?;
-    let form = if options.json { Form::Json } else { Form::Text };
     let out = Out::new().map_err(|error| Failure::error(format!("signals: {error}")))?;
     // Of the agent's own ring the agent says whether there is more.
     let agents = options.ring.is_none();
     let more =
         |expected| !agents || control::ask_status().map_or(true, |status| status.ring.acked >= expected);
-    let mut shown = Shown { out, form, expected: 0, missed: 0 };
+    let mut shown = Shown { out, form: options.form, expected: 0, missed: 0 };
     shown.all(ring, &options.filter, options.follow, &more)?;
     match shown.missed {
         0 => Ok(()),
@@ -57,9 +56,14 @@ fn unreadable(error: &impl core::fmt::Display) -> Failure {
     Failure::error(format!("ring: {error}"))
 }
 
-/// Where lines go: stdout, or a test's.
+/// Where lines and items go: stdout, or a test's.
 pub(super) trait Sink {
-    fn line(&mut self, line: &str) -> Result<Flow, Failure>;
+    /// One, whole.
+    fn put(&mut self, bytes: &[u8]) -> Result<Flow, Failure>;
+
+    fn line(&mut self, line: &str) -> Result<Flow, Failure> {
+        self.put(&[line.as_bytes(), b"\n"].concat())
+    }
 
     /// Waits a moment for more.
     fn wait(&mut self) -> Result<Flow, Failure>;
@@ -125,7 +129,7 @@ impl<S: Sink> Shown<S> {
                         continue;
                     }
                     let line = self.form.event(frame.sequence, &frame.boot_id, &event, frame.payload);
-                    if self.out.line(&line)? == Flow::End {
+                    if self.out.put(&line)? == Flow::End {
                         return Ok(());
                     }
                     continue;
@@ -152,8 +156,8 @@ impl<S: Sink> Shown<S> {
             } else if !stuck {
                 stuck = true;
                 self.missed += 1;
-                let line = self.form.broken(self.expected);
-                if self.out.line(&line)? == Flow::End {
+                let line = self.form.missed(self.expected, None, "damaged");
+                if self.out.put(&line)? == Flow::End {
                     return Ok(());
                 }
             }
@@ -165,9 +169,9 @@ impl<S: Sink> Shown<S> {
         let Some(count) = sequence.checked_sub(self.expected).filter(|count| *count > 0) else {
             return Ok(Flow::GoOn);
         };
-        let line = self.form.missed(self.expected, sequence - 1, cause);
+        let line = self.form.missed(self.expected, Some(sequence - 1), cause);
         self.missed = self.missed.saturating_add(count);
         self.expected = sequence;
-        self.out.line(&line)
+        self.out.put(&line)
     }
 }

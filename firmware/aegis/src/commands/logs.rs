@@ -177,8 +177,9 @@ mod tests {
     struct Lines<'a>(Vec<String>, Vec<Box<dyn FnOnce() + 'a>>);
 
     impl Sink for Lines<'_> {
-        fn line(&mut self, line: &str) -> Result<Flow, Failure> {
-            self.0.push(line.to_owned());
+        fn put(&mut self, line: &[u8]) -> Result<Flow, Failure> {
+            let line = str::from_utf8(line).unwrap();
+            self.0.push(line.strip_suffix('\n').unwrap().to_owned());
             Ok(Flow::GoOn)
         }
 

@@ -111,6 +111,7 @@ fn put_in_force(offer: &Offer<'_>) -> Result<Applied, KernelError> {
         entries: filled,
         unresolved: count(true),
         uncovered: count(false),
+        argv: policy.argv().number(),
         hash: offer.hash,
     };
     control.publish(set, &head);

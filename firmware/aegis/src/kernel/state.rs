@@ -12,6 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aegis_event::{Mode, ModeReason};
+use aegis_log::argv::Keep;
 use aegis_probes::abi::{self, Control, Counters};
 
 use super::place::{Object, inode_of};
@@ -168,6 +169,13 @@ impl KernelState {
         }
     }
 
+    /// Of a program's arguments no more is recorded than this, by the policy in force.
+    pub(crate) fn argv(&self) -> Keep {
+        // What is not known is from a newer one: the strictest.
+        let number = self.control[0].argv[self.active()].load(Relaxed);
+        Keep::ALL.get(usize::from(number)).copied().unwrap_or(Keep::Program)
+    }
+
     /// Numbers of [`Mode`] and [`ModeReason`] that say what is in force now.
     pub(crate) fn mode(&self) -> (u8, u8) {
         self.mode_at(boottime())
@@ -313,6 +321,7 @@ pub(super) struct SetHead {
     pub(super) entries: u32,
     pub(super) unresolved: u32,
     pub(super) uncovered: u32,
+    pub(super) argv: u8,
     pub(super) hash: [u8; 32],
 }
 
@@ -426,6 +435,7 @@ impl Writer {
             entries: control.entries[set].load(Relaxed),
             unresolved: control.unresolved[set].load(Relaxed),
             uncovered: control.uncovered[set].load(Relaxed),
+            argv: control.argv[set].load(Relaxed),
             hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
         };
         (head.hash != [0; 32]).then_some(head)
@@ -446,6 +456,7 @@ impl Writer {
         control.entries[set].store(head.entries, Relaxed);
         control.unresolved[set].store(head.unresolved, Relaxed);
         control.uncovered[set].store(head.uncovered, Relaxed);
+        control.argv[set].store(head.argv, Relaxed);
         for (to, byte) in control.policy_hash[set].iter().zip(head.hash) {
             to.store(byte, Relaxed);
         }

@@ -51,6 +51,7 @@ pub(crate) struct Reader<'r> {
     pub(crate) deadman: Deadman,
     pub(crate) trace: bool,
     /// What is recorded of arguments.
+    /// By the configuration; the policy in force may want less.
     pub(crate) argv: Keep,
 }
 
@@ -153,7 +154,7 @@ impl Reader<'_> {
             let deadman = &mut self.deadman;
             let mut buffer = [0; ARGV_BYTES];
             let translated = translate(&record, self.state, |event, slot| {
-                let event = &struck(event, self.argv, &mut buffer);
+                let event = &struck(event, self.argv.max(self.state.argv()), &mut buffer);
                 let decision = event.body.decision();
                 if let Some(decision) = decision.filter(|decision| decision.deadman) {
                     deadman.saw(slot, decision.policy, event.time);

@@ -1,7 +1,6 @@
 //! Own storage under `/data/aegis` and the files of a stick: every write is old state or new state.
 
 pub(crate) mod aside;
-pub(crate) mod atomic;
 pub(crate) mod block;
 mod copies;
 pub(crate) mod counter;
@@ -23,6 +22,8 @@ mod slots;
 pub(crate) mod tally;
 pub(crate) mod trust;
 pub(crate) mod verity;
+
+pub(crate) use aegis_atomic as atomic;
 
 /// Own storage on the data partition.
 pub(crate) const DATA: &str = "/data/aegis";

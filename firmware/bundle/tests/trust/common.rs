@@ -50,6 +50,7 @@ pub(crate) fn policy(mode: Mode) -> Vec<u8> {
         name: "test",
         mode,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: vec!["demo".into()],
         rules: vec![SourceRule {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aegis_bundle::limits::{SITE_BYTES, SITE_CERTIFICATE_BYTES, SITE_RATE};
-use aegis_bundle::{Content, Reason, Site, hash, is_site_name, open};
+use aegis_bundle::{Collector, Content, Reason, Site, hash, is_site_name, is_site_path, open};
 use aegis_policy::Mode;
 
 use crate::common::*;
@@ -23,7 +23,19 @@ fn site() -> Site<'static> {
         viewers: ["prometheus.plant"].into_iter().collect(),
         operators: ["analyst.plant"].into_iter().collect(),
         rate: 120,
+        collector: None,
     }
+}
+
+fn with_collector() -> Site<'static> {
+    let collector = Collector {
+        address: [192, 0, 2, 20].into(),
+        port: 9444,
+        name: "collector.plant",
+        path: "/aegis/",
+        authorities: [DER].into_iter().collect(),
+    };
+    Site { collector: Some(collector), ..site() }
 }
 
 fn encoded(site: &Site<'_>) -> Option<Vec<u8>> {
@@ -36,7 +48,7 @@ fn encoded(site: &Site<'_>) -> Option<Vec<u8>> {
 #[test]
 fn a_section_has_one_encoding() {
     let v6 = Site { address: [0xfd00, 0, 0, 1, 0, 0, 0, 7].into(), prefix: 64, gateway: None, ..site() };
-    for site in [site(), v6] {
+    for (site, entries) in [(site(), 10), (v6, 10), (with_collector(), 11)] {
         let bytes = encoded(&site).expect("possible");
         assert_eq!(Site::decode(&bytes), Ok(site));
         for cut in 0..bytes.len() {
@@ -44,7 +56,7 @@ fn a_section_has_one_encoding() {
         }
         assert!(Site::decode(&[&bytes[..], &[0]].concat()).is_err());
         // A byte more for the number of entries: the same to a lax reader.
-        assert!(Site::decode(&[&[0xb8, 10], &bytes[1..]].concat()).is_err());
+        assert!(Site::decode(&[&[0xb8, entries], &bytes[1..]].concat()).is_err());
     }
     assert_eq!(Site::decode(b"\xa0"), Err(Reason::BadSite));
 }
@@ -52,6 +64,9 @@ fn a_section_has_one_encoding() {
 #[test]
 fn what_is_not_possible_is_refused() {
     type Change = fn(&mut Site<'static>);
+    fn of<'s>(site: &'s mut Site<'static>) -> &'s mut Collector<'static> {
+        site.collector.as_mut().expect("one")
+    }
     let address = |text: &str| text.parse::<IpAddr>().expect("an address");
     let long: &'static [u8] = Box::leak(vec![0x30; SITE_CERTIFICATE_BYTES + 1].into_boxed_slice());
     let table: &[(&str, Change)] = &[
@@ -73,9 +88,15 @@ fn what_is_not_possible_is_refused() {
         ("no name", |site| site.viewers[0] = ""),
         ("upper case", |site| site.viewers[0] = "Prometheus"),
         ("a wildcard", |site| site.operators[0] = "*.plant"),
+        ("no machine", |site| of(site).address = [0, 0, 0, 0].into()),
+        ("no port of the collector", |site| of(site).port = 0),
+        ("no name of the collector", |site| of(site).name = ""),
+        ("no path", |site| of(site).path = ""),
+        ("nobody vouches for the collector", |site| of(site).authorities.clear()),
+        ("an empty certificate for it", |site| of(site).authorities[0] = b""),
     ];
     for (what, change) in table {
-        let mut site = site();
+        let mut site = with_collector();
         change(&mut site);
         assert_eq!(encoded(&site), None, "{what}");
     }
@@ -105,6 +126,28 @@ fn names_are_those_of_certificates() {
         ["", ".", "a.", ".a", "a..b", "-a", "a-", "a_b", "A", "a b", "ä", &"a".repeat(64), &"a.".repeat(70)]
     {
         assert!(!is_site_name(name), "{name}");
+    }
+}
+
+#[test]
+fn paths_are_those_that_a_name_can_follow() {
+    for path in ["/", "/a/", "/aegis/edge-7/", "/a.b/.c/"] {
+        assert!(is_site_path(path), "{path}");
+    }
+    for path in [
+        "",
+        "a/",
+        "/a",
+        "//",
+        "/a//",
+        "/../",
+        "/a/./",
+        "/a b/",
+        "/a?b/",
+        "/%41/",
+        &format!("/{}/", "a".repeat(127)),
+    ] {
+        assert!(!is_site_path(path), "{path}");
     }
 }
 

@@ -27,6 +27,7 @@ fn again<'a>(policy: &Policy<'a>) -> Source<'a> {
         name: policy.name(),
         mode: policy.mode(),
         self_protection: policy.self_protection(),
+        argv: policy.argv(),
         deadman: policy.deadman(),
         workloads: policy
             .workloads()

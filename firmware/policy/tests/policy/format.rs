@@ -1,8 +1,8 @@
 //! The compiled form: what goes in comes out.
 
 use aegis_policy::{
-    Action, Deadman, Effect, Family, Kind, Mode, Operation, Operations, Policy, PolicyError, Prefix,
-    SourceTarget, SourceWorkload, Target, compile, limits, names,
+    Action, Argv, Deadman, Effect, Family, Kind, Mode, Operation, Operations, Policy, PolicyError, Prefix,
+    Source, SourceTarget, SourceWorkload, Target, compile, limits, names,
 };
 
 use crate::{demo, every_kind, rule, source};
@@ -111,7 +111,7 @@ fn the_most_specific_pattern_owns_a_workload() {
 #[test]
 fn bad_sources_are_refused_by_name() {
     use PolicyError::{BadName, BadPath, BadValue, BadWorkload, DuplicateWorkload, Empty, TooMany};
-    let refused = |change: &dyn Fn(&mut aegis_policy::Source<'static>)| {
+    let refused = |change: &dyn Fn(&mut Source<'static>)| {
         let mut source = every_kind();
         change(&mut source);
         compile(&source).err()
@@ -178,7 +178,7 @@ fn bad_sources_are_refused_by_name() {
     assert_eq!(refused(&|of| of.rules[1].target = ports(&sparse, &[])), Some(TooMany));
     assert_eq!(refused(&|of| of.rules[1].target = ports(&[], &[1, 2, 3, 4, 5, 6, 7, 8, 9])), Some(TooMany));
     assert_eq!(refused(&|of| of.rules[3].target = digests(1_025)), Some(TooMany));
-    let four = |of: &mut aegis_policy::Source<'static>, count| {
+    let four = |of: &mut Source<'static>, count| {
         of.rules[3].target = digests(count);
         let again = of.rules[3].clone();
         of.rules.extend((0..3).map(|_| again.clone()));
@@ -206,7 +206,7 @@ fn the_largest_policies_are_read() {
     let bytes = compile(&full).expect("fits");
     assert_eq!(Policy::decode(&bytes).expect("good").entries() as usize, limits::ENTRIES);
     let names: Vec<String> = (0..limits::WORKLOADS).map(|n| format!("w{n}")).collect();
-    let wide = aegis_policy::Source {
+    let wide = Source {
         workloads: names.iter().map(|name| name.as_str().into()).collect(),
         ..source(Mode::Audit, &[], vec![])
     };
@@ -270,5 +270,25 @@ fn paths_are_absolute_and_normalised() {
         ("/etc/ssh", "/etc", false),
     ] {
         assert_eq!(names::is_within(tree.as_bytes(), path.as_bytes()), within, "{tree} {path}");
+    }
+}
+
+/// What a policy wants of arguments stands beside self-protection, in the same byte; an agent that does not know it refuses it.
+#[test]
+fn arguments_are_the_policys_to_strike_out() {
+    for self_protection in [false, true] {
+        for (number, argv) in [Argv::Whole, Argv::Secrets, Argv::Program].into_iter().enumerate() {
+            let bytes = compile(&Source { self_protection, argv, ..every_kind() }).expect("good source");
+            let policy = Policy::decode(&bytes).expect("good policy");
+            assert_eq!((policy.self_protection(), policy.argv()), (self_protection, argv));
+            // Behind format, mode and name.
+            let place = 3 + policy.name().len();
+            assert_eq!(usize::from(bytes[place]), number << 1 | usize::from(self_protection));
+            for other in [6, 7, 8, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[place] = other;
+                assert_eq!(Policy::decode(&bytes).err(), Some(PolicyError::BadValue), "{other}");
+            }
+        }
     }
 }

@@ -28,6 +28,7 @@ fn source(mode: Mode, workloads: &[&'static str], rules: Vec<SourceRule<'static>
         name: "demo",
         mode,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: workloads.iter().map(|pattern| (*pattern).into()).collect(),
         rules,
@@ -86,6 +87,7 @@ fn every_kind() -> Source<'static> {
     ];
     Source {
         self_protection: false,
+        argv: aegis_policy::Argv::Whole,
         deadman: Some(Deadman { denials: 100, seconds: 60 }),
         workloads: vec![SourceWorkload { pattern: "w", rate: Some(1_000) }, "*".into()],
         ..source(Mode::Enforce, &[], rules)

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use aegis_atomic::{read_bounded, replace};
 use aegis_bundle::{Chain, Site};
 use aegis_seal::StorageKey;
 use base64ct::{Base64, Encoding as _};
@@ -21,8 +22,6 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
-
-use super::{read_file, replace};
 
 const FILE: &str = "key";
 /// One that could not be unlocked, and may be again.
@@ -80,7 +79,7 @@ impl Key {
             fs::set_permissions(state, fs::Permissions::from_mode(0o700))?;
         }
         let storage = storage_key(&run.join(STORAGE_KEY))?;
-        let stored = match read_file(&state.join(FILE), LOCKED + POINT).map(Zeroizing::new) {
+        let stored = match read_bounded(&state.join(FILE), (LOCKED + POINT) as u64).map(Zeroizing::new) {
             Ok(stored) => stored,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Self::make(state, storage.as_ref());
@@ -192,7 +191,7 @@ fn pem(der: &[u8]) -> String {
 
 /// The storage key of this boot, if a TPM gave one.
 fn storage_key(path: &Path) -> io::Result<Option<StorageKey>> {
-    let bytes = match read_file(path, SECRET).map(Zeroizing::new) {
+    let bytes = match read_bounded(path, SECRET as u64).map(Zeroizing::new) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

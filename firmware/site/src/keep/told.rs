@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::replace;
+use aegis_atomic::replace;
 
 /// Whether there is an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use rustix::io::Errno;
 use smol::lock::Mutex;
 use smol::{Async, Timer, future};
 
+use crate::items::Items;
 use crate::limits;
-use crate::request::{Asked, Role};
+use crate::request::{Asked, CBOR_SEQUENCE, LINES, Role};
 use crate::wire::{self, Question};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const LINES: &str = "application/x-ndjson";
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -87,8 +87,12 @@ impl Answers {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
+        let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let asked = accept.fold(asked, Asked::accepting);
         let answered = match asked.question() {
-            Question::Events => self.events(asked.since()).await,
+            question @ (Question::Events | Question::EventsCbor) => {
+                self.events(question, asked.since()).await
+            }
             question => self.whole(question).await,
         };
         answered.unwrap_or_else(|| {
@@ -107,50 +111,92 @@ impl Answers {
         let mut kept = self.kept.get(question as usize - 1)?.lock().await;
         if kept.as_ref().is_none_or(|kept| kept.until <= Instant::now()) {
             *kept = None;
-            let pipe = self.ask(question, 0).await?;
-            let bytes = read_all(&pipe, most).await?;
+            let told = self.ask(question, 0).await?;
+            let (mut bytes, text) = told.all(most).await?;
             // A command that ends with nothing to say is one that could not.
             let good = !bytes.is_empty() && !is_bad(question, &bytes);
             let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            if !bytes.is_empty() {
+                bytes.extend(text);
+            } else if question == Question::Metrics {
+                bytes.extend(NO_METRICS);
+            }
             *kept = Some(Kept { until: Instant::now() + kept_for, status, bytes: bytes.into() });
         }
         let kept = kept.as_ref()?;
         Some(response(kept.status, kind, Answer::Whole(Some(kept.bytes.clone()))))
     }
 
-    async fn events(&self, since: u64) -> Option<Response<Answer>> {
+    async fn events(&self, question: Question, since: u64) -> Option<Response<Answer>> {
         if self.events.get() >= limits::EVENTS_AT_ONCE {
             return None;
         }
         self.events.set(self.events.get() + 1);
         let place = Place(Rc::clone(&self.events));
-        let pipe = self.ask(Question::Events, since).await?;
+        let Told::Pipe(pipe, _) = self.ask(question, since).await? else { return None };
         let until = Timer::after(limits::EVENTS);
-        let cut = Cut { lines: limits::EVENTS_LINES, bytes: limits::EVENTS_BYTES, over: false };
+        let (kind, ends) = match question {
+            Question::EventsCbor => (CBOR_SEQUENCE, Ends::Items(Items::default())),
+            _ => (LINES, Ends::Lines),
+        };
+        let cut = Cut { ends, events: limits::EVENTS_MOST, bytes: limits::EVENTS_BYTES, over: false };
         let events = Events { pipe, until, cut, piece: vec![0; limits::PIECE].into(), _place: place };
-        Some(response(StatusCode::OK, LINES, Answer::Events(Box::new(events))))
+        let mut response = response(StatusCode::OK, kind, Answer::Events(Box::new(events)));
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        Some(response)
     }
 
     /// Asks the keeper; `None`: not now.
-    async fn ask(&self, question: Question, since: u64) -> Option<Async<OwnedFd>> {
+    async fn ask(&self, question: Question, since: u64) -> Option<Told> {
         let line = self.line.lock().await;
         let message = question.encode(since);
         let asked = async {
             line.write_with(|line| wire::send(line, &message, None)).await?;
-            let mut answer = [0; 1];
-            let (length, pipe) = line.read_with(|line| wire::receive(line, &mut answer)).await?;
-            if length == 0 { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) } else { Ok(pipe) }
+            let mut answer = [0; 1 + limits::FIGURES_BYTES];
+            let (length, with) = line.read_with(|line| wire::receive(line, &mut answer)).await?;
+            match answer[..length].split_first() {
+                None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                Some((how, text)) => Ok(with.map(|with| (*how, text.to_vec(), with))),
+            }
         };
         let late = async {
             Timer::after(limits::ANSWER).await;
             Err(io::ErrorKind::TimedOut.into())
         };
         match future::or(asked, late).await {
-            Ok(pipe) => Async::new(pipe?).ok(),
+            Ok(told) => match told? {
+                (2, text, file) => Some(Told::File(file, text)),
+                (_, text, pipe) => Some(Told::Pipe(Async::new(pipe).ok()?, text)),
+            },
             Err(error) => {
                 eprintln!("site: keeper: {error}");
                 // Whatever comes over that line now is the answer to another question.
                 std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// Figures are neither where the alerts' watcher leaves them nor to be had by asking.
+const NO_METRICS: &[u8] =
+    b"no figures: those of the alerts' watcher are not there or too old, and `aegis metrics` says nothing\n";
+
+/// Where an answer is, and what is put behind it.
+enum Told {
+    Pipe(Async<OwnedFd>, Vec<u8>),
+    /// A regular file, in memory: it is read as it is, and can't be waited for (epoll(7)).
+    File(OwnedFd, Vec<u8>),
+}
+
+impl Told {
+    /// All of it; `None`: it is late, or longer than it may be.
+    async fn all(self, most: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Self::Pipe(pipe, text) => Some((read_all(&pipe, most).await?, text)),
+            Self::File(file, text) => {
+                let mut all = Vec::new();
+                std::fs::File::from(file).take(most as u64 + 1).read_to_end(&mut all).ok()?;
+                (all.len() <= most).then_some((all, text))
             }
         }
     }
@@ -184,7 +230,7 @@ fn is_bad(question: Question, answer: &[u8]) -> bool {
         Question::Health => b"\"verdict\":\"unhealthy\"",
         Question::Live => b"\"verdict\":\"not-live\"",
         Question::Ready => b"\"verdict\":\"not-ready\"",
-        Question::Stats | Question::Metrics | Question::Events => return false,
+        Question::Stats | Question::Metrics | Question::Events | Question::EventsCbor => return false,
     };
     answer.windows(word.len()).any(|part| part == word)
 }
@@ -216,7 +262,7 @@ pub(super) enum Answer {
     Events(Box<Events>),
 }
 
-/// Lines as the agent's command prints them: it waits while the client takes none.
+/// Lines or items as the agent's command prints them: it waits while the client takes none.
 pub(super) struct Events {
     pipe: Async<OwnedFd>,
     until: Timer,
@@ -225,26 +271,46 @@ pub(super) struct Events {
     _place: Place,
 }
 
-/// Where an answer of lines ends: after one.
+/// What tells one event from the next.
+#[derive(Debug)]
+enum Ends {
+    Lines,
+    Items(Items),
+}
+
+impl Ends {
+    /// How many bytes of this piece there are up to an event's end; `None`: none ends in it.
+    fn end(&mut self, piece: &[u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Lines => Ok(piece.iter().position(|byte| *byte == b'\n').map(|at| at + 1)),
+            Self::Items(items) => items.end(piece).map_err(|_| io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Where an answer of events ends: after one.
 #[derive(Debug)]
 struct Cut {
-    lines: usize,
+    ends: Ends,
+    events: usize,
     bytes: usize,
     over: bool,
 }
 
 impl Cut {
     /// How much of this piece is of the answer still.
-    fn take(&mut self, piece: &[u8]) -> usize {
-        for (at, _) in piece.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            self.lines = self.lines.saturating_sub(1);
-            if self.lines == 0 || at >= self.bytes {
+    fn take(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut at = 0;
+        while let Some(end) = self.ends.end(&piece[at..])? {
+            at += end;
+            self.events = self.events.saturating_sub(1);
+            if self.events == 0 || at > self.bytes {
                 self.over = true;
-                return at + 1;
+                return Ok(at);
             }
         }
         self.bytes = self.bytes.saturating_sub(piece.len());
-        piece.len()
+        Ok(piece.len())
     }
 }
 
@@ -259,7 +325,7 @@ impl Events {
             match rustix::io::read(&self.pipe, &mut self.piece[..]) {
                 Ok(0) => self.cut.over = true,
                 Ok(read) => {
-                    let whole = self.cut.take(&self.piece[..read]);
+                    let whole = self.cut.take(&self.piece[..read])?;
                     return Poll::Ready(Some(Ok(Bytes::copy_from_slice(&self.piece[..whole]))));
                 }
                 Err(Errno::AGAIN) => ready!(self.pipe.poll_readable(cx))?,
@@ -300,17 +366,20 @@ mod tests {
 
     #[test]
     fn an_answer_of_lines_ends_behind_one() {
-        let cut = |lines, bytes, piece: &[u8]| {
-            let mut cut = Cut { lines, bytes, over: false };
-            (cut.take(piece), cut.over)
-        };
+        let begin = |ends, events, bytes| Cut { ends, events, bytes, over: false };
+        let taken = |cut: &mut Cut, piece: &[u8]| (cut.take(piece).expect("items"), cut.over);
+        let cut = |events, bytes, piece: &[u8]| taken(&mut begin(Ends::Lines, events, bytes), piece);
         assert_eq!(cut(2, 100, b"a\nb\nc\n"), (4, true));
         assert_eq!(cut(3, 100, b"a\nb\nc\nd"), (6, true));
         assert_eq!(cut(9, 100, b"a\nb\nc"), (5, false));
         assert_eq!(cut(9, 2, b"a\nbb\nc\n"), (5, true), "so many bytes are there, and a line is whole");
-        let mut long = Cut { lines: 9, bytes: 4, over: false };
-        assert_eq!((long.take(b"aaaaaaaa"), long.over), (8, false), "no line ends there");
-        assert_eq!((long.take(b"a\nb\n"), long.over), (2, true));
+        let mut long = begin(Ends::Lines, 9, 4);
+        assert_eq!(taken(&mut long, b"aaaaaaaa"), (8, false), "no line ends there");
+        assert_eq!(taken(&mut long, b"a\nb\n"), (2, true));
+        let items = |events, bytes| begin(Ends::Items(Items::default()), events, bytes);
+        assert_eq!(taken(&mut items(2, 100), b"\x41\n\x01\x02"), (3, true));
+        assert_eq!(taken(&mut items(9, 1), b"\x41\n\x01\x02"), (2, true));
+        assert!(items(9, 9).take(b"\xff").is_err());
     }
 
     #[test]

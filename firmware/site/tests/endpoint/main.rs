@@ -1,6 +1,8 @@
 //! The real program on this machine, with real clients: curl, openssl, Prometheus; and with those that mean no good.
 
 mod hostile;
+mod load;
+mod push;
 mod world;
 
 use std::process::{Command, Stdio};
@@ -26,9 +28,10 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
 
     // The document's own commands.
     let said = world.plant();
-    assert_eq!(said.len(), 3);
+    assert_eq!(said.len(), 4);
     assert!(said[0].contains("\"verdict\":\"healthy\"") && said[1].contains("aegis_agent_up 1"), "{said:?}");
     assert_eq!(said[2].lines().count(), 10_000);
+    assert_eq!(std::fs::metadata(world.at("events.cbor")).map(|found| found.len()).ok(), Some(10_000 * 28));
 
     for (client, path, status, part) in [
         ("prometheus", "/health", 200, "healthy"),
@@ -77,6 +80,37 @@ fn a_device_asks_for_a_certificate_then_answers_whom_the_policy_names() {
     std::fs::write(world.at("offer"), b"").expect("written");
     world.wait_for("off no-site");
     assert!(!world.curl(Some("analyst"), &[], "/health").status.success(), "nobody listens any more");
+}
+
+/// As CBOR, by a client that says so: whole items, as many as of lines, in order.
+#[test]
+fn events_come_as_a_sequence_of_cbor_to_who_accepts_it() {
+    let world = World::listening(6000);
+    let get = |accept: &str, path: &str| {
+        let accept = format!("Accept: {accept}");
+        let output = world.curl(Some("analyst"), &["--header", &accept, "--dump-header", "-"], path);
+        let end = output.stdout.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&output.stdout[..end]).to_ascii_lowercase();
+        (head, output.stdout[end..].to_vec())
+    };
+    let (head, body) = get("application/cbor-seq", "/events");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("content-type: application/cbor-seq"),
+        "{head}"
+    );
+    assert!(head.contains("vary: accept") && head.contains("transfer-encoding: chunked"), "{head}");
+    // The document's decoder is any: here its items are told apart by their length.
+    assert_eq!(body.len(), 10_000 * 28);
+    for (number, item) in body.chunks(28).enumerate() {
+        assert!(item.starts_with(b"\x83\x1a") && item[2..6] == (100_000 + number as u32).to_be_bytes());
+    }
+    let (_, next) = get("application/x-ndjson;q=0.5, application/cbor-seq", "/events?since=124998");
+    assert!(next.len() == 2 * 28 && next[2..6] == 124_998_u32.to_be_bytes());
+    let (head, body) = get("*/*", "/events?since=25000");
+    assert!(head.contains("content-type: application/x-ndjson") && body.starts_with(b"{\"sequence\":25000,"));
+    let (head, _) = get("application/cbor-seq", "/health");
+    assert!(head.contains("content-type: application/json"), "{head}");
+    assert_eq!(world.asked("events --cbor --filter since=0"), 1);
 }
 
 #[test]
@@ -189,6 +223,32 @@ fn a_client_gets_what_is_granted_and_the_agent_is_asked_seldom() {
     assert_eq!(world.get("analyst", "/health").0, 200);
     let asked = world.asked("metrics");
     assert!(asked < granted, "{asked} times for {granted} answers");
+}
+
+/// What the alerts' watcher left is taken as it is; what it left long ago is not, and that nothing is known is said.
+#[test]
+fn figures_that_are_there_are_not_made_again() {
+    let world = World::listening(6000);
+    let left = world.at("run/metrics.prom");
+    std::fs::write(&left, "# HELP aegis_agent_up x\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n")
+        .expect("written");
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 200 && text.starts_with("# HELP aegis_agent_up x\n"), "{status} {text}");
+    assert!(text.contains("\naegis_site_metrics_age_seconds ") && !text.contains("aegis_push"), "{text}");
+    std::fs::write(world.at("answered"), text).expect("written");
+    let checked = world.shell("promtool check metrics <answered 2>&1");
+    assert_eq!(checked, "", "promtool has nothing to say");
+    assert_eq!(world.asked("metrics"), 0);
+    let old = std::time::SystemTime::now() - Duration::from_mins(1);
+    std::fs::File::options().write(true).open(&left).and_then(|file| file.set_modified(old)).expect("set");
+    std::thread::sleep(Duration::from_millis(5100));
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 200 && text.contains("\naegis_site_metrics_age_seconds 0\n"), "{status} {text}");
+    assert_eq!(world.asked("metrics"), 1);
+    std::fs::write(world.at("metrics"), "").expect("written");
+    std::thread::sleep(Duration::from_millis(5100));
+    let (status, text) = world.get("prometheus", "/metrics");
+    assert!(status == 503 && text.starts_with("no figures: "), "{status} {text}");
 }
 
 #[test]

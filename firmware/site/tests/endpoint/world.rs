@@ -1,7 +1,7 @@
 //! A keeper of the real program on this machine, a plant's authority by the commands of `docs/site.md`, and clients.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aegis_bundle::Site;
 use aegis_bundle::limits::SITE_BYTES;
+use aegis_bundle::{Collector, Site};
 use aegis_site::offer::Offer;
 
 pub(crate) const DEVICE: [u8; 16] = [0xab; 16];
@@ -26,19 +26,41 @@ case "$*" in
     "health --json --ready") echo '{"findings":[{"code":"x"}],"verdict":"not-ready"}'; exit 1 ;;
     "health --json --stats") exit 1 ;;
     "health --json") echo '{"findings":[],"verdict":"healthy"}' ;;
+    "events --cbor"*) begin=${4#since=}; [ "$begin" -ge 100000 ] || begin=100000; tail -c +$(((begin - 100000) * 28 + 1)) items ;;
     events*) seq "${4#since=}" 25000 | sed 's/.*/{"sequence":&,"kind":"open","path":"\/some\/path\/of\/a\/workload\/that\/is\/no\/short\/one"}/' ;;
+    "status --json") echo "{\"ring\":{\"acked_sequence\":$(cat last)}}" ;;
+    "export --to "*)
+        begin=$5 end=$7 first=$(cat first) last=$(cat last)
+        [ "$begin" -ge "$first" ] || begin=$first
+        [ "$end" -le "$last" ] || end=$last
+        name=export-abababab-07070707-$begin-$end.cbor
+        seq "$begin" "$end" | sed 's/$/ and so much more of it that an export is no short one, as events are not: some have a path, others arguments/' >"$3/$name"
+        echo "{\"file\":\"$3/$name\",\"ring\":\"$(cat ring)\",\"events\":$((end - begin + 1)),\"resume\":$((end + 1))}" ;;
     *) exit 2 ;;
 esac
 "#;
+
+/// Of the ring that it has: its id, in hex.
+pub(crate) const RING: &str = "07070707070707070707070707070707";
 
 /// Of the contract's form; what a device says is looked at in the guest.
 const METRICS: &str =
     "# HELP aegis_agent_up 1: the agent answers.\n# TYPE aegis_agent_up gauge\naegis_agent_up 1\n";
 
+/// Items of the sequences 100,000 to 124,999, as `docs/formats/events.cddl` has them; each of 28 bytes.
+fn items() -> Vec<u8> {
+    (100_000..125_000_u32)
+        .flat_map(|sequence| {
+            [&b"\x83\x1a"[..], &sequence.to_be_bytes(), b"\x50", &[7; 16], b"\x44\xa1\x00\xff\x0a"].concat()
+        })
+        .collect()
+}
+
 pub(crate) struct World {
     folder: tempfile::TempDir,
     keeper: Option<Child>,
     pub(crate) port: u16,
+    collector: Option<SocketAddr>,
 }
 
 impl Drop for World {
@@ -79,13 +101,14 @@ impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
-        let world = Self { folder, keeper: None, port };
+        let world = Self { folder, keeper: None, port, collector: None };
         for name in ["run", "state"] {
             fs::create_dir(world.at(name)).expect("made");
         }
         fs::write(world.at("agent"), AGENT).expect("written");
         fs::set_permissions(world.at("agent"), fs::Permissions::from_mode(0o755)).expect("a program");
         fs::write(world.at("metrics"), METRICS).expect("written");
+        fs::write(world.at("items"), items()).expect("written");
         world.shell(&blocks("sh")[0]);
         world.offer(&[], 6000);
         world
@@ -157,6 +180,13 @@ impl World {
     /// As [`Self::offer`], by a device that knows that it is this late at least.
     pub(crate) fn offer_at(&self, time: u64, chains: &[&[&[u8]]], rate: u32) {
         let authority = self.der("ca.crt");
+        let collector = self.collector.map(|address| Collector {
+            address: address.ip(),
+            port: address.port(),
+            name: "collector.plant",
+            path: "/aegis/",
+            authorities: [authority.as_slice()].into_iter().collect(),
+        });
         let site = Site {
             interface: "lo",
             address: HOST,
@@ -169,6 +199,7 @@ impl World {
             viewers: ["prometheus.plant"].into_iter().collect(),
             operators: ["analyst.plant"].into_iter().collect(),
             rate,
+            collector,
         };
         let mut section = vec![0; SITE_BYTES];
         let length = site.encode(&mut section).expect("a possible section");
@@ -177,10 +208,41 @@ impl World {
         fs::rename(self.at("offer.new"), self.at("offer")).expect("in its place");
     }
 
+    /// One whose device has its certificate, listens, and pushes what its ring has, which is up to this sequence, to a collector that is
+    /// not there yet: at this address.
+    pub(crate) fn pushing(last: u64) -> (Self, SocketAddr) {
+        let mut world = Self::new();
+        for (name, text) in [("first", "1"), ("last", &last.to_string()), ("ring", RING)] {
+            fs::write(world.at(name), text).expect("written");
+        }
+        world.shell(&blocks("sh")[3]);
+        world.keep();
+        world.wait_for("down no-certificate");
+        world.sign();
+        let address = SocketAddr::new(HOST, free_port());
+        world.collector = Some(address);
+        let device = world.der("device.crt");
+        world.offer(&[&[&device]], 6000);
+        world.wait_for("up listening");
+        (world, address)
+    }
+
+    /// The keeper is ended, as by a power cut, and another one begins.
+    pub(crate) fn keep_anew(&mut self) {
+        let mut keeper = self.keeper.take().expect("it runs");
+        keeper.kill().and_then(|()| keeper.wait()).expect("it ends");
+        fs::remove_file(self.at("run/site")).expect("told");
+        self.keep();
+        self.wait_for("up listening");
+    }
+
     pub(crate) fn keep(&mut self) {
-        let log = fs::File::create(self.at("log")).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aegis-site"));
-        command.arg("keep").arg("--no-card").current_dir("/");
+        let log = fs::File::options().create(true).append(true).open(self.at("log")).expect("a log");
+        // The image's, when that is to be measured.
+        let program =
+            std::env::var_os("AEGIS_SITE").unwrap_or_else(|| env!("CARGO_BIN_EXE_aegis-site").into());
+        let mut command = Command::new(program);
+        command.args(["keep", "--no-card", "--hurry", "150"]).current_dir("/");
         for (option, name) in
             [("--section", "offer"), ("--agent", "agent"), ("--state", "state"), ("--run", "run")]
         {
@@ -245,15 +307,22 @@ impl World {
 
     /// The server's process.
     pub(crate) fn server(&self) -> PathBuf {
+        self.process("serve")
+    }
+
+    /// The keeper's process of this word.
+    pub(crate) fn process(&self, word: &str) -> PathBuf {
         let keeper = self.keeper.as_ref().expect("it runs").id();
-        let children =
-            fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("its children");
-        let is_server = |pid: &&str| {
+        // Of each of its threads.
+        let tasks = fs::read_dir(format!("/proc/{keeper}/task")).expect("its threads").flatten();
+        let children: String =
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
+        let is_it = |pid: &&str| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).nth(1) == Some(b"serve")
+            line.split(|byte| *byte == 0).nth(1) == Some(word.as_bytes())
         };
-        let found = children.split_whitespace().find(is_server).map(|pid| Path::new("/proc").join(pid));
-        found.unwrap_or_else(|| panic!("no server: {}", self.log()))
+        let found = children.split_whitespace().find(is_it).map(|pid| Path::new("/proc").join(pid));
+        found.unwrap_or_else(|| panic!("no {word}: {}", self.log()))
     }
 
     /// A line of its status.

@@ -48,6 +48,7 @@ codes! {
     LeftOutWorkload = "left-out-workload", "no", "a deny rule is for a pattern and not for a workload of that pattern that is declared apart: rules for the wider one are not for the narrower";
     LiteralPath = "literal-path", "no", "a path has `*`, `?`, `[`, `{` or `$` in it, or a blank at its end: it is taken as it is written, and stands for no other";
     MissingPath = "missing-path", "no", "a path is not in the tree given by `--tree`: the rule waits for it to appear";
+    OpenSite = "open-site", "no", "the policy brings the device a network (`[site]`), and says nothing of a workload's `connect` to it: the workload reaches the plant's machines";
     OverBroad = "over-broad", "no", "a deny rule is on `/`, on all below it or `/usr` without an exception by override for what is needed there, or denies every workload (`*`) what no program can do without; an override takes back all that is denied";
     SelfLocking = "self-locking", "no", "a deny rule would stop the agent, init, the export or the console, were they run in a workload's cgroup, or any workload from starting";
     SelfProtection = "self-protection", "no", "the policy switches self-protection off: workloads may stop and change the agent";

@@ -129,6 +129,7 @@ pub(super) fn decides_the_same(old: &[u8], new: &[u8]) -> bool {
     let kept = |of: &(String, Option<u32>)| workloads(&old).contains(of);
     old.mode() == new.mode()
         && old.self_protection() == new.self_protection()
+        && old.argv() == new.argv()
         && old.deadman() == new.deadman()
         && old.alerts().bytes() == new.alerts().bytes()
         && workloads(&new).iter().all(kept)

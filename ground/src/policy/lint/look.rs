@@ -14,6 +14,7 @@ use crate::policy::render::quoted;
 use crate::policy::resolve::{PolicySource, RuleSource};
 use crate::policy::source::Text;
 use crate::policy::target::{self, On};
+use crate::policy::things::Thing;
 
 pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
     let policy = &compiled.source;
@@ -44,6 +45,7 @@ pub(super) fn over(compiled: &Compiled) -> Vec<Finding> {
         let message = format!("no rule has a gap ${{{}}}", parameter.value);
         findings.push(Finding::new(Code::UnusedParameter, parameter.at, message));
     }
+    open_site(policy, &decisions, &mut findings);
     unused_workloads(policy, &mut findings);
     let denials = Denials::of(policy, &decisions);
     for rule in &policy.rules {
@@ -89,6 +91,25 @@ fn alerts(policy: &PolicySource, findings: &mut Vec<Finding>) {
 /// A fix may touch what stands once in the file that is linted, and is not a template's.
 pub(super) fn mendable(rule: &RuleSource) -> bool {
     rule.raw.at.file == 0 && rule.used.is_none()
+}
+
+/// Without a rule that says otherwise a workload has the device's network, and with a site the device has one.
+fn open_site(policy: &PolicySource, decisions: &Decisions<'_>, findings: &mut Vec<Finding>) {
+    let Some(site) = &policy.site else { return };
+    let network = Thing::Net { prefix: site.value.network(), ports: (0, u16::MAX), protocol: None };
+    let open: Vec<&str> = decisions
+        .policy
+        .workloads()
+        .filter(|workload| decisions.winner(workload.index, &network, Operation::Connect).is_none())
+        .map(|workload| workload.pattern)
+        .collect();
+    let Some((first, more)) = open.split_first() else { return };
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let message = format!(
+        "nothing is said of what \"{first}\"{more} may connect to on the plant's network, so they may connect to all of it; \
+         deny `connect` to its addresses, or allow it by a rule"
+    );
+    findings.push(Finding::new(Code::OpenSite, site.at, message));
 }
 
 fn unused_workloads(policy: &PolicySource, findings: &mut Vec<Finding>) {

@@ -18,6 +18,46 @@ fn lints_say_what_never_decides() {
     assert!(warnings(&text).iter().any(|warning| warning.1 == "shadowed-rule" && warning.2 == shadowed));
 }
 
+/// A policy with a site is warned of as long as a workload reaches the plant by default.
+#[test]
+fn a_site_that_workloads_reach_is_warned_of() {
+    let pem = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+    let with = |rule: &str| {
+        format!(
+            "schema = 1\nname = \"p\"\nmode = \"enforce\"\n[site]\ninterface = \"eth0\"\naddress = \"192.0.2.10/24\"\n\
+             client-authorities = [\"\"\"\n{pem}\"\"\"]\nviewers = [\"a\"]\n[[workload]]\nname = \"one\"\n[[workload]]\nname = \"two\"\n\
+             [[rule]]\nname = \"r\"\nworkloads = [\"one\", \"two\"]\noperations = [\"connect\"]\n{rule}\n"
+        )
+    };
+    let warned = |rule: &str| {
+        let found = warnings(&with(rule));
+        found.into_iter().find(|(_, code, _)| *code == "open-site").map(|(line, _, message)| (line, message))
+    };
+    for rule in [
+        "action = \"deny\"",
+        "action = \"deny\"\naddresses = [\"192.0.2.0/24\"]",
+        "action = \"deny\"\naddresses = [\"192.0.0.0/16\", \"10.0.0.0/8\"]",
+        "action = \"allow\"\naddresses = [\"192.0.2.0/24\"]",
+    ] {
+        assert_eq!(warned(rule), None, "{rule}");
+    }
+    for rule in [
+        "action = \"deny\"\naddresses = [\"192.0.2.0/25\"]",
+        "action = \"deny\"\naddresses = [\"192.0.2.0/24\"]\nports = [\"443\"]",
+        "action = \"deny\"\naddresses = [\"192.0.2.0/24\"]\nprotocols = [\"tcp\"]",
+        "action = \"deny\"\naddresses = [\"fd00::/8\"]",
+    ] {
+        let (line, message) = warned(rule).expect(rule);
+        assert!(line == 4 && message.contains("\"one\" and 1 more"), "{line}: {message}");
+    }
+    let one = with("action = \"deny\"").replace("[\"one\", \"two\"]", "[\"one\"]");
+    assert!(
+        warnings(&one)
+            .iter()
+            .any(|(_, code, message)| *code == "open-site" && message.contains("\"two\" may"))
+    );
+}
+
 /// One change of the good policy for each code that a text alone can show.
 #[test]
 fn each_code_warns() {
@@ -98,8 +138,8 @@ fn each_code_warns() {
         let found = warnings(&DEMO.replacen(from, to, 1));
         assert!(found.iter().any(|warning| (warning.0, warning.1) == (line, code)), "{code}: {found:?}");
     }
-    // Each code is above, but for the one that needs a tree, and three of alerts (`super::alerts`).
-    assert_eq!(Code::ALL.len(), 29);
+    // Each code is above, but for the one that needs a tree, the one of a site, and three of alerts (`super::alerts`).
+    assert_eq!(Code::ALL.len(), 30);
 }
 
 #[test]

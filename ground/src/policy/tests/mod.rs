@@ -1,6 +1,7 @@
 //! The language: what is good, and one line for each thing that is not.
 
 mod alerts;
+mod argv;
 mod kinds;
 mod lints;
 mod properties;

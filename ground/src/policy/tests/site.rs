@@ -45,6 +45,40 @@ fn what_it_says_is_in_the_section() {
 }
 
 #[test]
+fn a_collector_is_in_the_section_too() {
+    let collector = |path: &str| {
+        let pem = format!("authorities = [\"\"\"\n{PEM}\"\"\"]\n");
+        with(&format!(
+            "viewers = [\"a\"]\n[site.collector]\naddress = \"[fd00::20]:9444\"\nname = \"collector.plant\"\n{path}{pem}"
+        ))
+    };
+    for (text, path) in [(collector(""), "/"), (collector("path = \"/aegis/\"\n"), "/aegis/")] {
+        let section = compile(&text).site.expect("a section");
+        let site = Site::decode(&section).expect("good");
+        let found = site.collector.expect("one");
+        assert_eq!((found.address.to_string().as_str(), found.port), ("fd00::20", 9444));
+        assert_eq!((found.name, found.path, found.authorities.len()), ("collector.plant", path, 1));
+        assert_eq!(compile(&format(&text).expect("formatted")).site.as_ref(), Some(&section));
+    }
+    let good = collector("path = \"/aegis/\"\n");
+    for (from, to, expected) in [
+        ("[fd00::20]:9444", "fd00::20", "bad address"),
+        ("[fd00::20]:9444", "collector.plant:9444", "bad address"),
+        ("[fd00::20]:9444", "192.0.2.20:0", "bad address"),
+        ("\"collector.plant\"", "\"*.plant\"", "bad name"),
+        ("/aegis/", "/aegis", "bad path"),
+        ("/aegis/", "/../", "bad path"),
+        ("path =", "paths =", "unknown key \"paths\""),
+        ("name = \"collector.plant\"\n", "", "\"name\" is missing from site.collector"),
+    ] {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{expected}");
+        let error = parse(&text).1.expect_err(expected);
+        assert!(error.message.contains(expected), "{expected}: {}", error.message);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let viewers = "viewers = [\"a\"]\n";
     let good = with(viewers);

@@ -1,5 +1,6 @@
 //! An event as a line: for a person, or one JSON object, with the fields that the office's have ([`aegis_event::Field`]). Whatever
-//! bytes an event holds, of a line only printable characters are made.
+//! bytes an event holds, of a line only printable characters are made. Or as an item of CBOR around the bytes that the ring has
+//! (`docs/formats/events.cddl`).
 
 use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -8,11 +9,13 @@ use aegis_event::{Cause, DecodeError, Event, Field, Printable, Thousandths, argu
 
 use crate::storage::device::hex;
 
-/// How lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+/// How an event is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
     Text,
     Json,
+    Cbor,
 }
 
 impl Form {
@@ -23,12 +26,21 @@ impl Form {
         boot: &[u8; 16],
         event: &Result<Event<'_>, DecodeError>,
         bytes: &[u8],
-    ) -> String {
+    ) -> Vec<u8> {
         let mut line = String::new();
         // Writing to a String can't fail.
         let _ = match (self, event) {
             (Self::Text, Ok(event)) => write!(line, "{sequence:>8} {event}"),
             (Self::Text, Err(error)) => write!(line, "{sequence:>8} NOT READABLE: {error}"),
+            (Self::Cbor, _) => {
+                let mut item = vec![0x83];
+                head(&mut item, UINT, sequence);
+                for text in [boot, bytes] {
+                    head(&mut item, BYTES, text.len() as u64);
+                    item.extend(text);
+                }
+                return item;
+            }
             (Self::Json, _) => {
                 let mut object = Object::begin(&mut line);
                 object.number("sequence", sequence);
@@ -44,26 +56,57 @@ impl Form {
                 Ok(())
             }
         };
-        line
+        ended(line)
     }
 
-    /// These are not in the ring.
-    pub(super) fn missed(self, first: u64, last: u64, cause: &str) -> String {
-        match self {
-            Self::Text => format!("{first:>8} to {last}: NOT IN THE RING ({cause})"),
-            Self::Json => {
+    /// These are not in the ring. Without `last` the ring is damaged from there on, and nobody knows how much is behind it.
+    pub(super) fn missed(self, first: u64, last: Option<u64>, cause: &str) -> Vec<u8> {
+        ended(match (self, last) {
+            (Self::Text, Some(last)) => format!("{first:>8} to {last}: NOT IN THE RING ({cause})"),
+            (Self::Text, None) => format!("{first:>8} and on: NOT READABLE ({cause})"),
+            (Self::Json, _) => {
+                let last = last.map_or("null".to_owned(), |last| last.to_string());
                 format!("{{\"missed\":{{\"first\":{first},\"last\":{last},\"cause\":\"{cause}\"}}}}")
             }
-        }
+            (Self::Cbor, _) => {
+                let mut item = vec![0xa3, 0];
+                head(&mut item, UINT, first);
+                item.push(1);
+                match last {
+                    Some(last) => head(&mut item, UINT, last),
+                    None => item.push(0xf6),
+                }
+                item.push(2);
+                head(&mut item, TEXT, cause.len() as u64);
+                item.extend(cause.bytes());
+                return item;
+            }
+        })
     }
+}
 
-    /// From here on the ring is damaged, and nobody knows how much is behind it.
-    pub(super) fn broken(self, first: u64) -> String {
-        match self {
-            Self::Text => format!("{first:>8} and on: NOT READABLE (damaged)"),
-            Self::Json => format!("{{\"missed\":{{\"first\":{first},\"last\":null,\"cause\":\"damaged\"}}}}"),
-        }
-    }
+fn ended(mut line: String) -> Vec<u8> {
+    line.push('\n');
+    line.into_bytes()
+}
+
+/// Major types (RFC 8949, section 3.1).
+const UINT: u8 = 0;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+
+/// The head of an item, in its shortest form.
+fn head(item: &mut Vec<u8>, major: u8, number: u64) {
+    let bytes = number.to_be_bytes();
+    let (word, width) = match number {
+        0..24 => (number as u8, 0),
+        24..0x100 => (24, 1),
+        0x100..0x1_0000 => (25, 2),
+        0x1_0000..0x1_0000_0000 => (26, 4),
+        _ => (27, 8),
+    };
+    item.push(major << 5 | word);
+    item.extend(&bytes[8 - width..]);
 }
 
 /// An object of JSON, field by field.

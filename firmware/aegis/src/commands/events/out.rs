@@ -1,4 +1,4 @@
-//! Lines to stdout: until nobody reads them any more, or a signal says that it is enough. A reader that stands still keeps no
+//! Lines and items to stdout: until nobody reads them any more, or a signal says that it is enough. A reader that stands still keeps no
 //! signal from being heard.
 
 use std::io;
@@ -24,7 +24,6 @@ pub(in crate::commands) enum Flow {
 
 pub(in crate::commands) struct Out {
     stop: Arc<AtomicBool>,
-    line: Vec<u8>,
 }
 
 impl Out {
@@ -33,7 +32,7 @@ impl Out {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             signal_hook::flag::register(signal, stop.clone())?;
         }
-        Ok(Self { stop, line: Vec::new() })
+        Ok(Self { stop })
     }
 }
 
@@ -51,11 +50,8 @@ fn wait_for(wanted: PollFlags, wait: Option<Duration>) -> Result<PollFlags, Fail
 }
 
 impl Sink for Out {
-    fn line(&mut self, line: &str) -> Result<Flow, Failure> {
-        self.line.clear();
-        self.line.extend(line.bytes());
-        self.line.push(b'\n');
-        let mut rest = self.line.as_slice();
+    fn put(&mut self, bytes: &[u8]) -> Result<Flow, Failure> {
+        let mut rest = bytes;
         while !rest.is_empty() {
             if self.is_stopped() {
                 return Ok(Flow::End);

@@ -106,8 +106,9 @@ struct Lines<'t> {
 }
 
 impl Sink for Lines<'_> {
-    fn line(&mut self, line: &str) -> Result<Flow, Failure> {
-        self.lines.push(line.to_owned());
+    fn put(&mut self, line: &[u8]) -> Result<Flow, Failure> {
+        let line = str::from_utf8(line).unwrap();
+        self.lines.push(line.strip_suffix('\n').unwrap().to_owned());
         Ok(Flow::GoOn)
     }
 
@@ -261,6 +262,42 @@ fn hostile<'a>(path: &'a [u8], comm: &'a [u8], argv: &'a [u8]) -> [Event<'a>; 2]
     [Event { time: 1, subject, body: exec }, Event { time: 1, subject, body: open(path, Verdict::Denied) }]
 }
 
+/// Read again by a decoder of others: the bytes that the ring has, whatever they are.
+#[test]
+fn items_are_read_by_any_decoder() {
+    let event = by(b"demo", open(b"/etc/shadow", Verdict::Denied));
+    let mut bytes = [0; aegis_event::limits::EVENT_BYTES];
+    let length = event.encode(&mut bytes).unwrap();
+    for sequence in [1, 23, 24, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+        for bytes in [&bytes[..length], b"\xff", &[7; 300]] {
+            let item = Form::Cbor.event(sequence, &[9; 16], &Event::decode(bytes), bytes);
+            let mut read = minicbor::Decoder::new(&item);
+            assert_eq!(read.array().unwrap(), Some(3));
+            assert_eq!(read.u64().unwrap(), sequence);
+            assert_eq!((read.bytes().unwrap(), read.bytes().unwrap()), (&[9; 16][..], bytes));
+            assert_eq!(read.position(), item.len());
+            // In its shortest form.
+            let mut again = minicbor::Encoder::new(Vec::new());
+            again.array(3).unwrap().u64(sequence).unwrap().bytes(&[9; 16]).unwrap().bytes(bytes).unwrap();
+            assert_eq!(*again.writer(), item);
+        }
+    }
+    for last in [Some(300), None] {
+        let item = Form::Cbor.missed(7, last, "overwritten");
+        let mut read = minicbor::Decoder::new(&item);
+        assert_eq!((read.map().unwrap(), read.u8().unwrap(), read.u64().unwrap()), (Some(3), 0, 7));
+        assert_eq!(read.u8().unwrap(), 1);
+        assert_eq!(
+            last.is_none().then(|| read.null().unwrap()).map_or_else(|| read.u64().ok(), |()| None),
+            last
+        );
+        assert_eq!(
+            (read.u8().unwrap(), read.str().unwrap(), read.position()),
+            (2, "overwritten", item.len())
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_term_is_taken_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..40), key in 0usize..6) {
@@ -277,9 +314,13 @@ proptest! {
         argv in proptest::collection::vec(any::<u8>(), 0..60),
     ) {
         for event in hostile(&path, &comm, &argv) {
-            let text = Form::Text.event(3, &[9; 16], &Ok(event), &[]);
+            let line = |form: Form| {
+                let line = String::from_utf8(form.event(3, &[9; 16], &Ok(event), &[])).unwrap();
+                line.strip_suffix('\n').unwrap().to_owned()
+            };
+            let text = line(Form::Text);
             prop_assert!(text.chars().all(|c| c == ' ' || c.is_alphanumeric() || c.is_ascii_graphic() || c == '…'), "{text:?}");
-            let json = Form::Json.event(3, &[9; 16], &Ok(event), &[]);
+            let json = line(Form::Json);
             prop_assert!(json.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json:?}");
             let value: Value = serde_json::from_str(&json).unwrap();
             let bytes = |name: &str, in_hex: &str| match &value[in_hex] {

@@ -84,6 +84,7 @@ pub(super) fn bundle(sequence: u64, key: u8, change: impl FnOnce(&mut Manifest<'
         name: &format!("number-{sequence}"),
         mode: Mode::Enforce,
         self_protection: true,
+        argv: aegis_policy::Argv::Whole,
         deadman: None,
         workloads: vec!["demo".into()],
         rules: vec![SourceRule {

@@ -25,8 +25,17 @@ fn rule<'a>(
 
 fn compiled(mode: Mode, self_protection: bool, rules: Vec<SourceRule<'_>>) -> Vec<u8> {
     let workloads = vec!["a".into(), "b*".into()];
-    compile(&Source { name: "test", mode, self_protection, deadman: None, workloads, rules, alerts: vec![] })
-        .unwrap()
+    compile(&Source {
+        name: "test",
+        mode,
+        self_protection,
+        argv: aegis_policy::Argv::Whole,
+        deadman: None,
+        workloads,
+        rules,
+        alerts: vec![],
+    })
+    .unwrap()
 }
 
 const KEY: NameKey = NameKey([1, 2]);
@@ -181,6 +190,7 @@ fn the_catch_all_has_the_rules_of_its_own_pattern_only() {
             name: "test",
             mode: Mode::Enforce,
             self_protection: true,
+            argv: aegis_policy::Argv::Whole,
             deadman: None,
             workloads,
             rules,

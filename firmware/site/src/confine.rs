@@ -1,4 +1,4 @@
-//! Least privilege: what the server is left with.
+//! Least privilege: what server and pusher are left with.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::keep::CGROUP;
 use crate::limits;
 
 /// Memory, processor, descriptors, files: as much as it needs.
-pub(super) fn bound() -> io::Result<()> {
+pub(crate) fn bound() -> io::Result<()> {
     for (resource, most) in [
         (Resource::As, limits::ADDRESS_SPACE),
         (Resource::Nofile, limits::DESCRIPTORS),
@@ -26,7 +26,7 @@ pub(super) fn bound() -> io::Result<()> {
 }
 
 /// Another user, no group, no capability, and none to be gained. Per thread: called before any other exists.
-pub(super) fn drop_privileges() -> io::Result<()> {
+pub(crate) fn drop_privileges() -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         aegis_confine::empty_bounding_set()?;
         let (user, group) = (Uid::from_raw(limits::SERVER_ID), Gid::from_raw(limits::SERVER_ID));
@@ -42,7 +42,7 @@ pub(super) fn drop_privileges() -> io::Result<()> {
 }
 
 /// Waits until a thread has begun that gives itself this name.
-pub(super) fn wait_for_thread(name: &str) -> io::Result<()> {
+fn wait_for_thread(name: &str) -> io::Result<()> {
     let until = Instant::now() + limits::BEGIN / 2;
     loop {
         let mut tasks = fs::read_dir("/proc/self/task")?.flatten();
@@ -58,7 +58,11 @@ pub(super) fn wait_for_thread(name: &str) -> io::Result<()> {
     }
 }
 
-/// Installs the filter on every thread: the server opens nothing, connects nowhere, starts nothing. Called when all of them run.
-pub(super) fn restrict_calls() -> io::Result<()> {
+/// Installs the filter on every thread: nothing is opened, connected to or started from here on. All threads run by then: what one asks of
+/// the kernel when it begins is not among the calls.
+pub(crate) fn restrict_calls() -> io::Result<()> {
+    // smol's thread, which is its own reason to wait for.
+    smol::block_on(smol::Timer::after(Duration::from_millis(1)));
+    wait_for_thread("async-io")?;
     aegis_confine::restrict_calls(&[libc::SYS_getpeername])
 }

@@ -2,34 +2,43 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_rustls::server::TlsStream;
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
-use smol::Async;
-use smol::io::{AsyncRead as _, AsyncWrite as _};
+use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::limits;
 
-/// A client. One that takes nothing of its answer for too long is given up.
-pub(super) struct Io {
-    stream: TlsStream<Async<TcpStream>>,
+/// Who is at the other end. One that takes nothing of what is sent for too long is given up.
+pub(crate) struct Io<S> {
+    stream: S,
     piece: Box<[u8]>,
     /// Since it took nothing.
     still: Option<smol::Timer>,
+    /// It is to say something, too.
+    answers: bool,
 }
 
-impl Io {
-    pub(super) fn new(stream: TlsStream<Async<TcpStream>>) -> Self {
-        Self { stream, piece: vec![0; 4096].into(), still: None }
+impl<S> Io<S> {
+    /// A client: when it has to ask is for who serves it to say.
+    pub(crate) fn client(stream: S) -> Self {
+        Self { stream, piece: vec![0; 4096].into(), still: None, answers: false }
+    }
+
+    /// A server, which is given up also when it says nothing while nothing is sent.
+    pub(crate) fn server(stream: S) -> Self {
+        Self { answers: true, ..Self::client(stream) }
     }
 
     fn taken<T>(&mut self, cx: &mut Context<'_>, what: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if what.is_ready() {
-            self.still = None;
+            match &mut self.still {
+                // Whoever waits for it is woken by it still.
+                Some(still) if self.answers => still.set_after(limits::STILL),
+                still => *still = None,
+            }
             return what;
         }
         let still = self.still.get_or_insert_with(|| smol::Timer::after(limits::STILL));
@@ -38,7 +47,7 @@ impl Io {
     }
 }
 
-impl Read for Io {
+impl<S: AsyncRead + Unpin> Read for Io<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -46,13 +55,14 @@ impl Read for Io {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let most = into.remaining().min(this.piece.len());
-        let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut this.piece[..most]))?;
+        let read = Pin::new(&mut this.stream).poll_read(cx, &mut this.piece[..most]);
+        let read = ready!(if this.answers { this.taken(cx, read) } else { read })?;
         into.put_slice(&this.piece[..read]);
         Poll::Ready(Ok(()))
     }
 }
 
-impl Write for Io {
+impl<S: AsyncWrite + Unpin> Write for Io<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -74,7 +84,7 @@ impl Write for Io {
 
 /// smol's timers.
 #[derive(Clone, Copy)]
-pub(super) struct Timers;
+pub(crate) struct Timers;
 
 struct Sleeps(smol::Timer);
 

@@ -1,4 +1,6 @@
-//! Write, flush, rename, flush the directory.
+//! Files that are there whole or not at all: written, flushed, renamed, their directory flushed. And files of others, read within bounds.
+//! One room for the programs of the device that leave state behind: the old one or the new one, whenever the power fails.
+#![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,10 +8,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How the name of a file begins and ends that is not published yet.
-pub(super) const TEMPORARY: (&str, &str) = (".aegis-", ".tmp");
+pub const TEMPORARY: (&str, &str) = (".aegis-", ".tmp");
 
 /// A file that is not there until [`Pending::publish`] has made it durable. Dropped before that, it leaves nothing.
-pub(crate) struct Pending {
+pub struct Pending {
     file: File,
     temporary: PathBuf,
     published: bool,
@@ -17,7 +19,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Begins a file beside where it will be published, with these permission bits.
-    pub(crate) fn begin(directory: &Path, mode: u32) -> io::Result<Self> {
+    pub fn begin(directory: &Path, mode: u32) -> io::Result<Self> {
         let temporary = directory.join(format!("{}{}{}", TEMPORARY.0, std::process::id(), TEMPORARY.1));
         let file = match create(&temporary, mode) {
             // Left by a process of the same number that lost power before the rename: never valid.
@@ -31,12 +33,12 @@ impl Pending {
     }
 
     /// Has what was written so far written back.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
     /// Makes what was written durable under `name`, in the same directory, replacing what was there.
-    pub(crate) fn publish(mut self, name: &str) -> io::Result<PathBuf> {
+    pub fn publish(mut self, name: &str) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         let directory = self.temporary.parent().unwrap_or(Path::new("/")).to_owned();
         let path = directory.join(name);
@@ -48,7 +50,7 @@ impl Pending {
 }
 
 /// Removes files that a power cut kept from being published; at most so many, the rest next time.
-pub(crate) fn sweep(directory: &Path) {
+pub fn sweep(directory: &Path) {
     const MOST: usize = 64;
     let Ok(entries) = fs::read_dir(directory) else { return };
     let left_over = |entry: &fs::DirEntry| is_left_over(entry.file_name().as_encoded_bytes());
@@ -59,7 +61,7 @@ pub(crate) fn sweep(directory: &Path) {
 }
 
 /// True when this is the name of a file that was not published.
-pub(super) fn is_left_over(name: &[u8]) -> bool {
+pub fn is_left_over(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY.0.as_bytes()) && name.ends_with(TEMPORARY.1.as_bytes())
 }
 
@@ -86,14 +88,14 @@ impl Drop for Pending {
 }
 
 /// Replaces `directory/name` with `bytes`, durably, or leaves it as it was.
-pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+pub fn replace(directory: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let mut pending = Pending::begin(directory, mode)?;
     pending.write_all(bytes)?;
     pending.publish(name)
 }
 
 /// Makes a directory, its parents too, that only root can enter; its parent is flushed.
-pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+pub fn make_private_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -107,11 +109,7 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
 
 /// What a file says that another process of ours left. One that is not there says nothing; one that can't be read or understood neither,
 /// and that is told.
-pub(crate) fn read_or_default<T: Default>(
-    path: &Path,
-    limit: u64,
-    decode: impl FnOnce(&[u8]) -> Option<T>,
-) -> T {
+pub fn read_or_default<T: Default>(path: &Path, limit: u64, decode: impl FnOnce(&[u8]) -> Option<T>) -> T {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "damaged");
     match read_bounded(path, limit).and_then(|bytes| decode(&bytes).ok_or_else(damaged)) {
         Ok(found) => found,
@@ -125,14 +123,14 @@ pub(crate) fn read_or_default<T: Default>(
 }
 
 /// Reads a regular file of at most `limit` bytes, following no symbolic link in its last component.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     read_bounded_file(&file, limit)
 }
 
 /// Reads an open file that must be regular, of at most `limit` bytes.
-pub(super) fn read_bounded_file(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+pub fn read_bounded_file(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -150,8 +148,8 @@ pub(super) fn read_bounded_file(file: &File, limit: u64) -> io::Result<Vec<u8>> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,0 +1,83 @@
+//! When the collector is tried again: after a failure later and later, after several in a row seldom. Time and chance are passed in.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// How it went so far.
+#[derive(Debug)]
+pub(super) struct Pace {
+    failures: u32,
+    /// What all times are divided by.
+    hurry: u32,
+}
+
+impl Pace {
+    pub(super) fn new(hurry: u32) -> Self {
+        Self { failures: 0, hurry: hurry.max(1) }
+    }
+
+    /// It is tried seldom: the breaker is open.
+    pub(super) const fn is_open(&self) -> bool {
+        self.failures >= limits::PUSH_FAILURES
+    }
+
+    /// The collector took what there was, or there was nothing: how long until the next look.
+    pub(super) fn held(&mut self) -> Duration {
+        self.failures = 0;
+        limits::PUSH_EVERY / self.hurry
+    }
+
+    /// How long until the next try, `chance` from 0 to `u32::MAX`; not before `after`, which the collector asks for.
+    pub(super) fn failed(&mut self, after: Duration, chance: u32) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let whole = if self.is_open() {
+            limits::PUSH_OPEN
+        } else {
+            let (first, most) = limits::PUSH_REST;
+            first.saturating_mul(1 << (self.failures - 1)).min(most)
+        };
+        let half = whole / 2;
+        let rest = half + half.mul_f64(f64::from(chance) / f64::from(u32::MAX));
+        rest.max(after) / self.hurry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_rests_longer_until_the_breaker_opens_and_one_that_holds_begins_anew() {
+        let mut pace = Pace::new(1);
+        let mut before = Duration::ZERO;
+        for failure in 1..limits::PUSH_FAILURES {
+            assert!(!pace.is_open());
+            let rest = pace.failed(Duration::ZERO, u32::MAX);
+            assert!(
+                rest == (before * 2).clamp(limits::PUSH_REST.0, limits::PUSH_REST.1),
+                "{failure}: {rest:?}"
+            );
+            before = rest;
+        }
+        for _ in 0..100 {
+            assert_eq!(pace.failed(Duration::ZERO, u32::MAX), limits::PUSH_OPEN);
+            assert!(pace.is_open());
+        }
+        assert_eq!(pace.held(), limits::PUSH_EVERY);
+        assert!(!pace.is_open());
+        assert_eq!(pace.failed(Duration::ZERO, u32::MAX), limits::PUSH_REST.0);
+    }
+
+    #[test]
+    fn by_chance_it_is_between_the_half_and_the_whole_and_never_before_it_is_asked_for() {
+        for chance in [0, 1, u32::MAX / 2, u32::MAX] {
+            let rest = Pace::new(1).failed(Duration::ZERO, chance);
+            assert!((limits::PUSH_REST.0 / 2..=limits::PUSH_REST.0).contains(&rest), "{rest:?}");
+            assert_eq!(Pace::new(1).failed(Duration::from_mins(7), chance), Duration::from_mins(7));
+        }
+        assert_eq!(Pace::new(1).failed(Duration::ZERO, 0), limits::PUSH_REST.0 / 2);
+        assert_eq!(Pace::new(10).failed(Duration::ZERO, u32::MAX), limits::PUSH_REST.0 / 10);
+        assert!(Pace::new(0).held() == limits::PUSH_EVERY);
+    }
+}
