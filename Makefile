@@ -124,6 +124,7 @@ lint: ## formatting and clippy
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
 	@tests/fuzz/run --lint
+	@cargo clippy --quiet --locked --manifest-path tests/models/Cargo.toml --target-dir target/models --all-targets -- --deny warnings
 
 fmt: ## format the code
 	@cargo fmt --all

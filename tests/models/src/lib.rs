@@ -11,11 +11,16 @@ extern crate self as heapless;
 pub mod spsc;
 
 /// An event is its number here.
-pub struct Event<'a>(pub u64, pub std::marker::PhantomData<&'a ()>);
+pub struct Event<'a> {
+    /// Its number, too.
+    pub time: u64,
+    /// What it would borrow.
+    pub of: std::marker::PhantomData<&'a ()>,
+}
 
 impl Event<'_> {
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, std::fmt::Error> {
-        out[..8].copy_from_slice(&self.0.to_le_bytes());
+        out[..8].copy_from_slice(&self.time.to_le_bytes());
         Ok(8)
     }
 }

@@ -11,7 +11,7 @@ use crate::run::queue::{Events, In, Out, Slot, peek};
 use crate::run::threads::{Thread, park};
 
 fn slot(number: u64) -> Slot {
-    Slot::encode(&Event(number, std::marker::PhantomData), Entry::Counted).expect("it fits")
+    Slot::encode(&Event { time: number, of: std::marker::PhantomData }, Entry::Counted).expect("it fits")
 }
 
 /// As `Writer::work` of `firmware/aegis/src/run/writer.rs`: what is there is taken, dequeued, the reader woken; then closed and

@@ -15,7 +15,8 @@ fn run() -> Result<(), String> {
         return Err(format!("void, no page is written: {}", wrong.join("; ")));
     }
     let page = root().join("docs/evidence/storm.md");
-    fs::write(&page, report::page(&steps, &made())).map_err(|error| format!("{}: {error}", page.display()))?;
+    fs::write(&page, report::page(&steps, &made()))
+        .map_err(|error| format!("{}: {error}", page.display()))?;
     println!("highest rate: {}", report::highest(&steps));
     println!("{}", page.display());
     Ok(())

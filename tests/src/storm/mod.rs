@@ -90,7 +90,9 @@ impl Step {
         let before = self.before.lost();
         let was = |cause: &str| before.iter().find(|(name, _)| name == cause).map_or(0, |(_, count)| *count);
         let now = self.after.lost().into_iter();
-        now.map(|(cause, count)| (cause.clone(), count.saturating_sub(was(&cause)))).filter(|(_, n)| *n > 0).collect()
+        now.map(|(cause, count)| (cause.clone(), count.saturating_sub(was(&cause))))
+            .filter(|(_, n)| *n > 0)
+            .collect()
     }
 
     /// All of those.
@@ -174,6 +176,9 @@ pub fn kept() -> PathBuf {
 ///
 /// # Errors
 /// The guest did not come to its end: why, in one line.
+///
+/// # Panics
+/// The guest's program was not built.
 pub fn blow() -> Result<Vec<Step>, String> {
     let bench = Bench::new();
     let folder = bench.at("demo");
@@ -197,7 +202,10 @@ pub fn blow() -> Result<Vec<Step>, String> {
         .and_then(|()| fs::write(&path, &out))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     if run.exit != Some(0) {
-        return Err(format!("the guest: {}", run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit))));
+        return Err(format!(
+            "the guest: {}",
+            run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit))
+        ));
     }
     if run.status["mode"] != "enforcing" {
         return Err(format!("void: the mode was {}", run.status["mode"]));
@@ -221,8 +229,9 @@ mod tests {
 
     fn step(made: u64, after: &str) -> Step {
         let before = books(100, 100, 0, 0);
-        let line =
-            format!("{{\"step\":\"half\",\"rate\":5,\"seconds\":2.0,\"made\":{made},\"before\":{before},\"after\":{after}}}");
+        let line = format!(
+            "{{\"step\":\"half\",\"rate\":5,\"seconds\":2.0,\"made\":{made},\"before\":{before},\"after\":{after}}}"
+        );
         serde_json::from_str(&line).expect("a step")
     }
 

@@ -32,7 +32,8 @@ pub fn page(steps: &[Step], made: &str) -> String {
         let asked = if step.rate == 0 { "-".to_owned() } else { step.rate.to_string() };
         let lost: Vec<String> = step.lost().iter().map(|(cause, count)| format!("{count} {cause}")).collect();
         let lost = if lost.is_empty() { "0".to_owned() } else { lost.join(", ") };
-        let [half, most, all] = [500, 990, 999].map(|permille| format!("≤ {}", step.latency(permille).unwrap_or("?")));
+        let [half, most, all] =
+            [500, 990, 999].map(|permille| format!("≤ {}", step.latency(permille).unwrap_or("?")));
         let _ = writeln!(
             text,
             "| {what} | {asked} | {:.0} | {} | {} | {lost} | {half} | {most} | {all} | {:.0} |",
@@ -57,6 +58,9 @@ pub fn highest(steps: &[Step]) -> String {
     if let Some(step) = flat_out.filter(|step| step.is_borne()) {
         return format!("more than {:.0} a second, which is what could be made", step.made_a_second());
     }
-    let best = steps.iter().filter(|step| step.is_borne()).max_by(|one, other| one.made_a_second().total_cmp(&other.made_a_second()));
+    let best = steps
+        .iter()
+        .filter(|step| step.is_borne())
+        .max_by(|one, other| one.made_a_second().total_cmp(&other.made_a_second()));
     best.map_or("none was found".to_owned(), |step| format!("{:.0} events a second", step.made_a_second()))
 }
