@@ -27,7 +27,8 @@ __noinline __u64 foreign_cgroup(__u64 address, __u64 own)
 		if (bpf_map_lookup_elem(&cgroups, &number))
 			break; /* another workload's, be it below ours */
 	}
-	return number;
+	/* 0 would be nobody's. */
+	return number ? number : CGROUP_ROOT;
 }
 
 /* A file of the cgroup file system, to be written, made or removed: nobody moves himself, or anybody, into a cgroup that is

@@ -86,6 +86,9 @@ enum End {
 pub fn run(options: &Options) -> ExitCode {
     // Others come first, also the agent's commands that are run for the server.
     let _ = rustix::process::nice(limits::NICE);
+    // Left by one that was killed or cut.
+    aegis_atomic::sweep(&options.state);
+    let _ = fs::remove_dir_all(options.run.join("push"));
     let mut keeper = Keeper { options, told: Told::new(&options.run), stamp: Vec::new() };
     let mut rest = limits::REST.0;
     loop {

@@ -74,6 +74,8 @@ pub(crate) const PUSH_OPEN: Duration = Duration::from_mins(15);
 pub(crate) const PUSH_ANSWER_BYTES: usize = 64 * 1024;
 /// Longest name of an export, bytes.
 pub(crate) const PUSH_NAME_BYTES: usize = 128;
+/// What is told of how it stands, bytes: `aegis site` reads 1024 with what is before it.
+pub(crate) const TOLD_BYTES: usize = 900;
 /// What is told of an export by the command that made it, and what is remembered of the last one, bytes.
 pub(crate) const PUSH_TOLD_BYTES: usize = 16 * 1024;
 pub(crate) const PUSH_POSITION_BYTES: u64 = 512;

@@ -51,9 +51,12 @@ fn model(events: u64, switches: usize) {
             }
         });
         let mut queue = In { producer, writer: writer.clone(), turns: None };
-        for number in 0..events {
-            assert!(queue.push(slot(number), || false));
+        // A batch, as the reader takes one, of which the writer is told once; and a word of its own.
+        for number in 0..events - 1 {
+            assert!(queue.add(slot(number), || false));
         }
+        writer.unpark();
+        assert!(queue.push(slot(events - 1), || false));
         // The last one, too, is taken without another word.
         while !queue.is_empty() {
             park();

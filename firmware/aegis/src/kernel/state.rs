@@ -169,11 +169,12 @@ impl KernelState {
         }
     }
 
-    /// Of a program's arguments no more is recorded than this, by the policy in force.
-    pub(crate) fn argv(&self) -> Keep {
+    /// Of a program's arguments no more is recorded than this, by the policy in force and by the one of the rule set that decided.
+    /// (Two policies later that set holds another one.)
+    pub(crate) fn argv(&self, set: usize) -> Keep {
+        let [then, now] = [set & 1, self.active()].map(|set| self.control[0].argv[set].load(Relaxed));
         // What is not known is from a newer one: the strictest.
-        let number = self.control[0].argv[self.active()].load(Relaxed);
-        Keep::ALL.get(usize::from(number)).copied().unwrap_or(Keep::Program)
+        Keep::ALL.get(usize::from(then.max(now))).copied().unwrap_or(Keep::Program)
     }
 
     /// Numbers of [`Mode`] and [`ModeReason`] that say what is in force now.

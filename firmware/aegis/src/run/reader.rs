@@ -153,8 +153,8 @@ impl Reader<'_> {
             let Some(record) = self.source.next() else { return Taken { count: taken, drained: true } };
             let deadman = &mut self.deadman;
             let mut buffer = [0; ARGV_BYTES];
-            let translated = translate(&record, self.state, |event, slot| {
-                let event = &struck(event, self.argv.max(self.state.argv()), &mut buffer);
+            let translated = translate(&record, self.state, |event, slot, set| {
+                let event = &struck(event, self.argv.max(self.state.argv(set)), &mut buffer);
                 let decision = event.body.decision();
                 if let Some(decision) = decision.filter(|decision| decision.deadman) {
                     deadman.saw(slot, decision.policy, event.time);

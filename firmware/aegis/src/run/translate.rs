@@ -8,12 +8,12 @@ use aegis_probes::{Raw, Record};
 
 use crate::kernel::KernelState;
 
-/// Reads a record and hands the event that it is, and the slot of its workload, to `then`; none when it is not a record of
-/// our probes, or a note that is not an event.
+/// Reads a record and hands the event that it is, the slot of its workload, and the rule set under which it was recorded to `then`; none
+/// when it is not a record of our probes, or a note that is not an event.
 pub(crate) fn translate<T>(
     bytes: &[u8],
     state: &KernelState,
-    then: impl FnOnce(&Event<'_>, usize) -> T,
+    then: impl FnOnce(&Event<'_>, usize, usize) -> T,
 ) -> Option<T> {
     let record = Record::parse(bytes).ok()?;
     let head = record.head;
@@ -34,7 +34,7 @@ pub(crate) fn translate<T>(
             Event { time: head.time, subject: Some(subject), body }
         }
     };
-    Some(then(&event, slot))
+    Some(then(&event, slot, head.set.into()))
 }
 
 /// The event as it is to be recorded: with the arguments that are.

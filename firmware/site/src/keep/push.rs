@@ -182,13 +182,16 @@ impl Push {
         if last < self.position.next {
             return Ok(());
         }
-        let mut pusher = Pusher::start(&self.shared, self.address, &self.offer, &self.key)?;
+        // Whether it is there, before an export is made for it.
+        let mut line = Line { pusher: Some(self.connect()?), worn: false };
         // Left by one that did not end in order.
         let _ = fs::remove_dir_all(&self.directory);
         fs::DirBuilder::new().mode(0o700).create(&self.directory).map_err(export)?;
         while self.position.next <= last && !self.shared.stopped() {
             let next = self.position.next;
-            let piece = piece::make(&self.agent, &self.directory, next, &self.shared.stop).map_err(export)?;
+            let begun = Instant::now();
+            let piece =
+                piece::make(&self.agent, &self.directory, (next, last), &self.shared.stop).map_err(export)?;
             if self.position.ring.is_empty() {
                 self.position.ring.clone_from(&piece.said.ring);
             } else if self.position.ring != piece.said.ring {
@@ -202,13 +205,36 @@ impl Push {
                     format!("the ring can't be read at sequence {next}"),
                 ));
             }
-            pusher.push(&self.shared, &piece)?;
-            self.taken(&piece);
+            // A connection over which nothing comes for long is given up, here and there.
+            if begun.elapsed() > limits::STILL / 2 {
+                line.pusher = None;
+            }
+            let mut pusher = match line.pusher.take() {
+                Some(pusher) => pusher,
+                None => {
+                    line.worn = false;
+                    self.connect()?
+                }
+            };
+            match pusher.push(&self.shared, &piece) {
+                Ok(()) => {
+                    line = Line { pusher: Some(pusher), worn: true };
+                    self.taken(&piece);
+                }
+                // It took one by this connection and may have closed it after that: another one, and the export anew.
+                Err(failure) if line.worn && matches!(failure.reason, Reason::Cut | Reason::Late) => {}
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(())
     }
 
+    fn connect(&self) -> Result<Pusher, Failure> {
+        Pusher::start(&self.shared, self.address, &self.offer, &self.key)
+    }
+
     fn taken(&mut self, piece: &Piece) {
+        self.pace.took();
         let missed = piece.said.missed(self.position.next);
         if missed > 0 {
             eprintln!(
@@ -240,6 +266,12 @@ fn chance() -> u32 {
     let mut bytes = [0xff; 4];
     let _ = SystemRandom::new().fill(&mut bytes);
     u32::from_ne_bytes(bytes)
+}
+
+/// A connection, if there is one, and whether it took an export.
+struct Line {
+    pusher: Option<Pusher>,
+    worn: bool,
 }
 
 /// The process that has the connection.

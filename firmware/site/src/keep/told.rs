@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use aegis_atomic::replace;
 
+use crate::limits;
+
 /// Whether there is an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -37,7 +39,8 @@ impl Told {
 
     /// On the console, and in the file; what was said last is not said again.
     pub(super) fn say(&mut self, state: State, code: &str, detail: &str) {
-        let detail = detail.replace(|c: char| c.is_control(), " ");
+        let mut detail = detail.replace(|c: char| c.is_control(), " ");
+        detail.truncate(detail.floor_char_boundary(limits::TOLD_BYTES));
         let line = format!("{} {code} {detail}\n", state.name());
         if line == self.last {
             return;

@@ -35,7 +35,7 @@ class Collector(BaseHTTPRequestHandler):
         body = self.rfile.read(min(length, MOST))
         if mode == "hang":
             time.sleep(600)
-        if mode == "good":
+        if mode in ("good", "closes"):
             name = os.path.basename(self.path)
             os.makedirs("taken", exist_ok=True)
             with open(f"taken/.{name}", "wb") as file:
@@ -43,16 +43,19 @@ class Collector(BaseHTTPRequestHandler):
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(f"taken/.{name}", f"taken/{name}")
-            self.answer(201)
+            self.answer(201, mode == "closes")
         else:
             self.answer(int(mode))
 
-    def answer(self, status):
+    def answer(self, status, last=False):
         text = b"so it is\n"
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         if status == 503:
             self.send_header("Retry-After", "120")
+        if last:
+            # Sets `close_connection`, too.
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(text)
 

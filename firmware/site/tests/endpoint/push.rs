@@ -161,6 +161,28 @@ fn a_collector_that_fails_is_tried_later_and_then_seldom() {
     drop(collector);
 }
 
+/// As many servers do after some time, or some requests: that is no failure.
+#[test]
+fn a_collector_that_closes_the_connection_after_each_export_gets_them_all() {
+    let (world, address) = World::pushing(0);
+    mode(&world, "closes");
+    let collector = Collector::start(&world, address, "collector", "ca.crt");
+    fs::write(world.at("last"), "30000").expect("written");
+    wait(&world, "all taken", || taken(&world).0.len() == 30_000);
+    assert_eq!(taken(&world).1, 30_000, "each once");
+    wait(&world, "told", || world.told().contains("exports go to"));
+    let said = figures(&world);
+    assert_eq!(figure(&said, "aegis_push_exports_total"), Some(8));
+    for reason in ["cut", "late", "pusher"] {
+        assert_eq!(
+            figure(&said, &format!("aegis_push_failures_total{{reason=\"{reason}\"}}")),
+            Some(0),
+            "{reason}"
+        );
+    }
+    drop(collector);
+}
+
 #[test]
 fn a_collector_that_says_nothing_is_given_up() {
     let (world, address) = World::pushing(10);

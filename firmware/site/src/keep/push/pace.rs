@@ -28,6 +28,11 @@ impl Pace {
         limits::PUSH_EVERY / self.hurry
     }
 
+    /// The collector took something, whatever comes of the rest.
+    pub(super) fn took(&mut self) {
+        self.failures = 0;
+    }
+
     /// How long until the next try, `chance` from 0 to `u32::MAX`; not before `after`, which the collector asks for.
     pub(super) fn failed(&mut self, after: Duration, chance: u32) -> Duration {
         self.failures = self.failures.saturating_add(1);
@@ -39,7 +44,8 @@ impl Pace {
         };
         let half = whole / 2;
         let rest = half + half.mul_f64(f64::from(chance) / f64::from(u32::MAX));
-        rest.max(after) / self.hurry
+        // Who says `after` reads what comes over a network: he has no say in more than the breaker has.
+        rest.max(after.min(limits::PUSH_OPEN)) / self.hurry
     }
 }
 
@@ -76,6 +82,7 @@ mod tests {
             assert!((limits::PUSH_REST.0 / 2..=limits::PUSH_REST.0).contains(&rest), "{rest:?}");
             assert_eq!(Pace::new(1).failed(Duration::from_mins(7), chance), Duration::from_mins(7));
         }
+        assert_eq!(Pace::new(1).failed(Duration::from_secs(u32::MAX.into()), 0), limits::PUSH_OPEN);
         assert_eq!(Pace::new(1).failed(Duration::ZERO, 0), limits::PUSH_REST.0 / 2);
         assert_eq!(Pace::new(10).failed(Duration::ZERO, u32::MAX), limits::PUSH_REST.0 / 10);
         assert!(Pace::new(0).held() == limits::PUSH_EVERY);

@@ -51,9 +51,15 @@ impl Said {
     }
 }
 
-/// What the ring has from `next` on, as much as goes at once.
-pub(super) fn make(agent: &Path, directory: &Path, next: u64, stop: &AtomicBool) -> io::Result<Piece> {
-    let (from, last) = (next.to_string(), next.saturating_add(limits::PUSH_EVENTS - 1).to_string());
+/// What the ring has from `next` to `last`, as much as goes at once.
+pub(super) fn make(
+    agent: &Path,
+    directory: &Path,
+    (next, last): (u64, u64),
+    stop: &AtomicBool,
+) -> io::Result<Piece> {
+    let last = last.min(next.saturating_add(limits::PUSH_EVENTS - 1));
+    let (from, last) = (next.to_string(), last.to_string());
     let to = directory.to_str().ok_or(io::ErrorKind::InvalidInput)?;
     let words = ["export", "--to", to, "--from", &from, "--to-sequence", &last, "--json"];
     // Exit 1: not all of it is in there; what is is good, and says so.
@@ -84,7 +90,7 @@ fn is_name(name: &str) -> bool {
         && name.contains(".cbor")
 }
 
-/// The last sequence that is in the ring, by what `aegis status --json` says.
+/// The last sequence that is in the ring and stays there, whatever happens, by what `aegis status --json` says.
 pub(super) fn last(agent: &Path, stop: &AtomicBool) -> io::Result<u64> {
     let once = Once { most: limits::HEALTH_BYTES, within: limits::ANSWER, good: &[0], stop: Some(stop) };
     let said = once.run(agent, &["status", "--json"])?;
