@@ -13,6 +13,16 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
+fn nothing_that_is_built_is_kept() {
+    let listed = std::process::Command::new("git").arg("ls-files").current_dir(top()).output().expect("git");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    // Without a repository (a tarball) there is nothing to look at.
+    let built: Vec<&str> =
+        listed.lines().filter(|path| path.split('/').any(|part| part == "target")).collect();
+    assert!(built.is_empty(), "{built:?}");
+}
+
+#[test]
 fn every_promise_names_tests_that_there_are() {
     let text = fs::read_to_string(top().join("SPECIFICATION.md")).expect("it is there");
     let mut promises = 0;

@@ -209,12 +209,11 @@ impl Push {
             if begun.elapsed() > limits::STILL / 2 {
                 line.pusher = None;
             }
-            let mut pusher = match line.pusher.take() {
-                Some(pusher) => pusher,
-                None => {
-                    line.worn = false;
-                    self.connect()?
-                }
+            let mut pusher = if let Some(pusher) = line.pusher.take() {
+                pusher
+            } else {
+                line.worn = false;
+                self.connect()?
             };
             match pusher.push(&self.shared, &piece) {
                 Ok(()) => {

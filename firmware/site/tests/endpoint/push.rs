@@ -83,8 +83,10 @@ fn all_of_the_ring_goes_to_the_collector_once_and_goes_on_behind_a_restart() {
     assert!(said.contains("PUT /aegis/export-abababab-07070707-1-4096.cbor"), "{said}");
     assert!(said.contains(" application/cbor-seq aegis-abab"), "{said}");
     wait(&world, "told", || world.told().contains("exports go to collector.plant"));
-    let position = fs::read_to_string(world.at("state/pushed")).expect("remembered");
-    assert_eq!(position, format!("{RING} 9001 https://collector.plant@{address}/aegis/\n"));
+    let position = format!("{RING} 9001 https://collector.plant@{address}/aegis/\n");
+    wait(&world, "remembered", || {
+        fs::read_to_string(world.at("state/pushed")).is_ok_and(|found| found == position)
+    });
     let said = figures(&world);
     for (series, expected) in [
         ("aegis_push_up", 1),
