@@ -72,8 +72,9 @@ impl Plan {
         for (path, seen) in &files.paths {
             plan.path(files, path, seen, rings);
         }
-        if plan.open.contains(Operation::Change) && plan.open != Operations::FILE {
-            // The denial implies it, unless there is none.
+        let denies = plan.open != Operations::FILE || !plan.still.is_empty();
+        if plan.open.contains(Operation::Change) && denies {
+            // A denial implies it.
             plan.add(
                 Operations::only(Operation::Change),
                 "/",

@@ -142,6 +142,30 @@ proptest! {
     }
 }
 
+/// Where everything is open, what is denied by name is denied for what it was, and may be changed, as it was.
+#[test]
+fn what_is_denied_by_name_can_be_changed_where_all_is_open() {
+    let did = |path: &str, to: Option<&str>, truncated, operation, verdict| Did {
+        path: path.into(),
+        to: to.map(Into::into),
+        truncated,
+        inode: 0,
+        operations: Operations::only(operation),
+        verdict,
+    };
+    let mut dids: Vec<Did> =
+        Operation::FILE.into_iter().map(|one| did("/a", None, true, one, Verdict::Allowed)).collect();
+    dids.push(did("/a", Some("/b"), false, Operation::Change, Verdict::Allowed));
+    dids.push(did("/b", None, false, Operation::OpenRead, Verdict::Denied));
+    let (text, held) = drafted(&dids, None);
+    assert_eq!(held.named, 0, "{held:?}\n{text}");
+    let bytes = enforced(&text).unwrap();
+    let decisions = Decisions::of(Policy::decode(&bytes).unwrap());
+    let verdict = |operation| decisions.one(Some(1), &Thing::Path(b"/b"), operation).verdict;
+    assert_eq!(verdict(Operation::OpenRead), Verdict::Denied);
+    assert_ne!(verdict(Operation::Change), Verdict::Denied);
+}
+
 /// A folded directory does not take back a denial in it.
 #[test]
 fn a_directory_with_a_denial_is_not_opened_for_it() {
