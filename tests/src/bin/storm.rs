@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use aegis_tests::kills::report::made;
 use aegis_tests::root;
-use aegis_tests::storm::{blow, report};
+use aegis_tests::storm::{blow, report, wrong};
 
 fn run() -> Result<(), String> {
     let steps = blow()?;
-    let wrong: Vec<String> = steps.iter().flat_map(aegis_tests::storm::Step::wrong).collect();
+    let wrong = wrong(&steps);
     if !wrong.is_empty() {
         return Err(format!("void, no page is written: {}", wrong.join("; ")));
     }

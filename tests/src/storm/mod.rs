@@ -150,6 +150,17 @@ impl Step {
     }
 }
 
+/// Why these steps prove nothing, or what promises they break.
+pub fn wrong(steps: &[Step]) -> Vec<String> {
+    let mut wrong: Vec<String> = steps.iter().flat_map(Step::wrong).collect();
+    let bears = |name: &str| steps.iter().any(|step| step.name == name && step.is_borne());
+    if bears("twice") && !bears("flat-out") {
+        wrong
+            .push("twice the highest rate was borne: the host was busy while that was looked for".to_owned());
+    }
+    wrong
+}
+
 /// The guest's lines.
 ///
 /// # Errors
@@ -247,5 +258,12 @@ mod tests {
         assert!(!step(1_000, &books(1_110, 1_108, 2, 0)).is_borne(), "two in a thousand");
         assert_eq!(step(1_000, &books(1_110, 1_108, 1, 0)).wrong().len(), 1, "one is nowhere");
         assert_eq!(step(1_011, &books(1_110, 1_110, 0, 0)).wrong().len(), 1, "one was not seen");
+        let named = |name: &str, lost| Step {
+            name: name.to_owned(),
+            ..step(1_000, &books(1_110, 1_110 - lost, lost, 0))
+        };
+        assert_eq!(wrong(&[named("flat-out", 100), named("twice", 100)]), Vec::<String>::new());
+        assert_eq!(wrong(&[named("flat-out", 100), named("twice", 0)]).len(), 1);
+        assert_eq!(wrong(&[named("flat-out", 0), named("twice", 0)]), Vec::<String>::new());
     }
 }
