@@ -190,8 +190,9 @@ impl Push {
         while self.position.next <= last && !self.shared.stopped() {
             let next = self.position.next;
             let begun = Instant::now();
+            let upto = last.min(next.saturating_add(self.pace.events() - 1));
             let piece =
-                piece::make(&self.agent, &self.directory, (next, last), &self.shared.stop).map_err(export)?;
+                piece::make(&self.agent, &self.directory, (next, upto), &self.shared.stop).map_err(export)?;
             if self.position.ring.is_empty() {
                 self.position.ring.clone_from(&piece.said.ring);
             } else if self.position.ring != piece.said.ring {
@@ -220,9 +221,15 @@ impl Push {
                     line = Line { pusher: Some(pusher), worn: true };
                     self.taken(&piece);
                 }
-                // It took one by this connection and may have closed it after that: another one, and the export anew.
-                Err(failure) if line.worn && matches!(failure.reason, Reason::Cut | Reason::Late) => {}
-                Err(failure) => return Err(failure),
+                Err(failure) => {
+                    if failure.reason == Reason::Late {
+                        self.pace.late();
+                    }
+                    // One that took an export may have closed it after that: another one, and the export anew.
+                    if !(line.worn && matches!(failure.reason, Reason::Cut | Reason::Late)) {
+                        return Err(failure);
+                    }
+                }
             }
         }
         Ok(())
