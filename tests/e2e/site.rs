@@ -220,9 +220,17 @@ fn a_device_is_read_over_its_site_network() {
     verify.args(["export", "verify", "--json"]).args(&taken);
     let said = String::from_utf8(Bench::good(verify)).expect("UTF-8");
     assert!(said.contains("\"whole\":true") && said.contains("\"seals\":\"good\""), "{said}");
-    let figures = site.get("prometheus", "/metrics");
-    for series in ["aegis_push_up 1", "aegis_push_missed_events_total 0"] {
-        assert!(figures.contains(&format!("\n{series}\n")), "{series}: {figures}");
+    // It is taken when the collector's answer is read: a little later than its file is there.
+    let end = Instant::now() + Duration::from_mins(1);
+    let wanted =
+        ["aegis_push_up 1", "aegis_push_missed_events_total 0"].map(|series| format!("\n{series}\n"));
+    loop {
+        let figures = site.get("prometheus", "/metrics");
+        if wanted.iter().all(|series| figures.contains(series)) {
+            break;
+        }
+        assert!(Instant::now() < end, "{wanted:?}: {figures}");
+        std::thread::sleep(Duration::from_secs(5));
     }
 
     // What it costs the way of an event to the disk: printed, for who compares.

@@ -37,17 +37,27 @@ fn fit((columns, rows): (u16, u16)) -> (u16, u16) {
     (columns.clamp(least.0, most.0), rows.clamp(least.1, most.1))
 }
 
+/// Where the programs leave what they say at the serial line, too (`docs/logs.md`).
+const LOGS: [&str; 2] = ["/data/aegis/log.a", "/data/aegis/log.b"];
+
+/// How long they are; 0: there is none.
+fn logged() -> [u64; 2] {
+    LOGS.map(|path| std::fs::metadata(path).map_or(0, |found| found.len()))
+}
+
 struct Screen<'t> {
     tty: &'t Tty,
     terminal: Terminal<Ansi>,
     size: (u16, u16),
+    /// When all of it was sent last, and what was logged then.
+    whole: (Instant, [u64; 2]),
 }
 
 impl<'t> Screen<'t> {
     fn new(tty: &'t Tty) -> io::Result<Self> {
         let size = fit(tty.size().unwrap_or(limits::SCREEN));
         let terminal = Terminal::new(Ansi::new(size)).map_err(io::Error::other)?;
-        let mut screen = Self { tty, terminal, size };
+        let mut screen = Self { tty, terminal, size, whole: (Instant::now(), logged()) };
         screen.enter()?;
         Ok(screen)
     }
@@ -64,6 +74,18 @@ impl<'t> Screen<'t> {
     /// All of it is sent again.
     fn anew(&mut self) {
         let _ = self.terminal.clear();
+        self.whole = (Instant::now(), logged());
+    }
+
+    /// The line is not ours alone: what others say there is gone over.
+    fn heal(&mut self, now: Instant) {
+        if now >= self.whole_until() || logged() != self.whole.1 {
+            self.anew();
+        }
+    }
+
+    fn whole_until(&self) -> Instant {
+        self.whole.0 + limits::SCREEN_AGE
     }
 
     fn resize(&mut self, size: (u16, u16)) {
@@ -139,6 +161,9 @@ fn turns(
                 News::Changed => {}
             }
         }
+        if !app.asleep {
+            screen.heal(now);
+        }
         screen.draw(app, desk)?;
         if bell.is_stopped() {
             break Left::Stopped;
@@ -151,7 +176,8 @@ fn turns(
         }
         let mut until = desk.due(on, now);
         if !app.asleep {
-            until = Some(until.unwrap_or(touched + limits::IDLE).min(touched + limits::IDLE));
+            let due = (touched + limits::IDLE).min(screen.whole_until());
+            until = Some(until.unwrap_or(due).min(due));
         }
         if keys.is_waiting() {
             until = Some(until.unwrap_or(now + limits::ESCAPE).min(now + limits::ESCAPE));

@@ -259,6 +259,7 @@ impl Push {
         self.shared.see(|seen| {
             let figures = &mut seen.figures;
             (figures.sequence, figures.taken) = (piece.said.resume - 1, Some(Instant::now()));
+            figures.up = Some(true);
             figures.events += piece.said.events;
             figures.exports += 1;
             figures.bytes += piece.bytes;

@@ -2,12 +2,13 @@
 //! bytes an event holds, of a line only printable characters are made. Or as an item of CBOR around the bytes that the ring has
 //! (`docs/formats/events.cddl`).
 
-use core::convert::Infallible;
 use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use aegis_event::limits::EVENT_BYTES;
 use aegis_event::{Cause, DecodeError, Event, Field, Printable, Thousandths, arguments};
 
+use minicbor::encode::write::{Cursor, EndOfSlice};
 use minicbor::{Encoder, encode};
 
 use crate::storage::device::hex;
@@ -84,12 +85,17 @@ fn ended(mut line: String) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// An item of CBOR.
-fn item(build: impl FnOnce(&mut Encoder<Vec<u8>>) -> Result<(), encode::Error<Infallible>>) -> Vec<u8> {
-    let mut item = Encoder::new(Vec::new());
-    // Writing to a Vec can't fail.
-    let _ = build(&mut item);
-    item.into_writer()
+/// An item of CBOR, of what the ring has: no event is longer than [`EVENT_BYTES`], and what is around one takes less than 64 bytes.
+fn item(
+    build: impl FnOnce(&mut Encoder<Cursor<&mut [u8]>>) -> Result<(), encode::Error<EndOfSlice>>,
+) -> Vec<u8> {
+    let mut bytes = vec![0; EVENT_BYTES + 64];
+    let mut encoder = Encoder::new(Cursor::new(&mut bytes[..]));
+    let built = build(&mut encoder);
+    debug_assert!(built.is_ok());
+    let length = encoder.writer().position();
+    bytes.truncate(length);
+    bytes
 }
 
 /// An object of JSON, field by field.

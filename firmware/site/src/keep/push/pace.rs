@@ -49,11 +49,8 @@ impl Pace {
     /// How long until the next try, `chance` from 0 to `u32::MAX`; not before `after`, which the collector asks for.
     pub(super) fn failed(&mut self, after: Duration, chance: u32) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let whole = if self.is_open() {
-            limits::PUSH_OPEN
-        } else {
-            limits::PUSH_REST * (1 << (self.failures - 1))
-        };
+        let whole =
+            if self.is_open() { limits::PUSH_OPEN } else { limits::PUSH_REST * (1 << (self.failures - 1)) };
         let half = whole / 2;
         let rest = half + half.mul_f64(f64::from(chance) / f64::from(u32::MAX));
         // Who says `after` reads what comes over a network: he has no say in more than the breaker has.
