@@ -11,8 +11,22 @@ use std::time::{Duration, Instant};
 use aegis_qemu::{Stick, StickFs, Vm};
 use aegis_tests::Bench;
 
-/// Events all the time, for as long as the test takes.
-const STEADY: &str = "echo begun; while :; do : </etc/hosts; sleep 0.05; done";
+use super::export::{office_key, opened};
+
+/// Events all the time, for as long as the test takes; when the first of the two places of policies is taken anew, by the third, what goes
+/// out is for this recipient from then on.
+fn steady(recipient: &str) -> String {
+    format!(
+        "place() {{ stat -c %i /data/aegis/slot.a; }}
+echo begun; first=$(place); n=0
+while :; do
+    : </etc/hosts; sleep 0.05; n=$((n + 1))
+    if [ $((n % 100)) = 0 ] && [ \"$first\" ] && [ \"$(place)\" != \"$first\" ]; then
+        printf '[export]\\nrecipients = [\"{recipient}\"]\\n' >/data/aegis/config.toml; first=
+    fi
+done"
+    )
+}
 
 struct Site<'b> {
     bench: &'b Bench,
@@ -70,6 +84,23 @@ impl Site<'_> {
             .args([&port.to_string(), "collector.crt", "collector.key", "ca.crt"])
             .current_dir(self.bench.at(""));
         Collector(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("python3"))
+    }
+
+    /// Exports that the collector has, once there are so many that end so.
+    fn taken(&self, end: &str, least: usize, vm: &Vm) -> Vec<PathBuf> {
+        let until = Instant::now() + Duration::from_mins(4);
+        loop {
+            let found = fs::read_dir(self.bench.at("taken")).into_iter().flatten();
+            let taken: Vec<PathBuf> = found
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| path.extension().is_some_and(|found| found == end))
+                .collect();
+            if taken.len() >= least {
+                return taken;
+            }
+            assert!(Instant::now() < until, "{taken:?}: {}", vm.console_end());
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 
     fn curl(&self, client: Option<&str>, path: &str) -> Output {
@@ -153,8 +184,9 @@ fn a_device_is_read_over_its_site_network() {
     let first = site.bundle(500, &[]);
     let takes = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     let _collector = site.collector(takes);
+    let (key, recipient) = office_key(&bench);
     let machine = bench
-        .demo(STEADY)
+        .demo(&steady(&recipient))
         .network(port, 9443)
         .collector(takes)
         .bundle(first)
@@ -202,24 +234,8 @@ fn a_device_is_read_over_its_site_network() {
     assert!(!site.curl(None, "/health").status.success(), "without a certificate");
 
     // What the collector has is what a stick would have brought: signed, from the first event on.
-    let end = Instant::now() + Duration::from_mins(4);
-    let taken = loop {
-        let taken: Vec<PathBuf> = fs::read_dir(bench.at("taken"))
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.extension().is_some_and(|end| end == "cbor"))
-            .collect();
-        if taken.len() >= 2 || Instant::now() > end {
-            break taken;
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    };
-    assert!(taken.len() >= 2, "{taken:?}: {}", vm.console_end());
-    let mut verify = Bench::aegisctl();
-    verify.args(["export", "verify", "--json"]).args(&taken);
-    let said = String::from_utf8(Bench::good(verify)).expect("UTF-8");
-    assert!(said.contains("\"whole\":true") && said.contains("\"seals\":\"good\""), "{said}");
+    let taken = site.taken("cbor", 2, &vm);
+    is_whole(&taken);
     // It is taken when the collector's answer is read: a little later than its file is there.
     let end = Instant::now() + Duration::from_mins(1);
     let wanted =
@@ -249,5 +265,19 @@ fn a_device_is_read_over_its_site_network() {
         lost.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     };
     assert!(lost(&site.get("prometheus", "/metrics")).abs() < 0.5, "nothing was lost");
+
+    // With a recipient nobody else reads what is pushed, and it goes on where the rest ended.
+    stick(&mut vm, Some(&site.bundle(502, &[site.pem("device.crt")])), &bench.at("third"));
+    let sealed = site.taken("age", 1, &vm);
+    let opened: Vec<PathBuf> = sealed.iter().map(|export| opened(&bench, &key, export)).collect();
+    is_whole(&[site.taken("cbor", 2, &vm), opened].concat());
     vm.cut_power().expect("it ends");
+}
+
+/// They are one chain, without a gap.
+fn is_whole(exports: &[PathBuf]) {
+    let mut verify = Bench::aegisctl();
+    verify.args(["export", "verify", "--json"]).args(exports);
+    let said = String::from_utf8(Bench::good(verify)).expect("UTF-8");
+    assert!(said.contains("\"whole\":true") && said.contains("\"seals\":\"good\""), "{said}");
 }

@@ -19,7 +19,7 @@ const CALLS: &[i64] = &[
     #[cfg(target_arch = "x86_64")] libc::SYS_unlink,
     libc::SYS_openat, libc::SYS_openat2, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs,
     libc::SYS_fstatfs, libc::SYS_readlinkat, libc::SYS_getdents64, libc::SYS_lseek, libc::SYS_pread64, libc::SYS_flock,
-    libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat, libc::SYS_fsync,
+    libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat, libc::SYS_fsync, libc::SYS_fdatasync,
     // the agent's socket
     libc::SYS_connect, libc::SYS_setsockopt,
 ];

@@ -28,7 +28,7 @@ fn run() -> Run<'static> {
         user: 1000,
         group: 1000,
         bounds: Bounds { memory: 64 << 20, pids: 32, cpu: 500 },
-        restart: Restart { when: When::OnFailure, delay: 1 },
+        restart: Restart { when: When::OnFailure, delay: 1, watchdog: 0 },
         writable: list(["/var/cache", "/var/lib/agent"]),
     }
 }
@@ -346,9 +346,10 @@ proptest! {
         memory in (1u64 << 20)..(1 << 40),
         when in 0usize..3,
         delay in 1u32..=3600,
+        watchdog in 0u32..=3600,
     ) {
         let command = [&b"/p"[..]].into_iter().chain(words.iter().map(Vec::as_slice)).take(COMMAND_WORDS);
-        let restart = Restart { when: When::ALL[when], delay };
+        let restart = Restart { when: When::ALL[when], delay, watchdog };
         let bounds = Bounds { memory, ..run().bounds };
         let made = WorkloadManifest {
             run: Some(Run { command: list(command), user, bounds, restart, ..run() }),
