@@ -91,7 +91,7 @@ fn from_the_first_boot_to_a_policy_that_was_a_mistake() {
     boot.page("e", &["AEGIS  export now", "it can be pulled"]);
     boot.unplug(stick);
     // Refused stick: what is on it, and why not.
-    let stick = boot.plug(&[("old.aegis", &bundle(&bench, 4, &[]))]);
+    let stick = boot.plug(&[("old.aegis", &bundle(&bench, 4, &[SECRET]))]);
     boot.page("v", &["AEGIS  verify stick", "!! bundle old.aegis: rollback"]);
     boot.shows(&["ENFORCING", "site, epoch 1 sequence 5"]);
     boot.unplug(stick);
@@ -116,7 +116,7 @@ fn from_the_first_boot_to_a_policy_that_was_a_mistake() {
     let token = glass::armor(&Bench::good(make));
     boot.at.press(&format!("{}\n\n", token.join("\n")), &["THE GLASS IS BROKEN", "Enter: back."]);
     boot.at.press("\n", &["GLASS BROKEN"]);
-    // Bricked policy: it denies the program itself; the one after it does not, and is newer.
+    // Bricked policy: it denies the workload what it needs; the one after it does not, and is newer.
     let stick = boot.plug(&[("site.aegis", &bundle(&bench, 6, &[SECRET, "/run/workloads/agent-7/plain"]))]);
     boot.shows(&["site, epoch 1 sequence 6"]);
     boot.unplug(stick);

@@ -190,7 +190,8 @@ impl Push {
         while self.position.next <= last && !self.shared.stopped() {
             let next = self.position.next;
             let begun = Instant::now();
-            let upto = last.min(next.saturating_add(self.pace.events() - 1));
+            // To the ring's end, where that comes before: there is the checkpoint which is made for the export.
+            let upto = next.saturating_add(self.pace.events() - 1);
             let piece =
                 piece::make(&self.agent, &self.directory, (next, upto), &self.shared.stop).map_err(export)?;
             if self.position.ring.is_empty() {
@@ -205,6 +206,9 @@ impl Push {
                     Reason::Export,
                     format!("the ring can't be read at sequence {next}"),
                 ));
+            }
+            if piece.said.resume > last + 1 {
+                self.durable(piece.said.resume - 1)?;
             }
             // A connection over which nothing comes for long is given up, here and there.
             if begun.elapsed() > limits::STILL / 2 {
@@ -233,6 +237,18 @@ impl Push {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what goes out is on the device's disk: a power cut must not take back what the collector has.
+    fn durable(&self, sequence: u64) -> Result<(), Failure> {
+        let export = |error: io::Error| Failure::new(Reason::Export, error);
+        for _ in 0..limits::PUSH_DURABLE_LOOKS {
+            if piece::last(&self.agent, &self.shared.stop).map_err(export)? >= sequence {
+                return Ok(());
+            }
+            self.shared.rest(limits::PUSH_LOOK);
+        }
+        Err(Failure::new(Reason::Export, format!("sequence {sequence} is not on the disk yet")))
     }
 
     fn connect(&self) -> Result<Pusher, Failure> {
