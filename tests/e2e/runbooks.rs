@@ -32,10 +32,15 @@ impl Boot {
         Self { at, slot }
     }
 
+    /// Until the serial line says that it was looked at.
     fn plug(&mut self, files: &[(&str, &Path)]) -> StickId {
         let stick =
             files.iter().fold(Stick::new(StickFs::Vfat), |stick, (name, file)| stick.file(*name, file));
-        self.at.vm.plug(&stick).expect("plugged")
+        let place = self.at.vm.now().expect("watched");
+        let id = self.at.vm.plug(&stick).expect("plugged");
+        let taken = self.at.vm.wait_line_after(place, "it can be pulled").expect("watched");
+        assert!(taken.is_some(), "{}", self.at.vm.console_end());
+        id
     }
 
     fn unplug(&mut self, stick: StickId) {
