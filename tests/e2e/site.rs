@@ -260,6 +260,8 @@ fn a_device_is_read_over_its_site_network() {
         "from the kernel to the disk: p99 within {quiet} s of {of} events; while it is read without a rest: within {loaded} s of {of_loaded}"
     );
     assert!(of > 0.0 && of_loaded > 0.0, "events were written");
+    // Readers delay no event by more than a second, on a machine that is emulated.
+    assert!(loaded.parse::<f64>().is_ok_and(|bound| bound <= 1.0), "p99 {loaded} s while it is read");
     let lost = |text: &str| -> f64 {
         let lost = text.lines().filter(|line| line.starts_with("aegis_lost_events_total"));
         lost.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()

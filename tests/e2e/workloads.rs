@@ -233,7 +233,7 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     let run = boot(&bench, &device, &files.each_ref().map(PathBuf::as_path), None, "true");
     assert_eq!(answers(&run).iter().filter(|(answer, _)| answer == "accepted").count(), 6);
     let script = until("eats", "crash-loop")
-        + &until("hangs", "over")
+        + &until("hangs", "failed")
         + "aegis health --json | grep -o '\"bad\":true,\"code\":\"workload-down\"'; cat /sys/fs/cgroup/workloads/forks/pids.current /sys/fs/cgroup/workloads/forks/memory.max /sys/fs/cgroup/workloads/forks/cpu.max; cat /sys/fs/cgroup/workloads/eats/cgroup.procs\n";
     let run = boot(&bench, &device, &[], None, &(script + &turn()));
     let (shown, out) = (console(&run), run.out_text());
@@ -248,7 +248,7 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert!(!shown.contains("eats: ate"), "{shown}");
     assert!(
         out.contains("over, starts 1, last: exit status: 0")
-            && out.contains("over, starts 1, last: exit status: 3"),
+            && out.contains("failed, starts 1, last: exit status: 3"),
         "{out}"
     );
     let crash =
@@ -265,7 +265,7 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
         "{shown}"
     );
     let row = |name: &str, text: &str| out.lines().any(|line| line.starts_with(name) && line.contains(text));
-    assert!(row("hangs ", "over, starts 1, last: signal: 9 (SIGKILL), no sign of life for 5 s"), "{out}");
+    assert!(row("hangs ", "failed, starts 1, last: signal: 9 (SIGKILL), no sign of life for 5 s"), "{out}");
     assert!(row("lives ", "running, starts 1"), "{out}");
 
     // One that is stopped is gone, all of it, and stays so, whatever its restart says; started, it counts on.

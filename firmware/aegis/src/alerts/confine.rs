@@ -1,5 +1,6 @@
 //! Least privilege for the watcher: it reads files all its life, so it may open them; it starts nothing, reaches no network, and of
-//! bpf(2) has what asks and what tells an event: it loads, attaches, pins and creates nothing.
+//! bpf(2) has what asks and what tells an event: it loads, attaches, pins and creates nothing. That a map may be written, which telling
+//! takes, no filter can tell from another map: that it writes no rules is its program's word, as its capabilities were before.
 
 use std::io;
 
@@ -20,6 +21,7 @@ const CALLS: &[i64] = &[
     libc::SYS_openat, libc::SYS_openat2, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs,
     libc::SYS_fstatfs, libc::SYS_readlinkat, libc::SYS_getdents64, libc::SYS_lseek, libc::SYS_pread64, libc::SYS_flock,
     libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat, libc::SYS_fsync, libc::SYS_fdatasync,
+    libc::SYS_ftruncate,
     // the agent's socket
     libc::SYS_connect, libc::SYS_setsockopt,
 ];

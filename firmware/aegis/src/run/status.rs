@@ -276,6 +276,7 @@ impl Status {
                 "hash": crate::storage::device::hex(&self.policy.hash),
             },
             "events": events,
+            "argv": self.argv().name(),
             "denied": self.denied,
             "fallen": self.fallen,
             "volumes_full": self.volumes_full,
@@ -316,7 +317,7 @@ impl Status {
                 "seconds_since_checkpoint": self.seconds_since_checkpoint(),
                 "promised_seconds": self.promised_seconds(),
             },
-            "config": { "source": self.setup.source(), "argv": self.argv().name() },
+            "config": { "source": self.setup.source() },
             "hooks": hooks,
         })
     }

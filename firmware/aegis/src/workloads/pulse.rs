@@ -5,13 +5,10 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use crate::limits;
+
 /// Where it finds the socket, by its own root: `/dev` and this.
 pub(crate) const SOCKET: &str = "notify";
-/// Longest word that is heard, bytes; of a longer one the rest is not there (unix(7)).
-const WORD_BYTES: usize = 512;
-/// Words that are heard at once; and how long nobody listens after that: the keeper's time is not the workload's.
-const AT_ONCE: usize = 16;
-const DEAF: Duration = Duration::from_millis(100);
 
 /// One that is listened for.
 #[derive(Debug)]
@@ -38,14 +35,14 @@ impl Pulse {
     pub(crate) fn is_lost(&mut self, now: Instant) -> bool {
         // What was said in time is heard before it is judged.
         if now >= self.listens.min(self.last + self.every) {
-            let mut word = [0; WORD_BYTES];
-            for _ in 0..AT_ONCE {
+            let mut word = [0; limits::PULSE_WORD_BYTES];
+            for _ in 0..limits::PULSE_WORDS {
                 let Ok(length) = self.socket.recv(&mut word) else { break };
                 if word[..length].split(|byte| *byte == b'\n').any(|line| line == b"WATCHDOG=1") {
                     self.last = now;
                 }
             }
-            self.listens = now + DEAF;
+            self.listens = now + limits::PULSE_DEAF;
         }
         now >= self.last + self.every
     }

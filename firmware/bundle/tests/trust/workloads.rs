@@ -110,6 +110,35 @@ fn a_good_workload_is_let_in_by_its_front() {
     assert_eq!(WorkloadManifest::decode(&other), Err(Reason::BadManifest));
 }
 
+/// A watchdog is a third number, or there is none: what was signed before there was one reads as it was.
+#[test]
+fn a_watchdog_is_left_out_or_within_its_bounds() {
+    let with = |watchdog| {
+        let restart = Restart { when: When::OnFailure, delay: 1, watchdog };
+        encode(&WorkloadManifest { run: Some(Run { restart, ..run() }), ..manifest() })
+    };
+    // Key 6 of what is run: [1, 1], then [1, 1, 30].
+    let (bare, watched) = (with(0), with(30));
+    let at = bare.windows(4).position(|bytes| bytes == [6, 0x82, 1, 1]).expect("two numbers");
+    assert_eq!(watched[at..at + 6], [6, 0x83, 1, 1, 0x18, 30]);
+    let read = |numbers: &[u8]| {
+        let bytes = [&bare[..at], &[6], numbers, &bare[at + 4..]].concat();
+        let manifest = WorkloadManifest::decode(&bytes)?;
+        Ok::<_, Reason>(manifest.run.map(|run| run.restart.watchdog))
+    };
+    assert_eq!(read(&[0x82, 1, 1]), Ok(Some(0)));
+    assert_eq!(read(&[0x83, 1, 1, 0x19, 0x0e, 0x10]), Ok(Some(3600)));
+    for bad in [
+        &[0x83, 1, 1, 0][..],
+        &[0x83, 1, 1, 0x19, 0x0e, 0x11],
+        &[0x84, 1, 1, 2, 2],
+        &[0x81, 1],
+        &[0x83, 1, 1, 0x18, 2],
+    ] {
+        assert_eq!(read(bad), Err(Reason::BadManifest), "{bad:?}");
+    }
+}
+
 #[test]
 fn order_is_kept() {
     let (root, five) = (root(&[1], 1), workload(|_| {}));

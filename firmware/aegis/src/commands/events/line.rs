@@ -92,7 +92,7 @@ fn item(
     let mut bytes = vec![0; EVENT_BYTES + 64];
     let mut encoder = Encoder::new(Cursor::new(&mut bytes[..]));
     let built = build(&mut encoder);
-    debug_assert!(built.is_ok());
+    debug_assert!(built.is_ok(), "it has room for the longest");
     let length = encoder.writer().position();
     bytes.truncate(length);
     bytes

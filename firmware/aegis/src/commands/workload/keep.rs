@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -14,12 +15,15 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_de
 
 use super::{Which, note};
 use crate::outcome::{Failure, Outcome, say};
+use crate::storage::RUN;
 use crate::workloads::cage::Cage;
 use crate::workloads::keeper::{self, Next};
 use crate::workloads::lines::Lines;
 use crate::workloads::pulse::Pulse;
 use crate::workloads::told::{self, Doing};
 
+/// Below [`RUN`]: changes when a workload says something on the console.
+const SAID: &str = "said";
 /// How often it is looked whether it ended, where that can't be waited for.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -38,7 +42,7 @@ pub(crate) fn run(name: &str) -> Outcome {
     let run = manifest.run.as_ref().filter(|_| manifest.name == name);
     let run = run.ok_or_else(|| failed(&"not its manifest"))?;
     let before = told::doing(name).map_err(|error| failed(&error))?.unwrap_or_default();
-    if matches!(before.code.as_str(), told::OVER | told::CRASH_LOOP) {
+    if matches!(before.code.as_str(), told::OVER | told::FAILED | told::CRASH_LOOP) {
         // Somebody ended the process that kept it, after it had come to its end. Who has it started again says so before.
         return Ok(());
     }
@@ -57,6 +61,7 @@ struct Keeper<'a> {
 struct End {
     text: String,
     good: bool,
+    /// How long it ran; of one that was ended for its silence, how long before that.
     ran: Duration,
 }
 
@@ -74,7 +79,11 @@ impl Keeper<'_> {
             self.say(why, &end.text);
             match keeper::after(self.run.restart, end.good, end.ran, &mut quick) {
                 Next::Over => {
-                    self.tell(if why == told::NOT_STARTED { why } else { told::OVER });
+                    self.tell(match why {
+                        told::NOT_STARTED => why,
+                        _ if !end.good => told::FAILED,
+                        _ => told::OVER,
+                    });
                     return if end.good {
                         Ok(())
                     } else {
@@ -146,7 +155,8 @@ impl Keeper<'_> {
         if after.1 > before.1 {
             text = format!("{text}, {} times at its bound of processes", after.1 - before.1);
         }
-        Ok(End { text, good: status.success() && !silent, ran: begun.elapsed() })
+        let ran = begun.elapsed().saturating_sub(if silent { watchdog } else { Duration::ZERO });
+        Ok(End { text, good: status.success() && !silent, ran })
     }
 }
 
@@ -163,7 +173,12 @@ fn attend(
     let flags = rustix::fs::fcntl_getfl(&out)?;
     rustix::fs::fcntl_setfl(&out, flags | rustix::fs::OFlags::NONBLOCK)?;
     let mut lines = Lines::new(Instant::now());
-    let mut say = |line: &str| drop(say(&format!("{name}: {line}")));
+    let said = Path::new(RUN).join(SAID);
+    let mut say = |line: &str| {
+        let _ = say(&format!("{name}: {line}"));
+        // Who draws a screen at the same line sees that it is written over.
+        let _ = std::fs::write(&said, "\n");
+    };
     let mut buffer = [0; 4096];
     let mut open = true;
     let mut silent = false;

@@ -36,9 +36,14 @@ impl Pace {
         self.events = (self.events * 2).min(limits::PUSH_EVENTS.0);
     }
 
-    /// An export did not go through in its time: the next one is shorter.
+    /// An export did not go through in its time: the next one is shorter, if it can be; how often there was such a one says nothing of the
+    /// collector as long as it can.
     pub(super) fn late(&mut self) {
-        self.events = (self.events / 2).max(limits::PUSH_EVENTS.1);
+        let shorter = (self.events / 2).max(limits::PUSH_EVENTS.1);
+        if shorter < self.events {
+            self.failures = 0;
+        }
+        self.events = shorter;
     }
 
     /// Events of the next export, at most.
@@ -95,8 +100,18 @@ mod tests {
             pace.late();
         }
         assert_eq!(pace.events(), least);
-        // With one that is shorter it can go on: the breaker is not for links that are slow.
-        let _ = pace.failed(Duration::ZERO, 0);
+        // While one that is shorter can be tried the breaker does not open: it is not for links that are slow.
+        let mut pace = Pace::new(1);
+        for _ in 0..6 {
+            pace.late();
+            let _ = pace.failed(Duration::ZERO, 0);
+        }
+        assert!(pace.events() == least && !pace.is_open());
+        for _ in 0..limits::PUSH_FAILURES {
+            pace.late();
+            let _ = pace.failed(Duration::ZERO, 0);
+        }
+        assert!(pace.is_open());
         pace.took();
         assert_eq!((pace.events(), pace.failures), (least * 2, 0));
         for _ in 0..100 {
