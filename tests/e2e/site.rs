@@ -13,16 +13,16 @@ use aegis_tests::Bench;
 
 use super::export::{office_key, opened};
 
-/// Events all the time, for as long as the test takes; when the first of the two places of policies is taken anew, by the third, what goes
-/// out is for this recipient from then on.
+/// Events all the time, for as long as the test takes; once two more policies were taken, what goes out is for this recipient.
 fn steady(recipient: &str) -> String {
     format!(
-        "place() {{ stat -c %i /data/aegis/slot.a; }}
-echo begun; first=$(place); n=0
+        "places() {{ stat -c %i /data/aegis/slot.? 2>/dev/null; }}
+echo begun; were=$(places); n=0; taken=0
 while :; do
     : </etc/hosts; sleep 0.05; n=$((n + 1))
-    if [ $((n % 100)) = 0 ] && [ \"$first\" ] && [ \"$(place)\" != \"$first\" ]; then
-        printf '[export]\\nrecipients = [\"{recipient}\"]\\n' >/data/aegis/config.toml; first=
+    if [ $((n % 100)) = 0 ] && [ \"$(places)\" != \"$were\" ]; then
+        were=$(places); taken=$((taken + 1)); echo taken $taken
+        [ $taken != 2 ] || printf '[export]\\nrecipients = [\"{recipient}\"]\\n' >/data/aegis/config.toml
     fi
 done"
     )
@@ -269,7 +269,9 @@ fn a_device_is_read_over_its_site_network() {
     assert!(lost(&site.get("prometheus", "/metrics")).abs() < 0.5, "nothing was lost");
 
     // With a recipient nobody else reads what is pushed, and it goes on where the rest ended.
+    assert!(vm.wait_stdout("taken 1").expect("watched"), "{}", vm.console_end());
     stick(&mut vm, Some(&site.bundle(502, &[site.pem("device.crt")])), &bench.at("third"));
+    assert!(vm.wait_stdout("taken 2").expect("watched"), "{}", vm.console_end());
     let sealed = site.taken("age", 1, &vm);
     let opened: Vec<PathBuf> = sealed.iter().map(|export| opened(&bench, &key, export)).collect();
     is_whole(&[site.taken("cbor", 2, &vm), opened].concat());
