@@ -5,43 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
+use aegis_tests::tour::{Step, shape, steps};
 use aegis_tests::{Bench, root};
 
 /// Most lines of an answer that the page has.
 const LINES: usize = 24;
 /// Longest line of one, bytes.
 const LINE: usize = 180;
-
-/// A command of the page: what stands before its answer, the answer, the exit code.
-struct Step {
-    command: String,
-    answer: Vec<String>,
-    exit: u32,
-}
-
-/// The blocks of the page that begin with a prompt.
-fn steps(page: &str) -> Vec<Step> {
-    let blocks = page.split("\n```\n# ").skip(1).map(|rest| rest.split("\n```\n").next().unwrap_or_default());
-    let step = |block: &str| {
-        let (command, answer) = block.split_once('\n').unwrap_or((block, ""));
-        let (command, exit) = command.rsplit_once("   # exit ").expect("every command has its exit code");
-        Step {
-            command: command.to_owned(),
-            answer: answer.lines().map(str::to_owned).collect(),
-            exit: exit.parse().expect("a code"),
-        }
-    };
-    blocks.map(step).collect()
-}
-
-/// A line without what differs from run to run: numbers, ids, times.
-fn shape(line: &str) -> String {
-    let words = line.split_whitespace().map(|word| {
-        let is_number = word.chars().any(|c| c.is_ascii_digit());
-        if is_number { "0".to_owned() } else { word.to_owned() }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
 
 /// The page's own script: answers go to files, since what a command says may be anything.
 fn script(steps: &[Step]) -> String {
