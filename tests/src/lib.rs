@@ -5,6 +5,7 @@ pub mod cost;
 mod evidence;
 pub mod hostile;
 pub mod kills;
+pub mod peers;
 mod slots;
 pub mod storm;
 pub mod suite;
