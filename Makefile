@@ -19,7 +19,7 @@ help: ## this list
 deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
 	@image/deps $(ARCH)
 
-agent: deps ## the programs of the device (image/programs): the agent, one static binary, and what is beside it
+agent: deps ## the programs of the device (image/limits): the agent, one static binary, and what is beside it
 	@echo "aegis: building $(PROGRAMS) ($(TARGET))" >&2
 	@cargo build --release $(PROGRAMS:%=--package %) --target $(TARGET)
 

@@ -5,6 +5,7 @@ pub mod cost;
 mod evidence;
 pub mod hostile;
 pub mod kills;
+mod limits;
 pub mod peers;
 mod slots;
 pub mod storm;
@@ -13,4 +14,5 @@ pub mod swaps;
 
 pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
 pub use evidence::{Evidence, console, count_in, receipts};
+pub use limits::{limit, limits};
 pub use slots::{Slot, few_at_once};

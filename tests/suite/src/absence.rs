@@ -90,6 +90,24 @@ fn pins(prefix: &str) -> Result<Vec<PathBuf>, Stop> {
     Ok(found)
 }
 
+/// Memory that the kernel holds for each map of Aegis's: name and bytes.
+///
+/// # Errors
+/// There are none.
+pub fn maps() -> Result<Vec<(String, u64)>, Stop> {
+    let mut found = Vec::new();
+    for pin in pins("")? {
+        let name = pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with("prog_")
+            && !name.starts_with("link_")
+            && let Some(bytes) = bpf::memory(&pin)?
+        {
+            found.push((name, bytes));
+        }
+    }
+    if found.is_empty() { Err(Stop::Broken(format!("{PINS}: no maps"))) } else { Ok(found) }
+}
+
 /// How often the probes' programs ran, all together, while the kernel counted that.
 pub(crate) fn runs() -> Result<u64, Stop> {
     pins("prog_")?.iter().map(|program| bpf::runs(program)).sum()

@@ -74,3 +74,17 @@ pub(crate) fn attach_pinned(program: &Path, link: &Path) -> Done {
     let attached = attach(&opened, None).step("BPF_RAW_TRACEPOINT_OPEN")?;
     command(OBJ_PIN, &[to.as_ptr() as u64, pair(number(&attached), 0)]).step("BPF_OBJ_PIN").map(drop)
 }
+
+/// What the kernel says it holds in memory for the map pinned there, bytes (`memlock` in its descriptor's fdinfo, from 6.4 on what it
+/// really takes); none of what is no map.
+pub(crate) fn memory(pin: &Path) -> Result<Option<u64>, Stop> {
+    let path = c(&pin.to_string_lossy());
+    let Ok(opened) = open(OBJ_GET, &[path.as_ptr() as u64, 0]) else { return Ok(None) };
+    let file = format!("/proc/self/fdinfo/{}", number(&opened));
+    let text = std::fs::read_to_string(&file).step(&file)?;
+    if !text.contains("map_type:") {
+        return Ok(None);
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    Ok(line.and_then(|figure| figure.trim().parse().ok()))
+}

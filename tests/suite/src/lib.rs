@@ -23,5 +23,6 @@ pub mod storm;
 mod sys;
 mod uring;
 
+pub use absence::maps;
 pub use scenario::{Boot, Control, Scenario, Stop};
 pub use side::{Place, Side};

@@ -63,7 +63,10 @@ impl Operator {
         let done = || "{}".to_owned();
         match wish.split_once(' ').unwrap_or((wish, "")) {
             ("put", side) => self.put(side).map(|()| done()),
-            ("captured", _) => Ok(counts(&self.captured()?.0)),
+            ("captured", _) => {
+                self.runs()?;
+                Ok(counts(&self.captured()?.0))
+            }
             ("settle", _) => self.settle().map(|()| done()),
             ("said", _) => Ok(self.peer.as_ref().map_or_else(String::new, Peer::said)),
             ("books", _) => self.books(),
@@ -89,6 +92,17 @@ impl Operator {
             }
         }
         Ok(())
+    }
+
+    /// The peer, if it is one, has not ended.
+    fn runs(&mut self) -> Done {
+        match &mut self.peer {
+            Some(peer) => match peer.ended()? {
+                Some(status) => Err(Stop::Broken(format!("it ended ({status}): {}", peer.said()))),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
     }
 
     /// Records of each kind since it began, and all its bytes on the disk.
@@ -126,16 +140,14 @@ impl Operator {
 
     /// What shows which side is at work, and what was counted until now.
     fn books(&mut self) -> Result<String, Stop> {
+        self.runs()?;
         let there = self.absence.is_over();
         let (found, bytes) = self.captured()?;
         let mut books =
             format!("{{\"captured\":{},\"bytes\":{bytes},\"links\":{}", counts(&found), bpf::links()?);
         let _ = write!(books, ",\"audit\":{},\"agent\":{there},\"probes\":{}", auditing()?, probes()?);
-        let (processes, threads) = match &mut self.peer {
+        let (processes, threads) = match &self.peer {
             Some(peer) => {
-                if let Some(status) = peer.ended()? {
-                    return Err(Stop::Broken(format!("a peer ended ({status}): {}", peer.said())));
-                }
                 let _ = write!(books, ",\"lost\":{:?}", lost(&peer.said()));
                 (peer.processes(), peer.threads())
             }
