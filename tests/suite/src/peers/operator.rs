@@ -148,7 +148,7 @@ impl Operator {
         let _ = write!(books, ",\"audit\":{},\"agent\":{there},\"probes\":{}", auditing()?, probes()?);
         let (processes, threads) = match &self.peer {
             Some(peer) => {
-                let _ = write!(books, ",\"lost\":{:?}", lost(&peer.said()));
+                let _ = write!(books, ",\"lost\":{:?}", peer.lost());
                 (peer.processes(), peer.threads())
             }
             None if there => (SERVICES.iter().filter_map(|service| pid(service)).collect(), Vec::new()),
@@ -196,11 +196,6 @@ fn auditing() -> Result<String, Stop> {
     let [enabled, pid, lost] = ["enabled ", "pid ", "lost "].map(of);
     let rules = rules.lines().filter(|line| line.starts_with("-a always")).count();
     Ok(format!("{{\"enabled\":{enabled},\"pid\":{pid},\"lost\":{lost},\"rules\":{rules}}}"))
-}
-
-/// What a peer says of what it lost: its last words of it.
-fn lost(said: &str) -> &str {
-    said.split(" / ").filter(|line| line.contains("ost ")).last().unwrap_or("")
 }
 
 fn counts(found: &[u64; KINDS.len()]) -> String {

@@ -147,6 +147,16 @@ impl Peer {
         Ok((counts, bytes))
     }
 
+    /// What it itself says of what it lost: the last such line of each stream.
+    pub(super) fn lost(&self) -> String {
+        let of = |stream: &str| {
+            let text = fs::read(out(&self.name).join(stream)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            text.lines().filter(|line| line.to_lowercase().starts_with("lost ")).last().map(str::to_owned)
+        };
+        ["stdout", "stderr"].into_iter().filter_map(of).collect::<Vec<_>>().join(" / ")
+    }
+
     /// The end of what it said, for a message.
     pub(super) fn said(&self) -> String {
         let mut all = String::new();
