@@ -45,7 +45,7 @@ pub enum Boot {
         /// How many rounds.
         rounds: usize,
     },
-    /// Instructions: one processor, every side once.
+    /// Instructions: one processor, every side once, and nothing once more: what is left of a peer that ended is seen.
     Counted,
 }
 
@@ -65,7 +65,7 @@ impl Boot {
             Self::Timed { rounds } => {
                 (0..rounds).flat_map(|_| forth.clone().chain(forth.clone().rev())).collect()
             }
-            Self::Counted => forth.collect(),
+            Self::Counted => forth.chain([NONE]).collect(),
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let plan = Boot::Timed { rounds: 2 }.plan(&sides);
         assert_eq!(plan[..6], ["none", "aegis", "auditd", "auditd", "aegis", "none"]);
         assert_eq!((plan.len(), &plan[..6]), (12, &plan[6..]));
-        assert_eq!(Boot::Counted.plan(&sides), sides);
+        assert_eq!(Boot::Counted.plan(&sides), ["none", "aegis", "auditd", "none"]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Runs<'a> {
     pub peers: &'a [Peer],
 }
 
+/// Most that a call may cost in the end, in hundredths of what it cost at first, where nothing is at work.
+const LEFT_PERCENT: u64 = 105;
+
 /// A figure of a block, where it has one.
 type Figure = Box<dyn Fn(&Block) -> Option<f64>>;
 
@@ -40,6 +43,7 @@ pub fn voids(runs: Runs<'_>) -> Vec<String> {
                 all.push(format!("{name}: {side} was not measured"));
             }
         }
+        all.extend(left(name, blocks));
         // Every side did the same.
         let work = |block: &Block| block.parts.iter().map(|part| part.made.clone()).collect::<Vec<_>>();
         if let Some(other) = blocks.iter().find(|block| work(block) != work(&blocks[0])) {
@@ -47,6 +51,32 @@ pub fn voids(runs: Runs<'_>) -> Vec<String> {
         }
     }
     all
+}
+
+/// By instructions nothing at all costs the same in the end as at first, or a peer left something behind in the kernel.
+fn left(name: &str, blocks: &[Block]) -> Vec<String> {
+    if name != "counted" {
+        return Vec::new();
+    }
+    let nothing: Vec<&Block> = of(blocks, NONE).collect();
+    let ([first, .., last], Some(end)) = (&nothing[..], blocks.last()) else {
+        return vec![format!("{name}: {NONE} was not measured twice")];
+    };
+    let p50 = |block: &Block, kind: &str| {
+        block.parts.get(1).and_then(|part| part.times.get(kind)).map_or(0, |times| times.p50)
+    };
+    let kept = |kind: &&str| {
+        let (before, after) = (p50(first, kind), p50(last, kind));
+        after * 100 > before * LEFT_PERCENT
+    };
+    let more = KINDS.iter().filter(|kind| end.side != NONE || kept(kind));
+    more.map(|kind| {
+        let (before, after) = (p50(first, kind), p50(last, kind));
+        format!(
+            "{name}: {kind} costs {after} instructions with nothing at work after the peers, {before} before"
+        )
+    })
+    .collect()
 }
 
 /// Which kernel the guest had: package and version, or ours.
@@ -62,7 +92,7 @@ pub fn kernel() -> String {
 
 /// Halves of rounds: as many blocks as there are sides, `none` among them.
 fn halves(blocks: &[Block], sides: usize) -> impl Iterator<Item = &[Block]> {
-    blocks.chunks(sides)
+    blocks.chunks_exact(sides)
 }
 
 /// What a side's figure is to that of nothing at all, in the same half of a round: the geometric mean over both halves is the round's.
@@ -140,11 +170,12 @@ pub fn page(runs: Runs<'_>, kernel: &str, made: &str) -> String {
     let sides = sides(runs.peers);
     let at_work: Vec<&str> = sides.iter().map(String::as_str).filter(|side| *side != NONE).collect();
     let rounds = runs.timed.len() / (2 * sides.len());
+    let rounds_are = if rounds == 1 { "1 round".to_owned() } else { format!("{rounds} rounds") };
     let few = if rounds < LEAST_ROUNDS { ", too few for intervals" } else { "" };
     let mut text = format!(
         "# Peers on the same work\n\nWritten by `make peers`, on {made}. How it is measured, and what makes a figure void: \
         [benchmarks.md](../benchmarks.md). Absolute times are those of software emulation on a shared machine: noise. What counts are \
-        what was told of what was made, ratios, and instructions.\n\nKernel: {kernel}. {rounds} rounds by time{few}; one of each side by \
+        what was told of what was made, ratios, and instructions.\n\nKernel: {kernel}. {rounds_are} by time{few}; one of each side by \
         instructions. No block was void.\n\n"
     );
     captured(&mut text, runs, &at_work);
@@ -196,13 +227,16 @@ fn captured(text: &mut String, runs: Runs<'_>, at_work: &[&str]) {
             }
         }
     }
-    let lost = |side: &str| {
-        let last = of(runs.timed, side).last().and_then(|block| block.books.last());
-        last.map(|books| books.lost.clone()).filter(|lost| !lost.is_empty())
-    };
-    for side in at_work {
-        if let Some(lost) = lost(side) {
-            let _ = writeln!(text, "\n{side} itself says of its last block: `{}`.", lost.trim());
+    for (boot, blocks) in [("time", runs.timed), ("instructions", runs.counted)] {
+        for side in at_work {
+            let last = of(blocks, side).last().and_then(|block| block.books.last());
+            if let Some(books) = last.filter(|books| !books.lost.is_empty()) {
+                let _ = writeln!(
+                    text,
+                    "\nIn its last block by {boot} {side} said last: `{}`.",
+                    books.lost.trim()
+                );
+            }
         }
     }
 }
@@ -299,6 +333,14 @@ mod tests {
             .to_vec()
     }
 
+    /// Every side once, and nothing once more.
+    fn once(times: [u64; 4]) -> Vec<Block> {
+        let mut all = round(times);
+        all.truncate(4);
+        all.push(block_of("none", times[0]));
+        all
+    }
+
     fn round(times: [u64; 4]) -> Vec<Block> {
         let forth = ["none", "aegis", "auditd", "bpftrace"].iter().zip(times);
         forth.clone().chain(forth.rev()).map(|(side, time)| block_of(side, time)).collect()
@@ -306,8 +348,8 @@ mod tests {
 
     #[test]
     fn the_page_has_every_side_and_says_where_aegis_is_dearest() {
-        let (timed, counted, peers) = (round([10, 30, 20, 15]), round([10, 12, 40, 15]), peers());
-        let runs = Runs { timed: &timed, counted: &counted[..4], peers: &peers };
+        let (timed, counted, peers) = (round([10, 30, 20, 15]), once([10, 12, 40, 15]), peers());
+        let runs = Runs { timed: &timed, counted: &counted, peers: &peers };
         assert_eq!(voids(runs), Vec::<String>::new());
         let page = page(runs, "linux-image-x 6.1", "a day");
         assert!(page.contains("| open, one by one, p50 | 10 | 3.00 | 2.00 | 1.50 |"), "{page}");
@@ -316,28 +358,48 @@ mod tests {
         assert!(page.contains("- cheapest of all: open, one by one, p50 (instructions)"), "{page}");
         assert!(page.contains("level with one: memory"), "{page}");
         assert!(page.contains("`arguments`:\n\n```\n/usr/bin/bpftrace\n```"), "{page}");
-        let dearest = round([10, 50, 40, 15]);
-        let page = super::page(Runs { counted: &dearest[..4], ..runs }, "k", "a day");
+        let dearest = once([10, 50, 40, 15]);
+        let page = super::page(Runs { counted: &dearest, ..runs }, "k", "a day");
         assert!(page.contains("- dearest of all: open, one by one, p50 (instructions)"), "{page}");
     }
 
     #[test]
     fn a_side_that_is_not_there_or_did_other_work_is_void() {
-        let (timed, peers) = (round([10, 30, 20, 15]), peers());
-        let without: Vec<Block> = timed.iter().filter(|block| block.side != "auditd").cloned().collect();
+        let (timed, counted, peers) = (round([10, 30, 20, 15]), once([10, 30, 20, 15]), peers());
+        let without: Vec<Block> = counted.iter().filter(|block| block.side != "auditd").cloned().collect();
         let runs = Runs { timed: &timed, counted: &without, peers: &peers };
         assert_eq!(voids(runs), ["counted: auditd was not measured"]);
+        let runs = Runs { timed: &timed, counted: &counted, peers: &peers };
+        assert_eq!(voids(runs), Vec::<String>::new());
         let mut other = timed.clone();
         other[2].parts[2].made.insert("open".to_owned(), 1_001);
-        let found = voids(Runs { timed: &other, counted: &timed, peers: &peers });
+        let found = voids(Runs { timed: &other, ..runs });
         assert_eq!(found, ["timed block 0 (auditd): did other work than the first"]);
-        let mut void = timed.clone();
+        let mut void = counted.clone();
         void[1].secret = "read".to_owned();
-        let found = voids(Runs { timed: &timed, counted: &void, peers: &peers });
+        let found = voids(Runs { counted: &void, ..runs });
         assert!(
             found.len() == 1 && found[0].starts_with("counted block 0 (aegis): what a policy denies"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn what_a_peer_leaves_behind_is_void() {
+        let (timed, mut counted, peers) = (round([100, 300, 200, 150]), once([100, 300, 200, 150]), peers());
+        let found = |counted: &[Block]| voids(Runs { timed: &timed, counted, peers: &peers });
+        counted[4] = block_of("none", 105);
+        assert_eq!(found(&counted), Vec::<String>::new());
+        counted[4] = block_of("none", 106);
+        let three = found(&counted);
+        assert_eq!(three.len(), 3, "{three:?}");
+        assert_eq!(
+            three[0],
+            "counted: open costs 106 instructions with nothing at work after the peers, 100 before"
+        );
+        assert_eq!(found(&counted[..4]), ["counted: none was not measured twice"]);
+        counted.push(block_of("aegis", 100));
+        assert_eq!(found(&counted).len(), 3, "it is not the last");
     }
 
     #[test]
