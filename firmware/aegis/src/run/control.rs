@@ -78,14 +78,16 @@ pub(super) fn serve<S: Fn() -> Status>(listener: &UnixListener, warm: &Barrier, 
     }
 }
 
-/// Waits until there is something to be read. Fails when it takes too long.
-fn wait_for(client: &UnixStream) -> io::Result<()> {
-    let limit = Timespec { tv_sec: 0, tv_nsec: limits::CONTROL_MILLIS.cast_signed() * 1_000_000 };
-    match poll(&mut [PollFd::new(client, PollFlags::IN)], Some(&limit)) {
-        Ok(0) | Err(Errno::INTR) => Err(io::ErrorKind::TimedOut.into()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
+/// What was asked, which is mostly there by now; else it is waited for. Fails when that takes too long.
+fn receive(client: &UnixStream, request: &mut [u8]) -> io::Result<usize> {
+    let read = |request: &mut [u8]| recv(client, request, RecvFlags::DONTWAIT).map(|(length, _)| length);
+    match read(request) {
+        Err(Errno::AGAIN) => {}
+        done => return Ok(done?),
     }
+    let limit = Timespec { tv_sec: 0, tv_nsec: limits::CONTROL_MILLIS.cast_signed() * 1_000_000 };
+    poll(&mut [PollFd::new(client, PollFlags::IN)], Some(&limit))?;
+    Ok(read(request)?)
 }
 
 fn answer<S: Fn() -> Status>(client: &UnixStream, agent: &Agent<'_, S>) -> io::Result<()> {
@@ -93,9 +95,8 @@ fn answer<S: Fn() -> Status>(client: &UnixStream, agent: &Agent<'_, S>) -> io::R
     if !rustix::net::sockopt::socket_peercred(client)?.uid.is_root() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    wait_for(client)?;
     let mut request = [0; 16];
-    let length = recv(client, &mut request, RecvFlags::DONTWAIT)?.0;
+    let length = receive(client, &mut request)?;
     let mut reply = [0; limits::CONTROL_BYTES];
     let reply = match strict::<Request>(&request[..length]) {
         Some(Request::Status) => postcard::to_slice(&(agent.status)(), &mut reply),

@@ -152,10 +152,7 @@ impl Peer {
         let of = |stream: &str| {
             let text = fs::read(out(&self.name).join(stream)).unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();
-            text.lines()
-                .filter(|line| line.to_lowercase().starts_with("lost "))
-                .next_back()
-                .map(str::to_owned)
+            text.lines().rfind(|line| line.to_lowercase().starts_with("lost ")).map(str::to_owned)
         };
         ["stdout", "stderr"].into_iter().filter_map(of).collect::<Vec<_>>().join(" / ")
     }
