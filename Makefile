@@ -19,7 +19,7 @@ help: ## this list
 deps: ## install what is missing: Debian packages by apt, Rust targets by rustup
 	@image/deps $(ARCH)
 
-agent: deps ## the programs of the device (image/programs): the agent, one static binary, and what is beside it
+agent: deps ## the programs of the device (image/limits): the agent, one static binary, and what is beside it
 	@echo "aegis: building $(PROGRAMS) ($(TARGET))" >&2
 	@cargo build --release $(PROGRAMS:%=--package %) --target $(TARGET)
 
@@ -103,6 +103,10 @@ bench: image ## what enforcement costs, by time and by instructions (docs/benchm
 storm: image ## how many events a second come to the disk, what becomes of more, how long each takes; writes docs/evidence/storm.md
 	@cargo run --quiet --package aegis-tests --bin storm
 
+peers: KERNEL = debian
+peers: image ## auditd, bpftrace and every program in PEERS=DIR on the same work, ROUNDS=3 (tests/peers/README.md); writes docs/evidence/peers.md
+	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo run --quiet --package aegis-tests --bin peers
+
 site-load: agent ## the site network's endpoint under wrk: answers a second, how long they take, what the server weighs
 	@AEGIS_SITE=$(CURDIR)/target/$(TARGET)/release/aegis-site cargo test --quiet --package aegis-site --test endpoint -- --ignored --nocapture load
 
@@ -132,4 +136,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean

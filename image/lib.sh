@@ -38,8 +38,11 @@ input() {
     [[ -f $1 && -r $1 && -s $1 ]] || die "$1: no $2 here ($3)"
 }
 
-# programs: the image's programs, a line each: name and the most bytes (image/programs).
-programs() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$IMAGE_DIR/programs"; }
+# programs: the image's programs, a line each: name and the most bytes (image/limits).
+programs() { awk '!/^#/ && NF == 2' "$IMAGE_DIR/limits"; }
+
+# limit NAME: what else is measured, at most.
+limit() { awk -v name="$1" '$1 == name && NF == 3 { print $2 }' "$IMAGE_DIR/limits"; }
 
 # efi_arch ARCH: what UEFI calls the architecture (2.10, 3.5.1.1), and where its stub, loader and tools are.
 # shellcheck disable=SC2034

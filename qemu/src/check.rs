@@ -78,6 +78,9 @@ impl Machine {
         if self.ring_bytes < 4 << 20 || !self.ring_bytes.is_multiple_of(1 << 20) {
             return Err(Error::usage("ring size: must be a multiple of 1 MiB, at least 4 MiB"));
         }
+        if self.data_bytes < 16 << 20 || !self.data_bytes.is_multiple_of(1 << 20) {
+            return Err(Error::usage("data disk's size: must be a multiple of 1 MiB, at least 16 MiB"));
+        }
         if let Some(folder) = &self.image
             && !folder.is_dir()
         {

@@ -71,12 +71,12 @@ pub(crate) fn ring(path: &Path, bytes: u64) -> Result<(), Error> {
 }
 
 /// A disk with one empty ext4 partition labelled `aegis-data`.
-pub(crate) fn data(path: &Path) -> Result<(), Error> {
+pub(crate) fn data(path: &Path, bytes: u64) -> Result<(), Error> {
     let layout = Layout {
         disk_id: "AE615000-0000-4000-8000-000000000002",
         partition_id: "AE615000-0000-4000-8000-000000000012",
         label: "aegis-data",
-        bytes: limits::DATA_DISK_BYTES,
+        bytes,
     };
     layout.make(path, |disk| {
         // Everything is laid out now: a lazy kernel thread would write at its own times, which power-cut tests feel.
@@ -84,7 +84,7 @@ pub(crate) fn data(path: &Path) -> Result<(), Error> {
             "offset={},nodiscard,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
             limits::PARTITION_START_BYTES
         );
-        let size = format!("{}k", layout_kib(limits::DATA_DISK_BYTES));
+        let size = format!("{}k", layout_kib(bytes));
         // The superblock has two sectors and its checksum is in the second: torn in a power cut, it would not be mounted
         // again. Everything else that is written in place is in the journal too.
         let without = ["-O", "^metadata_csum"];
@@ -206,7 +206,7 @@ mod tests {
     fn the_data_disk_holds_an_ext4_that_ends_before_the_second_table() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("data.img");
-        data(&path).expect("made");
+        data(&path, limits::DATA_DISK_BYTES).expect("made");
         let superblock = bytes_at(&path, limits::PARTITION_START_BYTES + 1024, 1024);
         assert_eq!(superblock[56..58], [0x53, 0xef]);
         let blocks = u64::from(u32::from_le_bytes(superblock[4..8].try_into().expect("4 bytes")));
@@ -222,7 +222,7 @@ mod tests {
     fn a_configuration_gets_to_its_place_and_is_replaced() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
-        data(&at("data.img")).expect("made");
+        data(&at("data.img"), limits::DATA_DISK_BYTES).expect("made");
         fs::create_dir(at("scratch")).expect("made");
         for text in ["[ring]\nsync = \"each\"\n", ""] {
             fs::write(at("given"), text).expect("written");

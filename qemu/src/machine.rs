@@ -89,6 +89,7 @@ pub struct Machine {
     build: bool,
     state: Option<PathBuf>,
     pub(crate) ring_bytes: u64,
+    pub(crate) data_bytes: u64,
     whole_disk: Option<u64>,
     pub(crate) disk_bus: DiskBus,
     pub(crate) watchdog: Watchdog,
@@ -166,6 +167,7 @@ impl Machine {
             build: true,
             state: None,
             ring_bytes: limits::RING_DISK_BYTES,
+            data_bytes: limits::DATA_DISK_BYTES,
             whole_disk: None,
             disk_bus: DiskBus::default(),
             watchdog: Watchdog::default(),
@@ -302,6 +304,13 @@ impl Machine {
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
         self.ring_bytes = bytes;
+        self
+    }
+
+    /// Size of a fresh data disk, bytes; a multiple of 1 MiB, at least 16 MiB.
+    #[must_use]
+    pub fn data_bytes(mut self, bytes: u64) -> Self {
+        self.data_bytes = bytes;
         self
     }
 
@@ -558,7 +567,7 @@ impl Machine {
             disks::ring(&ring, self.ring_bytes)?;
         }
         if !data.exists() {
-            disks::data(&data)?;
+            disks::data(&data, self.data_bytes)?;
         }
         if let Some(file) = &self.config {
             disks::config(&data, file, scratch)?;

@@ -1,11 +1,32 @@
 //! The agent under load and under signals: its memory, its books, enforcement without it.
 
-use aegis_tests::{Bench, Rule, console};
+use std::fmt::Write as _;
+use std::fs;
+
+use aegis_tests::{Bench, Rule, console, limit, suite};
 
 /// Waits in the guest until the agent that runs is another than `$1`, and ready.
 const AGENT: &str = "
 agent() { cat /run/aegis/agent.pid; }
 other() { while [ \"$(agent)\" = \"$1\" ]; do sleep 0.1; done; aegis status --wait 20 >/dev/null; }
+";
+
+/// Processor time of the agent that runs, hundredths of a second, in `$sum` (`utime` and `stime` of proc(5)); without a fork.
+const PROCESSOR: &str = "
+read -r agent </run/aegis/agent.pid
+processor() { read -r line </proc/$agent/stat; set -- $line; sum=$((${14} + ${15})); }
+";
+const TICK_MICROS: u64 = 10_000;
+
+/// Waits of all threads of the agent that runs, so far, in `$sum`; without a fork.
+const SWITCHES: &str = "
+read -r agent </run/aegis/agent.pid
+switches() {
+    sum=0
+    for task in /proc/$agent/task/*/status; do
+        while read -r name count; do [ $name = voluntary_ctxt_switches: ] && sum=$((sum + count)); done <$task
+    done
+}
 ";
 
 fn events_of(run: &aegis_tests::Evidence, path: &str) -> usize {
@@ -15,13 +36,30 @@ fn events_of(run: &aegis_tests::Evidence, path: &str) -> usize {
 #[test]
 fn a_hundred_thousand_events_cost_no_allocation() {
     let bench = Bench::new();
-    let script = "i=0; while [ $i -lt 100000 ]; do : </etc/hosts; i=$((i + 1)); done";
-    let run = Bench::run(bench.demo(script));
+    let script = format!(
+        "{PROCESSOR}
+processor; before=$sum
+i=0; while [ $i -lt 100000 ]; do : </etc/hosts; i=$((i + 1)); done
+processor; echo $((sum - before))"
+    );
+    let run = Bench::run(bench.demo(&script));
     assert_eq!(run.exit, Some(0));
-    assert_eq!(run.number("/heap/allocations_since_ready"), 0, "{}", run.status["heap"]);
+    assert_eq!(
+        run.number("/heap/allocations_since_ready"),
+        limit("agent-allocations"),
+        "{}",
+        run.status["heap"]
+    );
     assert!(run.number("/heap/peak") <= run.number("/heap/limit"));
-    assert!(run.number("/heap/limit") <= 1 << 20);
+    assert!(run.number("/heap/limit") <= limit("agent-heap"));
     assert!(run.number("/accounts/seen") >= 100_000);
+    let ticks: u64 = run.out_text().trim().parse().expect("a time");
+    let each = ticks * TICK_MICROS / run.number("/accounts/written");
+    println!("{each} µs of the agent for each event that it wrote");
+    assert!(
+        (1..=limit("agent-event")).contains(&each),
+        "{each} µs of the agent for each event that it wrote"
+    );
     // Not one may be lost in silence; under software emulation some may be lost and counted.
     let lost = run.lost();
     assert!(events_of(&run, "/etc/hosts") as u64 + lost >= 100_000, "{lost} lost");
@@ -37,7 +75,7 @@ fn the_agent_is_resident_in_four_mebibytes() {
     let run = Bench::run(bench.demo(script).policy(policy));
     let (all, mapped) = (run.number("/rss_kib"), run.number("/rss_mapped_kib"));
     assert!(mapped > 0 && all > mapped, "not measured: {all} KiB, {mapped} KiB of it mapped");
-    assert!(all <= 4096, "{all} KiB, {mapped} KiB of it mapped");
+    assert!(all <= limit("agent-resident"), "{all} KiB, {mapped} KiB of it mapped");
 }
 
 #[test]
@@ -121,25 +159,52 @@ other $old && echo BACK"
     assert!(run.lost() > 0, "{}", run.status["accounts"]);
 }
 
-#[test]
-fn an_idle_agent_sleeps() {
+/// Wake-ups of an agent with nothing to do, in each of these times, s; and what the kernel holds for the maps, a line each.
+fn idle(times: &[u64]) -> (Vec<u64>, String) {
     let bench = Bench::new();
-    // Looked at and waited for without a fork: the looks are a handful of opens, each of which wakes it a few times at most. A
-    // tick ten times a second would add a hundred.
-    let script = "
-mkfifo never; exec 9<>never
-read -r agent </run/aegis/agent.pid
-switches() {
-    sum=0
-    for task in /proc/$agent/task/*/status; do
-        while read -r name count; do [ $name = voluntary_ctxt_switches: ] && sum=$((sum + count)); done <$task
-    done
+    // Looked at and waited for without a fork: the looks are a handful of opens, each of which wakes it a few times at most.
+    let mut script = format!(
+        "mkfifo never; exec 9<>never\n{SWITCHES}\n# What the workload's start made of work is done.\nread -r -t 3 x <&9\n"
+    );
+    for time in times {
+        let _ = writeln!(
+            script,
+            "switches; before=$sum; read -r -t {time} x <&9; switches; echo $((sum - before))"
+        );
+    }
+    script.push_str("/workload/maps");
+    let folder = bench.workload("demo", &script);
+    fs::copy(suite::program().with_file_name("aegis-maps"), folder.join("maps")).expect("it was built");
+    let run = Bench::run(bench.machine().workload(folder));
+    assert_eq!(run.exit, Some(0), "{}", run.err_text());
+    let text = run.out_text();
+    let mut lines = text.lines();
+    let counts =
+        times.iter().map(|_| lines.next().and_then(|line| line.parse().ok()).expect("a number")).collect();
+    (counts, lines.collect::<Vec<_>>().join("\n"))
 }
-# What the workload's start made of work is done.
-read -r -t 3 x <&9; switches; before=$sum; read -r -t 10 x <&9; switches; echo $((sum - before))";
-    let run = Bench::run(bench.demo(script));
-    let switches: u64 = run.out_text().trim().parse().expect("a number");
-    assert!((1..=70).contains(&switches), "{switches} wake-ups in ten seconds");
+
+#[test]
+fn an_idle_agent_sleeps_and_the_kernel_holds_no_more_for_its_maps_than_is_promised() {
+    let (switches, maps) = idle(&[10]);
+    // Most of them are the looks' own. A tick ten times a second would add a hundred.
+    assert!((1..=70).contains(&switches[0]), "{switches:?} wake-ups in ten seconds");
+    let bytes =
+        |line: &str| line.split_once(' ').and_then(|(_, bytes)| bytes.parse::<u64>().ok()).expect("bytes");
+    let largest = maps.lines().map(bytes).max().expect("a map");
+    let all: u64 = maps.lines().map(bytes).sum();
+    println!("{switches:?} wake-ups in 10 s; {all} bytes for the maps, {largest} for the largest:\n{maps}");
+    assert!(maps.lines().count() > 10 && largest > 0, "{maps}");
+    assert!(largest <= limit("map") && all <= limit("maps"), "{all} bytes, {largest} for one:\n{maps}");
+}
+
+#[test]
+fn an_idle_agent_wakes_less_than_once_a_second() {
+    // The looks are in both times: in the difference, a minute, they are not.
+    let (switches, _) = idle(&[10, 70]);
+    let minute = switches[1].saturating_sub(switches[0]);
+    println!("{minute} wake-ups in a minute ({switches:?} in 10 s and in 70)");
+    assert!((1..=limit("agent-wakeups")).contains(&minute), "{minute} wake-ups in a minute, by {switches:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::firmware::SLOTS_AT;
 use aegis_qemu::{Arch, End, image_folder};
-use aegis_tests::{Bench, arch, console, root};
+use aegis_tests::{Bench, arch, console, limit, limits, root};
 
 const BLOCK: u64 = 4096;
 
@@ -54,6 +54,28 @@ fn listed(parts: &serde_json::Value) -> BTreeSet<String> {
         }
     }
     files
+}
+
+/// Programs, root and kernel, as they were built.
+#[test]
+fn the_image_is_within_its_limits() {
+    let image = image_folder(root(), arch());
+    let bytes = |path: PathBuf| {
+        let data = fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        data.len()
+    };
+    let programs = root().join("target").join(arch().target()).join("release");
+    let mut seen = 0;
+    for (name, most) in limits().into_iter().filter(|(name, _)| name.starts_with("aegis")) {
+        let length = bytes(programs.join(&name));
+        println!("{name}: {length} of {most} bytes");
+        assert!((1..=most).contains(&length), "{name}: {length} of {most} bytes");
+        seen += 1;
+    }
+    assert!(seen >= 3, "{seen} programs");
+    let (root, kernel) = (bytes(image.join("root.img")), bytes(image.join("vmlinuz")));
+    println!("root {root} bytes, kernel {kernel}, both {}", root + kernel);
+    assert!(root <= limit("root") && root + kernel <= limit("kernel-and-root"), "{root} and {kernel} bytes");
 }
 
 #[test]

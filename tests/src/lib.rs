@@ -5,6 +5,8 @@ pub mod cost;
 mod evidence;
 pub mod hostile;
 pub mod kills;
+mod limits;
+pub mod peers;
 mod slots;
 pub mod storm;
 pub mod suite;
@@ -13,4 +15,5 @@ pub mod tour;
 
 pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
 pub use evidence::{Evidence, console, count_in, receipts};
+pub use limits::{limit, limits};
 pub use slots::{Slot, few_at_once};

@@ -54,7 +54,7 @@ endef
 endif
 
 # The quick builder's list: a name and its bound a line.
-AEGIS_PROGRAMS_FILE = $(BR2_EXTERNAL_AEGIS_PATH)/../image/programs
+AEGIS_PROGRAMS_FILE = $(BR2_EXTERNAL_AEGIS_PATH)/../image/limits
 AEGIS_PROGRAMS = $(shell sed -n 's/^\([a-z-]*\) [0-9]*$$/\1/p' $(AEGIS_PROGRAMS_FILE))
 AEGIS_CARGO_BUILD_OPTS = $(addprefix --package=,$(AEGIS_PROGRAMS))
 

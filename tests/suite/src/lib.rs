@@ -6,6 +6,8 @@
 //! each. What the export must say of them is compared by the host: `tests/e2e/suite.rs`. The policy is `policy.toml`,
 //! beside this crate's `Cargo.toml`.
 
+mod absence;
+mod bpf;
 pub mod cost;
 pub mod elf;
 pub mod fixture;
@@ -13,6 +15,7 @@ pub mod groups;
 pub mod observe;
 mod operator;
 pub mod outside;
+pub mod peers;
 pub mod runner;
 mod scenario;
 mod side;
@@ -20,5 +23,6 @@ pub mod storm;
 mod sys;
 mod uring;
 
+pub use absence::maps;
 pub use scenario::{Boot, Control, Scenario, Stop};
 pub use side::{Place, Side};

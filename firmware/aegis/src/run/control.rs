@@ -7,14 +7,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::thread::Thread;
+use std::thread::{Thread, sleep};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use smol::Async;
-use smol::future::FutureExt;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::seal::Seal;
 use super::shared::Shared;
@@ -64,50 +64,45 @@ pub(crate) fn bind() -> io::Result<UnixListener> {
 }
 
 /// Answers requests, one at a time, until the process ends. Meets at `warm` once it is past its own start-up.
-pub(super) fn serve<S: Fn() -> Status>(listener: UnixListener, warm: &Barrier, agent: &Agent<'_, S>) {
-    smol::block_on(async {
-        let listener = Async::new(listener);
-        smol::Timer::after(Duration::from_millis(1)).await;
-        warm.wait();
-        let Ok(listener) = listener else {
-            log::error!("control socket: can't be polled; status is not available");
-            return;
+pub(super) fn serve<S: Fn() -> Status>(listener: &UnixListener, warm: &Barrier, agent: &Agent<'_, S>) {
+    warm.wait();
+    loop {
+        let Ok((client, _)) = listener.accept() else {
+            // Out of descriptors or memory for the moment: don't spin.
+            sleep(Duration::from_millis(limits::CONTROL_MILLIS));
+            continue;
         };
-        loop {
-            let Ok((client, _)) = listener.accept().await else {
-                // Out of descriptors or memory for the moment: don't spin.
-                smol::Timer::after(Duration::from_millis(limits::CONTROL_MILLIS)).await;
-                continue;
-            };
-            if let Err(error) = answer(client, agent).await {
-                log::debug!("control socket: {error}");
-            }
-            // Whoever asks without a rest takes no more of the host than that.
-            smol::Timer::after(Duration::from_millis(limits::CONTROL_REST_MILLIS)).await;
+        if let Err(error) = answer(&client, agent) {
+            log::debug!("control socket: {error}");
         }
-    });
+        // Whoever asks without a rest takes no more of the host than that.
+        sleep(Duration::from_millis(limits::CONTROL_REST_MILLIS));
+    }
 }
 
-/// Fails when it takes too long.
-async fn in_time<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        smol::Timer::after(Duration::from_millis(limits::CONTROL_MILLIS)).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    call.or(late).await
+/// What was asked, which is mostly there by now; else it is waited for. Fails when that takes too long.
+fn receive(client: &UnixStream, request: &mut [u8]) -> io::Result<usize> {
+    let read = |request: &mut [u8]| recv(client, request, RecvFlags::DONTWAIT).map(|(length, _)| length);
+    match read(request) {
+        Err(Errno::AGAIN) => {}
+        done => return Ok(done?),
+    }
+    let limit = Timespec { tv_sec: 0, tv_nsec: limits::CONTROL_MILLIS.cast_signed() * 1_000_000 };
+    poll(&mut [PollFd::new(client, PollFlags::IN)], Some(&limit))?;
+    Ok(read(request)?)
 }
 
-async fn answer<S: Fn() -> Status>(mut client: Async<UnixStream>, agent: &Agent<'_, S>) -> io::Result<()> {
+fn answer<S: Fn() -> Status>(client: &UnixStream, agent: &Agent<'_, S>) -> io::Result<()> {
     // The socket's mode says the same; a descriptor passed on does not get past this.
-    if !rustix::net::sockopt::socket_peercred(&client)?.uid.is_root() {
+    if !rustix::net::sockopt::socket_peercred(client)?.uid.is_root() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let mut request = [0; 16];
-    let length = in_time(client.read(&mut request)).await?;
+    let length = receive(client, &mut request)?;
     let mut reply = [0; limits::CONTROL_BYTES];
     let reply = match strict::<Request>(&request[..length]) {
         Some(Request::Status) => postcard::to_slice(&(agent.status)(), &mut reply),
-        Some(Request::Checkpoint) => postcard::to_slice(&agent.checkpoint().await, &mut reply),
+        Some(Request::Checkpoint) => postcard::to_slice(&agent.checkpoint(), &mut reply),
         Some(Request::Exported(sequence)) => {
             agent.shared.exported.fetch_max(sequence, Relaxed);
             agent.writer.unpark();
@@ -116,12 +111,17 @@ async fn answer<S: Fn() -> Status>(mut client: Async<UnixStream>, agent: &Agent<
         Some(Request::Measures) => postcard::to_slice(&Measures::of(agent.shared), &mut reply),
         None => return Err(io::ErrorKind::InvalidData.into()),
     };
-    in_time(client.write_all(reply.map_err(io::Error::other)?)).await
+    let reply = reply.map_err(io::Error::other)?;
+    // All of it has room where nothing was written yet: nobody who does not read is waited for.
+    match send(client, reply, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)? {
+        length if length == reply.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
 }
 
 impl<S> Agent<'_, S> {
     /// Has the writer end the epoch, and waits for it, for a time.
-    async fn checkpoint(&self) -> CheckpointReply {
+    fn checkpoint(&self) -> CheckpointReply {
         let shared = self.shared;
         let begun = boottime();
         let number = shared.asked.fetch_add(1, AcqRel) + 1;
@@ -130,7 +130,7 @@ impl<S> Agent<'_, S> {
             if shared.answered.load(Acquire) >= number {
                 break;
             }
-            smol::Timer::after(Duration::from_millis(LOOK_MILLIS)).await;
+            sleep(Duration::from_millis(LOOK_MILLIS));
         }
         let acked = shared.acked.load(Relaxed);
         let (at, sequence) = (shared.sealing.at.load(Relaxed), shared.sealing.sequence.load(Relaxed));

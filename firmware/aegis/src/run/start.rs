@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         control::Agent { status: || status(state, shared, outputs), shared, writer: writer.thread().clone() };
     thread::Builder::new()
         .name("control".into())
-        .spawn(move || control::serve(listener, warm, &agent))
+        .spawn(move || control::serve(&listener, warm, &agent))
         .map_err(|error| Failure::error(format!("control thread: {error}")))?;
     warm.wait();
     logs::hurry().map_err(|error| Failure::error(format!("log thread: {error}")))?;

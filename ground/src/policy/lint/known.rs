@@ -263,7 +263,7 @@ mod tests {
     fn what_the_appliance_needs_is_in_the_image() {
         let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image");
         let root = std::fs::read_to_string(image.join("root")).expect("image/root");
-        let programs = std::fs::read_to_string(image.join("programs")).expect("image/programs");
+        let programs = std::fs::read_to_string(image.join("limits")).expect("image/limits");
         // The agent's own storage is on no image.
         let device =
             std::fs::read_to_string(image.join("../firmware/aegis/src/storage/device.rs")).expect("read");

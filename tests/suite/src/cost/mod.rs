@@ -2,7 +2,6 @@
 //! docs/benchmarks.md). As `prepare` it makes the files and leaves the operator running, outside of every workload, who brings
 //! the states about. As `run` it measures, and prints a line of JSON for each block; the host judges them: `tests/src/cost/`.
 
-mod bpf;
 mod calls;
 mod loads;
 mod operator;
@@ -20,7 +19,7 @@ use crate::scenario::{Done, Step as _, Stop};
 pub use calls::{CALLS, EXECUTED, connects, ends_at_once, watched};
 pub use loads::LOADS;
 pub use operator::operate;
-use sample::Sample;
+pub(crate) use sample::Sample;
 
 /// No agent: no process of it, no hook of it.
 pub const NONE: &str = "none";

@@ -3,19 +3,19 @@
 use std::time::Instant;
 
 /// Times of calls, ns; where instructions are counted, instructions.
-pub(super) struct Sample(Vec<u64>);
+pub(crate) struct Sample(Vec<u64>);
 
 impl Sample {
-    pub(super) fn with_room(count: usize) -> Self {
+    pub(crate) fn with_room(count: usize) -> Self {
         Self(Vec::with_capacity(count))
     }
 
-    pub(super) fn of(times: Vec<u64>) -> Self {
+    pub(crate) fn of(times: Vec<u64>) -> Self {
         Self(times)
     }
 
     /// Times one call. There is room: nothing is allocated meanwhile.
-    pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let done = call();
         self.0.push(begun.elapsed().as_nanos() as u64);
@@ -23,7 +23,7 @@ impl Sample {
     }
 
     /// How many, the sum, the least, p50, p95, p99 and the greatest.
-    pub(super) fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let [least, p50, p95, p99, most] = [0, 50, 95, 99, 100].map(|percent| quantile(&sorted, percent));

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 
 use super::Sample;
-use super::bpf::{self, pair};
+use crate::bpf::{self, pair};
 use crate::scenario::{Step as _, Stop};
 use crate::sys::{c, call, n};
 
