@@ -130,6 +130,8 @@ fn transmit(power: &Power, disk: usize, stream: &mut UnixStream) -> io::Result<(
         if kind == WRITE {
             stream.read_exact(&mut data)?;
         }
+        // The other disk goes on meanwhile.
+        thread::sleep(power.delay(disk));
         let inside = at.checked_add(data.len() as u64).is_some_and(|end| end <= size);
         let done = match kind {
             READ if inside => power.read(disk, at, &mut data),

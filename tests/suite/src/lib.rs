@@ -8,6 +8,7 @@
 
 pub mod cost;
 pub mod elf;
+pub mod endure;
 pub mod fixture;
 pub mod groups;
 pub mod observe;
@@ -20,5 +21,5 @@ pub mod storm;
 mod sys;
 mod uring;
 
-pub use scenario::{Boot, Control, Scenario, Stop};
+pub use scenario::{Boot, Control, Scenario, Stop, ended};
 pub use side::{Place, Side};
