@@ -103,6 +103,12 @@ bench: image ## what enforcement costs, by time and by instructions (docs/benchm
 storm: image ## how many events a second come to the disk, what becomes of more, how long each takes; writes docs/evidence/storm.md
 	@cargo run --quiet --package aegis-tests --bin storm
 
+chaos: image ## processes stopped and killed, no memory, no room, disks that fail, ten years on and back: CHAOS=50 rounds, ten minutes; writes docs/evidence/chaos.md
+	@cargo run --quiet --package aegis-tests --bin endure chaos
+
+soak: image ## a steady load, and each minute a new policy, and the laws: HOURS=n, else ten minutes; in pieces if it must be; writes docs/evidence/soak.md
+	@cargo run --quiet --package aegis-tests --bin endure soak
+
 site-load: agent ## the site network's endpoint under wrk: answers a second, how long they take, what the server weighs
 	@AEGIS_SITE=$(CURDIR)/target/$(TARGET)/release/aegis-site cargo test --quiet --package aegis-site --test endpoint -- --ignored --nocapture load
 
@@ -132,4 +138,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean

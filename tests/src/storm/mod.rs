@@ -32,12 +32,13 @@ pub struct Books {
 }
 
 impl Books {
-    fn number(&self, name: &str) -> u64 {
+    /// A number of the accounts.
+    pub(crate) fn number(&self, name: &str) -> u64 {
         self.accounts[name].as_u64().unwrap_or(0)
     }
 
     /// Losses by cause.
-    fn lost(&self) -> Vec<(String, u64)> {
+    pub(crate) fn lost(&self) -> Vec<(String, u64)> {
         let causes = self.accounts["lost"].as_object().into_iter().flatten();
         causes.map(|(cause, count)| (cause.clone(), count.as_u64().unwrap_or(0))).collect()
     }

@@ -204,6 +204,13 @@ impl Tries {
     }
 }
 
+/// A stick is plugged in.
+fn there() -> bool {
+    let sticks =
+        |all: fs::ReadDir| all.flatten().any(|disk| disk.file_name().to_string_lossy().starts_with("sd"));
+    fs::read_dir("/sys/block").is_ok_and(sticks)
+}
+
 struct Run {
     operator: Asked,
     wants: u64,
@@ -222,11 +229,6 @@ impl Run {
 
     /// A stick comes, and goes.
     fn plug(&mut self, what: &str) -> Done {
-        let there = || {
-            fs::read_dir("/sys/block").is_ok_and(|all| {
-                all.flatten().any(|disk| disk.file_name().to_string_lossy().starts_with("sd"))
-            })
-        };
         self.want(what);
         until_within(STICK, "a stick", || Ok(there()))?;
         until_within(STICK, "a stick's end", || Ok(!there()))
@@ -315,8 +317,11 @@ fn load(over: &AtomicBool) -> Result<u64, Stop> {
 pub fn run() -> Done {
     let plan = fs::read_to_string(PLAN).step(PLAN)?;
     let mut run = Run { operator: Asked::find(SOCKET)?, wants: 0 };
+    // The one with the first policy goes before the first round.
+    until_within(STICK, "a stick's end", || Ok(!there()))?;
     for (number, line) in plan.lines().enumerate() {
         run.round(number, line)?;
     }
-    Ok(())
+    run.want("last");
+    until_within(STICK, "the last stick", || Ok(there()))
 }
