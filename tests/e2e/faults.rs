@@ -157,9 +157,9 @@ fn own_storage_that_is_full_keeps_what_is_in_force() {
     let newer = bench.policy("newer", "enforce", &[SHADOW, also]);
     let newer = bench.bundle("newer.aegis", &newer, 6);
     let script = "
-# Files first: of those there is a number. Then all blocks, also those that are root's.
+# Files first: of those there is a number. Then all blocks, also those that are root's, and what turns out to be left of them.
 mkdir /data/fill; n=0; while { true >/data/fill/$n; } 2>/dev/null; do n=$((n + 1)); done
-cat /dev/zero >/data/fill/0 2>/dev/null; cat /dev/zero >/data/fill/1 2>/dev/null
+for n in 0 1 2 3 4 5 6 7; do cat /dev/zero >/data/fill/$n 2>/dev/null; sync; done
 denials; enforces; echo full
 stick() { until [ -e /sys/block/sdb ]; do sleep 0.1; again; done; while [ -e /sys/block/sdb ]; do sleep 0.1; done; }
 stick; denials; enforces; { true </etc/passwd; } 2>/dev/null && echo \"as before\"

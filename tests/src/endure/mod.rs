@@ -210,6 +210,13 @@ impl Device {
             return Err(format!("a stick was not done with; the console's end:\n{}", vm.console_end()));
         }
         vm.unplug(id).map_err(said_of)?;
+        let answer = vm.wait_line_after(place, "next.aegis: ").map_err(said_of)?.unwrap_or_default();
+        if answer.contains(": accepted") != taken {
+            return Err(format!(
+                "a stick's policy that was {}to be taken: {answer}",
+                if taken { "" } else { "not " }
+            ));
+        }
         if taken {
             self.policy = next;
         }
