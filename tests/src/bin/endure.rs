@@ -1,6 +1,6 @@
 //! `make chaos`: `CHAOS` (50) rounds of all that a device may have to bear, in an order by `AEGIS_CHAOS_SEED` (1); writes
 //! `docs/evidence/chaos.md`. `make soak`: a steady load of `HOURS` (a sixth: ten minutes), made in one piece or several: what an
-//! earlier run of the same commit made counts, also one that was interrupted (`target/endure/soak-COMMIT`); writes
+//! earlier run of the same image made counts, also one that was interrupted (`target/endure/soak-HASH`); writes
 //! `docs/evidence/soak.md`. See docs/endurance.md.
 
 use std::fs;
@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use aegis_qemu::image_folder;
 use aegis_tests::endure::{self, report, said};
-use aegis_tests::{root, swaps};
+use aegis_tests::{arch, root};
+use sha2::{Digest as _, Sha256};
 
 fn number<T: FromStr>(name: &str, otherwise: T) -> Result<T, String> {
     std::env::var(name).map_or(Ok(otherwise), |text| {
@@ -35,6 +37,15 @@ fn chaos() -> Result<(), String> {
     write("chaos.md", &report::chaos(&piece, seed), &piece.wrong())
 }
 
+/// Where the pieces are that were made of this image: a commit says less, as a page that was written changes it.
+fn folder() -> Result<PathBuf, String> {
+    let image = image_folder(root(), arch()).join("debug/root.img");
+    let bytes =
+        fs::read(&image).map_err(|error| format!("{}: {error}; mend: make image", image.display()))?;
+    let hash: String = Sha256::digest(bytes)[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(endure::kept(&format!("soak-{hash}")))
+}
+
 /// What was made before: files with lines, in the order in which they were made.
 fn pieces(folder: &Path) -> Vec<PathBuf> {
     let found = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -46,7 +57,7 @@ fn pieces(folder: &Path) -> Vec<PathBuf> {
 
 fn soak() -> Result<(), String> {
     let hours: f64 = number("HOURS", 1.0 / 6.0)?;
-    let folder = endure::kept(&format!("soak-{}", swaps::commit()));
+    let folder = folder()?;
     let mut all = Vec::new();
     for path in pieces(&folder) {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
