@@ -42,7 +42,8 @@ fn folder() -> Result<PathBuf, String> {
     let image = image_folder(root(), arch()).join("debug/root.img");
     let bytes =
         fs::read(&image).map_err(|error| format!("{}: {error}; mend: make image", image.display()))?;
-    let hash: String = Sha256::digest(bytes)[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash =
+        Sha256::digest(bytes)[..6].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     Ok(endure::kept(&format!("soak-{hash}")))
 }
 
