@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aegis_qemu::{Cache, End, Fault, Machine, Stick, StickFs, Vm};
+use aegis_qemu::{Cache, End, Fault, Machine, Stick, StickFs, Vm, Watchdog};
 use aegis_tests::{Bench, Evidence, Rule, console, count_in};
 
 use super::ring::TOOLS;
@@ -148,6 +148,25 @@ grep -o '\"code\":\"[a-z-]*\"' health; echo over";
         assert!(said.contains(line), "{line}: {said}");
     }
     assert!(run.exports.is_empty(), "it is on that disk");
+}
+
+/// It answers nothing any more: what waits for it can't be helped from within.
+#[test]
+fn a_ring_disk_that_hangs_starts_the_machine_again() {
+    let bench = Bench::new();
+    let script = "
+denials; echo begun
+while true; do sleep 20; opens 10; denials; enforces; done";
+    let (_slot, mut vm) = Bench::start(machine(&bench, script).watchdog(Watchdog::Armed));
+    hear(&mut vm, "begun");
+    vm.disk("ring", Fault::Slow(Duration::from_hours(1))).expect("it hangs");
+    let run = vm.finish().expect("watched");
+    let (out, said) = (String::from_utf8(run.stdout().expect("there")).expect("text"), console(&run));
+    assert!(matches!(run.end, End::Died(_)), "{:?}: {said}", run.end);
+    assert!(said.contains("THE AGENT'S WRITER STANDS STILL: the watchdog is not fed any more"), "{said}");
+    let times = denials(&out);
+    assert!(times.len() > 5 && times.iter().all(|time| *time < SLOW.as_secs_f64()), "{out}");
+    assert_eq!(out.matches("enforcing").count(), times.len() - 1, "{out}");
 }
 
 #[test]
