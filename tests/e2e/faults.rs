@@ -172,13 +172,19 @@ while true; do sleep 20; opens 10; denials; enforces; done";
 #[test]
 fn own_storage_that_is_full_keeps_what_is_in_force() {
     let bench = Bench::new();
-    let also = Rule { name: "no-passwd", paths: &["/etc/passwd"], ..SHADOW };
-    let newer = bench.policy("newer", "enforce", &[SHADOW, also]);
+    // Larger than what may turn out to be left: the last few blocks of a file system come and go.
+    let names: Vec<String> = (0..960).map(|number| format!("/scratch/{number:0>200}")).collect();
+    let paths: Vec<&str> = names.iter().map(String::as_str).collect();
+    let many: Vec<_> = paths.chunks(16).map(|paths| (paths[0].replace('/', ""), paths)).collect();
+    let mut rules: Vec<Rule<'_>> =
+        many.iter().map(|(name, paths)| Rule { name: &name[180..], paths, ..SHADOW }).collect();
+    rules.extend([SHADOW, Rule { name: "no-passwd", paths: &["/etc/passwd"], ..SHADOW }]);
+    let newer = bench.policy("newer", "enforce", &rules);
     let newer = bench.bundle("newer.aegis", &newer, 6);
     let script = "
 # Files first: of those there is a number. Then all blocks, also those that are root's, and what turns out to be left of them.
 mkdir /data/fill; n=0; while { true >/data/fill/$n; } 2>/dev/null; do n=$((n + 1)); done
-for n in 0 1 2 3 4 5 6 7; do cat /dev/zero >/data/fill/$n 2>/dev/null; sync; done
+for n in 0 1 2; do cat /dev/zero >/data/fill/$n 2>/dev/null; sync; done
 denials; enforces; echo full
 stick() { until [ -e /sys/block/sdb ]; do sleep 0.1; again; done; while [ -e /sys/block/sdb ]; do sleep 0.1; done; }
 stick; denials; enforces; { true </etc/passwd; } 2>/dev/null && echo \"as before\"
