@@ -157,9 +157,14 @@ fn a_ring_disk_that_hangs_starts_the_machine_again() {
     let script = "
 denials; echo begun
 while true; do sleep 20; opens 10; denials; enforces; done";
-    let (_slot, mut vm) = Bench::start(machine(&bench, script).watchdog(Watchdog::Armed));
+    let machine = machine(&bench, script).watchdog(Watchdog::Armed).timeout(Duration::from_mins(6));
+    let (_slot, mut vm) = Bench::start(machine);
     hear(&mut vm, "begun");
     vm.disk("ring", Fault::Slow(Duration::from_hours(1))).expect("it hangs");
+    assert!(vm.wait_line("STANDS STILL").expect("watched").is_some(), "{}", vm.console_end());
+    // Longer than the watchdog waits. QEMU ends only when nothing is under way; had nobody bitten, the guest would go on.
+    vm.run_for(Duration::from_mins(2)).expect("watched");
+    vm.disk("ring", Fault::None).expect("it works");
     let run = vm.finish().expect("watched");
     let (out, said) = (String::from_utf8(run.stdout().expect("there")).expect("text"), console(&run));
     assert!(matches!(run.end, End::Died(_)), "{:?}: {said}", run.end);
