@@ -82,6 +82,8 @@ pub(super) fn serve<S: Fn() -> Status>(listener: UnixListener, warm: &Barrier, a
             if let Err(error) = answer(client, agent).await {
                 log::debug!("control socket: {error}");
             }
+            // Whoever asks without a rest takes no more of the host than that.
+            smol::Timer::after(Duration::from_millis(limits::CONTROL_REST_MILLIS)).await;
         }
     });
 }
