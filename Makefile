@@ -107,6 +107,12 @@ peers: KERNEL = debian
 peers: image ## auditd, bpftrace and every program in PEERS=DIR on the same work, ROUNDS=3 (tests/peers/README.md); writes docs/evidence/peers.md
 	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo run --quiet --package aegis-tests --bin peers
 
+chaos: image ## processes stopped and killed, no memory, no room, disks that fail, ten years on and back: CHAOS=50 rounds, ten minutes; writes docs/evidence/chaos.md
+	@cargo run --quiet --package aegis-tests --bin endure chaos
+
+soak: image ## a steady load, and each minute a new policy, and the laws: HOURS=n, else ten minutes; in pieces if it must be; writes docs/evidence/soak.md
+	@cargo run --quiet --package aegis-tests --bin endure soak
+
 site-load: agent ## the site network's endpoint under wrk: answers a second, how long they take, what the server weighs
 	@AEGIS_SITE=$(CURDIR)/target/$(TARGET)/release/aegis-site cargo test --quiet --package aegis-site --test endpoint -- --ignored --nocapture load
 
@@ -136,4 +142,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean

@@ -38,7 +38,7 @@ pub use check::workload_name;
 pub use error::{Error, one_line};
 pub use image::{Kernel, aegisctl, build_image, image_folder, project_root};
 pub use machine::{DiskBus, Machine, Progress, Watchdog, Watcher};
-pub use platter::{Cache, Cut, Random};
+pub use platter::{Cache, Cut, Fault, Random};
 pub use plug::{StickId, Traffic};
 pub use run::{End, Run};
 pub use stick::{Stick, StickFs, Throttle, stick_outputs};

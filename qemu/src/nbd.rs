@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::limits;
 use crate::platter::{Off, Power};
@@ -129,6 +129,11 @@ fn transmit(power: &Power, disk: usize, stream: &mut UnixStream) -> io::Result<(
         let mut data = vec![0; if matches!(kind, READ | WRITE) { length as usize } else { 0 }];
         if kind == WRITE {
             stream.read_exact(&mut data)?;
+        }
+        // The other disk goes on meanwhile, and this one is mended at any time: QEMU does not end while it waits.
+        let begun = Instant::now();
+        while begun.elapsed() < power.delay(disk) {
+            thread::sleep(Duration::from_millis(5));
         }
         let inside = at.checked_add(data.len() as u64).is_some_and(|end| end <= size);
         let done = match kind {

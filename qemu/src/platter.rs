@@ -7,7 +7,9 @@
 //!   then kept, dropped, or torn (each 512-byte sector of it kept or dropped), one by one and in any order. A write that
 //!   was on its way and not yet answered is in the cache too.
 //!
-//! What is not: bits that rot, sectors that fail to be read, a disk that lies about a flush (but see [`Cache::Lying`]), and
+//! While the guest runs, a disk can be made to fail or to be slow ([`Vm::disk`](crate::Vm::disk), [`Fault`]).
+//!
+//! What is not: bits that rot, single sectors that fail, a disk that lies about a flush (but see [`Cache::Lying`]), and
 //! a host that fails with the guest: the platter is a file in the host's page cache.
 
 use std::collections::VecDeque;
@@ -15,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::limits;
 
@@ -32,6 +35,20 @@ pub enum Cache {
     Lossy(u64),
     /// As `Lossy`, and the ring's disk lies: its flushes do nothing. For seeing a test fail.
     Lying(u64),
+}
+
+/// What is wrong with a disk, until it is said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each request takes so much longer. Those of one disk come one after the other.
+    Slow(Duration),
+    /// Writes and flushes are answered with an error (`EIO`), and do nothing: flash at its end.
+    Writes,
+    /// Everything is: a disk that is dead, or pulled.
+    All,
 }
 
 /// What became of a disk's cache in a power cut, in writes.
@@ -82,10 +99,18 @@ struct Platter {
     cache: VecDeque<Write>,
     cached: usize,
     lying: bool,
+    fault: Fault,
 }
 
 impl Platter {
+    /// The error of a disk that has one: of a read, or of what writes.
+    fn sound(&self, reads: bool) -> io::Result<()> {
+        let fails = self.fault == Fault::All || (self.fault == Fault::Writes && !reads);
+        if fails { Err(io::Error::other("the disk is to fail")) } else { Ok(()) }
+    }
+
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.sound(true)?;
         self.file.read_exact_at(into, at)?;
         let end = at + into.len() as u64;
         for write in &self.cache {
@@ -99,6 +124,7 @@ impl Platter {
     }
 
     fn write(&mut self, at: u64, bytes: Vec<u8>) -> io::Result<()> {
+        self.sound(false)?;
         self.cached += bytes.len();
         self.cache.push_back(Write { at, bytes });
         while self.cached > limits::CACHE_BYTES {
@@ -179,7 +205,8 @@ impl Power {
             // Another guest of the same disk would not see its cache.
             file.try_lock()?;
             let bytes = file.metadata()?.len();
-            Ok(Platter { file, bytes, cache: VecDeque::new(), cached: 0, lying: lying && number == 0 })
+            let lying = lying && number == 0;
+            Ok(Platter { file, bytes, cache: VecDeque::new(), cached: 0, lying, fault: Fault::None })
         });
         let inner = Inner {
             on: true,
@@ -214,7 +241,23 @@ impl Power {
     }
 
     pub(crate) fn flush(&self, disk: usize) -> Answer {
-        self.request(disk, |platter| if platter.lying { Ok(()) } else { platter.drain() })
+        self.request(disk, |platter| {
+            platter.sound(false)?;
+            if platter.lying { Ok(()) } else { platter.drain() }
+        })
+    }
+
+    /// From now on this is wrong with a disk.
+    pub(crate) fn fault(&self, disk: usize, fault: Fault) {
+        self.inner().disks[disk].fault = fault;
+    }
+
+    /// How much longer a request takes.
+    pub(crate) fn delay(&self, disk: usize) -> Duration {
+        match self.inner().disks[disk].fault {
+            Fault::Slow(longer) => longer,
+            _ => Duration::ZERO,
+        }
     }
 
     /// The write that the power fails in is in the cache, and never answered.
@@ -360,6 +403,24 @@ mod tests {
         }
         assert_eq!(on_platter(&file, 0, 512), [4; 512]);
         assert!(power.inner().disks[0].cached <= limits::CACHE_BYTES);
+    }
+
+    #[test]
+    fn a_disk_fails_as_it_is_told_and_works_again() {
+        let (power, file) = power(Cache::Lossy(1));
+        write(&power, 0, &[1; 512]);
+        power.fault(0, Fault::Writes);
+        assert!(power.write(0, 0, vec![2; 512]).expect("on").is_err());
+        assert!(power.flush(0).expect("on").is_err());
+        assert_eq!(read(&power, 0, 512), [1; 512], "as it was");
+        power.fault(0, Fault::All);
+        assert!(power.read(0, 0, &mut [0; 512]).expect("on").is_err());
+        power.fault(0, Fault::Slow(Duration::from_secs(1)));
+        assert_eq!(power.delay(0), Duration::from_secs(1));
+        power.fault(0, Fault::None);
+        assert_eq!(power.delay(0), Duration::ZERO);
+        power.flush(0).expect("on").expect("flushed");
+        assert_eq!(on_platter(&file, 0, 512), [1; 512], "what failed is nowhere");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::console::{self, Mark};
 use crate::error::Error;
 use crate::limits;
 use crate::machine::{Machine, Prepared, Progress};
-use crate::platter::Power;
+use crate::platter::{Fault, Power};
 use crate::plug::Plugged;
 use crate::qemu::{self, Started};
 use crate::qmp::Qmp;
@@ -260,6 +260,24 @@ impl Vm {
             }
         }
         self.cut_power()
+    }
+
+    /// From now on this is wrong with the guest's disk of this name (`ring`, `data`; `system` where it is written to). What was
+    /// on its way keeps its place.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without [`Machine::cache`], or when there is no such disk.
+    pub fn disk(&mut self, name: &str, fault: Fault) -> Result<(), Error> {
+        let number = self.prepared.disks.iter().position(|(disk, _)| *disk == name);
+        match (&self.prepared.power, number) {
+            (Some(power), Some(number)) => power.fault(number, fault),
+            _ => {
+                return Err(Error::usage(format!(
+                    "{name}: no disk that is served here; mend: Machine::cache"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the guest's end, or kills it when its time is over, and takes its outputs.

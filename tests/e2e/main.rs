@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod enforcement;
 mod export;
+mod faults;
 mod firmware;
 mod glass;
 mod harness;

@@ -7,7 +7,7 @@ use aegis_tests::{Bench, Evidence, count_in};
 const SMALL: u64 = 4 << 20;
 
 /// `opens N`: so many events. `finds CODE`: health says so.
-const TOOLS: &str = "
+pub(super) const TOOLS: &str = "
 # Each way to wait has an end, long after what it waits for.
 tries=0
 again() { tries=$((tries + 1)); [ $tries -lt 400 ] || { echo \"waited in vain\"; exit 1; }; }

@@ -242,6 +242,25 @@ impl Bench {
         Self::evidence(run)
     }
 
+    /// What a guest that measured said, a line each, kept at `path`; its console beside it, when it did not come to its end.
+    ///
+    /// # Errors
+    /// It did not: why, in one line.
+    pub fn lines(run: &Run, path: &Path) -> Result<String, String> {
+        let said = |bytes: std::io::Result<Vec<u8>>| {
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        };
+        let (out, err) = (said(run.stdout()), said(run.stderr()));
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+            .and_then(|()| fs::write(path, &out))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        if run.exit == Some(0) {
+            return Ok(out);
+        }
+        let _ = fs::copy(run.console(), path.with_extension("console"));
+        Err(format!("the guest: {}", run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit))))
+    }
+
     /// The evidence of a guest that ran to its end.
     ///
     /// # Panics

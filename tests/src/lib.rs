@@ -2,6 +2,7 @@
 
 mod bench;
 pub mod cost;
+pub mod endure;
 mod evidence;
 pub mod hostile;
 pub mod kills;

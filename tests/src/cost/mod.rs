@@ -16,7 +16,7 @@ pub mod statistics;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aegis_suite::cost::{AUDIT, FOLDER, NONE, SECRET, STATES, WATCHED, WORKLOAD, ruled};
@@ -177,18 +177,8 @@ pub fn measure(boot: Boot) -> Result<Vec<Block>, String> {
         bench.machine().workload(folder).no_stick().memory_mib(MEMORY_MIB).timeout(PATIENCE).counted(counted);
     let (_slot, vm) = Bench::start(machine);
     let run = vm.finish().map_err(|error| error.to_string())?;
-    let said =
-        |bytes: std::io::Result<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-    let (out, err) = (said(run.stdout()), said(run.stderr()));
-    let path = kept(boot);
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::write(&path, &out))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    if run.exit != Some(0) {
-        let end = run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit));
-        let _ = fs::copy(run.console(), path.with_extension("console"));
-        return Err(format!("the guest that {} is: {end}", boot.name()));
-    }
+    let out = Bench::lines(&run, &kept(boot))
+        .map_err(|error| format!("the boot that is {}: {error}", boot.name()))?;
     said::read(&out)
 }
 

@@ -131,7 +131,7 @@ fn number(event: &Value) -> Option<u64> {
 }
 
 /// What `aegisctl export verify --json` said of exports: whole, or not good enough.
-pub(super) fn verified(report: &Value) -> Result<(), String> {
+pub(crate) fn verified(report: &Value) -> Result<(), String> {
     if report["whole"] != true {
         return Err(format!("the exports do not verify: {}", report["problems"]));
     }

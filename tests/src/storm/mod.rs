@@ -6,7 +6,7 @@
 pub mod report;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aegis_suite::storm::{FILE, LOST};
@@ -32,12 +32,13 @@ pub struct Books {
 }
 
 impl Books {
-    fn number(&self, name: &str) -> u64 {
+    /// A number of the accounts.
+    pub(crate) fn number(&self, name: &str) -> u64 {
         self.accounts[name].as_u64().unwrap_or(0)
     }
 
     /// Losses by cause.
-    fn lost(&self) -> Vec<(String, u64)> {
+    pub(crate) fn lost(&self) -> Vec<(String, u64)> {
         let causes = self.accounts["lost"].as_object().into_iter().flatten();
         causes.map(|(cause, count)| (cause.clone(), count.as_u64().unwrap_or(0))).collect()
     }
@@ -205,19 +206,7 @@ pub fn blow() -> Result<Vec<Step>, String> {
     let machine = bench.machine().workload(folder).policy(policy).timeout(PATIENCE);
     let (_slot, vm) = Bench::start(machine);
     let run = vm.finish().map_err(|error| error.to_string())?;
-    let said =
-        |bytes: std::io::Result<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-    let (out, err) = (said(run.stdout()), said(run.stderr()));
-    let path = kept();
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::write(&path, &out))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    if run.exit != Some(0) {
-        return Err(format!(
-            "the guest: {}",
-            run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit))
-        ));
-    }
+    let out = Bench::lines(&run, &kept())?;
     if run.status["mode"] != "enforcing" {
         return Err(format!("void: the mode was {}", run.status["mode"]));
     }

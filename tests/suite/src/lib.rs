@@ -10,6 +10,7 @@ mod absence;
 mod bpf;
 pub mod cost;
 pub mod elf;
+pub mod endure;
 pub mod fixture;
 pub mod groups;
 pub mod observe;
@@ -24,5 +25,5 @@ mod sys;
 mod uring;
 
 pub use absence::maps;
-pub use scenario::{Boot, Control, Scenario, Stop};
+pub use scenario::{Boot, Control, Scenario, Stop, ended};
 pub use side::{Place, Side};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aegis_suite::{Boot, Stop, fixture, groups, outside, runner};
+use aegis_suite::{Boot, Stop, ended, fixture, groups, outside, runner};
 
 /// A file beside `run`: which boot this is (`plain`, `absent`), then, if it says so, which scenarios only.
 const BOOT: &str = "/workload/boot";
@@ -27,13 +27,7 @@ fn main() -> ExitCode {
     let called = called.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let scenarios = groups::all();
     match called.as_str() {
-        "prepare" => match prepare() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(stop) => {
-                eprintln!("aegis-suite: {stop:?}");
-                ExitCode::FAILURE
-            }
-        },
+        "prepare" => ended("aegis-suite", &prepare()),
         "run" => {
             let text = std::fs::read_to_string(BOOT).unwrap_or_default();
             let mut words = text.split_whitespace().map(str::to_owned);

@@ -86,11 +86,20 @@ pub(crate) fn aegis(arguments: &[&str]) -> Result<String, Stop> {
 }
 
 /// Waits until it holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> Result<bool, Stop>) -> Done {
-    let end = Instant::now() + PATIENCE;
+pub(crate) fn until(what: &str, holds: impl FnMut() -> Result<bool, Stop>) -> Done {
+    until_within(PATIENCE, what, holds)
+}
+
+/// The same, with this patience.
+pub(crate) fn until_within(
+    patience: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> Result<bool, Stop>,
+) -> Done {
+    let end = Instant::now() + patience;
     while !holds()? {
         if Instant::now() > end {
-            return Err(Stop::Broken(format!("{what}: not after {} s", PATIENCE.as_secs())));
+            return Err(Stop::Broken(format!("{what}: not after {} s", patience.as_secs())));
         }
         sleep(Duration::from_millis(20));
     }

@@ -1,5 +1,7 @@
 //! What a scenario is.
 
+use std::process::ExitCode;
+
 use crate::side::{Place, Side};
 
 /// How an act that did not pass ended.
@@ -21,6 +23,17 @@ impl From<std::io::Error> for Stop {
 
 /// What an act comes to.
 pub(crate) type Done = Result<(), Stop>;
+
+/// How a program of the guest's ends: what stopped it is said under its name.
+pub fn ended(program: &str, done: &Result<(), Stop>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            eprintln!("{program}: {stop:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Steps that are not the act itself.
 pub(crate) trait Step<T> {

@@ -34,9 +34,14 @@ const BALANCE: Duration = Duration::from_mins(2);
 
 /// Makes the file, and leaves the operator running.
 pub fn prepare() -> Done {
-    fs::create_dir_all(FOLDER).step(FOLDER)?;
-    fs::write(FILE, "x").step(FILE)?;
+    make_file()?;
     leave_running("storm")
+}
+
+/// Makes [`FILE`].
+pub(crate) fn make_file() -> Done {
+    fs::create_dir_all(FOLDER).step(FOLDER)?;
+    fs::write(FILE, "x").step(FILE)
 }
 
 /// Serves the one who measures, to the end.
@@ -45,7 +50,7 @@ pub fn operate() -> Done {
 }
 
 /// The books, once nothing is under way any more: `aegis status --json`, the agent's processor time, and how long events took.
-fn books() -> Result<String, Stop> {
+pub(crate) fn books() -> Result<String, Stop> {
     let end = Instant::now() + BALANCE;
     let mut before = String::new();
     loop {
@@ -151,23 +156,7 @@ impl Storm {
     /// Has events made for so long. `rate`: opens a second of all processes together; 0: as many as they can.
     fn step(&mut self, name: &str, rate: u64, seconds: u64) -> Result<Step, Stop> {
         let begun = Instant::now();
-        let own = std::env::current_exe().step("this program")?;
-        let each = (rate as f64 / PROCESSES as f64).to_string();
-        let blow = || {
-            let mut command = Command::new(&own);
-            command
-                .args(["blow", &each, &seconds.to_string()])
-                .stdout(Stdio::piped())
-                .spawn()
-                .step("a process")
-        };
-        let processes: Vec<Child> = (0..PROCESSES).map(|_| blow()).collect::<Result<_, _>>()?;
-        let mut made = 0;
-        for process in processes {
-            let said = process.wait_with_output().step("a process")?;
-            let said = String::from_utf8_lossy(&said.stdout).trim().parse::<u64>();
-            made += said.map_err(|_| Stop::Broken("a process did not say how many it made".to_owned()))?;
-        }
+        let made = blow_all(rate, seconds)?;
         let seconds = begun.elapsed().as_secs_f64();
         let after = self.operator.ask("books")?;
         let before = std::mem::replace(&mut self.books, after);
@@ -181,8 +170,26 @@ impl Storm {
     }
 }
 
+/// Has all processes make events for so long; how many they made. `rate`: of all of them, a second; 0: as many as they can.
+pub(crate) fn blow_all(rate: u64, seconds: u64) -> Result<u64, Stop> {
+    let own = std::env::current_exe().step("this program")?;
+    let each = (rate as f64 / PROCESSES as f64).to_string();
+    let start = || {
+        let mut command = Command::new(&own);
+        command.args(["blow", &each, &seconds.to_string()]).stdout(Stdio::piped()).spawn().step("a process")
+    };
+    let processes: Vec<Child> = (0..PROCESSES).map(|_| start()).collect::<Result<_, _>>()?;
+    let mut made = 0;
+    for process in processes {
+        let said = process.wait_with_output().step("a process")?;
+        let said = String::from_utf8_lossy(&said.stdout).trim().parse::<u64>();
+        made += said.map_err(|_| Stop::Broken("a process did not say how many it made".to_owned()))?;
+    }
+    Ok(made)
+}
+
 /// The first number of this name in a line of JSON without spaces.
-fn number(line: &str, name: &str) -> u64 {
+pub(crate) fn number(line: &str, name: &str) -> u64 {
     let of = line.split_once(&format!("\"{name}\":")).map_or("", |(_, rest)| rest);
     of.split(|letter: char| !letter.is_ascii_digit())
         .next()

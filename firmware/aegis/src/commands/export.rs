@@ -171,7 +171,10 @@ fn export(options: &Options) -> Result<Exported, Failure> {
     // The cursor moves only after the file is durable: a power cut in between exports the same events twice.
     if options.from.is_none() && (agents || is_own(&exported.ring)) {
         let cursor = Cursor { ring: exported.ring, next: exported.resume, epoch: exported.next_epoch };
-        cursor.save().map_err(|error| failed(DATA, &error))?;
+        // It is out all the same, also where own storage is full.
+        if let Err(error) = cursor.save() {
+            log::warn!("export: {DATA}: {error}; the next one begins where this one did");
+        }
         if agents
             && exported.resume > 1
             && let Err(error) = control::tell_exported(exported.resume - 1)

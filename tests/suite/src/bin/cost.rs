@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aegis_suite::cost;
+use aegis_suite::{cost, ended};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -19,11 +19,5 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            eprintln!("aegis-cost: {stop:?}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("aegis-cost", &done)
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aegis_suite::observe;
+use aegis_suite::{ended, observe};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -21,11 +21,5 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            eprintln!("aegis-observe: {stop:?}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("aegis-observe", &done)
 }

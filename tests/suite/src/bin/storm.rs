@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use aegis_suite::storm;
+use aegis_suite::{ended, storm};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -20,11 +20,5 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            eprintln!("aegis-storm: {stop:?}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("aegis-storm", &done)
 }
