@@ -228,3 +228,5 @@ pub(crate) const LOG_LINES: usize = 16;
 pub(crate) const LOG_FINISH_MILLIS: u64 = 1_000;
 /// Of the log in a support bundle the end, bytes.
 pub(crate) const SUPPORT_LOG_BYTES: usize = 64 * 1024;
+/// Between two answers on the control socket, ms: a hundred a second.
+pub(crate) const CONTROL_REST_MILLIS: u64 = 10;
