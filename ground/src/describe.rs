@@ -215,6 +215,13 @@ pub(crate) fn workload(manifest: &WorkloadManifest<'_>) -> Vec<String> {
     lines
 }
 
+fn watchdog(restart: &aegis_bundle::Restart) -> String {
+    match restart.watchdog {
+        0 => String::new(),
+        seconds => format!("; ended after {seconds} s without a sign of life"),
+    }
+}
+
 fn run(run: &Run<'_>) -> Vec<String> {
     let words = |words: &[&[u8]]| {
         let shown: Vec<String> = words.iter().map(|word| format!("\"{}\"", Printable(word))).collect();
@@ -228,7 +235,7 @@ fn run(run: &Run<'_>) -> Vec<String> {
             "limits         {} bytes of memory, {} processes, {} thousandths of a processor",
             bounds.memory, bounds.pids, bounds.cpu
         ),
-        format!("restart        {}, after {} s", restart.when.name(), restart.delay),
+        format!("restart        {}, after {} s{}", restart.when.name(), restart.delay, watchdog(restart)),
         format!(
             "writable       {}",
             if writable.is_empty() { "nothing".to_owned() } else { writable.join(" ") }
@@ -287,6 +294,7 @@ pub(crate) fn workload_json(manifest: &WorkloadManifest<'_>) -> Value {
             "cpu_permille": run.bounds.cpu,
             "restart": run.restart.when.name(),
             "restart_delay": run.restart.delay,
+            "restart_watchdog": run.restart.watchdog,
             "writable": run.writable.to_vec(),
             "contents": [content_json(aegis_bundle::CONTENTS, &run.contents)],
         })

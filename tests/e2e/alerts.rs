@@ -63,7 +63,11 @@ aegis alerts --json; echo \"firing $?\"
 aegis alerts
 aegis health >/scratch/health; echo \"health $?\"; grep alert-firing /scratch/health
 sleep 6; grep '^aegis_alert' /run/aegis/metrics.prom
-grep -h 'Cap\\(Prm\\|Eff\\)\\|NoNewPrivs\\|VmHWM\\|VmRSS' /proc/$(cat /run/aegis/alerts.pid)/status
+names() { grep -v '^#' | sed 's/[{ ].*//' | sort -u; }
+names </run/aegis/metrics.prom >/scratch/left; aegis metrics | names >/scratch/asked
+diff /scratch/asked /scratch/left; echo \"figures $?\"
+grep '^aegis_scrape_error' /run/aegis/metrics.prom | grep -v ' 0$'; echo \"unread $?\"
+grep -h 'Cap\\(Prm\\|Eff\\)\\|Seccomp:\\|NoNewPrivs\\|VmHWM\\|VmRSS' /proc/$(cat /run/aegis/alerts.pid)/status
 dmesg | grep 'aegis: ALERT storm' | tail -1
 echo FIRED
 while firing; do sleep 1; done
@@ -102,7 +106,15 @@ fn a_storm_of_denials_is_told_and_is_over() {
         reports.iter().filter(|report| report["alerts"].is_array()).map(|one| alert(one, "storm")).collect();
     let words: Vec<&Value> = states.iter().map(|state| &state["state"]).collect();
     assert_eq!(words, ["inactive", "firing", "inactive"], "{out}");
-    for (what, code) in [("before", 0), ("firing", 1), ("health", 0), ("after", 0), ("again", 0)] {
+    for (what, code) in [
+        ("before", 0),
+        ("firing", 1),
+        ("health", 0),
+        ("figures", 0),
+        ("unread", 1),
+        ("after", 0),
+        ("again", 0),
+    ] {
         assert!(out.lines().any(|line| line == format!("{what} {code}")), "{what} {code}: {out}");
     }
     assert!(states[1]["value"].as_f64().is_some_and(|value| value >= 60.0), "{}", states[1]);
@@ -126,8 +138,10 @@ fn a_storm_of_denials_is_told_and_is_over() {
     ] {
         assert!(out.lines().any(|line| line == series), "{series}: {out}");
     }
-    // BPF (39) and PERFMON (38), and no way to more.
-    for privileges in ["CapEff:\t000000c000000000", "CapPrm:\t000000c000000000", "NoNewPrivs:\t1"] {
+    // BPF (39) and PERFMON (38), and no way to more; of system calls what it takes, which every figure is read by.
+    for privileges in
+        ["CapEff:\t000000c000000000", "CapPrm:\t000000c000000000", "NoNewPrivs:\t1", "Seccomp:\t2"]
+    {
         assert!(out.lines().any(|line| line == privileges), "{privileges}: {out}");
     }
 

@@ -132,6 +132,18 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
     at.press("q", &["Last denials"]);
     at.press("t", &["AEGIS  top", "denied/s", "aegis-selftest"]);
     at.press("q", &["Last denials"]);
+    // What else a person needs who has no shell.
+    for (key, texts) in [
+        ("x", &["AEGIS  the last denial", "aegis-selftest"][..]),
+        ("a", &["AEGIS  alerts", "has no alerts"]),
+        ("l", &["AEGIS  log", "it can be pulled"]),
+        ("p", &["AEGIS  probe", "sched_process_fork", "attached"]),
+        ("n", &["AEGIS  site network", "no-site"]),
+        ("u", &["AEGIS  support bundle", "parts", "done"]),
+    ] {
+        at.press(key, texts);
+        at.press("q", &["Last denials"]);
+    }
     at.press("o", &["POWER OFF?"]);
     at.press("n", &["Cancelled. Nothing was changed."]);
 
@@ -155,7 +167,7 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
     // The same in plain lines.
     at.open();
     at.say("p", "state     GLASS BROKEN: nothing is denied");
-    at.say("x", "`x` is not in the menu");
+    at.say("z", "`z` is not in the menu");
     at.say("q", "Aegis: quiet.");
 
     at.open();

@@ -55,6 +55,8 @@ did aegis stick verify --json
 did aegis console --plain </dev/null
 did aegis console --help
 did aegis doctor --help
+did cat /etc/shadow
+did aegis explain --last-deny
 did aegis nothing"
     );
     let run = Bench::run(bench.demo(&script).policy(shadow(&bench)));
@@ -75,6 +77,8 @@ did aegis nothing"
         "aegis stick verify --json -> 0",
         "aegis console --plain -> 0",
         "aegis console --help -> 0",
+        "cat /etc/shadow -> 1",
+        "aegis explain --last-deny -> 0",
         "aegis nothing -> 2",
     ] {
         assert!(out.lines().any(|told| told == line), "{line}\n{out}{err}");

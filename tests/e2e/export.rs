@@ -75,16 +75,9 @@ cat /scratch/again/*.cbor"
 #[test]
 fn evidence_goes_out_by_itself_encrypted_while_agents_are_killed() {
     let bench = Bench::new();
-    let key = bench.at("office.key");
-    let mut command = Command::new("age-keygen");
-    command.arg("-o").arg(&key);
-    Bench::good(command);
-    let mut command = Command::new("age-keygen");
-    command.arg("-y").arg(&key);
-    let recipient = String::from_utf8(Bench::good(command)).expect("text");
+    let (key, recipient) = office_key(&bench);
     let text = format!(
-        "[ring]\ncheckpoint_seconds = 5\n\n[export]\nevery_minutes = 1\nrecipients = [{:?}]\n",
-        recipient.trim()
+        "[ring]\ncheckpoint_seconds = 5\n\n[export]\nevery_minutes = 1\nrecipients = [{recipient:?}]\n"
     );
     let config = bench.config("config.toml", &text);
     let script = format!(
@@ -120,8 +113,20 @@ for n in 1 2 3; do old=$(agent); : </etc/hosts; sleep 2; kill -KILL $old; other 
     assert_eq!(seals, ["began"], "one chain");
 }
 
+/// A key that stays at the office, and whom it makes of that.
+pub(crate) fn office_key(bench: &Bench) -> (PathBuf, String) {
+    let key = bench.at("office.key");
+    let mut command = Command::new("age-keygen");
+    command.arg("-o").arg(&key);
+    Bench::good(command);
+    let mut command = Command::new("age-keygen");
+    command.arg("-y").arg(&key);
+    let recipient = String::from_utf8(Bench::good(command)).expect("text");
+    (key, recipient.trim().to_owned())
+}
+
 /// A stranger opens it: Debian's own age.
-fn opened(bench: &Bench, key: &Path, export: &Path) -> PathBuf {
+pub(crate) fn opened(bench: &Bench, key: &Path, export: &Path) -> PathBuf {
     let to = bench.at(export.file_stem().and_then(|name| name.to_str()).expect("a name"));
     assert!(std::fs::read(export).expect("there").starts_with(b"age-encryption.org/v1\n"));
     let mut command = Command::new("age");

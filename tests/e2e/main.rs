@@ -27,6 +27,7 @@ mod sticks;
 mod storage;
 mod suite;
 mod swap;
+mod tour;
 mod tpm;
 mod trust;
 mod update;

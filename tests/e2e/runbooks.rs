@@ -32,10 +32,15 @@ impl Boot {
         Self { at, slot }
     }
 
+    /// Until the serial line says that it was looked at.
     fn plug(&mut self, files: &[(&str, &Path)]) -> StickId {
         let stick =
             files.iter().fold(Stick::new(StickFs::Vfat), |stick, (name, file)| stick.file(*name, file));
-        self.at.vm.plug(&stick).expect("plugged")
+        let place = self.at.vm.now().expect("watched");
+        let id = self.at.vm.plug(&stick).expect("plugged");
+        let taken = self.at.vm.wait_line_after(place, "it can be pulled").expect("watched");
+        assert!(taken.is_some(), "{}", self.at.vm.console_end());
+        id
     }
 
     fn unplug(&mut self, stick: StickId) {
@@ -91,7 +96,7 @@ fn from_the_first_boot_to_a_policy_that_was_a_mistake() {
     boot.page("e", &["AEGIS  export now", "it can be pulled"]);
     boot.unplug(stick);
     // Refused stick: what is on it, and why not.
-    let stick = boot.plug(&[("old.aegis", &bundle(&bench, 4, &[]))]);
+    let stick = boot.plug(&[("old.aegis", &bundle(&bench, 4, &[SECRET]))]);
     boot.page("v", &["AEGIS  verify stick", "!! bundle old.aegis: rollback"]);
     boot.shows(&["ENFORCING", "site, epoch 1 sequence 5"]);
     boot.unplug(stick);
@@ -116,7 +121,7 @@ fn from_the_first_boot_to_a_policy_that_was_a_mistake() {
     let token = glass::armor(&Bench::good(make));
     boot.at.press(&format!("{}\n\n", token.join("\n")), &["THE GLASS IS BROKEN", "Enter: back."]);
     boot.at.press("\n", &["GLASS BROKEN"]);
-    // Bricked policy: it denies the program itself; the one after it does not, and is newer.
+    // Bricked policy: it denies the workload what it needs; the one after it does not, and is newer.
     let stick = boot.plug(&[("site.aegis", &bundle(&bench, 6, &[SECRET, "/run/workloads/agent-7/plain"]))]);
     boot.shows(&["site, epoch 1 sequence 6"]);
     boot.unplug(stick);

@@ -16,13 +16,15 @@ pub(crate) struct Made<'b> {
     name: &'static str,
     command: &'static str,
     restart: &'static str,
+    /// Seconds; 0: none.
+    watchdog: u32,
     memory: u32,
     processes: u32,
 }
 
 impl<'b> Made<'b> {
     pub(crate) fn new(bench: &'b Bench, name: &'static str, command: &'static str) -> Self {
-        Self { bench, name, command, restart: "never", memory: 32, processes: 16 }
+        Self { bench, name, command, restart: "never", watchdog: 0, memory: 32, processes: 16 }
     }
 
     /// Its folder: the program, a secret, a file that is none.
@@ -44,14 +46,15 @@ impl<'b> Made<'b> {
 
     /// Built and signed by this key.
     fn signed(&self, sequence: u64, key: &Path) -> PathBuf {
-        let Self { name, command, restart, memory, processes, .. } = self;
+        let Self { name, command, restart, watchdog, memory, processes, .. } = self;
+        let watchdog = if *watchdog > 0 { format!("watchdog = {watchdog}\n") } else { String::new() };
         let words: Vec<String> = command.split(' ').map(|word| format!("{word:?}")).collect();
         let source = self.bench.at(&format!("{name}.toml"));
         let text = format!(
             "schema = 1\nname = {name:?}\ncommand = [\"/bin/agent\", {}]\nuser = 1000\ngroup = 1001\nwritable = [\"/var/lib/agent\"]\n\
              [environment]\nHOME = \"/var/lib/agent\"\n\
              [limits]\nmemory-mib = {memory}\nprocesses = {processes}\ncpu-permille = 800\n\
-             [restart]\nwhen = {restart:?}\ndelay = 1\n",
+             [restart]\nwhen = {restart:?}\ndelay = 1\n{watchdog}",
             words.join(", ")
         );
         fs::write(&source, text).expect("written");
@@ -223,10 +226,14 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     let eats = Made { restart: "on-failure", ..Made::new(&bench, "eats", "eat") };
     let once = Made { restart: "on-failure", ..Made::new(&bench, "once", "exit 0") };
     let shouts = Made::new(&bench, "shouts", "shout 3");
-    let files = [forks.sequence(1), eats.sequence(1), once.sequence(1), shouts.sequence(1)];
+    let lives = Made { watchdog: 5, ..Made::new(&bench, "lives", "live 10000") };
+    let hangs = Made { watchdog: 5, ..Made::new(&bench, "hangs", "live 3") };
+    let all = [forks, eats, once, shouts, lives, hangs];
+    let files = all.map(|made| made.sequence(1));
     let run = boot(&bench, &device, &files.each_ref().map(PathBuf::as_path), None, "true");
-    assert_eq!(answers(&run).iter().filter(|(answer, _)| answer == "accepted").count(), 4);
+    assert_eq!(answers(&run).iter().filter(|(answer, _)| answer == "accepted").count(), 6);
     let script = until("eats", "crash-loop")
+        + &until("hangs", "failed")
         + "aegis health --json | grep -o '\"bad\":true,\"code\":\"workload-down\"'; cat /sys/fs/cgroup/workloads/forks/pids.current /sys/fs/cgroup/workloads/forks/memory.max /sys/fs/cgroup/workloads/forks/cpu.max; cat /sys/fs/cgroup/workloads/eats/cgroup.procs\n";
     let run = boot(&bench, &device, &[], None, &(script + &turn()));
     let (shown, out) = (console(&run), run.out_text());
@@ -241,7 +248,7 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert!(!shown.contains("eats: ate"), "{shown}");
     assert!(
         out.contains("over, starts 1, last: exit status: 0")
-            && out.contains("over, starts 1, last: exit status: 3"),
+            && out.contains("failed, starts 1, last: exit status: 3"),
         "{out}"
     );
     let crash =
@@ -251,6 +258,15 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert!(shown.contains("shouts: \\x1b[2Jcleared\\x0dAEGIS-DONE"), "{shown}");
     assert!(shown.contains("lines were left out: it says too much"), "{shown}");
     assert!(shown.matches("shouts: line ").count() < 400, "{shown}");
+
+    // Who gives signs of life lives; who gives none any more is ended, and that is a failure.
+    assert!(
+        shown.contains("lives: watchdog of 5000000 us at /dev/notify") && shown.contains("lives: sign ok"),
+        "{shown}"
+    );
+    let row = |name: &str, text: &str| out.lines().any(|line| line.starts_with(name) && line.contains(text));
+    assert!(row("hangs ", "failed, starts 1, last: signal: 9 (SIGKILL), no sign of life for 5 s"), "{out}");
+    assert!(row("lives ", "running, starts 1"), "{out}");
 
     // One that is stopped is gone, all of it, and stays so, whatever its restart says; started, it counts on.
     let stopped = "workload forks: stopped; it stays down until `aegis workload start forks`, or the next boot\nexit 0\nprocesses 0\n";

@@ -11,6 +11,7 @@ mod slots;
 pub mod storm;
 pub mod suite;
 pub mod swaps;
+pub mod tour;
 
 pub use bench::{Bench, Rule, arch, kernel, next_agent, root, said};
 pub use evidence::{Evidence, console, count_in, receipts};

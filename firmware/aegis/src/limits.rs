@@ -228,5 +228,10 @@ pub(crate) const LOG_LINES: usize = 16;
 pub(crate) const LOG_FINISH_MILLIS: u64 = 1_000;
 /// Of the log in a support bundle the end, bytes.
 pub(crate) const SUPPORT_LOG_BYTES: usize = 64 * 1024;
+/// Longest word of a workload's at its watchdog's socket, bytes; of a longer one the rest is not there (unix(7)).
+pub(crate) const PULSE_WORD_BYTES: usize = 512;
+/// Words that are heard at once; and how long nobody listens after that: the keeper's time is not the workload's.
+pub(crate) const PULSE_WORDS: usize = 16;
+pub(crate) const PULSE_DEAF: core::time::Duration = core::time::Duration::from_millis(100);
 /// Between two answers on the control socket, ms: a hundred a second.
 pub(crate) const CONTROL_REST_MILLIS: u64 = 10;

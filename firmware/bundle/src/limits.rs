@@ -73,6 +73,8 @@ pub const WORKLOAD_PIDS: u32 = 1024;
 pub const WORKLOAD_CPU: (u32, u32) = (10, 256_000);
 /// Longest rest before it is started again, seconds.
 pub const RESTART_SECONDS: u32 = 3600;
+/// Longest time without a sign of its life after which it is ended, seconds.
+pub const WATCHDOG_SECONDS: u32 = 3600;
 /// Names of workloads that a device remembers.
 pub const WORKLOAD_NAMES: usize = 64;
 /// Longest copy of what is remembered of workloads, bytes.

@@ -13,9 +13,9 @@ use minicbor::encode::Write;
 use crate::cbor::{Canonical, Reader, Written};
 use crate::container::{Container, split_front};
 use crate::limits::{
-    COMMAND_WORDS, COMMENT_BYTES, KEYS, RESTART_SECONDS, VARIABLES, WORD_BYTES, WORKLOAD_BLOCK_BYTES,
-    WORKLOAD_CONTENTS_BYTES, WORKLOAD_CPU, WORKLOAD_MEMORY_BYTES, WORKLOAD_NAME_BYTES, WORKLOAD_PIDS,
-    WRITABLE, WRITABLE_BYTES,
+    COMMAND_WORDS, COMMENT_BYTES, KEYS, RESTART_SECONDS, VARIABLES, WATCHDOG_SECONDS, WORD_BYTES,
+    WORKLOAD_BLOCK_BYTES, WORKLOAD_CONTENTS_BYTES, WORKLOAD_CPU, WORKLOAD_MEMORY_BYTES, WORKLOAD_NAME_BYTES,
+    WORKLOAD_PIDS, WRITABLE, WRITABLE_BYTES,
 };
 use crate::manifest::{Content, Head, Version, contents, is_comment, strictly, write_contents};
 use crate::open::{hash, verify};
@@ -136,6 +136,8 @@ pub struct Restart {
     pub when: When,
     /// How long it rests before that the first time, seconds, at least 1.
     pub delay: u32,
+    /// After so many seconds without a sign of its life it is ended; 0: nobody looks.
+    pub watchdog: u32,
 }
 
 impl<'a> WorkloadManifest<'a> {
@@ -220,6 +222,7 @@ impl Run<'_> {
             && is_id(*group)
             && bounds.is_possible()
             && (1..=RESTART_SECONDS).contains(&restart.delay)
+            && restart.watchdog <= WATCHDOG_SECONDS
             && writable.iter().all(|path| is_writable(path))
             && writable.is_sorted_by(|a, b| a < b)
             && (0..writable.len()).all(|at| writable[at + 1..].iter().all(|other| apart(&[writable[at], other])))
@@ -269,7 +272,7 @@ fn read_run<'a>(input: &mut Reader<'a>) -> Result<Run<'a>, Reason> {
     let environment = items(input, |input| input.bytes(WORD_BYTES))?;
     let [user, group] = numbers(input, key::IDENTITY)?;
     let [memory, pids, cpu] = numbers(input, key::BOUNDS)?;
-    let [when, delay] = numbers(input, key::RESTART)?;
+    let restart = read_restart(input)?;
     input.key(key::WRITABLE)?;
     let writable = items(input, |input| input.str(WRITABLE_BYTES))?;
     let small = |number: u64| u32::try_from(number).map_err(|_| Reason::BadManifest);
@@ -280,9 +283,22 @@ fn read_run<'a>(input: &mut Reader<'a>) -> Result<Run<'a>, Reason> {
         user: small(user)?,
         group: small(group)?,
         bounds: Bounds { memory, pids: small(pids)?, cpu: small(cpu)? },
-        restart: Restart { when: When::from_number(when).ok_or(Reason::BadManifest)?, delay: small(delay)? },
+        restart,
         writable,
     })
+}
+
+/// The watchdog is left out where there is none: as all were before there was one.
+fn read_restart(input: &mut Reader<'_>) -> Result<Restart, Reason> {
+    input.key(key::RESTART)?;
+    let (when, delay, watchdog) = match items::<_, 3>(input, Reader::u64)?[..] {
+        [when, delay] => (when, delay, 0),
+        [when, delay, watchdog] if watchdog > 0 => (when, delay, watchdog),
+        _ => return Err(Reason::BadManifest),
+    };
+    let small = |number: u64| u32::try_from(number).map_err(|_| Reason::BadManifest);
+    let when = When::from_number(when).ok_or(Reason::BadManifest)?;
+    Ok(Restart { when, delay: small(delay)?, watchdog: small(watchdog)? })
 }
 
 /// An array of at most so many.
@@ -332,7 +348,11 @@ impl Canonical for Run<'_> {
         let Bounds { memory, pids, cpu } = self.bounds;
         out.u8(key::IDENTITY)?.array(2)?.u32(self.user)?.u32(self.group)?;
         out.u8(key::BOUNDS)?.array(3)?.u64(memory)?.u32(pids)?.u32(cpu)?;
-        out.u8(key::RESTART)?.array(2)?.u8(self.restart.when as u8)?.u32(self.restart.delay)?;
+        let Restart { when, delay, watchdog } = self.restart;
+        out.u8(key::RESTART)?.array(if watchdog > 0 { 3 } else { 2 })?.u8(when as u8)?.u32(delay)?;
+        if watchdog > 0 {
+            out.u32(watchdog)?;
+        }
         out.u8(key::WRITABLE)?.array(self.writable.len() as u64)?;
         self.writable.iter().try_for_each(|path| out.str(path).map(drop))
     }

@@ -63,24 +63,52 @@ const CALLS: &[i64] = &[
 /// `include/uapi/asm-generic/ioctls.h`; libc's own constant is of another type on every libc.
 const FIONBIO: u64 = 0x5421;
 
-/// Leaves the process, all its threads, with what every one of ours calls and with `own`, which are numbers of system calls. Anything
-/// else fails with EPERM. Call it when all threads run and have warmed up.
+/// A system call that passes for some values of its first argument alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded {
+    /// Its number.
+    pub call: i64,
+    /// Of the argument's lower 32 bits.
+    pub first: &'static [u32],
+}
+
+/// Leaves the process, all its threads, with what every one of ours calls, with `own`, which are numbers of system calls, and with
+/// `bounded`. Anything else fails with EPERM. Call it when all threads run and have warmed up.
 ///
 /// # Errors
 /// The kernel's, or an architecture that the filter's maker does not know.
-pub fn restrict_calls(own: &[i64]) -> io::Result<()> {
-    let program = filter(own).map_err(io::Error::other)?;
+pub fn restrict_calls(own: &[i64], bounded: &[Bounded]) -> io::Result<()> {
+    let program = filter(own, bounded).map_err(io::Error::other)?;
     seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }
 
-fn filter(own: &[i64]) -> Result<BpfProgram, seccompiler::BackendError> {
+fn filter(own: &[i64], bounded: &[Bounded]) -> Result<BpfProgram, seccompiler::BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let mut rules: BTreeMap<_, _> = CALLS.iter().chain(own).map(|call| (*call, Vec::new())).collect();
+    // One by one: collecting them brings a sort along, which is half of this crate's program.
+    let mut rules = BTreeMap::new();
+    for call in CALLS.iter().chain(own) {
+        rules.insert(*call, Vec::new());
+    }
     // smol makes each accepted client non-blocking this way; no other ioctl passes.
-    let only_fionbio = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, FIONBIO)?;
-    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![only_fionbio])?]);
+    rules.insert(libc::SYS_ioctl, vec![is(1, FIONBIO)?]);
+    for Bounded { call, first } in bounded {
+        // Without a value it would pass with any.
+        if first.is_empty() {
+            continue;
+        }
+        let mut ways = Vec::new();
+        for value in *first {
+            ways.push(is(0, u64::from(*value))?);
+        }
+        rules.insert(*call, ways);
+    }
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)?.try_into()
+}
+
+/// The call's argument is this one.
+fn is(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?])
 }
 
 #[cfg(test)]
@@ -111,7 +139,7 @@ mod tests {
         // SAFETY: takes no pointer.
         let is_refused = |call: i64| unsafe { libc::syscall(call) } == -1 && errno() == libc::EPERM;
         assert!(in_a_child(|| {
-            restrict_calls(&[libc::SYS_getppid]).is_ok()
+            restrict_calls(&[libc::SYS_getppid], &[]).is_ok()
                 && is_refused(libc::SYS_getuid)
                 && !is_refused(libc::SYS_getppid)
                 && !is_refused(libc::SYS_getpid)
@@ -126,9 +154,22 @@ mod tests {
             let set = 0_i32;
             // SAFETY: `set` is readable.
             let block = || unsafe { libc::syscall(libc::SYS_ioctl, -1, FIONBIO, &raw const set) };
-            restrict_calls(&[]).is_ok()
+            restrict_calls(&[], &[]).is_ok()
                 && (asked(), errno()) == (-1, libc::EPERM)
                 && (block(), errno()) == (-1, libc::EBADF)
+        }));
+    }
+
+    #[test]
+    fn what_is_bounded_passes_for_its_values_alone() {
+        const BOUNDED: [Bounded; 1] = [Bounded { call: libc::SYS_socket, first: &[1, 16] }];
+        // SAFETY: takes no pointer; what is made is the child's, which ends.
+        let socket = |family: i64| unsafe { libc::syscall(libc::SYS_socket, family, libc::SOCK_DGRAM, 0) };
+        assert!(in_a_child(|| {
+            restrict_calls(&[], &BOUNDED).is_ok()
+                && socket(1) >= 0
+                && (socket(2), errno()) == (-1, libc::EPERM)
+                && socket(16) >= 0
         }));
     }
 

@@ -19,9 +19,39 @@ pub(crate) enum Ask {
     Workloads,
     Verify,
     Export,
+    Explain,
+    Alerts,
+    Log,
+    Probe,
+    Site,
+    Support,
 }
 
 impl Ask {
+    /// What a person asks by a key, and by which.
+    pub(crate) const BY_KEY: [(char, Self); 10] = [
+        ('e', Self::Export),
+        ('v', Self::Verify),
+        ('d', Self::Doctor),
+        ('w', Self::Workloads),
+        ('x', Self::Explain),
+        ('a', Self::Alerts),
+        ('l', Self::Log),
+        ('p', Self::Probe),
+        ('n', Self::Site),
+        ('u', Self::Support),
+    ];
+
+    /// By its key.
+    pub(crate) fn of_key(letter: char) -> Option<Self> {
+        Self::BY_KEY.into_iter().find_map(|(key, ask)| (key == letter).then_some(ask))
+    }
+
+    /// Of what is longer than is kept the end is kept: it is a log.
+    pub(crate) const fn is_log(self) -> bool {
+        matches!(self, Self::Log)
+    }
+
     /// The words behind `aegis`.
     pub(crate) const fn words(self) -> &'static [&'static str] {
         match self {
@@ -34,13 +64,19 @@ impl Ask {
             Self::Workloads => &["workload", "list"],
             Self::Verify => &["stick", "verify"],
             Self::Export => &["stick", "take", "--evidence"],
+            Self::Explain => &["explain", "--last-deny"],
+            Self::Alerts => &["alerts"],
+            Self::Log => &["logs"],
+            Self::Probe => &["probe"],
+            Self::Site => &["site"],
+            Self::Support => &["support"],
         }
     }
 
     /// How long it may take.
     pub(crate) const fn limit(self) -> core::time::Duration {
         match self {
-            Self::Export | Self::Verify => limits::ACT,
+            Self::Export | Self::Verify | Self::Support => limits::ACT,
             _ => limits::LOOK,
         }
     }
@@ -57,6 +93,12 @@ impl Ask {
             Self::Workloads => "workloads",
             Self::Verify => "verify stick",
             Self::Export => "export now",
+            Self::Explain => "the last denial",
+            Self::Alerts => "alerts",
+            Self::Log => "log",
+            Self::Probe => "probe",
+            Self::Site => "site network",
+            Self::Support => "support bundle",
         }
     }
 }
@@ -214,11 +256,10 @@ impl App {
     fn main_key(&mut self, key: Key) -> Option<Act> {
         self.said = None;
         let Key::Char(letter) = key else { return None };
+        if let Some(ask) = Ask::of_key(letter) {
+            return self.ask(ask);
+        }
         match letter {
-            'e' => return self.ask(Ask::Export),
-            'v' => return self.ask(Ask::Verify),
-            'd' => return self.ask(Ask::Doctor),
-            'w' => return self.ask(Ask::Workloads),
             'b' if self.busy.is_none() => return Some(Act::Glass),
             'b' => self.still_busy(),
             't' => {
@@ -290,11 +331,13 @@ impl App {
         }
         let lines = match ask {
             Ask::Doctor => doctor(answer, width),
-            _ => said(answer, width),
+            _ => said(ask, answer, width),
         };
         // Who is asked something else meanwhile is not interrupted.
         if matches!(self.page, Page::Main) {
-            self.page = Page::Report(Report { title: ask.title().to_owned(), lines, top: 0 });
+            // Of a log it is the end that is looked for.
+            let top = if ask.is_log() { lines.len().saturating_sub(self.height.max(1)) } else { 0 };
+            self.page = Page::Report(Report { title: ask.title().to_owned(), lines, top });
         } else {
             let last = lines.first().map(|(_, line)| line.clone()).unwrap_or_default();
             self.said = Some((answer.tone(), format!("{}: {}", ask.title(), clip(&last, 60))));
@@ -349,18 +392,29 @@ impl Answer {
     }
 }
 
-/// All that a command said, as lines.
-pub(crate) fn said(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
-    let mut lines = vec![(answer.tone(), answer.end()), (Tone::Plain, String::new())];
+/// All that a command said, as lines. Of a log the last.
+pub(crate) fn said(ask: Ask, answer: &Answer, width: usize) -> Vec<(Tone, String)> {
+    let mut words = Vec::new();
     for bytes in [&answer.out, &answer.err] {
-        for line in String::from_utf8_lossy(bytes).lines().take(limits::REPORT_LINES).map(message) {
-            lines.extend(wrap(&line, width, 2).into_iter().map(|line| (Tone::Plain, line)));
+        let text = String::from_utf8_lossy(bytes);
+        let left_out =
+            if ask.is_log() { text.lines().count().saturating_sub(limits::REPORT_LINES) } else { 0 };
+        for line in text.lines().skip(left_out).take(limits::REPORT_LINES).map(message) {
+            words.extend(wrap(&line, width, 2).into_iter().map(|line| (Tone::Plain, line)));
         }
     }
-    if answer.more {
-        lines.push((Tone::Warn, "There was more; it is not shown.".to_owned()));
+    let more = (Tone::Warn, "There was more; it is not shown.".to_owned());
+    let mut lines = vec![(answer.tone(), answer.end()), (Tone::Plain, String::new())];
+    if ask.is_log() {
+        lines.extend(answer.more.then_some(more));
+        let room = limits::REPORT_LINES.saturating_sub(lines.len());
+        words.drain(..words.len().saturating_sub(room));
+        lines.extend(words);
+    } else {
+        lines.extend(words);
+        lines.extend(answer.more.then_some(more));
+        lines.truncate(limits::REPORT_LINES);
     }
-    lines.truncate(limits::REPORT_LINES);
     lines
 }
 
@@ -390,7 +444,7 @@ fn message(line: &str) -> String {
 pub(crate) fn doctor(answer: &Answer, width: usize) -> Vec<(Tone, String)> {
     let verdict = match answer.object() {
         Ok(object) => Verdict::of(&object),
-        Err(_) => return said(answer, width),
+        Err(_) => return said(Ask::Doctor, answer, width),
     };
     let tone = if verdict.word == "well" { Tone::Good } else { Tone::Bad };
     let mut lines = vec![(tone, verdict.word.to_ascii_uppercase())];
@@ -443,6 +497,20 @@ mod tests {
         let Page::Report(report) = &app.page else { panic!("{:?}", app.page) };
         assert_eq!(report.lines[2].1, "a\\x1b[2J");
         assert_eq!(press(&mut app, "qd"), [None, Some(Act::Ask(Ask::Doctor))]);
+    }
+
+    #[test]
+    fn of_a_log_the_end_is_shown() {
+        let lines: Vec<String> = (0..3000).map(|n| format!("line {n}")).collect();
+        let answer = Answer { out: lines.join("\n").into_bytes(), code: Some(0), ..Answer::default() };
+        let mut app = App { height: 20, ..App::default() };
+        assert_eq!(press(&mut app, "l"), [Some(Act::Ask(Ask::Log))]);
+        app.answered(Ask::Log, &answer, 80);
+        let Page::Report(report) = &app.page else { panic!("{:?}", app.page) };
+        assert_eq!(report.lines.last().map(|(_, line)| line.as_str()), Some("line 2999"));
+        assert_eq!((report.lines.len(), report.top), (limits::REPORT_LINES, limits::REPORT_LINES - 20));
+        let first = said(Ask::Probe, &answer, 80);
+        assert_eq!((first[2].1.as_str(), first.len()), ("line 0", limits::REPORT_LINES));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Ansi {
     size: Size,
     bytes: String,
     cursor: Option<bool>,
+    /// Nobody knows what stands on the screen: the next drawing goes over each row.
+    unknown: bool,
     /// More was to be sent than one drawing may have: the screen is not what it should be.
     pub(crate) overflowed: bool,
 }
@@ -52,7 +54,8 @@ impl Look {
 impl Ansi {
     /// Of a screen of this size.
     pub(crate) const fn new((width, height): (u16, u16)) -> Self {
-        Self { size: Size { width, height }, bytes: String::new(), cursor: None, overflowed: false }
+        let size = Size { width, height };
+        Self { size, bytes: String::new(), cursor: None, unknown: false, overflowed: false }
     }
 
     /// The screen is of another size from now on.
@@ -78,6 +81,14 @@ impl Ansi {
         // Writing to a String can't fail.
         let _ = write!(text, "\x1b[{};{}H", y + 1, x + 1);
         self.send(&text);
+    }
+
+    /// Nothing stands in these rows any more. One after the other, each before it is written: a screen that is gone over does not flicker.
+    fn wipe(&mut self, rows: core::ops::Range<u16>) {
+        for row in rows {
+            self.go(0, row);
+            self.send("\x1b[0m\x1b[2K");
+        }
     }
 
     /// Shown or not; said when it is another.
@@ -112,7 +123,12 @@ impl Backend for Ansi {
         let mut next = None;
         let mut last = Look::default();
         let mut begun = false;
+        let mut wiped = if core::mem::take(&mut self.unknown) { 0 } else { self.size.height };
         for (x, y, cell) in content {
+            if y >= wiped {
+                self.wipe(wiped..y + 1);
+                (wiped, next, begun) = (y + 1, None, false);
+            }
             // In the last corner some terminals scroll.
             if y + 1 >= self.size.height && x + 1 >= self.size.width {
                 continue;
@@ -134,6 +150,7 @@ impl Backend for Ansi {
         if begun && last != Look::default() {
             self.look(Look::default());
         }
+        self.wipe(wiped..self.size.height);
         Ok(())
     }
 
@@ -157,8 +174,9 @@ impl Backend for Ansi {
         Ok(())
     }
 
+    /// With the next drawing, row by row.
     fn clear(&mut self) -> Result<(), Infallible> {
-        self.send("\x1b[0m\x1b[2J");
+        self.unknown = true;
         Ok(())
     }
 
@@ -202,6 +220,15 @@ mod tests {
         assert_eq!(drawn(&mut terminal, "ab", Style::new()), "");
         let again = drawn(&mut terminal, "aX", Style::new().fg(Color::Red).add_modifier(Modifier::BOLD));
         assert_eq!(again, "\x1b[2;3H\x1b[0;1;31maX\x1b[0m");
+        let whole = {
+            let _ = terminal.clear();
+            drawn(&mut terminal, "aX", Style::new())
+        };
+        let rows = |rows: core::ops::RangeInclusive<u16>| {
+            let wiped: Vec<String> = rows.map(|row| format!("\x1b[{row};1H\x1b[0m\x1b[2K")).collect();
+            wiped.concat()
+        };
+        assert_eq!(whole, format!("\x1b[1;1H{}\x1b[2;3H\x1b[0maX{}", rows(1..=2), rows(3..=24)));
         let hostile = drawn(&mut terminal, "\u{fc}\u{4e2d}", Style::new());
         assert_eq!(hostile, "\x1b[2;3H\x1b[0m??");
     }

@@ -71,6 +71,8 @@ pub(crate) struct Job<T> {
     until: Instant,
     /// How often it was told to end.
     told: u8,
+    /// Of what it says the end is kept, not the beginning.
+    last: bool,
 }
 
 impl<T: Copy> Job<T> {
@@ -78,10 +80,17 @@ impl<T: Copy> Job<T> {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn start(what: T, program: &Path, words: &[&str], limit: Duration) -> io::Result<Self> {
+    pub(crate) fn start(
+        what: T,
+        program: &Path,
+        words: &[&str],
+        limit: Duration,
+        last: bool,
+    ) -> io::Result<Self> {
         let mut child = command(program, words).spawn()?;
         let (out, err) = (Pipe::of(child.stdout.take())?, Pipe::of(child.stderr.take())?);
-        Ok(Self { what, child, out, err, answer: Answer::default(), until: Instant::now() + limit, told: 0 })
+        let until = Instant::now() + limit;
+        Ok(Self { what, child, out, err, answer: Answer::default(), until, told: 0, last })
     }
 
     /// What to wait for.
@@ -101,8 +110,16 @@ impl<T: Copy> Job<T> {
         for (pipe, kept) in [(&mut self.out, &mut answer.out), (&mut self.err, &mut answer.err)] {
             pipe.read(|bytes| {
                 let room = limits::ANSWER_BYTES.saturating_sub(kept.len());
-                kept.extend(&bytes[..bytes.len().min(room)]);
                 answer.more |= bytes.len() > room;
+                if self.last {
+                    // Of whole lines: what was cut is gone with its rest.
+                    kept.extend(bytes);
+                    let over = kept.len().saturating_sub(limits::ANSWER_BYTES);
+                    let cut = kept[over..].iter().position(|byte| over > 0 && *byte == b'\n');
+                    kept.drain(..cut.map_or(over, |line| over + line + 1));
+                } else {
+                    kept.extend(&bytes[..bytes.len().min(room)]);
+                }
             });
         }
         let closed = self.out.end.is_none() && self.err.end.is_none();
@@ -245,7 +262,7 @@ mod tests {
     const SH: &str = "/bin/sh";
 
     fn run(script: &str, limit: Duration) -> Answer {
-        let mut job = Job::start((), Path::new(SH), &["-c", script], limit).expect("a shell");
+        let mut job = Job::start((), Path::new(SH), &["-c", script], limit, false).expect("a shell");
         let begun = Instant::now();
         loop {
             if let Some(answer) = job.look(Instant::now()) {
@@ -270,7 +287,17 @@ mod tests {
         assert!(answer.cut && answer.code.is_none());
         let answer = run("trap '' TERM; echo x; while :; do sleep 0.1; done", Duration::from_millis(100));
         assert!(answer.cut && answer.out == b"x\n");
-        assert!(Job::start((), Path::new("/nowhere/at/all"), &["x"], long).is_err());
+        assert!(Job::start((), Path::new("/nowhere/at/all"), &["x"], long, false).is_err());
+        let words = ["-c", "seq 1 100000"];
+        let mut job = Job::start((), Path::new(SH), &words, long, true).expect("a shell");
+        let answer = loop {
+            if let Some(answer) = job.look(Instant::now()) {
+                break answer;
+            }
+        };
+        let text = String::from_utf8(answer.out).expect("text");
+        assert!(answer.more && text.ends_with("\n100000\n") && text.len() <= limits::ANSWER_BYTES);
+        assert!(text.lines().next().is_some_and(|line| line.len() == 5), "a whole line");
     }
 
     #[test]

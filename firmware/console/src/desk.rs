@@ -105,7 +105,7 @@ impl Desk {
             self.measured = None;
             return Ok(());
         }
-        let started = Job::start(ask, &self.program, ask.words(), ask.limit());
+        let started = Job::start(ask, &self.program, ask.words(), ask.limit(), ask.is_log());
         self.acting = Some(started.map_err(|error| format!("{}: {error}", self.program.display()))?);
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Desk {
             Some(at) => self.asked[at] = Some(now),
             None => self.measured = Some(now),
         }
-        match Job::start(ask, &self.program, ask.words(), ask.limit()) {
+        match Job::start(ask, &self.program, ask.words(), ask.limit(), ask.is_log()) {
             Ok(job) => self.looking = Some(job),
             Err(error) => {
                 let err = format!("{}: {error}", self.program.display()).into_bytes();

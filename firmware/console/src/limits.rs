@@ -33,6 +33,10 @@ pub(crate) const POLICY_AGE: Duration = Duration::from_mins(2);
 pub(crate) const IMAGE_AGE: Duration = Duration::from_mins(10);
 /// How long one that ends before it should (a ring that is not there yet) is left alone.
 pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(20);
+/// How long others' words may stand in the screen: what the programs log is seen in their files, what the kernel and init say is not.
+pub(crate) const SCREEN_AGE: Duration = Duration::from_secs(30);
+/// Between two drawings of all of it that nobody asked for: 2 KiB, two seconds of a line of 9,600 baud.
+pub(crate) const SCREEN_REST: Duration = Duration::from_secs(6);
 /// When nobody touched a key for so long, nothing is asked any more.
 pub(crate) const IDLE: Duration = Duration::from_mins(5);
 /// `aegis top`: seconds between two looks, the least, the most, and what it is when nobody says.

@@ -14,8 +14,8 @@ use crate::text::{clock, plain};
 use crate::tty::{Bell, Tty};
 use crate::{limits, power};
 
-const MENU: &str = "e export now, v verify stick, b break glass, d doctor, w workloads, s state, r reboot, o power off, q leave, \
-                    ? this; then Enter";
+const MENU: &str = "e export now, v verify stick, b break glass, d doctor, w workloads, x the last denial, a alerts, l log, \
+                    p probe, n site network, u support bundle, s state, r reboot, o power off, q leave, ? this; then Enter";
 /// The word that is asked for before the system ends.
 const YES: &str = "yes";
 /// Of these every change would be a line a minute; they are said with the state.
@@ -39,17 +39,17 @@ impl Wanted {
     pub(crate) fn of(line: &str) -> Self {
         match line.trim() {
             "" => Self::Nothing,
-            "e" => Self::Ask(Ask::Export),
-            "v" => Self::Ask(Ask::Verify),
-            "d" => Self::Ask(Ask::Doctor),
-            "w" => Self::Ask(Ask::Workloads),
             "b" => Self::Glass,
             "s" => Self::State,
             "r" => Self::End(End::Reboot),
             "o" => Self::End(End::PowerOff),
             "q" => Self::Leave,
             "?" | "h" => Self::Menu,
-            _ => Self::Unknown,
+            word => {
+                let mut letters = word.chars();
+                let letter = letters.next().filter(|_| letters.next().is_none());
+                letter.and_then(Ask::of_key).map_or(Self::Unknown, Self::Ask)
+            }
         }
     }
 }
@@ -214,7 +214,7 @@ fn turns(tty: &Tty, bell: &Bell, desk: &mut Desk, program: &Path) -> io::Result<
                 let lines = if ask == Ask::Doctor {
                     doctor(&answer, limits::SENTENCE)
                 } else {
-                    said(&answer, limits::SENTENCE)
+                    said(ask, &answer, limits::SENTENCE)
                 };
                 tty.say(&format!("-- {}", ask.title()))?;
                 for (_, line) in lines.iter().filter(|(_, line)| !line.is_empty()) {

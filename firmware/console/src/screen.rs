@@ -1,6 +1,8 @@
 //! The full screen: keys in, children heard, what changed drawn.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,17 +39,58 @@ fn fit((columns, rows): (u16, u16)) -> (u16, u16) {
     (columns.clamp(least.0, most.0), rows.clamp(least.1, most.1))
 }
 
+/// Where it is left that a workload said something at the serial line (`firmware/aegis/src/commands/workload/keep.rs`), and where programs
+/// leave what they said (`docs/logs.md`).
+const SAID: [&str; 3] = ["/run/aegis/said", "/data/aegis/log.a", "/data/aegis/log.b"];
+
+/// Whether somebody else said something. The files are opened once: a disk that hangs is asked for no path again and again.
+#[derive(Default)]
+struct Others {
+    files: [Option<File>; SAID.len()],
+    seen: [Option<(u64, i64, i64)>; SAID.len()],
+}
+
+impl Others {
+    /// What there is now; `true`: it is not what it was.
+    fn spoke(&mut self) -> bool {
+        let now = self.files.each_ref().map(|file| {
+            let found = file.as_ref()?.metadata().ok()?;
+            Some((found.len(), found.mtime(), found.mtime_nsec()))
+        });
+        core::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// Files that were not there when it was looked last.
+    fn find(&mut self) {
+        for (file, path) in self.files.iter_mut().zip(SAID) {
+            *file = file.take().or_else(|| File::open(path).ok());
+        }
+    }
+}
+
 struct Screen<'t> {
     tty: &'t Tty,
     terminal: Terminal<Ansi>,
     size: (u16, u16),
+    /// When all of it was sent last; and what others said.
+    whole: Instant,
+    others: Others,
+    /// They said something since.
+    written_over: bool,
 }
 
 impl<'t> Screen<'t> {
     fn new(tty: &'t Tty) -> io::Result<Self> {
         let size = fit(tty.size().unwrap_or(limits::SCREEN));
         let terminal = Terminal::new(Ansi::new(size)).map_err(io::Error::other)?;
-        let mut screen = Self { tty, terminal, size };
+        let mut screen = Self {
+            tty,
+            terminal,
+            size,
+            whole: Instant::now(),
+            others: Others::default(),
+            written_over: false,
+        };
         screen.enter()?;
         Ok(screen)
     }
@@ -64,6 +107,22 @@ impl<'t> Screen<'t> {
     /// All of it is sent again.
     fn anew(&mut self) {
         let _ = self.terminal.clear();
+        self.whole = Instant::now();
+        self.written_over = false;
+        self.others.find();
+    }
+
+    /// The line is not ours alone: what others say there is gone over.
+    fn heal(&mut self, now: Instant) {
+        self.written_over |= self.others.spoke();
+        if now >= self.healed() {
+            self.anew();
+        }
+    }
+
+    /// When all of it is to be sent again.
+    fn healed(&self) -> Instant {
+        self.whole + if self.written_over { limits::SCREEN_REST } else { limits::SCREEN_AGE }
     }
 
     fn resize(&mut self, size: (u16, u16)) {
@@ -139,6 +198,9 @@ fn turns(
                 News::Changed => {}
             }
         }
+        if !app.asleep {
+            screen.heal(now);
+        }
         screen.draw(app, desk)?;
         if bell.is_stopped() {
             break Left::Stopped;
@@ -151,7 +213,8 @@ fn turns(
         }
         let mut until = desk.due(on, now);
         if !app.asleep {
-            until = Some(until.unwrap_or(touched + limits::IDLE).min(touched + limits::IDLE));
+            let due = (touched + limits::IDLE).min(screen.healed());
+            until = Some(until.unwrap_or(due).min(due));
         }
         if keys.is_waiting() {
             until = Some(until.unwrap_or(now + limits::ESCAPE).min(now + limits::ESCAPE));

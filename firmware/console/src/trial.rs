@@ -62,7 +62,7 @@ pub fn trial(answer: &[u8], typed: &[u8]) -> Trial {
     top.hear(1.0, Measured::of(answer));
     lines.extend(top.lines());
     understood |= !top.rows.is_empty();
-    for ask in [Ask::Doctor, Ask::Export] {
+    for ask in [Ask::Doctor, Ask::Export, Ask::Log] {
         app = App { top: top.clone(), ..App::default() };
         app.answered(ask, &said, 78);
         show(&mut app, &known);

@@ -41,9 +41,12 @@ impl Tty {
         self.found.is_some()
     }
 
-    /// Each key as it comes, nothing shown of it.
+    /// Each key as it comes, nothing shown of it. Lines that others say there begin at the left all the same.
     pub(crate) fn raw(&self) {
-        self.set(Termios::make_raw);
+        self.set(|modes| {
+            modes.make_raw();
+            modes.output_modes.insert(OutputModes::OPOST | OutputModes::ONLCR);
+        });
     }
 
     /// Lines, as they are typed; nobody stops what is said there.

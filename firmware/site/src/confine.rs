@@ -64,5 +64,5 @@ pub(crate) fn restrict_calls() -> io::Result<()> {
     // smol's thread, which is its own reason to wait for.
     smol::block_on(smol::Timer::after(Duration::from_millis(1)));
     wait_for_thread("async-io")?;
-    aegis_confine::restrict_calls(&[libc::SYS_getpeername])
+    aegis_confine::restrict_calls(&[libc::SYS_getpeername], &[])
 }

@@ -55,8 +55,9 @@ pub(crate) const METRICS_OLD: Duration = Duration::from_secs(20);
 /// What this program says of itself behind them, bytes.
 pub(crate) const FIGURES_BYTES: usize = 4096;
 
-/// Events of one export that is pushed: with those of the longest it takes 4.3 MB of /run, which has 16.
-pub(crate) const PUSH_EVENTS: u64 = 4096;
+/// Events of one export that is pushed: with those of the longest it takes 4.3 MB of /run, which has 16. On a link where that is not done in
+/// [`PUSH_WHOLE`] it is half of that the next time, and so on, down to the second.
+pub(crate) const PUSH_EVENTS: (u64, u64) = (4096, 64);
 /// How often it is looked whether there is something to push.
 pub(crate) const PUSH_EVERY: Duration = Duration::from_secs(30);
 /// How long the agent may take to make an export.
@@ -64,9 +65,9 @@ pub(crate) const PUSH_EXPORT: Duration = Duration::from_mins(1);
 /// How long the collector may take for a connection; for one export, in all. One that takes and says nothing has [`STILL`].
 pub(crate) const PUSH_CONNECT: Duration = Duration::from_secs(5);
 pub(crate) const PUSH_WHOLE: Duration = Duration::from_mins(2);
-/// How long a collector that failed rests: it doubles with every failure, up to the second. Between the half of it and the whole, by
-/// chance: collectors of many devices come back at once.
-pub(crate) const PUSH_REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+/// How long a collector that failed rests: it doubles with every failure, until the breaker opens. Between the half of it and the whole,
+/// by chance: collectors of many devices come back at once.
+pub(crate) const PUSH_REST: Duration = Duration::from_secs(5);
 /// Failures in a row after which nothing is tried any more but once after so long.
 pub(crate) const PUSH_FAILURES: u32 = 6;
 pub(crate) const PUSH_OPEN: Duration = Duration::from_mins(15);
@@ -79,6 +80,8 @@ pub(crate) const TOLD_BYTES: usize = 900;
 /// What is told of an export by the command that made it, and what is remembered of the last one, bytes.
 pub(crate) const PUSH_TOLD_BYTES: usize = 16 * 1024;
 pub(crate) const PUSH_POSITION_BYTES: u64 = 512;
+/// How often it is looked, once every [`PUSH_LOOK`], whether the disk has what is to go out.
+pub(crate) const PUSH_DURABLE_LOOKS: u32 = 5;
 /// How often the keeper looks how the pushing stands.
 pub(crate) const PUSH_LOOK: Duration = Duration::from_secs(1);
 /// How long it takes at most until who pushes sees that it is to end.

@@ -195,9 +195,9 @@ impl SiteSource {
         Some(out)
     }
 
-    /// The network that the device's card is on.
-    pub(crate) fn network(&self) -> Prefix {
-        Prefix::new(self.address, self.prefix)
+    /// What is reached over the device's card: its network, and all that a gateway leads to.
+    pub(crate) fn reached(&self) -> Prefix {
+        Prefix::new(self.address, if self.gateway.is_some() { 0 } else { self.prefix })
     }
 
     /// The table again, in its one form.

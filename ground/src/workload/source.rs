@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aegis_bundle::limits::{
-    COMMAND_WORDS, COMMENT_BYTES, RESTART_SECONDS, VARIABLES, WORD_BYTES, WORKLOAD_CPU,
+    COMMAND_WORDS, COMMENT_BYTES, RESTART_SECONDS, VARIABLES, WATCHDOG_SECONDS, WORD_BYTES, WORKLOAD_CPU,
     WORKLOAD_MEMORY_BYTES, WORKLOAD_PIDS, WRITABLE, WRITABLE_BYTES,
 };
 use aegis_bundle::{
@@ -23,7 +23,7 @@ const BYTES: usize = 64 * 1024;
 const KEYS: [&str; 10] =
     ["schema", "name", "comment", "command", "user", "group", "writable", "environment", "limits", "restart"];
 const LIMIT_KEYS: [&str; 3] = ["memory-mib", "processes", "cpu-permille"];
-const RESTART_KEYS: [&str; 2] = ["when", "delay"];
+const RESTART_KEYS: [&str; 3] = ["when", "delay", "watchdog"];
 const MIB: u64 = 1 << 20;
 
 const TEMPLATE: &str = "\
@@ -54,6 +54,8 @@ cpu-permille = 500
 [restart]
 when = \"on-failure\"
 delay = 1
+# Seconds without WATCHDOG=1 at $NOTIFY_SOCKET (sd_notify) after which it is ended, as a failure. Left out: nobody looks.
+# watchdog = 30
 ";
 
 pub(super) fn template() -> Outcome {
@@ -132,7 +134,7 @@ fn parse(text: &str) -> Read<Source> {
     let (environment, limits) = (environment(&table)?, fields(&table, "limits", true)?);
     let restart = match fields(&table, "restart", false)? {
         Some(table) => restart(&table)?,
-        None => Restart { when: When::Never, delay: 1 },
+        None => Restart { when: When::Never, delay: 1, watchdog: 0 },
     };
     Ok(Source {
         name: name.value,
@@ -256,7 +258,11 @@ fn restart(table: &Fields<'_>) -> Read<Restart> {
         Some(value) => table.reader.number(value, 1..=RESTART_SECONDS)?,
         None => 1,
     };
-    Ok(Restart { when, delay })
+    let watchdog = match table.optional("watchdog") {
+        Some(value) => table.reader.number(value, 1..=WATCHDOG_SECONDS)?,
+        None => 0,
+    };
+    Ok(Restart { when, delay, watchdog })
 }
 
 #[cfg(test)]
@@ -269,11 +275,17 @@ mod tests {
         let run = source.run(Content { length: 4096, hash: [0; 32] });
         assert_eq!((source.name.as_str(), run.command.len(), run.user), ("agent-7", 2, 1000));
         assert_eq!(run.bounds, Bounds { memory: 64 << 20, pids: 32, cpu: 500 });
-        assert_eq!(run.restart, Restart { when: When::OnFailure, delay: 1 });
+        assert_eq!(run.restart, Restart { when: When::OnFailure, delay: 1, watchdog: 0 });
         assert_eq!(
             (&run.environment[..], &run.writable[..]),
             (&[&b"HOME=/var/lib/agent"[..]][..], &["/var/lib/agent"][..])
         );
+    }
+
+    #[test]
+    fn a_watchdog_is_there_when_it_is_asked_for() {
+        let source = parse(&TEMPLATE.replace("# watchdog = 30", "watchdog = 30")).expect("good");
+        assert_eq!(source.restart, Restart { when: When::OnFailure, delay: 1, watchdog: 30 });
     }
 
     #[test]
@@ -296,6 +308,7 @@ mod tests {
                 "unknown word \"on-failur\" (did you mean \"on-failure\"?)",
             ),
             ("delay = 1", "delay = 9999", 27, "a number from 1 to 3600 is needed here"),
+            ("# watchdog = 30", "watchdog = 0", 29, "a number from 1 to 3600 is needed here"),
             ("schema = 1", "schema = 2", 1, "this aegisctl knows schema = 1 only"),
             ("[limits]", "[limit]", 18, "unknown key \"limit\" (did you mean \"limits\"?)"),
         ] {

@@ -1,9 +1,11 @@
 //! Alerts of the policy in force: the process that evaluates them, and what it leaves for others (`docs/alerts.md`).
 //!
 //! - [`watch`]: looks at the figures every few seconds, has [`aegis_alerts::Engine`] judge them, and tells what changes.
+//! - [`confine`]: what system calls it keeps.
 //! - [`outputs`]: console, kernel log, light.
 //! - [`Report`]: `/run/aegis/alerts`, all alerts as of the last look, postcard.
 
+mod confine;
 mod outputs;
 #[cfg(test)]
 mod tests;

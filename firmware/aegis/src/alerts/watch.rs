@@ -10,6 +10,7 @@ use aegis_alerts::{Change, Engine};
 use aegis_event::{Body, Event};
 use aegis_policy::Outputs as Wanted;
 
+use super::confine;
 use super::outputs::Outputs;
 use super::{Report, Told};
 use crate::commands::{in_force, metrics};
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Outcome {
     while control::ask_status().is_err() && Instant::now() < until {
         std::thread::sleep(Duration::from_secs(1));
     }
+    confine::restrict_calls().map_err(|error| Failure::error(format!("seccomp: {error}")))?;
     loop {
         watch.look(Path::new(RUN));
         std::thread::sleep(Duration::from_secs(limits::ALERTS_SECONDS));

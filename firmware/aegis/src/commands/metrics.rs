@@ -45,12 +45,14 @@ pub(crate) fn run(out: Option<&Path>) -> Outcome {
 pub(crate) struct Kept {
     ring: Lasting<(u64, Option<u64>)>,
     policy: Lasting<policy_status::Measures>,
+    /// Sources that could not be read the last time: that was said.
+    failed: [bool; Source::ALL.len()],
 }
 
 impl Kept {
     /// It is found out again.
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { failed: self.failed, ..Self::default() };
     }
 }
 
@@ -89,7 +91,8 @@ pub(crate) fn gather<'a>(
 ) -> Result<(), Failure> {
     let begun = boottime();
     text.clear();
-    let mut all = Answer { out: Exposition::heard(text, tap), failed: [false; Source::ALL.len()] };
+    let mut all =
+        Answer { out: Exposition::heard(text, tap), failed: [false; Source::ALL.len()], told: kept.failed };
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     let variant: &[u8] = if facts::is_debug() { b"debug" } else { b"production" };
     all.out.family(Id::BuildInfo).put(&[version, variant], Value::count(1));
@@ -109,6 +112,7 @@ pub(crate) fn gather<'a>(
         errors.put(&[source.name().as_bytes()], Value::flag(failed));
     }
     all.out.one(Id::ScrapeSeconds, Value::nanos(boottime().saturating_sub(begun)));
+    kept.failed = all.failed;
     all.out.finish().map_err(|error| Failure::error(format!("metrics: {error}")))?;
     Ok(())
 }
@@ -133,6 +137,8 @@ fn alerts(all: &mut Answer<'_>) {
 struct Answer<'w> {
     out: Exposition<'w>,
     failed: [bool; Source::ALL.len()],
+    /// Of whom it is known already.
+    told: [bool; Source::ALL.len()],
 }
 
 impl Answer<'_> {
@@ -148,7 +154,8 @@ impl Answer<'_> {
     }
 
     fn fail(&mut self, source: Source, error: &dyn Display) {
-        if !std::mem::replace(&mut self.failed[source as usize], true) {
+        let again = std::mem::replace(&mut self.failed[source as usize], true) || self.told[source as usize];
+        if !again {
             log::warn!("metrics: {}: {error}", source.name());
         }
     }

@@ -123,7 +123,7 @@ fn text(status: &Status, report: &Report) -> String {
         ),
         gone(status),
         sealed(status),
-        format!("setup     {} ({})", status.setup, status.setup.source()),
+        format!("setup     {} ({}){}", status.setup, status.setup.source(), arguments(status)),
         format!(
             "memory    heap {} KiB, resident {} KiB, of it mapped from kernel and program {} KiB",
             status.heap.current / 1024,
@@ -134,6 +134,14 @@ fn text(status: &Status, report: &Report) -> String {
     let told =
         report.entries().iter().map(|told| format!("\nstorage   {}: {}", told.code.name(), told.detail));
     glass + full + &lines.join("\n") + &told.collect::<String>()
+}
+
+/// What is recorded of arguments, where the policy says so: the setup has its own word.
+fn arguments(status: &Status) -> String {
+    match status.argv() {
+        keep if keep == status.setup.argv() => String::new(),
+        keep => format!("; of arguments, by the policy: {}", keep.name()),
+    }
 }
 
 /// How many events were lost, and by what.

@@ -83,7 +83,7 @@ pub(crate) fn take(options: &Options) -> Outcome {
         log::info!("stick {}: {kind}", device.name);
     } else if !has_evidence() {
         if by_hand {
-            log::info!("stick {}: all evidence is out already", device.name);
+            log::info!("stick {}: all evidence is out already; it can be pulled", device.name);
         }
         return Ok(());
     }

@@ -45,7 +45,7 @@ pub(crate) use note::send_note;
 pub(crate) use offers::{Offer as HookOffer, Offers, Standing, bpffs, btf_bytes, cgroups, lsm_list};
 pub(crate) use pressure::{MapFill, map_fills};
 pub(crate) use state::{Heritage, KernelState, PolicyInForce, guard_agent};
-pub(crate) use sys::lift_memlock;
+pub(crate) use sys::{LOOKING, lift_memlock};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = match aegis_probes::abi::ABI_VERSION {

@@ -43,6 +43,8 @@ pub(crate) struct PolicyInForce {
     pub(crate) unresolved: u32,
     /// Its paths that it can't be held on, or not all of it.
     pub(crate) uncovered: u32,
+    /// Of a program's arguments it lets no more be recorded ([`Keep`] number).
+    pub(crate) argv: u8,
     /// SHA-256 of the bundle; zeros before any policy.
     pub(crate) hash: [u8; 32],
 }
@@ -165,6 +167,7 @@ impl KernelState {
             entries: control.entries[set].load(Relaxed),
             unresolved: control.unresolved[set].load(Relaxed),
             uncovered: control.uncovered[set].load(Relaxed),
+            argv: control.argv[set].load(Relaxed),
             hash: control.policy_hash[set].each_ref().map(|byte| byte.load(Relaxed)),
         }
     }

@@ -28,6 +28,17 @@ mod command {
     pub(super) const MAP_UPDATE_BATCH: i32 = 26;
 }
 
+/// Commands of bpf(2) for who looks, and tells an event: nothing is loaded, attached, pinned or created by them.
+pub(crate) const LOOKING: &[u32] = &[
+    command::MAP_LOOKUP_ELEM as u32,
+    command::MAP_UPDATE_ELEM as u32,
+    command::MAP_GET_NEXT_KEY as u32,
+    command::OBJ_GET as u32,
+    command::PROG_TEST_RUN as u32,
+    command::OBJ_GET_INFO_BY_FD as u32,
+    command::MAP_LOOKUP_BATCH as u32,
+];
+
 /// `union bpf_attr`, as long as any command here needs; what is not set is zero.
 #[repr(C, align(8))]
 struct Attributes([u8; 80]);

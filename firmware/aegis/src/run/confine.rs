@@ -25,5 +25,5 @@ const CALLS: &[i64] = &[
 
 /// Installs the filter on every thread. Call it when all threads run and have warmed up.
 pub(super) fn restrict_calls() -> io::Result<()> {
-    aegis_confine::restrict_calls(CALLS)
+    aegis_confine::restrict_calls(CALLS, &[])
 }

@@ -132,6 +132,11 @@ pub(crate) struct Setup {
 const SYNCS: [SyncMode; 3] = [SyncMode::Each, SyncMode::WINDOW, SyncMode::None];
 const SOURCES: [Source; 3] = [Source::Defaults, Source::File, Source::LastGood];
 
+/// By its number. One that is not known is from a newer agent or policy: the strictest.
+pub(crate) fn keep(number: u8) -> Keep {
+    Keep::ALL.get(usize::from(number)).copied().unwrap_or(Keep::Program)
+}
+
 impl Setup {
     /// As it was loaded.
     pub(crate) fn of(loaded: &Loaded) -> Self {
@@ -157,6 +162,11 @@ impl Setup {
         if self.stops { Full::Stop.name() } else { Full::Overwrite.name() }
     }
 
+    /// What it lets be recorded of a program's arguments; a number that is not known is from a newer one.
+    pub(crate) fn argv(&self) -> Keep {
+        keep(self.argv)
+    }
+
     /// Where it comes from.
     pub(crate) fn source(&self) -> &'static str {
         SOURCES.get(usize::from(self.source)).map_or("unknown", |source| source.name())
@@ -170,9 +180,9 @@ impl core::fmt::Display for Setup {
             write!(f, " of {} ms", self.window_millis)?;
         }
         write!(f, ", {} when full, a checkpoint every {} s", self.full(), self.checkpoint_seconds)?;
-        match Keep::ALL.get(usize::from(self.argv)) {
-            Some(Keep::Whole) => Ok(()),
-            keep => write!(f, ", of arguments: {}", keep.map_or("unknown", |keep| keep.name())),
+        match self.argv() {
+            Keep::Whole => Ok(()),
+            keep => write!(f, ", of arguments: {}", keep.name()),
         }
     }
 }
@@ -234,6 +244,11 @@ impl Status {
         self.seen.saturating_sub(self.written.saturating_add(lost))
     }
 
+    /// What is recorded of a program's arguments: the stricter of configuration and policy.
+    pub(crate) fn argv(&self) -> Keep {
+        keep(self.setup.argv.max(self.policy.argv))
+    }
+
     /// The status as the JSON object that `aegis status --json` prints.
     pub(crate) fn to_json(&self, hooks: &Value) -> Value {
         let events =
@@ -261,6 +276,7 @@ impl Status {
                 "hash": crate::storage::device::hex(&self.policy.hash),
             },
             "events": events,
+            "argv": self.argv().name(),
             "denied": self.denied,
             "fallen": self.fallen,
             "volumes_full": self.volumes_full,

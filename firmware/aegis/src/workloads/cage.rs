@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,13 +22,14 @@ use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
 };
+use rustix::net::{SocketAddrUnix, bind};
 use rustix::process::{Gid, Signal, Uid, pivot_root, set_parent_process_death_signal, setsid};
 use rustix::thread::{
     LinkNameSpaceType, UnshareFlags, move_into_link_name_space, set_thread_gid, set_thread_groups,
     set_thread_uid, unshare_unsafe,
 };
 
-use super::{KEPT, MOUNTED, WRITABLE};
+use super::{KEPT, MOUNTED, WRITABLE, pulse};
 use crate::kernel::workload::Pen;
 use crate::limits;
 
@@ -46,6 +48,8 @@ pub(crate) struct Cage {
     writable: Vec<String>,
     /// Longest `/tmp`, bytes.
     tmp: u64,
+    /// Where signs of its life come in, which has no name before [`mounts`](Self::mounts); none: nobody looks.
+    notify: Option<UnixDatagram>,
     pub(crate) pen: Pen,
     /// Where this process's own children are born.
     own: File,
@@ -60,7 +64,7 @@ fn said(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Unstarted {
 
 impl Cage {
     /// Makes what is not there yet: its cgroup, the directories that it writes to.
-    pub(crate) fn new(name: &str, run: &Run<'_>) -> Result<Self, Unstarted> {
+    pub(crate) fn new(name: &str, run: &Run<'_>, notify: Option<UnixDatagram>) -> Result<Self, Unstarted> {
         let pen = Pen::make(name, &run.bounds).map_err(|error| error.to_string())?;
         for path in run.writable.iter().copied() {
             make_writable(name, path, run.user, run.group).map_err(|error| format!("{path}: {error}"))?;
@@ -71,6 +75,7 @@ impl Cage {
             group: run.group,
             writable: run.writable.iter().map(|path| (*path).to_owned()).collect(),
             tmp: limits::WORKLOAD_TMP_BYTES.min(run.bounds.memory),
+            notify,
             pen,
             own: File::open("/proc/self/ns/pid").map_err(|error| said("/proc/self/ns/pid")(&error))?,
         })
@@ -86,6 +91,11 @@ impl Cage {
             let at = variable.iter().position(|byte| *byte == b'=').unwrap_or(variable.len());
             let value = variable.get(at + 1..).unwrap_or_default();
             command.env(OsStr::from_bytes(&variable[..at]), OsStr::from_bytes(value));
+        }
+        if self.notify.is_some() {
+            // As sd_notify(3) and sd_watchdog_enabled(3) have them.
+            command.env("NOTIFY_SOCKET", format!("/dev/{}", pulse::SOCKET)).env("WATCHDOG_PID", "1");
+            command.env("WATCHDOG_USEC", format!("{}000000", run.restart.watchdog));
         }
         let end = || out.try_clone().map(Stdio::from).map_err(|error| said("pipe")(&error));
         command.stdout(end()?).stderr(end()?);
@@ -179,6 +189,14 @@ impl Cage {
             mknodat(&inside, name, FileType::CharacterDevice, mode, makedev(1, minor))
                 .and_then(|()| rustix::fs::chmodat(&inside, name, mode, AtFlags::empty()))
                 .map_err(|error| format!("/dev/{name}: {error}"))?;
+        }
+        if let Some(notify) = &self.notify {
+            let at = SocketAddrUnix::new(in_proc(&inside).join(pulse::SOCKET))
+                .and_then(|name| bind(notify, &name));
+            at.and_then(|()| {
+                rustix::fs::chmodat(&inside, pulse::SOCKET, Mode::from_raw_mode(0o666), AtFlags::empty())
+            })
+            .map_err(|error| format!("/dev/{}: {error}", pulse::SOCKET))?;
         }
         mount_remount(&dev, no_programs | MountFlags::RDONLY, c"").map_err(|error| said("/dev")(&error))?;
         for path in &self.writable {

@@ -47,7 +47,7 @@ mod tests {
     fn ends(when: When, delay: u32, ends: &[(bool, u64)]) -> Vec<Next> {
         let mut quick = 0;
         let after = |(good, ran): &(bool, u64)| {
-            after(Restart { when, delay }, *good, Duration::from_secs(*ran), &mut quick)
+            after(Restart { when, delay, watchdog: 0 }, *good, Duration::from_secs(*ran), &mut quick)
         };
         ends.iter().map(after).collect()
     }

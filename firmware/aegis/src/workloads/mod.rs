@@ -4,7 +4,7 @@
 //! - [`books`]: what was accepted, by name; [`store`]: the files, old or new at any instant.
 //! - [`forget`]: what one kept, removed.
 //! - [`loops`]: a file as a file system. [`cage`]: what a program finds itself in.
-//! - [`keeper`]: what comes after its end; [`lines`]: what it says, on the console.
+//! - [`keeper`]: what comes after its end; [`lines`]: what it says, on the console; [`pulse`]: whether it gives signs of life.
 //! - [`told`]: what mounting came to, and how each is doing, for other processes.
 //!
 //! What is decided about one is in [`crate::commands::workload`].
@@ -15,6 +15,7 @@ pub(crate) mod forget;
 pub(crate) mod keeper;
 pub(crate) mod lines;
 pub(crate) mod loops;
+pub(crate) mod pulse;
 pub(crate) mod store;
 pub(crate) mod told;
 

@@ -21,7 +21,9 @@ pub(crate) const MOUNTED: &str = "mounted";
 /// The codes of what one is doing.
 pub(crate) const RUNNING: &str = "running";
 pub(crate) const RESTING: &str = "resting";
+/// It came to its end as its manifest meant it; and otherwise, without being started again.
 pub(crate) const OVER: &str = "over";
+pub(crate) const FAILED: &str = "failed";
 pub(crate) const CRASH_LOOP: &str = "crash-loop";
 pub(crate) const NOT_STARTED: &str = "not-started";
 /// By a person: it stays down; it is to be started.

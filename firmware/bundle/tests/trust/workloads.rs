@@ -28,7 +28,7 @@ fn run() -> Run<'static> {
         user: 1000,
         group: 1000,
         bounds: Bounds { memory: 64 << 20, pids: 32, cpu: 500 },
-        restart: Restart { when: When::OnFailure, delay: 1 },
+        restart: Restart { when: When::OnFailure, delay: 1, watchdog: 0 },
         writable: list(["/var/cache", "/var/lib/agent"]),
     }
 }
@@ -108,6 +108,30 @@ fn a_good_workload_is_let_in_by_its_front() {
     let at = bytes.iter().rposition(|byte| *byte == 0xf5).expect("true");
     let other = [&bytes[..at], &[0xf4], &bytes[at + 1..]].concat();
     assert_eq!(WorkloadManifest::decode(&other), Err(Reason::BadManifest));
+}
+
+/// A watchdog is a third number, or there is none: what was signed before there was one reads as it was.
+#[test]
+fn a_watchdog_is_left_out_or_within_its_bounds() {
+    let with = |watchdog| {
+        let restart = Restart { when: When::OnFailure, delay: 1, watchdog };
+        encode(&WorkloadManifest { run: Some(Run { restart, ..run() }), ..manifest() })
+    };
+    // Key 6 of what is run: [1, 1], then [1, 1, 30].
+    let (bare, watched) = (with(0), with(30));
+    let at = bare.windows(4).position(|bytes| bytes == [6, 0x82, 1, 1]).expect("two numbers");
+    assert_eq!(watched[at..at + 6], [6, 0x83, 1, 1, 0x18, 30]);
+    let read = |numbers: &[u8]| {
+        let bytes = [&bare[..at], &[6], numbers, &bare[at + 4..]].concat();
+        let manifest = WorkloadManifest::decode(&bytes)?;
+        Ok::<_, Reason>(manifest.run.map(|run| run.restart.watchdog))
+    };
+    assert_eq!(read(&[0x82, 1, 1]), Ok(Some(0)));
+    assert_eq!(read(&[0x83, 1, 1, 0x19, 0x0e, 0x10]), Ok(Some(3600)));
+    for bad in [&[0x83, 1, 1, 0][..], &[0x83, 1, 1, 0x19, 0x0e, 0x11], &[0x84, 1, 1, 2, 2], &[0x81, 1]] {
+        assert_eq!(read(bad), Err(Reason::BadManifest), "{bad:?}");
+    }
+    assert_eq!(read(&[0x83, 1, 1, 0x18, 2]), Err(Reason::NotCanonical));
 }
 
 #[test]
@@ -346,9 +370,10 @@ proptest! {
         memory in (1u64 << 20)..(1 << 40),
         when in 0usize..3,
         delay in 1u32..=3600,
+        watchdog in 0u32..=3600,
     ) {
         let command = [&b"/p"[..]].into_iter().chain(words.iter().map(Vec::as_slice)).take(COMMAND_WORDS);
-        let restart = Restart { when: When::ALL[when], delay };
+        let restart = Restart { when: When::ALL[when], delay, watchdog };
         let bounds = Bounds { memory, ..run().bounds };
         let made = WorkloadManifest {
             run: Some(Run { command: list(command), user, bounds, restart, ..run() }),

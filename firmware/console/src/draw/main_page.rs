@@ -12,16 +12,16 @@ const LEFT: (u16, u16) = (1, 10);
 const RIGHT: (u16, u16) = (51, 59);
 
 /// Single keys, and what they do.
-const MENU: [(&str, &str); 9] = [
+/// What there is room for; `?` has the rest.
+const MENU: [(&str, &str); 8] = [
     ("e", "export"),
     ("v", "stick"),
     ("b", "glass"),
     ("d", "doctor"),
     ("w", "workloads"),
-    ("t", "top"),
     ("r", "reboot"),
     ("o", "off"),
-    ("?", ""),
+    ("?", "more"),
 ];
 
 /// Lines that each part has.

@@ -135,13 +135,15 @@ fn top_page(paper: &mut Paper<'_>, app: &App, top: &Top, known: &Known) {
     ));
 }
 
-const HELP: [&str; 18] = [
+const HELP: [&str; 20] = [
     "e   export now: evidence to the stick that is there. Takes nothing from it",
     "v   verify stick: what is on it, and would it be taken? Changes nothing",
     "b   break glass: shows the challenge, takes a token, typed or pasted",
     "d   doctor: what is not as it should be, with meaning and mend",
-    "w   workloads: what was accepted, how each is doing",
-    "t   top: what each workload takes, and what it was denied",
+    "x   the last denial, explained          a   alerts of the policy",
+    "w   workloads: how each is doing        t   top: what each takes",
+    "l   log of Aegis's programs             p   probe: what this kernel offers",
+    "n   site network: does it listen?       u   support bundle to the stick",
     "r   reboot, o power off: workloads end, the rest of the evidence goes out",
     "q   leave. At a serial line: quiet again, until somebody presses Enter",
     "Control and l: all of the screen anew, when something was written over it",

@@ -190,8 +190,10 @@ impl Push {
         while self.position.next <= last && !self.shared.stopped() {
             let next = self.position.next;
             let begun = Instant::now();
+            // To the ring's end, where that comes before: there is the checkpoint which is made for the export.
+            let upto = next.saturating_add(self.pace.events() - 1);
             let piece =
-                piece::make(&self.agent, &self.directory, (next, last), &self.shared.stop).map_err(export)?;
+                piece::make(&self.agent, &self.directory, (next, upto), &self.shared.stop).map_err(export)?;
             if self.position.ring.is_empty() {
                 self.position.ring.clone_from(&piece.said.ring);
             } else if self.position.ring != piece.said.ring {
@@ -204,6 +206,9 @@ impl Push {
                     Reason::Export,
                     format!("the ring can't be read at sequence {next}"),
                 ));
+            }
+            if piece.said.resume > last + 1 {
+                self.durable(piece.said.resume - 1)?;
             }
             // A connection over which nothing comes for long is given up, here and there.
             if begun.elapsed() > limits::STILL / 2 {
@@ -220,12 +225,30 @@ impl Push {
                     line = Line { pusher: Some(pusher), worn: true };
                     self.taken(&piece);
                 }
-                // It took one by this connection and may have closed it after that: another one, and the export anew.
-                Err(failure) if line.worn && matches!(failure.reason, Reason::Cut | Reason::Late) => {}
-                Err(failure) => return Err(failure),
+                Err(failure) => {
+                    if failure.reason == Reason::Late {
+                        self.pace.late();
+                    }
+                    // One that took an export may have closed it after that: another one, and the export anew.
+                    if !(line.worn && matches!(failure.reason, Reason::Cut | Reason::Late)) {
+                        return Err(failure);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Waits until what goes out is on the device's disk: a power cut must not take back what the collector has.
+    fn durable(&self, sequence: u64) -> Result<(), Failure> {
+        let export = |error: io::Error| Failure::new(Reason::Export, error);
+        for _ in 0..limits::PUSH_DURABLE_LOOKS {
+            if piece::last(&self.agent, &self.shared.stop).map_err(export)? >= sequence {
+                return Ok(());
+            }
+            self.shared.rest(limits::PUSH_LOOK);
+        }
+        Err(Failure::new(Reason::Export, format!("sequence {sequence} is not on the disk yet")))
     }
 
     fn connect(&self) -> Result<Pusher, Failure> {
@@ -252,6 +275,7 @@ impl Push {
         self.shared.see(|seen| {
             let figures = &mut seen.figures;
             (figures.sequence, figures.taken) = (piece.said.resume - 1, Some(Instant::now()));
+            figures.up = Some(true);
             figures.events += piece.said.events;
             figures.exports += 1;
             figures.bytes += piece.bytes;

@@ -119,6 +119,13 @@ fn all_of_the_ring_goes_to_the_collector_once_and_goes_on_behind_a_restart() {
         fs::write(world.at(name), text).expect("written");
     }
     wait(&world, "the other ring's", || taken(&world).0.len() == 9_300);
+    // What was written and is not on the disk yet waits.
+    fs::write(world.at("written"), "9320").expect("written");
+    fs::write(world.at("last"), "9310").expect("written");
+    wait(&world, "told", || world.told().contains("export: sequence 9320 is not on the disk yet"));
+    assert_eq!(taken(&world).0.len(), 9_300);
+    fs::write(world.at("last"), "9320").expect("written");
+    wait(&world, "the rest", || taken(&world).0.len() == 9_320);
     drop(collector);
 }
 

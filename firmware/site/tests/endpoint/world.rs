@@ -31,6 +31,7 @@ case "$*" in
     "status --json") echo "{\"ring\":{\"acked_sequence\":$(cat last)}}" ;;
     "export --to "*)
         begin=$5 end=$7 first=$(cat first) last=$(cat last)
+        [ ! -e written ] || last=$(cat written)
         [ "$begin" -ge "$first" ] || begin=$first
         [ "$end" -le "$last" ] || end=$last
         name=export-abababab-07070707-$begin-$end.cbor

@@ -96,11 +96,11 @@ pub(super) fn mendable(rule: &RuleSource) -> bool {
 /// Without a rule that says otherwise a workload has the device's network, and with a site the device has one.
 fn open_site(policy: &PolicySource, decisions: &Decisions<'_>, findings: &mut Vec<Finding>) {
     let Some(site) = &policy.site else { return };
-    let network = Thing::Net { prefix: site.value.network(), ports: (0, u16::MAX), protocol: None };
+    let reached = Thing::Net { prefix: site.value.reached(), ports: (0, u16::MAX), protocol: None };
     let open: Vec<&str> = decisions
         .policy
         .workloads()
-        .filter(|workload| decisions.winner(workload.index, &network, Operation::Connect).is_none())
+        .filter(|workload| decisions.winner(workload.index, &reached, Operation::Connect).is_none())
         .map(|workload| workload.pattern)
         .collect();
     let Some((first, more)) = open.split_first() else { return };

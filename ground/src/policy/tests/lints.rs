@@ -50,6 +50,12 @@ fn a_site_that_workloads_reach_is_warned_of() {
         let (line, message) = warned(rule).expect(rule);
         assert!(line == 4 && message.contains("\"one\" and 1 more"), "{line}: {message}");
     }
+    // A gateway leads everywhere.
+    let led = |rule: &str| with(rule).replace("/24\"\nclient", "/24\"\ngateway = \"192.0.2.1\"\nclient");
+    for (addresses, is_open) in [("192.0.2.0/24", true), ("0.0.0.0/0", false)] {
+        let found = warnings(&led(&format!("action = \"deny\"\naddresses = [\"{addresses}\"]")));
+        assert_eq!(found.iter().any(|(_, code, _)| *code == "open-site"), is_open, "{addresses}: {found:?}");
+    }
     let one = with("action = \"deny\"").replace("[\"one\", \"two\"]", "[\"one\"]");
     assert!(
         warnings(&one)

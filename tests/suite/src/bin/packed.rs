@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         "eat" => eat(),
         "shout" => shout(),
         "fill" => fill(),
+        "live" => live(number(1)),
         "exit" => {}
         other => println!("unknown word {other:?}"),
     }
@@ -56,6 +57,24 @@ fn listed(folder: &str) -> String {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names.join(" ")
+}
+
+/// Gives a sign of life so often, twice a second; then none any more.
+fn live(signs: u64) {
+    let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+    let say = || std::os::unix::net::UnixDatagram::unbound()?.send_to(b"WATCHDOG=1\n", &to);
+    println!("watchdog of {} us at {to}", std::env::var("WATCHDOG_USEC").unwrap_or_default());
+    for sign in 0..signs {
+        if sign == 0 {
+            println!("sign {}", came_to(say()));
+        } else {
+            let _ = say();
+        }
+        sleep(Duration::from_millis(500));
+    }
+    loop {
+        sleep(Duration::from_mins(1));
+    }
 }
 
 fn look() {

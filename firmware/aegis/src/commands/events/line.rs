@@ -5,7 +5,11 @@
 use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use aegis_event::limits::EVENT_BYTES;
 use aegis_event::{Cause, DecodeError, Event, Field, Printable, Thousandths, arguments};
+
+use minicbor::encode::write::{Cursor, EndOfSlice};
+use minicbor::{Encoder, encode};
 
 use crate::storage::device::hex;
 
@@ -33,13 +37,7 @@ impl Form {
             (Self::Text, Ok(event)) => write!(line, "{sequence:>8} {event}"),
             (Self::Text, Err(error)) => write!(line, "{sequence:>8} NOT READABLE: {error}"),
             (Self::Cbor, _) => {
-                let mut item = vec![0x83];
-                head(&mut item, UINT, sequence);
-                for text in [boot, bytes] {
-                    head(&mut item, BYTES, text.len() as u64);
-                    item.extend(text);
-                }
-                return item;
+                return item(|item| item.array(3)?.u64(sequence)?.bytes(boot)?.bytes(bytes)?.ok());
             }
             (Self::Json, _) => {
                 let mut object = Object::begin(&mut line);
@@ -69,17 +67,14 @@ impl Form {
                 format!("{{\"missed\":{{\"first\":{first},\"last\":{last},\"cause\":\"{cause}\"}}}}")
             }
             (Self::Cbor, _) => {
-                let mut item = vec![0xa3, 0];
-                head(&mut item, UINT, first);
-                item.push(1);
-                match last {
-                    Some(last) => head(&mut item, UINT, last),
-                    None => item.push(0xf6),
-                }
-                item.push(2);
-                head(&mut item, TEXT, cause.len() as u64);
-                item.extend(cause.bytes());
-                return item;
+                return item(|item| {
+                    item.map(3)?.u8(0)?.u64(first)?.u8(1)?;
+                    match last {
+                        Some(last) => item.u64(last)?,
+                        None => item.null()?,
+                    };
+                    item.u8(2)?.str(cause)?.ok()
+                });
             }
         })
     }
@@ -90,23 +85,17 @@ fn ended(mut line: String) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Major types (RFC 8949, section 3.1).
-const UINT: u8 = 0;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-
-/// The head of an item, in its shortest form.
-fn head(item: &mut Vec<u8>, major: u8, number: u64) {
-    let bytes = number.to_be_bytes();
-    let (word, width) = match number {
-        0..24 => (number as u8, 0),
-        24..0x100 => (24, 1),
-        0x100..0x1_0000 => (25, 2),
-        0x1_0000..0x1_0000_0000 => (26, 4),
-        _ => (27, 8),
-    };
-    item.push(major << 5 | word);
-    item.extend(&bytes[8 - width..]);
+/// An item of CBOR, of what the ring has: no event is longer than [`EVENT_BYTES`], and what is around one takes less than 64 bytes.
+fn item(
+    build: impl FnOnce(&mut Encoder<Cursor<&mut [u8]>>) -> Result<(), encode::Error<EndOfSlice>>,
+) -> Vec<u8> {
+    let mut bytes = vec![0; EVENT_BYTES + 64];
+    let mut encoder = Encoder::new(Cursor::new(&mut bytes[..]));
+    let built = build(&mut encoder);
+    debug_assert!(built.is_ok(), "it has room for the longest");
+    let length = encoder.writer().position();
+    bytes.truncate(length);
+    bytes
 }
 
 /// An object of JSON, field by field.

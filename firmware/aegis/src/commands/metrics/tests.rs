@@ -11,7 +11,11 @@ use crate::storage::tally::{Key, Program, Tally};
 /// What is said, and the names of the sources that failed.
 fn said(then: impl FnOnce(&mut Answer<'_>)) -> (String, Vec<&'static str>) {
     let mut text = String::new();
-    let mut all = Answer { out: Exposition::new(&mut text), failed: [false; Source::ALL.len()] };
+    let mut all = Answer {
+        out: Exposition::new(&mut text),
+        failed: [false; Source::ALL.len()],
+        told: [false; Source::ALL.len()],
+    };
     then(&mut all);
     let failed =
         Source::ALL.into_iter().filter(|source| all.failed[*source as usize]).map(Source::name).collect();

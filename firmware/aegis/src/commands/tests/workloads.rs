@@ -37,7 +37,7 @@ fn file(name: &str, sequence: u64, key: u8) -> Vec<u8> {
         user: 1000,
         group: 1000,
         bounds: Bounds { memory: 1 << 24, pids: 8, cpu: 500 },
-        restart: Restart { when: When::Never, delay: 1 },
+        restart: Restart { when: When::Never, delay: 1, watchdog: 0 },
         writable: [].into_iter().collect(),
     };
     let removes = sequence.is_multiple_of(10);

@@ -51,14 +51,13 @@ impl Said {
     }
 }
 
-/// What the ring has from `next` to `last`, as much as goes at once.
+/// What the ring has from `next` to `last`.
 pub(super) fn make(
     agent: &Path,
     directory: &Path,
     (next, last): (u64, u64),
     stop: &AtomicBool,
 ) -> io::Result<Piece> {
-    let last = last.min(next.saturating_add(limits::PUSH_EVENTS - 1));
     let (from, last) = (next.to_string(), last.to_string());
     let to = directory.to_str().ok_or(io::ErrorKind::InvalidInput)?;
     let words = ["export", "--to", to, "--from", &from, "--to-sequence", &last, "--json"];
