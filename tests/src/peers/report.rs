@@ -299,7 +299,7 @@ fn standing(text: &mut String, runs: Runs<'_>, sides: &[String], at_work: &[&str
     });
     text.push_str("\n## Where Aegis stands\n\n");
     for (name, what) in
-        ["dearest of all", "between the others, or level with one", "cheapest of all"].iter().zip(&places)
+        ["dearest of all", "another is cheaper, or as cheap", "cheapest of all"].iter().zip(&places)
     {
         let list = if what.is_empty() { "nothing".to_owned() } else { what.join("; ") };
         let _ = writeln!(text, "- {name}: {list}");
@@ -356,7 +356,7 @@ mod tests {
         assert!(page.contains("| open, one by one, p50 | 10 | 1.20 | 4.00 | 1.50 |"), "{page}");
         assert!(page.contains("| time | flat-out | exec | 2,000 | 1,000 (50.0 %) |"), "{page}");
         assert!(page.contains("- cheapest of all: open, one by one, p50 (instructions)"), "{page}");
-        assert!(page.contains("level with one: memory"), "{page}");
+        assert!(page.contains("or as cheap: memory"), "{page}");
         assert!(page.contains("`arguments`:\n\n```\n/usr/bin/bpftrace\n```"), "{page}");
         let dearest = once([10, 50, 40, 15]);
         let page = super::page(Runs { counted: &dearest, ..runs }, "k", "a day");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::thread::{Thread, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -66,17 +66,22 @@ pub(crate) fn bind() -> io::Result<UnixListener> {
 /// Answers requests, one at a time, until the process ends. Meets at `warm` once it is past its own start-up.
 pub(super) fn serve<S: Fn() -> Status>(listener: &UnixListener, warm: &Barrier, agent: &Agent<'_, S>) {
     warm.wait();
+    let rest = Duration::from_millis(limits::CONTROL_REST_MILLIS);
+    let mut last = None;
     loop {
         let Ok((client, _)) = listener.accept() else {
             // Out of descriptors or memory for the moment: don't spin.
             sleep(Duration::from_millis(limits::CONTROL_MILLIS));
             continue;
         };
+        // Whoever asks without a rest takes no more of the host than that; who asks once in a while wakes this once.
+        if let Some(left) = last.and_then(|at: Instant| rest.checked_sub(at.elapsed())) {
+            sleep(left);
+        }
         if let Err(error) = answer(&client, agent) {
             log::debug!("control socket: {error}");
         }
-        // Whoever asks without a rest takes no more of the host than that.
-        sleep(Duration::from_millis(limits::CONTROL_REST_MILLIS));
+        last = Some(Instant::now());
     }
 }
 
