@@ -71,8 +71,10 @@ fn the_agent_is_resident_in_four_mebibytes() {
     let rule = Rule { name: "watch", action: "audit", operations: &["open"], paths: &["/etc/hosts"] };
     let policy = bench.policy("watch", "enforce", &[rule]);
     // Enough that every buffer on an event's way was in use.
-    let script = "i=0; while [ $i -lt 5000 ]; do : </etc/hosts; i=$((i + 1)); done";
+    let script = "i=0; while [ $i -lt 5000 ]; do : </etc/hosts; i=$((i + 1)); done
+cat /proc/$(cat /run/aegis/agent.pid)/oom_score_adj";
     let run = Bench::run(bench.demo(script).policy(policy));
+    assert_eq!(run.out_text(), "-900\n", "what the kernel ends first is something else");
     let (all, mapped) = (run.number("/rss_kib"), run.number("/rss_mapped_kib"));
     assert!(mapped > 0 && all > mapped, "not measured: {all} KiB, {mapped} KiB of it mapped");
     assert!(all <= limit("agent-resident"), "{all} KiB, {mapped} KiB of it mapped");

@@ -235,3 +235,5 @@ pub(crate) const PULSE_WORDS: usize = 16;
 pub(crate) const PULSE_DEAF: core::time::Duration = core::time::Duration::from_millis(100);
 /// Between two answers on the control socket, ms: a hundred a second.
 pub(crate) const CONTROL_REST_MILLIS: u64 = 10;
+/// How likely the kernel is to end the agent for want of memory: -1000 is never, 1000 first.
+pub(crate) const OOM_SCORE: &str = "-900";

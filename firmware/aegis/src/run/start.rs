@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
+    be_ended_late();
     tally::started(tally::Program::Agent);
     crate::kernel::guard_agent().map_err(|error| Failure::error(error.to_string()))?;
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
@@ -162,6 +163,15 @@ fn one_agent() -> Result<File, Failure> {
         io::ErrorKind::WouldBlock => Failure::error("another agent is running (stop it with SIGTERM first)"),
         _ => Failure::error(format!("{RUN}/{NAME}: {error}")),
     })
+}
+
+/// Its memory is bounded: of all that the kernel may end for want of memory it is nearly the last (proc(5)).
+fn be_ended_late() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", limits::OOM_SCORE) {
+        log::warn!(
+            "/proc/self/oom_score_adj: {error} (the agent is ended like any other where memory runs out)"
+        );
+    }
 }
 
 /// Where reader and writer say that they turn. Without it the watchdog is left alone after a while: said here, why.
