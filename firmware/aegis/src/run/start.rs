@@ -46,7 +46,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Outcome {
     // First of all: a signal during start-up is remembered and obeyed when start-up is over.
     let signals = Signals::register().map_err(|error| Failure::error(format!("signals: {error}")))?;
-    heap::set_limit(limits::RUN_HEAP_BYTES);
+    bound_memory();
     let _only_one = one_agent()?;
 
     let state: &'static KernelState = Box::leak(Box::new(KernelState::open().map_err(|error| {
@@ -65,7 +65,6 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let outputs =
         Outputs::open(Setup::of(&loaded)).map_err(|error| Failure::error(format!("{RUN}: {error}")))?;
 
-    be_ended_late();
     tally::started(tally::Program::Agent);
     crate::kernel::guard_agent().map_err(|error| Failure::error(error.to_string()))?;
     confine::drop_privileges().map_err(|error| Failure::error(format!("capabilities: {error}")))?;
@@ -165,8 +164,9 @@ fn one_agent() -> Result<File, Failure> {
     })
 }
 
-/// Its memory is bounded: of all that the kernel may end for want of memory it is nearly the last (proc(5)).
-fn be_ended_late() {
+/// Its memory is bounded; so of all that the kernel may end for want of memory it is nearly the last (proc(5)).
+fn bound_memory() {
+    heap::set_limit(limits::RUN_HEAP_BYTES);
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", limits::OOM_SCORE) {
         log::warn!(
             "/proc/self/oom_score_adj: {error} (the agent is ended like any other where memory runs out)"
