@@ -134,7 +134,7 @@ fn a_person_at_the_serial_line_sees_and_does_what_the_menu_says() {
     at.press("q", &["Last denials"]);
     // What else a person needs who has no shell.
     for (key, texts) in [
-        ("x", &["AEGIS  the last denial", "aegis-selftest"][..]),
+        ("x", &["AEGIS  the last denial", "nothing in the ring was denied"][..]),
         ("a", &["AEGIS  alerts", "has no alerts"]),
         ("l", &["AEGIS  log", "it can be pulled"]),
         ("p", &["AEGIS  probe", "sched_process_fork", "attached"]),
