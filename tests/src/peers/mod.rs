@@ -263,18 +263,7 @@ pub fn measure(boot: Boot, peers: &[Peer]) -> Result<Vec<Block>, String> {
     let machine = machine.ring_bytes(RING_BYTES).data_bytes(DATA_BYTES).counted(boot == Boot::Counted);
     let (_slot, vm) = Bench::start(machine);
     let run = vm.finish().map_err(|error| error.to_string())?;
-    let said =
-        |bytes: std::io::Result<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-    let (out, err) = (said(run.stdout()), said(run.stderr()));
-    let path = kept(boot);
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::write(&path, &out))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    let _ = fs::copy(run.console(), path.with_extension("console"));
-    if run.exit != Some(0) {
-        let end = run.error().unwrap_or_else(|| format!("{:?}: {err}", run.exit));
-        return Err(format!("the guest that {} is: {end}", boot.name()));
-    }
+    let out = Bench::lines(&run, &kept(boot)).map_err(|why| format!("{}: {why}", boot.name()))?;
     said::read(&out)
 }
 
