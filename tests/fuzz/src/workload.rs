@@ -143,7 +143,7 @@ fn manifest() -> WorkloadManifest<'static> {
             user: 1000,
             group: 1000,
             bounds: Bounds { memory: 1 << 26, pids: 32, cpu: 500 },
-            restart: Restart { when: When::OnFailure, delay: 1 },
+            restart: Restart { when: When::OnFailure, delay: 1, watchdog: 0 },
             writable: ["/var/cache", "/var/lib"].into_iter().collect(),
         }),
         forgets: false,
@@ -151,7 +151,7 @@ fn manifest() -> WorkloadManifest<'static> {
     }
 }
 
-/// For all, for few; a removal; again; what is remembered.
+/// For all, with a watchdog, for few; a removal; again; what is remembered.
 pub fn seeds() -> Vec<Seed> {
     let encoded = |manifest: &WorkloadManifest<'_>| {
         let mut out = vec![0; MANIFEST_BYTES];
@@ -160,6 +160,11 @@ pub fn seeds() -> Vec<Seed> {
         out
     };
     let any = encoded(&manifest());
+    let mut watched = manifest();
+    if let Some(run) = &mut watched.run {
+        run.restart.watchdog = 30;
+    }
+    let watched = encoded(&watched);
     let narrow = encoded(&WorkloadManifest {
         selectors: Selectors {
             devices: Some([[6; 16], DEVICE].into_iter().collect()),
@@ -189,6 +194,7 @@ pub fn seeds() -> Vec<Seed> {
     let length = state.encode(&mut copy).expect("it fits");
     vec![
         ("first", made(0, [0; 2], &[0, 1], &any)),
+        ("watched", made(0, [0; 2], &[0, 1], &watched)),
         ("narrow", made(0, [0; 2], &[2, 1, 0], &narrow)),
         ("removal", made(1, [2, 4], &[0, 1], &removal)),
         ("forgets", made(1, [2, 4], &[0, 1], &forgets)),
