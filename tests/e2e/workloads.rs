@@ -234,6 +234,7 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert_eq!(answers(&run).iter().filter(|(answer, _)| answer == "accepted").count(), 6);
     let script = until("eats", "crash-loop")
         + &until("hangs", "failed")
+        + "aegis metrics | grep '^aegis_workload_\\(starts_total\\|down\\)'\n"
         + "aegis health --json | grep -o '\"bad\":true,\"code\":\"workload-down\"'; cat /sys/fs/cgroup/workloads/forks/pids.current /sys/fs/cgroup/workloads/forks/memory.max /sys/fs/cgroup/workloads/forks/cpu.max; cat /sys/fs/cgroup/workloads/eats/cgroup.procs\n";
     let run = boot(&bench, &device, &[], None, &(script + &turn()));
     let (shown, out) = (console(&run), run.out_text());
@@ -259,6 +260,15 @@ fn bounds_are_met_and_what_ends_is_started_again_until_it_ends_too_often() {
     assert!(shown.contains("lines were left out: it says too much"), "{shown}");
     assert!(shown.matches("shouts: line ").count() < 400, "{shown}");
 
+    for series in [
+        "aegis_workload_starts_total{workload=\"eats\"} 5",
+        "aegis_workload_down{workload=\"eats\"} 1",
+        "aegis_workload_down{workload=\"hangs\"} 1",
+        "aegis_workload_down{workload=\"lives\"} 0",
+        "aegis_workload_down{workload=\"once\"} 0",
+    ] {
+        assert!(out.lines().any(|line| line == series), "{series}: {out}");
+    }
     // Who gives signs of life lives; who gives none any more is ended, and that is a failure.
     assert!(
         shown.contains("lives: watchdog of 5000000 us at /dev/notify") && shown.contains("lives: sign ok"),

@@ -200,7 +200,7 @@ pub const COMMANDS: &[Command] = &[
             valued("sort", "COLUMN", "denials, cpu, memory, events or name"),
         ],
         notes: "A program of its own, aegis-console, beside this one. Figures are those of `aegis metrics`.\n\
-                Exit: 0 it was left, 1 nobody reads it any more, 2 usage or error.",
+                Exit: 0 it was left, 1 no agent answers (with --once), or nobody reads it any more, 2 usage or error.",
         examples: &["aegis top", "aegis top --once --json --sort cpu"],
     },
     Command {

@@ -179,6 +179,8 @@ pub(crate) struct Top {
     pub(crate) by: By,
     pub(crate) rows: Vec<Row>,
     pub(crate) more: bool,
+    /// No agent answers.
+    pub(crate) alone: bool,
     /// The first row that is shown.
     pub(crate) first: usize,
     before: Option<(f64, Measured)>,
@@ -189,7 +191,7 @@ impl Top {
     /// One more answer, and when it came, s.
     pub(crate) fn hear(&mut self, at: f64, measured: Measured) {
         self.before = self.last.take();
-        self.more = measured.more;
+        (self.more, self.alone) = (measured.more, measured.alone);
         self.last = Some((at, measured));
         self.sort();
     }

@@ -22,6 +22,8 @@ pub(crate) struct Measured {
     by_name: BTreeMap<String, Sums>,
     /// There are more workloads than are kept, or more lines than are looked at.
     pub(crate) more: bool,
+    /// The agent did not answer: what is not the kernel's own count is missing.
+    pub(crate) alone: bool,
 }
 
 impl Measured {
@@ -30,6 +32,7 @@ impl Measured {
         let mut all = Self::default();
         let mut lines = bytes.split(|byte| *byte == b'\n');
         for line in lines.by_ref().take(limits::METRICS_LINES) {
+            all.alone |= line == b"aegis_agent_up 0";
             if !line.starts_with(b"aegis_workload_") {
                 continue;
             }
@@ -259,6 +262,7 @@ mod tests {
 
     #[test]
     fn rates_are_of_two_answers() {
+        assert!(Measured::of(b"aegis_agent_up 0\n").alone && !Measured::of(b"aegis_agent_up 1\n").alone);
         let (before, now) = (Measured::of(BEFORE.as_bytes()), Measured::of(NOW.as_bytes()));
         let rows = rows(Some(&before), &now, 10.0, By::Denials);
         assert_eq!(rows[0].name, "demo");

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::app::{Ask, End, doctor, said};
 use crate::desk::{Desk, News, Watch};
+use crate::draw::NO_AGENT;
 use crate::known::{Asked, Fact, Known, decision, denial};
 use crate::model::Finding;
 use crate::screen::{Left, glass};
@@ -367,8 +368,11 @@ pub(crate) fn top(
                     tty.say("")?;
                 }
             }
+            if app.top.alone {
+                eprintln!("aegis-console: {NO_AGENT}");
+            }
             if once {
-                return Ok(Left::Quit);
+                return Ok(if app.top.alone { Left::Gone } else { Left::Quit });
             }
         }
         if bell.is_stopped() {

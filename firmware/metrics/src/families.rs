@@ -27,6 +27,7 @@ const CAUSE: Label = label("cause", Cause::ALL.len() as u16, "causes of `docs/fo
 const KERNEL_CAUSE: Label = label("cause", 2, "`kernel-ring-full`, `rate-limited`");
 const PASSED: Label = label("cause", 2, "`glass`, `deadman`");
 const WORKLOAD: Label = label("workload", limits::WORKLOADS, "its name; `*`: without one; `aegis-selftest`");
+const SIGNED: Label = label("workload", limits::SIGNED, "its name");
 const HOOK: Label = label("hook", limits::HOOKS, "hooks of `docs/degraded-modes.md`");
 const MAP: Label = label("map", limits::MAPS, "hash maps of `probes/bpf/maps.bpf.h`");
 const SOURCE: Label = label("source", Source::ALL.len() as u16, "below");
@@ -113,6 +114,8 @@ const STATISTICS: Presence = When("`kernel.bpf_stats_enabled` is 1");
 const NEEDS_SUCH: Presence = When("there was one in this boot");
 #[cfg(feature = "contract")]
 const RUNS: Presence = When("the workload's cgroup is there");
+#[cfg(feature = "contract")]
+const STARTED: Presence = When("it was to be started");
 
 families! {
 "Agent" {
@@ -243,5 +246,9 @@ families! {
     WorkloadIos = "aegis_workload_ios_total", Counter, [WORKLOAD, IO], Cgroup, RUNS, "Its reads from and writes to disks.";
     WorkloadPids = "aegis_workload_pids", Gauge, [WORKLOAD], Nothing, RUNS, "Its tasks.";
     WorkloadPidsRefused = "aegis_workload_pids_refused_total", Counter, [WORKLOAD], Cgroup, RUNS, "Tasks that it could not make: over its limit.";
+}
+"Workloads that came signed" {
+    WorkloadStarts = "aegis_workload_starts_total", Counter, [SIGNED], Boot, STARTED, "Starts of the workload; each after the first is a restart.";
+    WorkloadDown = "aegis_workload_down", Gauge, [SIGNED], Nothing, STARTED, "1: it is down and should not be: it ended too often, ended as a failure, or could not be started.";
 }
 }

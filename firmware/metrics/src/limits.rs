@@ -9,6 +9,8 @@ pub const LABEL_BYTES: usize = 128;
 pub const LABELS: usize = 3;
 /// Workloads: as many as the probes have slots.
 pub const WORKLOADS: u16 = 256;
+/// Those that came signed.
+pub const SIGNED: u16 = 64;
 /// Hooks.
 pub const HOOKS: u16 = 96;
 /// Maps of the probes that can fill up.

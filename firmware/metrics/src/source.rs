@@ -43,5 +43,5 @@ sources! {
     Temperature = "temperature", "`/sys/class/hwmon`, `/sys/class/thermal`; that there is none is no error";
     Wear = "wear", "`life_time` of an eMMC; that there is none is no error. NVMe and SATA do not say it in a file";
     Alerts = "alerts", "what the watcher of alerts last found (`/run/aegis/alerts`); that there is nothing yet is no error";
-    Workloads = "workloads", "the workloads' cgroups; that one is gone is no error";
+    Workloads = "workloads", "the workloads' cgroups, and how those that came signed are doing; that one is gone is no error";
 }

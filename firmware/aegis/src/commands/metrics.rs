@@ -106,6 +106,7 @@ pub(crate) fn gather<'a>(
     if let Some(probes) = &probes {
         workloads::gather(&mut all, probes);
     }
+    workloads::signed(&mut all);
     alerts(&mut all);
     let mut errors = all.out.family(Id::ScrapeError);
     for (source, failed) in Source::ALL.into_iter().zip(all.failed) {

@@ -62,7 +62,7 @@ pub(super) fn troubles() -> io::Result<Vec<(&'static str, String)>> {
             continue;
         }
         let Some(doing) = told::doing(&entry.name)? else { continue };
-        if matches!(doing.code.as_str(), told::CRASH_LOOP | told::FAILED | told::NOT_STARTED) {
+        if doing.is_down() {
             troubles
                 .push(("workload-down", format!("workload {}: {}: {}", entry.name, doing.code, doing.last)));
         }

@@ -60,6 +60,13 @@ pub(crate) struct Doing {
     pub(crate) last: String,
 }
 
+impl Doing {
+    /// It is down, and should not be.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.code.as_str(), CRASH_LOOP | FAILED | NOT_STARTED)
+    }
+}
+
 fn directory() -> PathBuf {
     PathBuf::from(RUN).join("workloads")
 }

@@ -118,6 +118,7 @@ fn top_page(paper: &mut Paper<'_>, app: &App, top: &Top, known: &Known) {
     let note = match (&app.said, app.asleep) {
         (_, true) => (Tone::Warn, "PAUSED: nobody pressed a key for 5 minutes. Any key goes on.".to_owned()),
         (Some(said), _) => said.clone(),
+        _ if top.alone => (Tone::Bad, NO_AGENT.to_owned()),
         _ if top.rows.is_empty() => (Tone::Plain, "waiting for the first figures".to_owned()),
         _ if !top.has_rates() => (Tone::Plain, "rates come with the next look".to_owned()),
         _ if top.more => (Tone::Warn, "there are more workloads; they are not shown".to_owned()),
@@ -134,6 +135,9 @@ fn top_page(paper: &mut Paper<'_>, app: &App, top: &Top, known: &Known) {
         crate::text::clock(known.uptime)
     ));
 }
+
+/// What `top` says of a device that records nothing.
+pub(crate) const NO_AGENT: &str = "no agent answers: nothing is recorded (`aegis health` says more)";
 
 const HELP: [&str; 20] = [
     "e   export now: evidence to the stick that is there. Takes nothing from it",

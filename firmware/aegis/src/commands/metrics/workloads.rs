@@ -1,4 +1,4 @@
-//! By workload: what the probes count in its slot, what the kernel counts of its cgroup.
+//! By workload: what the probes count in its slot, what the kernel counts of its cgroup, how one that came signed is doing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,6 +12,7 @@ use super::Answer;
 use crate::kernel::kernelfs::{CGROUPS, Known, SYSFS};
 use crate::kernel::{KernelState, workload};
 use crate::limits;
+use crate::workloads::told;
 
 /// A slot that has a name.
 struct Slot {
@@ -115,6 +116,25 @@ fn consumed(all: &mut Answer<'_>, slots: &[Slot]) {
     two(Id::WorkloadCpu, [b"user", b"system"], &|used| used.cpu_micros, Value::micros);
     two(Id::WorkloadBytes, [b"read", b"write"], &|used| used.bytes, Value::count);
     two(Id::WorkloadIos, [b"read", b"write"], &|used| used.ios, Value::count);
+}
+
+/// Those that came signed, and were to be started in this boot.
+pub(super) fn signed(all: &mut Answer<'_>) {
+    let Some(entries) = all.read(Source::Workloads, told::reported()) else { return };
+    let mut found = Vec::new();
+    for entry in entries.into_iter().filter(told::Entry::is_mounted) {
+        if let Some(doing) = all.read(Source::Workloads, told::doing(&entry.name)).flatten() {
+            found.push((entry.name, doing));
+        }
+    }
+    let mut each = |id: Id, of: &dyn Fn(&told::Doing) -> Value| {
+        let mut series = all.out.family(id);
+        for (name, doing) in &found {
+            series.put(&[name.as_bytes()], of(doing));
+        }
+    };
+    each(Id::WorkloadStarts, &|doing| Value::count(doing.starts.into()));
+    each(Id::WorkloadDown, &|doing| Value::flag(doing.is_down()));
 }
 
 impl Used {
