@@ -13,10 +13,10 @@ use aegis_tests::Bench;
 
 use super::export::{office_key, opened};
 
-/// Events all the time, for as long as the test takes; once two more policies were taken, what goes out is for this recipient.
+/// Events all the time, for as long as the test takes; once two more decisions on policies were kept, what goes out is for this recipient.
 fn steady(recipient: &str) -> String {
     format!(
-        "places() {{ stat -c %i /data/aegis/slot.? 2>/dev/null; }}
+        "places() {{ stat -c %i:%s:%Z /data/aegis/history; }}
 echo begun; were=$(places); n=0; taken=0
 while :; do
     : </etc/hosts; sleep 0.05; n=$((n + 1))
