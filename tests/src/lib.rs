@@ -1,6 +1,7 @@
 //! End to end: what the scenarios in `e2e/` share. One image build, few guests at a time, events as JSON.
 
 mod bench;
+pub mod boots;
 pub mod cost;
 pub mod endure;
 mod evidence;

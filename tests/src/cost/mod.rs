@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use aegis_suite::cost::{AUDIT, FOLDER, NONE, SECRET, STATES, WATCHED, WORKLOAD, ruled};
 
-use crate::bench::{Bench, root};
+use crate::bench::Bench;
+use crate::boots::{Boot, blocks_of};
 use crate::suite;
 use said::Block;
 
@@ -38,45 +39,15 @@ const PATHS: usize = 16;
 /// Prefixes of one rule.
 const PREFIXES: usize = 64;
 
-/// What a boot's blocks are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boot {
-    /// Time: two processors, rounds of every state forth and back.
-    Timed {
-        /// How many rounds.
-        rounds: usize,
-    },
-    /// Instructions: one processor, every state once, and the one with the most rules once more while the kernel counts the
-    /// probes' runs.
-    Counted,
+/// Kind and state of each block: what is counted ends with the most rules once more, while the kernel counts the probes' runs.
+pub fn plan(boot: Boot) -> Vec<(&'static str, &'static str)> {
+    boot.plan(&STATES.map(|state| ("measure", state)), ("hooks", STATES[STATES.len() - 1]))
 }
 
-impl Boot {
-    /// The name of its lines' file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Timed { .. } => "timed",
-            Self::Counted => "counted",
-        }
-    }
-
-    /// Kind and state of each block.
-    pub fn plan(self) -> Vec<(&'static str, &'static str)> {
-        let forth = STATES.iter().map(|state| ("measure", *state));
-        let hooks = [("hooks", STATES[STATES.len() - 1])];
-        match self {
-            Self::Timed { rounds } => {
-                (0..rounds).flat_map(|_| forth.clone().chain(forth.clone().rev())).collect()
-            }
-            Self::Counted => forth.chain(hooks).collect(),
-        }
-    }
-
-    const fn calls(self) -> usize {
-        match self {
-            Self::Timed { .. } => TIMED_CALLS,
-            Self::Counted => COUNTED_CALLS,
-        }
+const fn calls(boot: Boot) -> usize {
+    match boot {
+        Boot::Timed { .. } => TIMED_CALLS,
+        Boot::Counted => COUNTED_CALLS,
     }
 }
 
@@ -144,8 +115,8 @@ fn workload(bench: &Bench, boot: Boot) -> PathBuf {
     }
     fs::copy(suite::program().with_file_name("aegis-bare"), folder.join("stand-in")).expect("it was built");
     loads::make(&folder);
-    let plan = boot.plan();
-    let mut text = format!("calls {}\n", boot.calls());
+    let plan = plan(boot);
+    let mut text = format!("calls {}\n", calls(boot));
     for (kind, state) in &plan {
         let _ = writeln!(text, "{kind} {state}");
     }
@@ -162,7 +133,7 @@ fn workload(bench: &Bench, boot: Boot) -> PathBuf {
 
 /// Where a boot's lines are kept, so that the page can be made again of them.
 pub fn kept(boot: Boot) -> PathBuf {
-    root().join("target/bench").join(format!("{}.jsonl", boot.name()))
+    boot.kept("bench")
 }
 
 /// Boots, measures, keeps the lines.
@@ -179,7 +150,7 @@ pub fn measure(boot: Boot) -> Result<Vec<Block>, String> {
     let run = vm.finish().map_err(|error| error.to_string())?;
     let out = Bench::lines(&run, &kept(boot))
         .map_err(|error| format!("the boot that is {}: {error}", boot.name()))?;
-    said::read(&out)
+    blocks_of(&out)
 }
 
 #[cfg(test)]
@@ -188,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_round_goes_forth_and_back() {
-        let plan = Boot::Timed { rounds: 2 }.plan();
+        let plan = plan(Boot::Timed { rounds: 2 });
         assert_eq!(plan.len(), 20);
         let states: Vec<&str> = plan.iter().map(|(_, state)| *state).collect();
         assert_eq!(states[..5], STATES);
@@ -199,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_operator_applies_each_but_the_largest_anew() {
-        let plan = Boot::Timed { rounds: 2 }.plan();
+        let plan = plan(Boot::Timed { rounds: 2 });
         let expected = [
             "enforce-65536",
             "audit",

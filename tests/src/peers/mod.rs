@@ -19,6 +19,7 @@ use aegis_suite::cost::NONE;
 use aegis_suite::peers::{AEGIS, EXECUTED, OPENED, PORT, SECRET, WORKLOAD};
 
 use crate::bench::{Bench, Rule, root};
+use crate::boots::{Boot, blocks_of};
 use crate::suite;
 use said::Block;
 
@@ -37,44 +38,17 @@ const MOST: usize = 8;
 /// What may be beside a program of the user's, as `NAME.` and this.
 const BESIDE: [&str; 5] = ["arguments", "environment", "lines", "begin", "end"];
 
-/// What a boot's blocks are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boot {
-    /// Time: two processors, rounds of every side forth and back.
-    Timed {
-        /// How many rounds.
-        rounds: usize,
-    },
-    /// Instructions: one processor, every side once, and nothing once more: what is left of a peer that ended is seen.
-    Counted,
+/// The side of each block. What is counted ends with nothing once more: what is left of a peer that ended is seen.
+pub fn plan(boot: Boot, sides: &[String]) -> Vec<&str> {
+    let sides: Vec<&str> = sides.iter().map(String::as_str).collect();
+    boot.plan(&sides, NONE)
 }
 
-impl Boot {
-    /// The name of its lines' file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Timed { .. } => "timed",
-            Self::Counted => "counted",
-        }
-    }
-
-    /// The side of each block.
-    pub fn plan(self, sides: &[String]) -> Vec<&str> {
-        let forth = sides.iter().map(String::as_str);
-        match self {
-            Self::Timed { rounds } => {
-                (0..rounds).flat_map(|_| forth.clone().chain(forth.clone().rev())).collect()
-            }
-            Self::Counted => forth.chain([NONE]).collect(),
-        }
-    }
-
-    /// Numbers of opens, execs and connects in each part; of `paced` they are a second, and before them is for how many.
-    pub const fn numbers(self) -> &'static str {
-        match self {
-            Self::Timed { .. } => "paced 10 200 4 20\nsingle 1000 50 200\nflat-out 20000 100 1000\n",
-            Self::Counted => "paced 5 200 4 20\nsingle 500 30 100\nflat-out 5000 50 300\n",
-        }
+/// Numbers of opens, execs and connects in each part; of `paced` they are a second, and before them is for how many.
+const fn numbers(boot: Boot) -> &'static str {
+    match boot {
+        Boot::Timed { .. } => "paced 10 200 4 20\nsingle 1000 50 200\nflat-out 20000 100 1000\n",
+        Boot::Counted => "paced 5 200 4 20\nsingle 500 30 100\nflat-out 5000 50 300\n",
     }
 }
 
@@ -234,8 +208,8 @@ fn workload(bench: &Bench, boot: Boot, peers: &[Peer]) -> Result<PathBuf, String
     let mut copy = Command::new("cp");
     copy.arg("-a").arg(unpacked()?.join("root")).arg(folder.join("root"));
     Bench::good(copy);
-    let mut text = boot.numbers().to_owned() + "once 1 1 1\n";
-    for side in boot.plan(&sides(peers)) {
+    let mut text = numbers(boot).to_owned() + "once 1 1 1\n";
+    for side in plan(boot, &sides(peers)) {
         let _ = writeln!(text, "block {side}");
     }
     fs::write(folder.join("plan"), text).expect("the plan is written");
@@ -244,7 +218,7 @@ fn workload(bench: &Bench, boot: Boot, peers: &[Peer]) -> Result<PathBuf, String
 
 /// Where a boot's lines are kept, so that the page can be made again of them.
 pub fn kept(boot: Boot) -> PathBuf {
-    root().join("target/peers").join(format!("{}.jsonl", boot.name()))
+    boot.kept("peers")
 }
 
 /// Boots, has the work done, keeps the lines.
@@ -264,21 +238,12 @@ pub fn measure(boot: Boot, peers: &[Peer]) -> Result<Vec<Block>, String> {
     let (_slot, vm) = Bench::start(machine);
     let run = vm.finish().map_err(|error| error.to_string())?;
     let out = Bench::lines(&run, &kept(boot)).map_err(|why| format!("{}: {why}", boot.name()))?;
-    said::read(&out)
+    blocks_of(&out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_round_goes_forth_and_back() {
-        let sides = ["none", "aegis", "auditd"].map(str::to_owned);
-        let plan = Boot::Timed { rounds: 2 }.plan(&sides);
-        assert_eq!(plan[..6], ["none", "aegis", "auditd", "auditd", "aegis", "none"]);
-        assert_eq!((plan.len(), &plan[..6]), (12, &plan[6..]));
-        assert_eq!(Boot::Counted.plan(&sides), ["none", "aegis", "auditd", "none"]);
-    }
 
     #[test]
     fn a_folder_of_programs_is_what_is_executable_in_it() {

@@ -240,17 +240,6 @@ impl Block {
     }
 }
 
-/// The lines of a boot.
-///
-/// # Errors
-/// One that is none of its own.
-pub fn read(text: &str) -> Result<Vec<Block>, String> {
-    let line = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))
-    };
-    text.lines().enumerate().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -2,6 +2,7 @@ use aegis_suite::cost::{LOADS, STATES};
 use serde_json::json;
 
 use super::*;
+use crate::boots::blocks_of;
 
 /// A block that stands, of which every time is this.
 pub(crate) fn block_of(state: &str, time: u64) -> Block {
@@ -124,7 +125,7 @@ fn what_proves_nothing_is_void() {
 #[test]
 fn lines_are_read_strictly() {
     let line = value_of("none", 5).to_string();
-    assert_eq!(read(&format!("{line}\n{line}\n")).map(|blocks| blocks.len()), Ok(2));
+    assert_eq!(blocks_of::<Block>(&format!("{line}\n{line}\n")).map(|blocks| blocks.len()), Ok(2));
     for wrong in [
         "",
         "{}",
@@ -132,7 +133,7 @@ fn lines_are_read_strictly() {
         &line.replacen("\"p50\"", "\"p51\"", 1),
         &line.replacen("\"n\":100", "\"n\":-1", 1),
     ] {
-        let found = read(&format!("{line}\n{wrong}\n")).expect_err(wrong);
+        let found = blocks_of::<Block>(&format!("{line}\n{wrong}\n")).expect_err(wrong);
         assert!(found.starts_with("line 2: "), "{found}");
     }
 }
