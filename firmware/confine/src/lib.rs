@@ -94,6 +94,7 @@ fn filter(own: &[i64], bounded: &[Bounded]) -> Result<BpfProgram, seccompiler::B
     for Bounded { call, first } in bounded {
         // Without a value it would pass with any.
         if first.is_empty() {
+            rules.remove(call);
             continue;
         }
         let mut ways = Vec::new();

@@ -77,5 +77,7 @@ pub(crate) const DRAWING_BYTES: usize = 256 * 1024;
 /// noise does not keep the device busy.
 pub(crate) const ASK: Duration = Duration::from_mins(1);
 pub(crate) const QUIET: Duration = Duration::from_secs(2);
+/// In plain mode: lines of the log's end.
+pub(crate) const PLAIN_LOG: usize = 40;
 /// In plain mode: denials that are shown in one turn; the others are counted.
 pub(crate) const PLAIN_DENIALS: usize = 10;

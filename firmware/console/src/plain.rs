@@ -218,7 +218,9 @@ fn turns(tty: &Tty, bell: &Bell, desk: &mut Desk, program: &Path) -> io::Result<
                     said(ask, &answer, limits::SENTENCE)
                 };
                 tty.say(&format!("-- {}", ask.title()))?;
-                for (_, line) in lines.iter().filter(|(_, line)| !line.is_empty()) {
+                // Of a log its end, as much as is read: a slow line takes minutes for all of it.
+                let skipped = if ask.is_log() { lines.len().saturating_sub(limits::PLAIN_LOG) } else { 0 };
+                for (_, line) in lines.iter().skip(skipped).filter(|(_, line)| !line.is_empty()) {
                     tty.say(line)?;
                 }
             }

@@ -249,6 +249,6 @@ families! {
 }
 "Workloads that came signed" {
     WorkloadStarts = "aegis_workload_starts_total", Counter, [SIGNED], Boot, STARTED, "Starts of the workload; each after the first is a restart.";
-    WorkloadDown = "aegis_workload_down", Gauge, [SIGNED], Nothing, STARTED, "1: it is down and should not be: it ended too often, ended as a failure, or could not be started.";
+    WorkloadDown = "aegis_workload_down", Gauge, [SIGNED], Nothing, STARTED, "1: it is down and should not be: it ended too often, ended as a failure, or could not be mounted or started.";
 }
 }

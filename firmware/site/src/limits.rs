@@ -81,7 +81,7 @@ pub(crate) const TOLD_BYTES: usize = 900;
 pub(crate) const PUSH_TOLD_BYTES: usize = 16 * 1024;
 pub(crate) const PUSH_POSITION_BYTES: u64 = 512;
 /// How often it is looked, once every [`PUSH_LOOK`], whether the disk has what is to go out.
-pub(crate) const PUSH_DURABLE_LOOKS: u32 = 5;
+pub(crate) const PUSH_DURABLE_LOOKS: u32 = 3;
 /// How often the keeper looks how the pushing stands.
 pub(crate) const PUSH_LOOK: Duration = Duration::from_secs(1);
 /// How long it takes at most until who pushes sees that it is to end.

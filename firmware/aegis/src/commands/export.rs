@@ -173,7 +173,9 @@ fn export(options: &Options) -> Result<Exported, Failure> {
         let cursor = Cursor { ring: exported.ring, next: exported.resume, epoch: exported.next_epoch };
         // It is out all the same, also where own storage is full.
         if let Err(error) = cursor.save() {
-            log::warn!("export: {DATA}: {error}; the next one begins where this one did");
+            log::warn!(
+                "export: {DATA}: {error}; the next one begins where this one did, and may call events missing that this one has"
+            );
         }
         if agents
             && exported.resume > 1

@@ -192,8 +192,15 @@ impl Push {
             let begun = Instant::now();
             // To the ring's end, where that comes before: there is the checkpoint which is made for the export.
             let upto = next.saturating_add(self.pace.events() - 1);
-            let piece =
-                piece::make(&self.agent, &self.directory, (next, upto), &self.shared.stop).map_err(export)?;
+            let make = |upto| piece::make(&self.agent, &self.directory, (next, upto), &self.shared.stop);
+            let mut piece = make(upto).map_err(export)?;
+            if piece.said.resume > last + 1 {
+                let durable = self.durable(piece.said.resume - 1)?;
+                if durable + 1 < piece.said.resume {
+                    // What came behind that checkpoint is for the next time.
+                    piece = make(durable.max(next)).map_err(export)?;
+                }
+            }
             if self.position.ring.is_empty() {
                 self.position.ring.clone_from(&piece.said.ring);
             } else if self.position.ring != piece.said.ring {
@@ -206,9 +213,6 @@ impl Push {
                     Reason::Export,
                     format!("the ring can't be read at sequence {next}"),
                 ));
-            }
-            if piece.said.resume > last + 1 {
-                self.durable(piece.said.resume - 1)?;
             }
             // A connection over which nothing comes for long is given up, here and there.
             if begun.elapsed() > limits::STILL / 2 {
@@ -239,16 +243,18 @@ impl Push {
         Ok(())
     }
 
-    /// Waits until what goes out is on the device's disk: a power cut must not take back what the collector has.
-    fn durable(&self, sequence: u64) -> Result<(), Failure> {
-        let export = |error: io::Error| Failure::new(Reason::Export, error);
-        for _ in 0..limits::PUSH_DURABLE_LOOKS {
-            if piece::last(&self.agent, &self.shared.stop).map_err(export)? >= sequence {
-                return Ok(());
+    /// Waits, for a time, until what goes out is on the device's disk: a power cut must not take back what the collector has. The last that is.
+    fn durable(&self, sequence: u64) -> Result<u64, Failure> {
+        let mut looks = limits::PUSH_DURABLE_LOOKS;
+        loop {
+            let last = piece::last(&self.agent, &self.shared.stop)
+                .map_err(|error| Failure::new(Reason::Export, error))?;
+            looks -= 1;
+            if last >= sequence || looks == 0 || self.shared.stopped() {
+                return Ok(last.min(sequence));
             }
             self.shared.rest(limits::PUSH_LOOK);
         }
-        Err(Failure::new(Reason::Export, format!("sequence {sequence} is not on the disk yet")))
     }
 
     fn connect(&self) -> Result<Pusher, Failure> {

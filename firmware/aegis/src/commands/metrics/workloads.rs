@@ -118,23 +118,26 @@ fn consumed(all: &mut Answer<'_>, slots: &[Slot]) {
     two(Id::WorkloadIos, [b"read", b"write"], &|used| used.ios, Value::count);
 }
 
-/// Those that came signed, and were to be started in this boot.
+/// Those that came signed, and were to be mounted and started in this boot.
 pub(super) fn signed(all: &mut Answer<'_>) {
     let Some(entries) = all.read(Source::Workloads, told::reported()) else { return };
     let mut found = Vec::new();
-    for entry in entries.into_iter().filter(told::Entry::is_mounted) {
-        if let Some(doing) = all.read(Source::Workloads, told::doing(&entry.name)).flatten() {
-            found.push((entry.name, doing));
+    for entry in entries {
+        if !entry.is_mounted() {
+            found.push((entry.name, told::Doing::default(), true));
+        } else if let Some(doing) = all.read(Source::Workloads, told::doing(&entry.name)).flatten() {
+            let is_down = doing.is_down();
+            found.push((entry.name, doing, is_down));
         }
     }
-    let mut each = |id: Id, of: &dyn Fn(&told::Doing) -> Value| {
-        let mut series = all.out.family(id);
-        for (name, doing) in &found {
-            series.put(&[name.as_bytes()], of(doing));
-        }
-    };
-    each(Id::WorkloadStarts, &|doing| Value::count(doing.starts.into()));
-    each(Id::WorkloadDown, &|doing| Value::flag(doing.is_down()));
+    let mut starts = all.out.family(Id::WorkloadStarts);
+    for (name, doing, _) in &found {
+        starts.put(&[name.as_bytes()], Value::count(doing.starts.into()));
+    }
+    let mut down = all.out.family(Id::WorkloadDown);
+    for (name, _, is_down) in &found {
+        down.put(&[name.as_bytes()], Value::flag(*is_down));
+    }
 }
 
 impl Used {

@@ -37,10 +37,10 @@ impl Pace {
     }
 
     /// An export did not go through in its time: the next one is shorter, if it can be; how often there was such a one says nothing of the
-    /// collector as long as it can.
+    /// collector as long as it can, unless it failed too often before.
     pub(super) fn late(&mut self) {
         let shorter = (self.events / 2).max(limits::PUSH_EVENTS.1);
-        if shorter < self.events {
+        if shorter < self.events && !self.is_open() {
             self.failures = 0;
         }
         self.events = shorter;
@@ -112,6 +112,13 @@ mod tests {
             let _ = pace.failed(Duration::ZERO, 0);
         }
         assert!(pace.is_open());
+        // One that was given up and hangs when it is there again is given up still.
+        let mut gone = Pace::new(1);
+        for _ in 0..limits::PUSH_FAILURES {
+            let _ = gone.failed(Duration::ZERO, 0);
+        }
+        gone.late();
+        assert!(gone.is_open() && gone.events() == most / 2);
         pace.took();
         assert_eq!((pace.events(), pace.failures), (least * 2, 0));
         for _ in 0..100 {
