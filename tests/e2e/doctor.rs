@@ -56,6 +56,7 @@ did aegis console --plain </dev/null
 did aegis console --help
 did aegis doctor --help
 did cat /etc/shadow
+sleep 1
 did aegis explain --last-deny
 did aegis nothing"
     );
