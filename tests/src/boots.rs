@@ -110,6 +110,22 @@ pub fn blocks_of<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
     text.lines().enumerate().map(line).collect()
 }
 
+/// Writes a page below `docs/evidence`, unless something is void: each reason is said then. Where the page is.
+///
+/// # Errors
+/// It was not written: why, in one line.
+pub fn publish(page: &str, voids: &[String], text: impl FnOnce() -> String) -> Result<PathBuf, String> {
+    if !voids.is_empty() {
+        for why in voids {
+            eprintln!("VOID: {why}");
+        }
+        return Err(format!("{} void: no figure is claimed, and no page written", voids.len()));
+    }
+    let page = root().join("docs/evidence").join(page);
+    fs::write(&page, text()).map_err(|error| format!("{}: {error}", page.display()))?;
+    Ok(page)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,11 @@ impl Keep {
         }
     }
 
+    /// By its number. One that is not known is from a newer agent or policy: the strictest.
+    pub fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Program)
+    }
+
     /// By its name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|keep| keep.name() == name)

@@ -3,14 +3,12 @@
 //! Environment: `ROUNDS` (5); `BENCH_ONLY=timed` or `counted`: that boot anew, the other as the last run left it;
 //! `BENCH_ONLY=page`: the page anew, of what the last run left in `target/bench`.
 
-use std::fs;
 use std::process::ExitCode;
 
-use aegis_tests::boots::Chosen;
+use aegis_tests::boots::{Chosen, publish};
 use aegis_tests::cost::report::{self, Runs};
 use aegis_tests::cost::{kept, measure, plan};
 use aegis_tests::kills::report::made;
-use aegis_tests::root;
 
 fn run() -> Result<(), String> {
     let chosen = Chosen::read("bench", 5)?;
@@ -22,15 +20,7 @@ fn run() -> Result<(), String> {
     });
     let (timed, counted) = (timed?, counted?);
     let runs = Runs { timed: &timed, counted: &counted };
-    let voids = report::voids(runs);
-    if !voids.is_empty() {
-        for why in &voids {
-            eprintln!("VOID: {why}");
-        }
-        return Err(format!("{} void: no figure is claimed, and no page written", voids.len()));
-    }
-    let page = root().join("docs/evidence/bench.md");
-    fs::write(&page, report::page(runs, &made())).map_err(|error| format!("{}: {error}", page.display()))?;
+    let page = publish("bench.md", &report::voids(runs), || report::page(runs, &made()))?;
     for goal in report::goals(runs) {
         println!("{goal}");
     }

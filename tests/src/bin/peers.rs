@@ -4,14 +4,12 @@
 //! Environment: `PEERS`: a folder of static programs (`tests/peers/README.md`); `ROUNDS` (3); `PEERS_ONLY=timed` or `counted`: that boot anew,
 //! the other as the last run left it; `PEERS_ONLY=page`: the page anew, of what the last run left in `target/peers`.
 
-use std::fs;
 use std::process::ExitCode;
 
-use aegis_tests::boots::Chosen;
+use aegis_tests::boots::{Chosen, publish};
 use aegis_tests::kills::report::made;
 use aegis_tests::peers::report::{self, Runs};
 use aegis_tests::peers::{kept, measure, peers};
-use aegis_tests::root;
 
 fn run() -> Result<(), String> {
     let chosen = Chosen::read("peers", 3)?;
@@ -24,16 +22,7 @@ fn run() -> Result<(), String> {
     });
     let (timed, counted) = (timed?, counted?);
     let runs = Runs { timed: &timed, counted: &counted, peers: &peers };
-    let voids = report::voids(runs);
-    if !voids.is_empty() {
-        for why in &voids {
-            eprintln!("VOID: {why}");
-        }
-        return Err(format!("{} void: no figure is claimed, and no page written", voids.len()));
-    }
-    let page = root().join("docs/evidence/peers.md");
-    fs::write(&page, report::page(runs, &report::kernel(), &made()))
-        .map_err(|error| format!("{}: {error}", page.display()))?;
+    let page = publish("peers.md", &report::voids(runs), || report::page(runs, &report::kernel(), &made()))?;
     println!("{}", page.display());
     Ok(())
 }

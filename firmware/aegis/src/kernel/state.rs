@@ -176,8 +176,7 @@ impl KernelState {
     /// (Two policies later that set holds another one.)
     pub(crate) fn argv(&self, set: usize) -> Keep {
         let [then, now] = [set & 1, self.active()].map(|set| self.control[0].argv[set].load(Relaxed));
-        // What is not known is from a newer one: the strictest.
-        Keep::ALL.get(usize::from(then.max(now))).copied().unwrap_or(Keep::Program)
+        Keep::from_number(then.max(now))
     }
 
     /// Numbers of [`Mode`] and [`ModeReason`] that say what is in force now.

@@ -132,11 +132,6 @@ pub(crate) struct Setup {
 const SYNCS: [SyncMode; 3] = [SyncMode::Each, SyncMode::WINDOW, SyncMode::None];
 const SOURCES: [Source; 3] = [Source::Defaults, Source::File, Source::LastGood];
 
-/// By its number. One that is not known is from a newer agent or policy: the strictest.
-pub(crate) fn keep(number: u8) -> Keep {
-    Keep::ALL.get(usize::from(number)).copied().unwrap_or(Keep::Program)
-}
-
 impl Setup {
     /// As it was loaded.
     pub(crate) fn of(loaded: &Loaded) -> Self {
@@ -164,7 +159,7 @@ impl Setup {
 
     /// What it lets be recorded of a program's arguments; a number that is not known is from a newer one.
     pub(crate) fn argv(&self) -> Keep {
-        keep(self.argv)
+        Keep::from_number(self.argv)
     }
 
     /// Where it comes from.
@@ -246,7 +241,7 @@ impl Status {
 
     /// What is recorded of a program's arguments: the stricter of configuration and policy.
     pub(crate) fn argv(&self) -> Keep {
-        keep(self.setup.argv.max(self.policy.argv))
+        Keep::from_number(self.setup.argv.max(self.policy.argv))
     }
 
     /// The status as the JSON object that `aegis status --json` prints.

@@ -22,6 +22,11 @@ pub(crate) enum Next {
     GivenUp,
 }
 
+/// How long one counts as having run: of one that was ended for its silence, what came before that.
+pub(crate) fn ran(all: Duration, silence: Option<Duration>) -> Duration {
+    all.saturating_sub(silence.unwrap_or_default())
+}
+
 /// Decides, after an end. `quick` counts quick ends in a row, and is kept between two calls.
 pub(crate) fn after(restart: Restart, good: bool, ran: Duration, quick: &mut u32) -> Next {
     let again = match restart.when {
@@ -68,6 +73,10 @@ mod tests {
         let mixed = [(false, 1), (false, 1), (false, 11), (false, 1), (false, 1), (false, 1), (false, 1)];
         let found = ends(When::OnFailure, 3, &mixed);
         assert_eq!(found, [again(3), again(6), again(3), again(3), again(6), again(12), again(24)]);
+        // One that hangs from its start on is given up, however long that takes to see.
+        let hung = ran(Duration::from_secs(31), Some(Duration::from_secs(30))).as_secs();
+        assert_eq!(ends(When::OnFailure, 1, &[(false, hung); 5]).last(), Some(&Next::GivenUp));
+        assert_eq!(ran(Duration::from_secs(31), None), Duration::from_secs(31));
         // It has an end, and never less than was asked for.
         assert_eq!(ends(When::Always, 400, &[(false, 1), (false, 1)]), [again(400), again(600)]);
         assert_eq!(ends(When::Always, 3600, &[(false, 1), (false, 1)]), [again(3600), again(3600)]);

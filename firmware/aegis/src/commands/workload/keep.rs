@@ -155,7 +155,7 @@ impl Keeper<'_> {
         if after.1 > before.1 {
             text = format!("{text}, {} times at its bound of processes", after.1 - before.1);
         }
-        let ran = begun.elapsed().saturating_sub(if silent { watchdog } else { Duration::ZERO });
+        let ran = keeper::ran(begun.elapsed(), silent.then_some(watchdog));
         Ok(End { text, good: status.success() && !silent, ran })
     }
 }
