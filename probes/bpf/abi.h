@@ -9,9 +9,9 @@
 
 /* AEGIS_ABI_NEXT: the ABI after this one, with maps of another layout. Nobody ships it; the tests upgrade a device to it. */
 #ifdef AEGIS_ABI_NEXT
-#define AEGIS_ABI_VERSION 9
+#define AEGIS_ABI_VERSION 10
 #else
-#define AEGIS_ABI_VERSION 8
+#define AEGIS_ABI_VERSION 9
 #endif
 
 /* Bounds (firmware/aegis/src/limits.rs and probes/src/abi.rs have the same). */
@@ -343,7 +343,8 @@ struct aegis_entry {
 struct aegis_name_key {
 	__u64 hash;
 	__u32 ruleset;
-	__u32 leaf; /* 1: `hash` is component(last); there is a path that ends so. The entry says nothing else. 0: a path */
+	/* 1: `hash` is component(last); there is a path, of a file or of a subtree, that ends so. The entry says nothing else. 0: a path */
+	__u32 leaf;
 };
 
 /* `rulesets_0`, `rulesets_1`: ARRAY, AEGIS_RULESETS_MAX x struct aegis_ruleset. */

@@ -20,7 +20,7 @@ static __always_inline struct aegis_access *begin_access(struct subject *subject
 		return NULL;
 	RUN(fill_head(&record->head, subject, kind, sizeof(*record)));
 	RUN(fill_decision(&record->head, &record->decision, subject, decision));
-	fill_object(&record->file, inode, flags);
+	RUN(fill_object(&record->file, (__u64)inode, flags));
 	return record;
 }
 

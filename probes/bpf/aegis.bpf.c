@@ -10,6 +10,7 @@
 
 #include "abi.h"
 #include "maps.bpf.h"
+#include "dentry.bpf.h"
 #include "record.bpf.h"
 #include "sip.bpf.h"
 #include "rules.bpf.h"

@@ -22,7 +22,8 @@ static __always_inline int try_open(struct file *file, bool enforce)
 	struct subject subject = {};
 	struct inquiry inquiry = {};
 	struct decision *decision = &inquiry.decisions[0];
-	__u16 type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 	__u32 mode = file->f_mode;
 	bool exec = file->f_flags & FMODE_EXEC;
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
@@ -43,7 +44,7 @@ static __always_inline int try_open(struct file *file, bool enforce)
 		decision->operation = mode & FMODE_READ ? AEGIS_OP_OPEN_READ : AEGIS_OP_OPEN_WRITE;
 		inquiry.decisions[1].operation = mode & FMODE_WRITE ? AEGIS_OP_OPEN_WRITE : NO_OPERATION;
 	}
-	inquire(&inquiry, &subject, dentry, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_inode));
+	inquire(&inquiry, &subject, (__u64)dentry, (__u64)BPF_CORE_READ(file, f_path.mnt), (__u64)inode);
 	RUN(decide(&inquiry));
 	if (mode & FMODE_WRITE) {
 		take_cgroup(&subject, &inquiry.decisions[1], dentry);

@@ -95,7 +95,7 @@ static __noinline int report_move(struct subject *subject, struct decision *deci
 	if (record) {
 		RUN(fill_head(&record->head, subject, kind, sizeof(*record)));
 		RUN(fill_decision(&record->head, &record->decision, subject, decision));
-		fill_object(&record->file, BPF_CORE_READ(from, d_inode), 0);
+		RUN(fill_object(&record->file, (__u64)BPF_CORE_READ(from, d_inode), 0));
 		fill_path(&record->head, &record->file, from, mount);
 		record->reserved = 0;
 		record->to_truncated = 0;

@@ -133,6 +133,7 @@ struct dentry {
 };
 
 struct dentry___aliased { /* since 6.16: d_name is a constant view of it */
+	struct dentry *d_parent;
 	struct qstr __d_name;
 };
 

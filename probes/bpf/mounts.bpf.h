@@ -15,19 +15,21 @@ struct ascent {
 /* One step; 1: no more. At the first a place on the way to Aegis's own counts too. */
 static long ascend(__u32 step, struct ascent *ascent)
 {
-	struct dentry *dentry = (struct dentry *)ascent->dentry;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino);
-	struct aegis_entry *entry =
-		find_object(ascent->set, ascent->ruleset, number, BPF_CORE_READ(dentry, d_sb, s_dev));
+	struct aegis_entry *entry;
+	struct place place;
+	__u64 number;
+
+	read_place(&place, ascent->dentry);
+	number = number_of(place.inode);
+	entry = find_object(ascent->set, ascent->ruleset, number, device_around(ascent->dentry));
 
 	if (entry && (entry->tree_effect[AEGIS_OP_CHANGE] == EFFECT_SELF ||
 		      (!step && entry->effect[AEGIS_OP_HOLD] == EFFECT_SELF))) {
 		ascent->found = number;
 		return 1;
 	}
-	if (dentry != parent) {
-		ascent->dentry = (__u64)parent;
+	if (ascent->dentry != place.parent) {
+		ascent->dentry = place.parent;
 		return 0;
 	}
 	return leave_mount(&ascent->dentry, &ascent->mount) ? 0 : 1;

@@ -71,7 +71,7 @@ static __always_inline void try_exec(struct task_struct *task, struct linux_binp
 	if (!record)
 		return;
 	RUN(fill_head(&record->head, &subject, AEGIS_EXEC, sizeof(*record)));
-	fill_object(&record->file, BPF_CORE_READ(bprm, file, f_inode), 0);
+	RUN(fill_object(&record->file, (__u64)BPF_CORE_READ(bprm, file, f_inode), 0));
 	fill_exec_path(record, bprm);
 	fill_argv(record, task);
 	bpf_ringbuf_submit(record, 0);

@@ -32,25 +32,6 @@ struct subject {
 		asm volatile("" : : "r"(answer_));      \
 	})
 
-/* A dentry's name, by either of its two names. */
-static __always_inline const unsigned char *name_of(struct dentry *dentry)
-{
-	struct dentry___aliased *aliased = (void *)dentry;
-
-	if (bpf_core_field_exists(aliased->__d_name))
-		return BPF_CORE_READ(aliased, __d_name.name);
-	return BPF_CORE_READ(dentry, d_name.name);
-}
-
-static __always_inline __u32 name_length(struct dentry *dentry)
-{
-	struct dentry___aliased *aliased = (void *)dentry;
-
-	if (bpf_core_field_exists(aliased->__d_name))
-		return BPF_CORE_READ(aliased, __d_name.len);
-	return BPF_CORE_READ(dentry, d_name.len);
-}
-
 static __always_inline struct aegis_control *control_page(void)
 {
 	__u32 zero = 0;
@@ -189,14 +170,19 @@ static __noinline int fill_head(struct aegis_record *head, const struct subject 
 	return DONE;
 }
 
-static __always_inline void fill_object(struct aegis_file *out, struct inode *inode, __u32 flags)
+/* `inode`: the address of one. */
+static __noinline int fill_object(struct aegis_file *out, __u64 inode, __u32 flags)
 {
-	out->inode = BPF_CORE_READ(inode, i_ino);
-	out->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	struct identity identity;
+
+	read_identity(&identity, inode);
+	out->inode = identity.number;
+	out->device = device_of(identity.sb);
 	out->flags = flags;
 	out->path_length = 0;
 	out->argv_length = 0;
 	out->reserved = 0;
+	return DONE;
 }
 
 /* A NUL-terminated kernel string into `out->path`. */

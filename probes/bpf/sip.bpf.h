@@ -86,19 +86,38 @@ static long sip_name_word(__u32 index, struct component *component)
 	return 0;
 }
 
-/* component(name of the dentry at this address): sip(length, the name in words) */
-__noinline __u64 sip_component(__u64 address)
+__noinline __u64 sip_long_name(__u64 name, __u32 length)
 {
-	struct dentry *dentry = (struct dentry *)address;
-	struct component component = { .sip = sip_begin() };
+	struct component component = { .sip = sip_begin(), .name = name, .length = length };
 
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		return 0; /* nobody asks */
-	component.name = (__u64)name_of(dentry);
-	component.length = name_length(dentry);
-	sip_word(&component.sip, component.length);
+	sip_word(&component.sip, length);
 	bpf_loop(AEGIS_PATH_MAX / 8, sip_name_word, &component, 0);
-	return sip_end(&component.sip, 1 + (component.length + 7) / 8);
+	return sip_end(&component.sip, 1 + (length + 7) / 8);
+}
+
+/* Words of a name that are read at once: most have no more. */
+#define NAME_WORDS 4
+
+__noinline __u64 sip_short_name(__u64 name, __u32 length)
+{
+	__u64 words[NAME_WORDS] = {};
+	struct sip sip = sip_begin();
+
+	bpf_probe_read_kernel(words, length < sizeof(words) ? length & (sizeof(words) - 1) : sizeof(words), (void *)name);
+	sip_word(&sip, length);
+#pragma unroll
+	for (int i = 0; i < NAME_WORDS; i++)
+		if (length > i * 8)
+			sip_word(&sip, words[i]);
+	return sip_end(&sip, 1 + (length + 7) / 8);
+}
+
+/* component(name of so many bytes at this address): sip(length, the name in words) */
+static __always_inline __u64 sip_component(__u64 name, __u32 length)
+{
+	return length > NAME_WORDS * 8 ? sip_long_name(name, length) : sip_short_name(name, length);
 }
 
 #endif

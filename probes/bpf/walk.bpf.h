@@ -11,16 +11,6 @@
 
 #define NO_OPERATION 0xff
 
-/* The address of something the verifier has a type for, as a number: what is handed to a global function, or walked on from,
- * is no longer what the hook was given. */
-static __always_inline __u64 address_of(const void *thing)
-{
-	__u64 address = 0;
-
-	bpf_probe_read_kernel(&address, sizeof(address), &thing);
-	return address;
-}
-
 /* A question of one file, of one or two operations at once, with its answers; and how far up it was looked. Numbers only,
  * and no gaps: it is handed to a global function. */
 struct inquiry {
@@ -30,12 +20,12 @@ struct inquiry {
 	__u64 inode;
 	__u64 names[AEGIS_NAME_DEPTH_MAX]; /* of the components passed, the last first */
 	__u64 hash;
-	__u32 device;
+	__u32 device; /* of the file system that `dentry` is on */
 	__u32 depth;
 	__u32 set;
 	__u32 ruleset;
 	__u32 features; /* NAMING is taken out where names end */
-	__u32 reserved;
+	__u32 named; /* 1: of the components passed, one is the last of a path that is known by name */
 };
 
 #define NAMING (AEGIS_HAS_NAMES | AEGIS_HAS_NAME_TREES)
@@ -148,11 +138,11 @@ static long match_name(__u32 at, struct inquiry **which)
 	return 0;
 }
 
-/* A subtree rule on this directory. Apart from its caller for the sake of the stack. */
-static __noinline int match_tree(struct inquiry *inquiry, struct dentry *dentry)
+/* A subtree rule on this directory (struct inode; 0: of what is not there yet). Apart from its caller for the sake of the stack. */
+static __noinline int match_tree(struct inquiry *inquiry, __u64 inode)
 {
-	__u32 device = BPF_CORE_READ(dentry, d_sb, s_dev);
-	__u64 number = BPF_CORE_READ(dentry, d_inode, i_ino); /* of what is not there yet: 0 */
+	__u32 device = inquiry->device;
+	__u64 number = number_of(inode);
 	struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 
 	if (entry) {
@@ -181,37 +171,46 @@ static __always_inline bool leave_mount(__u64 *dentry, __u64 *mount)
 	return true;
 }
 
+/* The next component is above this one. Apart from its caller for the sake of the stack. */
+static __noinline int pass_component(struct inquiry *inquiry, __u64 component)
+{
+#pragma unroll
+	for (int i = AEGIS_NAME_DEPTH_MAX - 1; i > 0; i--)
+		inquiry->names[i] = inquiry->names[i - 1];
+	inquiry->names[0] = component;
+	inquiry->depth++;
+	if (find_name(inquiry->set, inquiry->ruleset, component, 1))
+		inquiry->named = 1;
+	return DONE;
+}
+
 /* One step up from the file; 1: the end. Called by bpf_loop, too. */
 static long climb(__u32 step, struct inquiry **which)
 {
 	struct inquiry *inquiry = *which;
-	struct dentry *dentry = (struct dentry *)inquiry->dentry;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	__u64 dentry = inquiry->dentry;
 	struct vfsmount *mount = (struct vfsmount *)inquiry->mount;
+	struct place place;
 
+	read_place(&place, dentry);
 	if (inquiry->features & AEGIS_HAS_TREES)
-		RUN(match_tree(inquiry, dentry));
-	if (dentry != parent) {
-		if (inquiry->features & NAMING) {
-#pragma unroll
-			for (int i = AEGIS_NAME_DEPTH_MAX - 1; i > 0; i--)
-				inquiry->names[i] = inquiry->names[i - 1];
-			inquiry->names[0] = sip_component((__u64)dentry);
-			inquiry->depth++;
-		}
-		inquiry->dentry = (__u64)parent;
+		RUN(match_tree(inquiry, place.inode));
+	if (dentry != place.parent) {
+		if (inquiry->features & NAMING)
+			RUN(pass_component(inquiry, sip_component(place.name, place.name_length)));
+		inquiry->dentry = place.parent;
 		return 0;
 	}
-	/* The root of a file system. */
-	if (inquiry->features & NAMING) {
-		inquiry->device = BPF_CORE_READ(dentry, d_sb, s_dev);
-		inquiry->hash = sip_pair(inquiry->device, BPF_CORE_READ(dentry, d_inode, i_ino));
+	/* The root of a file system. Where no component ends a path, none is asked for. */
+	if (inquiry->features & NAMING && inquiry->named) {
+		inquiry->hash = sip_pair(inquiry->device, number_of(place.inode));
 		bpf_loop(AEGIS_NAME_DEPTH_MAX, match_name, which, 0);
 	}
 	if (!leave_mount(&inquiry->dentry, &inquiry->mount))
 		return 1;
+	inquiry->device = device_around(inquiry->dentry);
 	/* Of a part of a file system names go no further: what is above the part is not above the mount point. */
-	inquiry->features &= ~NAMING | same((__u64)BPF_CORE_READ(mount, mnt_root), (__u64)dentry);
+	inquiry->features &= ~NAMING | same((__u64)BPF_CORE_READ(mount, mnt_root), dentry);
 	return 0;
 }
 
@@ -231,11 +230,16 @@ static __always_inline bool is_plain(const struct aegis_ruleset *rules, __u32 de
 static __noinline int decide_object(struct inquiry *inquiry)
 {
 	struct inode *inode = (struct inode *)inquiry->inode;
-	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
-	__u64 number = BPF_CORE_READ(inode, i_ino);
+	struct identity identity;
+	struct aegis_entry *entry;
+	__u64 number;
+	__u32 device;
 	__u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct aegis_entry *entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 
+	read_identity(&identity, inquiry->inode);
+	device = device_of(identity.sb);
+	number = identity.number;
+	entry = find_object(inquiry->set, inquiry->ruleset, number, device);
 	if (entry) {
 		take_object(&inquiry->decisions[0], entry, AEGIS_MATCH_OBJECT, device, number, ~0ULL);
 		take_object(&inquiry->decisions[1], entry, AEGIS_MATCH_OBJECT, device, number, ~0ULL);
@@ -252,20 +256,25 @@ static __noinline int decide_object(struct inquiry *inquiry)
 	return DONE;
 }
 
-/* There is more to ask than the object: subtrees, where the file system can have any, or a path that ends so. */
-static __noinline int asks_more(const struct inquiry *inquiry)
+/* There is more to ask than the object: subtrees, where the file system can have any, or a path that ends so. What need not be
+ * asked on the way up is taken out of the features. */
+static __noinline int asks_more(struct inquiry *inquiry)
 {
-	struct dentry *dentry = (struct dentry *)inquiry->dentry;
 	struct aegis_ruleset *rules = find_rules(inquiry->set, inquiry->ruleset);
+	struct place place;
 
 	if (!rules)
 		return 0;
-	if (inquiry->features & (AEGIS_HAS_TREES | AEGIS_HAS_NAME_TREES) &&
-	    !is_plain(rules, BPF_CORE_READ(dentry, d_sb, s_dev)))
+	inquiry->device = device_around(inquiry->dentry);
+	if (inquiry->features & AEGIS_HAS_NAME_TREES && !is_plain(rules, inquiry->device))
 		return 1;
-	if (!(inquiry->features & AEGIS_HAS_NAMES))
-		return 0;
-	return find_name(inquiry->set, inquiry->ruleset, sip_component((__u64)dentry), 1) ? 1 : 0;
+	if (inquiry->features & AEGIS_HAS_NAMES) {
+		read_place(&place, inquiry->dentry);
+		if (find_name(inquiry->set, inquiry->ruleset, sip_component(place.name, place.name_length), 1))
+			return 1;
+	}
+	inquiry->features &= ~NAMING;
+	return inquiry->features & AEGIS_HAS_TREES && !is_plain(rules, inquiry->device);
 }
 
 static __always_inline void take_limit(struct inquiry *inquiry)
@@ -304,13 +313,13 @@ __noinline int decide(struct inquiry *inquiry)
 	return DONE;
 }
 
-/* A question of a file, or of a name where there is none yet. */
-static __always_inline void inquire(struct inquiry *inquiry, const struct subject *subject, const void *dentry,
-				    const void *mount, const void *inode)
+/* A question of a file, or of a name where there is none yet, by addresses. */
+static __always_inline void inquire(struct inquiry *inquiry, const struct subject *subject, __u64 dentry, __u64 mount,
+				    __u64 inode)
 {
-	inquiry->dentry = address_of(dentry);
-	inquiry->mount = address_of(mount);
-	inquiry->inode = address_of(inode);
+	inquiry->dentry = dentry;
+	inquiry->mount = mount;
+	inquiry->inode = inode;
 	inquiry->set = subject->set;
 	inquiry->ruleset = subject->ruleset;
 	inquiry->features = subject->features;
@@ -327,7 +336,7 @@ static __always_inline struct decision *decide_file(struct inquiry *inquiry, con
 	__builtin_memset(inquiry, 0, sizeof(*inquiry));
 	decision->operation = operation;
 	keep->operation = held ? AEGIS_OP_HOLD : NO_OPERATION;
-	inquire(inquiry, subject, dentry, mount, BPF_CORE_READ(dentry, d_inode));
+	inquire(inquiry, subject, address_of(dentry), (__u64)mount, (__u64)BPF_CORE_READ(dentry, d_inode));
 	RUN(decide(inquiry));
 	if (held && keep->weight > decision->weight) {
 		*decision = *keep;
@@ -375,7 +384,9 @@ static __noinline int take_shown(struct inquiry *inquiry, const struct subject *
 		return DONE;
 	inquiry->decisions[1].operation = NO_OPERATION;
 	inquiry->depth = 0;
-	inquire(inquiry, subject, shown, any_mount(BPF_CORE_READ(shown, d_sb)), BPF_CORE_READ(shown, d_inode));
+	inquiry->named = 0;
+	inquire(inquiry, subject, (__u64)shown, (__u64)any_mount(BPF_CORE_READ(shown, d_sb)),
+		(__u64)BPF_CORE_READ(shown, d_inode));
 	RUN(decide(inquiry));
 	return DONE;
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes with every change of this file; part of the pin directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 9 } else { 8 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-abi") { 10 } else { 9 };
 /// Longest path, or argument list, in a record, bytes.
 pub const PATH_MAX: usize = 256;
 /// `TASK_COMM_LEN`.

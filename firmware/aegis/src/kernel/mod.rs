@@ -49,7 +49,7 @@ pub(crate) use sys::{LOOKING, lift_memlock};
 
 /// Where maps, programs and links are pinned. The number is the ABI version: probes of another one are not ours.
 pub(crate) const PINS: &str = match aegis_probes::abi::ABI_VERSION {
-    8 => "/sys/fs/bpf/aegis/v8",
     9 => "/sys/fs/bpf/aegis/v9",
+    10 => "/sys/fs/bpf/aegis/v10",
     _ => panic!("name the directory after the ABI"),
 };

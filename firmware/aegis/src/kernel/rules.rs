@@ -224,10 +224,8 @@ impl<'p> Build<'p> {
             let (device, root) = name.root;
             let hash = self.key.path(device, root, name.components.iter().map(Vec::as_slice));
             fill(self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 0 }).or_default());
-            if tree {
-                *features |= abi::HAS_NAME_TREES;
-            } else if let Some(last) = name.components.last() {
-                *features |= abi::HAS_NAMES;
+            *features |= if tree { abi::HAS_NAME_TREES } else { abi::HAS_NAMES };
+            if let Some(last) = name.components.last() {
                 let hash = self.key.component(last);
                 self.set.names.entry(NameEntryKey { hash, ruleset, leaf: 1 }).or_default();
             }

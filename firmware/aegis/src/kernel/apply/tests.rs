@@ -98,6 +98,22 @@ fn rules_of_one_file_add_up_and_missing_paths_are_known_by_name() {
     }
 }
 
+/// On the way up the kernel looks for paths where a component ends one: of a subtree's, too.
+#[test]
+fn a_subtree_is_known_by_its_last_component_too() {
+    let base = std::env::temp_dir().join(format!("aegis-tree-{}", std::process::id()));
+    let trees = SourceTarget::trees(&[base.to_str().unwrap()]);
+    let bytes =
+        compiled(Mode::Enforce, false, vec![rule("tree", Effect::Deny, Operations::OPEN, &[1], trees)]);
+    let set = RuleSet::of(&Policy::decode(&bytes).unwrap(), KEY, true).unwrap();
+    if !set.unresolved[0].reason.is_empty() {
+        return; // as above
+    }
+    let name = base.file_name().unwrap().as_encoded_bytes();
+    assert!(set.names.contains_key(&NameEntryKey { hash: KEY.component(name), ruleset: 1, leaf: 1 }));
+    assert_eq!(set.rulesets[1].features & (abi::HAS_NAME_TREES | abi::HAS_NAMES), abi::HAS_NAME_TREES);
+}
+
 #[test]
 fn a_device_node_is_its_number_too() {
     let bytes = compiled(
