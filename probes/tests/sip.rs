@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 /// SipHash-1-3 over whole words; the standard library's hasher is that, under the key 0.
 fn sip(words: &[u64]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    words.iter().for_each(|word| hasher.write_u64(*word));
+    for word in words {
+        hasher.write_u64(*word);
+    }
     hasher.finish()
 }
 
