@@ -38,7 +38,7 @@ struct Instruction {
 
 impl Instruction {
     fn read(code: &[u8], at: i64) -> Self {
-        let bytes: [u8; 8] = code[at as usize..][..8].try_into().expect("whole");
+        let bytes: [u8; 8] = code[usize::try_from(at).expect("a place")..][..8].try_into().expect("whole");
         Self {
             opcode: bytes[0],
             to: bytes[1] & 15,
