@@ -23,6 +23,7 @@ mod observation;
 mod power;
 mod ring;
 mod runbooks;
+mod sbom;
 mod site;
 mod sticks;
 mod storage;
