@@ -29,6 +29,7 @@ mod sticks;
 mod storage;
 mod suite;
 mod swap;
+mod tamper;
 mod tour;
 mod tpm;
 mod trust;

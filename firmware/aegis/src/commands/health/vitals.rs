@@ -49,6 +49,8 @@ pub(super) struct Vitals {
     pub(super) tpm: Found,
     /// The image has a shell and tools.
     pub(super) debug_image: bool,
+    /// The firmware holds nothing against keys.
+    pub(super) secure_boot_off: bool,
     /// Workloads that do not run as they should: code and meaning.
     pub(super) workloads: Vec<(&'static str, String)>,
     /// What is said of alerts.
