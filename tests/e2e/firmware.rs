@@ -298,7 +298,7 @@ fn a_slot_that_went_bad_gives_way_to_the_other() {
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-2.efi"]);
     // The one that runs then says so: on the console, and as an event.
     let stick = Stick::new(StickFs::Vfat)
-        .file("site.aegis", &bench.bundle("site.aegis", &bench.policy("site", "audit", &[]), 7));
+        .file("site.aegis", bench.bundle("site.aegis", &bench.policy("site", "audit", &[]), 7));
     let (_slot, mut vm) = device.start(&bench);
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
     let place = vm.now().expect("watched");

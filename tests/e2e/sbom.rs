@@ -1,5 +1,5 @@
 //! The list of parts (`image/sbom`), without a guest: what it lists is what the production image is made of, root and ESP, and it has the
-//! structure of CycloneDX 1.6.
+//! structure of `CycloneDX` 1.6.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -38,7 +38,7 @@ fn places(parts: &Value) -> impl Iterator<Item = (String, String)> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Hash and place of every file below a folder.
@@ -153,7 +153,7 @@ fn the_programs_on_the_esp_are_made_of_what_the_list_says() {
     );
 }
 
-/// Which keys an object of CycloneDX 1.6 (ECMA-424) may have of those that we write, and which it must have.
+/// Which keys an object of `CycloneDX` 1.6 (ECMA-424) may have of those that we write, and which it must have.
 const BOM: (&[&str], &[&str]) = (
     &["$schema", "bomFormat", "specVersion", "version", "metadata", "components", "dependencies"],
     &["bomFormat", "specVersion", "version"],

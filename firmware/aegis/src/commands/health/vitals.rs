@@ -16,6 +16,7 @@ use crate::storage::report::Report;
 use crate::tpm::found::Found;
 
 /// Figures of one device at one moment.
+#[expect(clippy::struct_excessive_bools, reason = "each was seen by itself")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vitals {
     /// Why no agent answers; what only it knows is then as it is by default.
