@@ -63,8 +63,8 @@ test: deps ## everything that is tested, boots included
 test-long: image firmware ## what is not in `make test`: many boots, long waits (disks lost and cut, images that fail, runbooks, upgrades)
 	@. tests/long; AEGIS_NO_BUILD=1 cargo test --package aegis-tests --test e2e -- --test-threads=2 --exact "$${LONG[@]}"
 
-nightly: ## what takes long, one after the other, for hours: test-long, coverage, models, sanitize, reproducible, chaos, a soak of ten minutes
-	@for target in test-long coverage models sanitize reproducible chaos soak; do $(MAKE) $$target; done
+nightly: ## what takes long, one after the other, for hours: deny, test-long, coverage, models, sanitize, reproducible, chaos, a soak of ten minutes
+	@for target in deny test-long coverage models sanitize reproducible chaos soak; do $(MAKE) $$target; done
 
 suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
 	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
@@ -139,10 +139,16 @@ lint: ## formatting and clippy
 	@tests/fuzz/run --lint
 	@cargo clippy --quiet --locked --manifest-path tests/models/Cargo.toml --target-dir target/models --all-targets -- --deny warnings
 
+deny: ## crates against deny.toml: licences, sources, versions, what is banned; builds cargo-deny first (docs/assurance.md)
+	@tests/deny
+
+advisories: ## crates against RustSec's advisories, which a network is needed for
+	@tests/deny advisories
+
 fmt: ## format the code
 	@cargo fmt --all
 
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long nightly suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint fmt clean
+.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long nightly suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint deny advisories fmt clean

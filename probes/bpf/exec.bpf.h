@@ -49,7 +49,7 @@ static __always_inline int try_bprm_check(struct linux_binprm *bprm, struct subj
 		return 0;
 	decision = decide_file(&inquiry, subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), AEGIS_OP_EXEC,
 			       false);
-	RUN(take_shown(&inquiry, subject, file));
+	take_shown(&inquiry, subject, file);
 	if (key && subject->features & AEGIS_HAS_HASHES)
 		RUN(take_hash(subject, decision, key));
 	/* It could not be read; or a policy that speaks of content came in the very moment before it was looked at. */
@@ -139,7 +139,7 @@ static __noinline int try_map(struct file *file, enum aegis_hook hook, bool enfo
 		return 0;
 	decision = decide_file(&inquiry, &subject, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt),
 			       AEGIS_OP_EXEC, false);
-	RUN(take_shown(&inquiry, &subject, file));
+	take_shown(&inquiry, &subject, file);
 	if (!rule_of(decision))
 		return 0;
 	judge(&subject, decision);

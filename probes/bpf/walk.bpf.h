@@ -270,7 +270,9 @@ static __noinline int asks_more(struct inquiry *inquiry)
 		return 1;
 	if (inquiry->features & AEGIS_HAS_NAMES) {
 		read_place(&place, inquiry->dentry);
-		if (find_name(inquiry->set, inquiry->ruleset, sip_component(place.name, place.name_length), 1))
+		/* What is mounted is called as the place it is mounted on. */
+		if (place.parent == inquiry->dentry ||
+		    find_name(inquiry->set, inquiry->ruleset, sip_component(place.name, place.name_length), 1))
 			return 1;
 	}
 	inquiry->features &= ~NAMING;
@@ -371,24 +373,32 @@ static __always_inline struct dentry *real_of(struct dentry *dentry, bool below)
 	return shown && is_overlay(shown) ? shown_by(shown, false) : shown;
 }
 
-/* What the rules say of the file that overlayfs shows as this one, folded into what `decide_file` said of this one. */
-static __noinline int take_shown(struct inquiry *inquiry, const struct subject *subject, struct file *file)
+/* The file that overlayfs shows as this one; 0: it is no such one, or that is not known. Apart from its caller for the sake of the
+ * stack. */
+static __noinline __u64 shown_as(struct file *file)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry), *shown;
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct ovl_inode *overlay = NULL;
 
 	if (!bpf_core_field_exists(overlay->oe) || !is_overlay(dentry))
-		return DONE;
-	shown = real_of(dentry, false);
-	if (!shown)
-		return DONE;
+		return 0;
+	return (__u64)real_of(dentry, false);
+}
+
+/* What the rules say of that, folded into what `decide_file` said of this one. */
+static __always_inline void take_shown(struct inquiry *inquiry, const struct subject *subject, struct file *file)
+{
+	__u64 address = shown_as(file);
+	struct dentry *shown = (struct dentry *)address;
+
+	if (!address)
+		return;
 	inquiry->decisions[1].operation = NO_OPERATION;
 	inquiry->depth = 0;
 	inquiry->named = 0;
-	inquire(inquiry, subject, (__u64)shown, (__u64)any_mount(BPF_CORE_READ(shown, d_sb)),
+	inquire(inquiry, subject, address, (__u64)any_mount(BPF_CORE_READ(shown, d_sb)),
 		(__u64)BPF_CORE_READ(shown, d_inode));
 	RUN(decide(inquiry));
-	return DONE;
 }
 
 #endif

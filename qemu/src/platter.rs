@@ -180,6 +180,8 @@ pub(crate) struct Power(Arc<Mutex<Inner>>);
 
 struct Inner {
     on: bool,
+    /// Writes so far.
+    writes: u64,
     /// Writes to go until the power fails in one.
     left: Option<u64>,
     disks: Vec<Platter>,
@@ -210,6 +212,7 @@ impl Power {
         });
         let inner = Inner {
             on: true,
+            writes: 0,
             left: None,
             disks: disks.collect::<io::Result<_>>()?,
             random: Random::new(seed),
@@ -266,10 +269,16 @@ impl Power {
         if !inner.on {
             return Err(Off);
         }
+        inner.writes += 1;
         let done = inner.disks[disk].write(at, bytes);
         inner.on = inner.left != Some(1);
         inner.left = inner.left.map(|left| left - 1);
         if inner.on { Ok(done) } else { Err(Off) }
+    }
+
+    /// How often something was written, to any disk.
+    pub(crate) fn writes(&self) -> u64 {
+        self.inner().writes
     }
 
     /// Has the power fail in the `writes`th write from now, of whichever disk.
@@ -368,7 +377,7 @@ mod tests {
         power.fail_in(2);
         write(&power, 0, &[1; 512]);
         power.flush(0).expect("on").expect("flushed");
-        assert!(power.is_on());
+        assert!(power.is_on() && power.writes() == 1);
         assert!(power.write(0, 512, vec![2; 512]).is_err(), "not answered");
         assert!(!power.is_on() && power.flush(0).is_err());
         assert_eq!(on_platter(&file, 0, 1024), [vec![1; 512], vec![0; 512]].concat());

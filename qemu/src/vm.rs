@@ -246,6 +246,11 @@ impl Vm {
         Ok(run)
     }
 
+    /// How often the guest has written to one of its disks. Without [`Machine::cache`] nobody counts: 0.
+    pub fn writes(&self) -> u64 {
+        self.prepared.power.as_ref().map_or(0, Power::writes)
+    }
+
     /// The power cut in the middle of the guest's `writes`th write from now, to whichever disk; or when there was none for
     /// `longest`. Without [`Machine::cache`]: at once.
     ///

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_qemu::{Cache, Cut, End, Random, Stick, StickFs, Vm, image_folder};
+use aegis_qemu::{Cache, Cut, End, Random, Run, Stick, StickFs, Vm, image_folder};
 use aegis_tests::{Bench, arch, console, receipts, root, suite};
 
 use super::firmware::Device;
@@ -182,11 +182,41 @@ fn number(name: &str) -> Option<u64> {
 struct Tally {
     cuts: u64,
     boots: u64,
-    /// By what ran at the next start: the slot that ran before, or the new one.
+    /// Cuts by where they fell: while the image was written; when it was whole, or soon after; in a start.
+    writing: u64,
+    whole: u64,
+    starting: u64,
+    /// By what ran at the next start: what ran before, or the new image.
     stayed: u64,
     moved: u64,
     told_cut_short: u64,
     lost: Cut,
+}
+
+/// When the power goes, as chance has it.
+enum When {
+    /// In this write of a start, the loader's among them, and maybe that of an image on trial.
+    Starting(u64),
+    /// In this write from the plugging of the stick on.
+    Writing(u64),
+    /// When the device says that the image is whole.
+    Whole,
+}
+
+impl When {
+    /// `start`, `update`: writes of those that were not cut.
+    fn next(chance: &mut Random, tally: &Tally, start: u64, update: u64, after_start: bool) -> Self {
+        match (tally.cuts, chance.below(8)) {
+            (0, _) => Self::Whole,
+            // Of the image that was just made whole it is the first start.
+            (1, _) => Self::Starting(1 + chance.below(start)),
+            (_, 0) if !after_start => Self::Starting(1 + chance.below(start)),
+            (_, 1) => Self::Whole,
+            // Its end: the first sector of the kernel, what is remembered, the receipt.
+            (_, 2 | 3) => Self::Writing(1 + update.saturating_sub(chance.below(12))),
+            _ => Self::Writing(1 + chance.below(update)),
+        }
+    }
 }
 
 /// One device, its image updated again and again, and its power cut in the middle, by disks that lose what they had not
@@ -204,51 +234,82 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
     let mut chance = Random::new(seed);
     let squashfs = squashfs(&bench, &image_folder(root(), arch()));
     let (mut tally, mut before) = (Tally::default(), String::new());
+    let (mut start, mut update) = (1, 1);
+    // What has to run next: an image that was whole when the power went.
+    let (mut due, mut after_start): (Option<String>, _) = (None, false);
     loop {
-        let image = release(&bench, &squashfs, NEWER + tally.cuts);
+        let when = When::next(&mut chance, &tally, start, update, after_start);
         let cache = Cache::Lossy(chance.next());
         let (_slot, mut vm) = Bench::start(device.machine(&bench).cache(cache));
+        let told = format!("seed {seed}, cut {}", tally.cuts);
+        after_start = matches!(when, When::Starting(_)) && tally.cuts < cuts;
+        if let When::Starting(writes) = when
+            && after_start
+        {
+            let run = vm.cut_power_in_write(writes, Duration::from_mins(1)).expect("cut");
+            tally.starting += 1;
+            tally.cut(&run);
+            due = None;
+            println!("cut {}: in write {writes} of a start; {}", tally.cuts, device.kernels().join(" "));
+            continue;
+        }
         // The promise: whatever was cut before, it starts, at once, and is healthy.
         let ready = vm.wait_ready().expect("watched");
-        assert!(ready, "seed {seed}, cut {}: it does not start\n{}", tally.cuts, vm.console_end());
+        assert!(ready, "{told}: it does not start\n{}", vm.console_end());
         tally.boots += 1;
-        // A run that is ended before its time leaves what it has seen.
-        tally.keep(seed);
         if tally.cuts == cuts {
-            let end = vm.cut_power().expect("cut");
-            tally.count(&mut before, &console(&end));
+            tally.count(&mut before, due, &console(&vm.cut_power().expect("cut")));
             break;
         }
+        start = start.max(vm.writes());
+        let sequence = NEWER + tally.cuts;
+        let image = release(&bench, &squashfs, sequence);
+        let place = vm.now().expect("watched");
+        let plugged = vm.writes();
         vm.plug(&stick(&image)).expect("plugged");
-        // From the first write of the update on, to some time after its last.
-        let writes = 1 + chance.below(90);
-        let run = vm.cut_power_in_write(writes, Duration::from_mins(1)).expect("cut");
-        for cut in &run.cut {
-            tally.lost.kept += cut.kept;
-            tally.lost.torn += cut.torn;
-            tally.lost.dropped += cut.dropped;
-        }
-        tally.cuts += 1;
-        tally.count(&mut before, &console(&run));
+        let (run, what) = if let When::Writing(writes) = when {
+            tally.writing += 1;
+            (vm.cut_power_in_write(writes, Duration::from_secs(20)), format!("in write {writes} of {update}"))
+        } else {
+            let line = vm.wait_line_after(place, "it is tried at the next start").expect("watched");
+            assert!(line.is_some(), "{told}: {}", vm.console_end());
+            update = update.max(vm.writes() - plugged);
+            tally.whole += 1;
+            (vm.cut_power(), format!("when it was whole, after {update} writes"))
+        };
+        let run = run.expect("cut");
+        tally.count(&mut before, due.take(), &console(&run));
+        due = matches!(when, When::Whole).then(|| format!("image 1.{sequence}"));
+        tally.cut(&run);
+        // A run that is ended before its time leaves what it has seen.
+        tally.keep(seed);
         fs::remove_file(image).expect("there");
-        println!("cut {}: in write {writes}; {}", tally.cuts, device.kernels().join(" "));
-        assert_eq!(
-            device.directory().room,
-            64,
-            "seed {seed}, cut {}: the directory of kernels grew",
-            tally.cuts
-        );
+        println!("cut {}: {what}; {}", tally.cuts, device.kernels().join(" "));
+        assert_eq!(device.directory().room, 64, "{told}: the directory of kernels grew");
     }
     tally.moved = tally.moved.saturating_sub(1);
     println!("{}", tally.text());
+    assert!(cuts == 0 || tally.moved > 0, "{told}: no new image ever ran", told = tally.text());
     tally.keep(seed);
 }
 
 impl Tally {
-    /// Takes in the console of a boot. `before` is what ran at the one before.
-    fn count(&mut self, before: &mut String, said: &str) {
+    /// Takes in a cut.
+    fn cut(&mut self, run: &Run) {
+        self.cuts += 1;
+        for cut in &run.cut {
+            self.lost.kept += cut.kept;
+            self.lost.torn += cut.torn;
+            self.lost.dropped += cut.dropped;
+        }
+    }
+
+    /// Takes in the console of a boot that became healthy. `before` is what ran at the one before; `due`: what has to run now.
+    fn count(&mut self, before: &mut String, due: Option<String>, said: &str) {
         let ran =
             said.split("firmware: UEFI").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let due = due.unwrap_or_else(|| "image 1.".to_owned());
+        assert!(ran.contains(&due), "{due} has to run: {said}");
         if *before == ran {
             self.stayed += 1;
         } else {
@@ -260,11 +321,11 @@ impl Tally {
     }
 
     fn text(&self) -> String {
-        let Self { cuts, boots, stayed, moved, told_cut_short, lost } = self;
+        let Self { cuts, boots, writing, whole, starting, stayed, moved, told_cut_short, lost } = self;
         format!(
-            "{cuts} power cuts, {boots} starts, each healthy at once; after the cut the image of before ran {stayed} times, the new one \
-             {moved} times; {told_cut_short} times it was told that an image was cut short; of the disks' caches {} writes were kept, {} \
-             torn, {} dropped",
+            "{cuts} power cuts: {writing} while an image came, {whole} when it was whole, {starting} in a start. {boots} starts that were left \
+             alone, each healthy at once: into what ran before {stayed} times, into a new image {moved} times; {told_cut_short} times it was \
+             told that an image was cut short. Of the disks' caches {} writes were kept, {} torn, {} dropped",
             lost.kept, lost.torn, lost.dropped
         )
     }
@@ -282,9 +343,11 @@ impl Tally {
         let _ = writeln!(page, "{}. Seed {seed}.\n", self.text());
         page.push_str(
             "One device in QEMU (OVMF, Secure Boot, systemd-boot). In each boot a newer image is brought by a stick, and the power is cut in \
-             the middle of a write, at a place by chance between the first write after the stick was plugged in and the ninetieth, or after \
-             60 s. The system, data and ring disks lose, tear or keep each write that was not flushed, by chance (`qemu/src/platter.rs`). The \
-             next boot has to be healthy by itself, into the image of before or into the new one, whole.\n",
+             the middle of a write, by chance: anywhere between the first after the stick was plugged in and the last that an update \
+             makes, a quarter of them among its last twelve; or when the device says that the image is whole; or in a write of the next \
+             start, be it the loader's, the first of a new image among them. The system, data and ring disks lose, tear or keep each write \
+             that was not flushed, by chance (`qemu/src/platter.rs`). The next boot that is left alone has to be healthy by itself, into \
+             the image of before or into the new one, whole; into the new one, if that was whole.\n",
         );
         page
     }

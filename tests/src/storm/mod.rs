@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aegis_suite::storm::{FILE, LOST};
+use aegis_suite::storm::{FILE, HELD, LOST};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -111,6 +111,11 @@ impl Step {
         self.lost_in_all() * 10_000 <= self.seen() * LOST
     }
 
+    /// It was borne, and for long enough to say so.
+    pub fn is_held(&self) -> bool {
+        self.is_borne() && self.seconds >= HELD as f64
+    }
+
     /// The agent's processor time for an event that it wrote, µs.
     pub fn cpu(&self) -> f64 {
         let time = self.after.agent_cpu.saturating_sub(self.before.agent_cpu);
@@ -155,6 +160,10 @@ impl Step {
 pub fn wrong(steps: &[Step]) -> Vec<String> {
     let mut wrong: Vec<String> = steps.iter().flat_map(Step::wrong).collect();
     let bears = |name: &str| steps.iter().any(|step| step.name == name && step.is_borne());
+    for step in steps.iter().filter(|step| step.name == "highest" && !step.is_held()) {
+        let (lost, seen) = (step.lost_in_all(), step.seen());
+        wrong.push(format!("the highest rate was not held: {lost} of {seen} lost in {:.1} s", step.seconds));
+    }
     if bears("twice") && !bears("flat-out") {
         wrong
             .push("twice the highest rate was borne: the host was busy while that was looked for".to_owned());
@@ -235,6 +244,12 @@ mod tests {
         serde_json::from_str(&line).expect("a step")
     }
 
+    /// Ten seconds of a step: `made` opens were seen, and so many lost.
+    pub(super) fn step_of(name: &str, rate: u64, made: u64, lost: u64) -> Step {
+        let step = step(made, &books(100 + made, 100 + made - lost, lost, 0));
+        Step { name: name.to_owned(), rate, seconds: 10.0, ..step }
+    }
+
     #[test]
     fn what_was_seen_is_on_the_disk_or_lost_by_cause() {
         let good = step(1_000, &books(1_110, 1_109, 1, 2));
@@ -254,5 +269,16 @@ mod tests {
         assert_eq!(wrong(&[named("flat-out", 100), named("twice", 100)]), Vec::<String>::new());
         assert_eq!(wrong(&[named("flat-out", 100), named("twice", 0)]).len(), 1);
         assert_eq!(wrong(&[named("flat-out", 0), named("twice", 0)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_highest_rate_is_one_that_was_held() {
+        let highest = |lost, seconds| {
+            let step = step(1_000, &books(1_110, 1_110 - lost, lost, 0));
+            Step { name: "highest".to_owned(), seconds, ..step }
+        };
+        assert_eq!(wrong(&[highest(1, 10.0)]), Vec::<String>::new());
+        assert_eq!(wrong(&[highest(50, 10.0)]).len(), 1, "five in a hundred are lost");
+        assert_eq!(wrong(&[highest(0, 5.0)]).len(), 1, "five seconds are a search's");
     }
 }

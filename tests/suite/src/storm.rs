@@ -23,6 +23,10 @@ pub const PROCESSES: u64 = 4;
 pub const LOST: u64 = 10;
 /// How often the highest rate is looked for between one that is borne and one that is not.
 const HALVINGS: u32 = 6;
+/// So long a rate is to be borne until it counts, s; each step but those of the search takes so long.
+pub const HELD: u64 = 10;
+/// How often a rate that was found and not held gives way to one that is an eighth lower: at last to two fifths of it.
+const DESCENTS: u32 = 8;
 /// The opened file: a rule audits it.
 pub const FILE: &str = "/scratch/storm/file";
 const FOLDER: &str = "/scratch/storm";
@@ -112,36 +116,58 @@ impl Step {
     }
 }
 
+/// The highest rate that is borne, below one that is not, by halving. 0: none was found.
+fn searched(mut too_many: u64, mut is_borne: impl FnMut(u64) -> Result<bool, Stop>) -> Result<u64, Stop> {
+    let mut borne = 0;
+    for _ in 0..HALVINGS {
+        let rate = u64::midpoint(borne, too_many);
+        if is_borne(rate)? {
+            borne = rate;
+        } else {
+            too_many = rate;
+        }
+    }
+    Ok(borne)
+}
+
+/// The first of this rate and those below it that is held.
+fn held(mut rate: u64, mut is_held: impl FnMut(u64) -> Result<bool, Stop>) -> Result<u64, Stop> {
+    for _ in 0..DESCENTS {
+        if rate > 0 && is_held(rate)? {
+            return Ok(rate);
+        }
+        rate -= rate.div_ceil(8);
+    }
+    Err(Stop::Broken(format!("no rate was held for {HELD} s: the host is too busy to say")))
+}
+
 /// Looks for the highest rate, goes beyond it, and below.
 pub fn run() -> Done {
     let mut operator = Asked::find(SOCKET)?;
     let mut storm = Storm { books: operator.ask("books")?, operator };
     // As fast as they can: what nothing is asked of is not waited for.
-    let most = storm.step("flat-out", 0, 10)?;
-    let (mut borne, mut too_many) = (0, most.rate());
-    if most.is_borne() {
-        borne = most.rate();
+    let most = storm.step("flat-out", 0, HELD)?;
+    let found = if most.is_borne() {
+        most.rate()
     } else {
-        for _ in 0..HALVINGS {
-            let rate = u64::midpoint(borne, too_many);
-            // A host that was busy for a second is no reason: once more.
-            if storm.step("search", rate, 5)?.is_borne() || storm.step("search", rate, 5)?.is_borne() {
-                borne = rate;
-            } else {
-                too_many = rate;
-            }
-        }
-    }
+        // A host that was busy for a second is no reason: once more.
+        let once = |storm: &mut Storm, rate| storm.step("search", rate, 5).map(|step| step.is_borne());
+        searched(most.rate(), |rate| Ok(once(&mut storm, rate)? || once(&mut storm, rate)?))?
+    };
+    // What five seconds bear by what has room to wait, ten need not.
+    let borne = held(found, |rate| {
+        let name = |step: &Step| if step.is_borne() { "highest" } else { "too-high" };
+        storm.step_named(name, rate, HELD).map(|step| step.is_borne())
+    })?;
     for (name, rate) in [
         ("idle", 1),
         ("tenth", borne / 10),
         ("half", borne / 2),
-        ("highest", borne),
         ("twice", borne * 2),
         ("five-times", borne * 5),
         ("ten-times", borne * 10),
     ] {
-        storm.step(name, rate, 10)?;
+        storm.step(name, rate, HELD)?;
     }
     Ok(())
 }
@@ -154,19 +180,31 @@ struct Storm {
 
 impl Storm {
     /// Has events made for so long. `rate`: opens a second of all processes together; 0: as many as they can.
-    fn step(&mut self, name: &str, rate: u64, seconds: u64) -> Result<Step, Stop> {
+    fn step(&mut self, name: &'static str, rate: u64, seconds: u64) -> Result<Step, Stop> {
+        self.step_named(|_| name, rate, seconds)
+    }
+
+    /// The same, of a step that what came of it gives a name.
+    fn step_named(
+        &mut self,
+        name: impl Fn(&Step) -> &'static str,
+        rate: u64,
+        seconds: u64,
+    ) -> Result<Step, Stop> {
         let begun = Instant::now();
         let made = blow_all(rate, seconds)?;
         let seconds = begun.elapsed().as_secs_f64();
         let after = self.operator.ask("books")?;
         let before = std::mem::replace(&mut self.books, after);
+        let [seen, written] =
+            ["seen", "written"].map(|name| number(&self.books, name) - number(&before, name));
+        let step = Step { seen, lost: seen.saturating_sub(written), made, seconds };
+        let name = name(&step);
         let mut line =
             format!("{{\"step\":\"{name}\",\"rate\":{rate},\"seconds\":{seconds:.3},\"made\":{made}");
         let _ = write!(line, ",\"before\":{before},\"after\":{}}}", self.books);
         println!("{line}");
-        let [seen, written] =
-            ["seen", "written"].map(|name| number(&self.books, name) - number(&before, name));
-        Ok(Step { seen, lost: seen.saturating_sub(written), made, seconds })
+        Ok(step)
     }
 }
 
@@ -222,4 +260,48 @@ pub fn blow(rate: &str, seconds: &str) -> Done {
     }
     println!("{made}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_ends_just_below_what_is_not_borne() {
+        let mut asked = 0;
+        let found = searched(24_000, |rate| {
+            asked += 1;
+            Ok(rate <= 13_420)
+        });
+        assert!(matches!(found, Ok(rate) if rate <= 13_420 && 13_420 - rate <= 24_000 / 64), "{found:?}");
+        assert_eq!(asked, HALVINGS);
+        assert!(matches!(searched(24_000, |_| Ok(false)), Ok(0)));
+    }
+
+    #[test]
+    fn a_rate_counts_when_it_is_held_and_gives_way_when_it_is_not() {
+        let mut tried = Vec::new();
+        let mut is_held = |most: u64| {
+            tried.clear();
+            let found = held(13_566, |rate| {
+                tried.push(rate);
+                Ok(rate <= most)
+            });
+            (found.ok(), tried.clone())
+        };
+        assert_eq!(
+            is_held(20_000),
+            (Some(13_566), vec![13_566]),
+            "the first that is held, and no more are tried"
+        );
+        assert_eq!(is_held(11_000), (Some(10_386), vec![13_566, 11_870, 10_386]));
+        // An end, and no rate that nothing bore.
+        let (found, tried) = is_held(0);
+        assert_eq!((found, tried.len()), (None, DESCENTS as usize), "{tried:?}");
+        assert_eq!(tried.last(), Some(&5_326));
+        // Nothing is asked of a search that found nothing.
+        assert!(held(0, |_| Ok(true)).is_err());
+        let gone = held(5, |_| Err(Stop::Broken("the agent is gone".to_owned())));
+        assert!(matches!(&gone, Err(Stop::Broken(why)) if why.contains("gone")), "{gone:?}");
+    }
 }
