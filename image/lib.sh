@@ -44,6 +44,28 @@ programs() { awk '!/^#/ && NF == 2' "$IMAGE_DIR/limits"; }
 # limit NAME: what else is measured, at most.
 limit() { awk -v name="$1" '$1 == name && NF == 3 { print $2 }' "$IMAGE_DIR/limits"; }
 
+# within WHAT BYTES MOST MEND: what is longer than image/limits lets it be is refused.
+within() { (($2 <= $3)) || die "$1: $2 bytes, more than the $3 of image/limits ($4)"; }
+
+# within_limits FOLDER MEND: every program of image/limits is there (MEND: what to do when it is not), and none is longer than it may be.
+within_limits() {
+    local name most any=
+    while read -r name most; do
+        input "$1/$name" "program $name" "$2"
+        within "$1/$name" "$(stat -c %s "$1/$name")" "$most" "make it smaller; a debug build is no program for the image"
+        any=yes
+    done < <(programs)
+    [[ -n $any ]] || die "image/limits: names no program"
+}
+
+# root_within_limits ROOT.img [KERNEL]: the root with its tree of hashes, and both together.
+root_within_limits() {
+    local root
+    root=$(stat -c %s "$1")
+    within "$1" "$root" "$(limit root)" "take something out"
+    [[ -z ${2:-} ]] || within "kernel and root" $((root + $(stat -L -c %s "$2"))) "$(limit kernel-and-root)" "take something out"
+}
+
 # efi_arch ARCH: what UEFI calls the architecture (2.10, 3.5.1.1), and where its stub, loader and tools are.
 # shellcheck disable=SC2034
 efi_arch() {

@@ -44,7 +44,7 @@ impl aegis_disk::Device for Esp {
 
 /// A device's disks between two boots.
 pub(crate) struct Device {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Device {
@@ -120,7 +120,7 @@ impl Device {
         bench.machine().kernel(Kernel::Uefi).no_stick().state(&self.folder)
     }
 
-    fn start(&self, bench: &Bench) -> (Slot, Vm) {
+    pub(crate) fn start(&self, bench: &Bench) -> (Slot, Vm) {
         Bench::start(self.machine(bench))
     }
 
@@ -132,7 +132,7 @@ impl Device {
     }
 
     /// Starts it, waits for a line with this text, and sees that nothing of the image ran.
-    fn refused(&self, bench: &Bench, what: &str, text: &str) {
+    pub(crate) fn refused(&self, bench: &Bench, what: &str, text: &str) {
         let (_slot, mut vm) = self.start(bench);
         let line = vm.wait_line(text).expect("watched");
         assert!(line.is_some(), "{what}: no `{text}`: {}", vm.console_end());
@@ -154,8 +154,13 @@ fn flip_section(program: &mut [u8], name: &[u8]) {
 fn the_firmware_starts_what_is_signed_and_a_healthy_boot_keeps_its_tries() {
     let bench = Bench::new();
     let device = Device::new(&bench);
-    device.esp("mren", &[&format!("::{KERNEL}"), "aegis-a+4.efi"]);
+    device.esp("mren", &[&format!("::{KERNEL}"), "aegis-a+4-5.efi"]);
     let said = device.healthy(&bench);
+    let told = "slot a: not healthy in 5 starts before this one; slot a runs";
+    assert!(
+        said.lines().any(|line| line.contains("image: starts-failed: ") && line.contains(told)),
+        "{said}"
+    );
     assert!(said.contains("firmware: UEFI, Secure Boot on; slot a, image 1."), "{said}");
     assert!(said.contains("root verified, every block"), "{said}");
     // The loader took one off, and the device gave all of them back.
@@ -291,6 +296,24 @@ fn a_slot_that_went_bad_gives_way_to_the_other() {
         assert!(!said.contains("mounting kernel file systems"), "{said}");
     }
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+0-2.efi"]);
-    let said = device.healthy(&bench);
+    // The one that runs then says so: on the console, and as an event.
+    let stick = Stick::new(StickFs::Vfat)
+        .file("site.aegis", bench.bundle("site.aegis", &bench.policy("site", "audit", &[]), 7));
+    let (_slot, mut vm) = device.start(&bench);
+    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+    let place = vm.now().expect("watched");
+    vm.plug(&stick).expect("plugged");
+    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
+    assert!(line.is_some(), "{}", vm.console_end());
+    let run = vm.cut_power().expect("cut");
+    let said = console(&run);
     assert!(said.contains("Secure Boot on; slot a"), "{said}");
+    let told = "slot b: not healthy in 2 starts before this one; slot a runs";
+    assert!(
+        said.lines().any(|line| line.contains("image: starts-failed: ") && line.contains(told)),
+        "{said}"
+    );
+    let events = Evidence::show(run.export.as_ref().expect("an export"));
+    let image = |event: &&serde_json::Value| event["kind"] == "image" && event["code"] == "starts-failed";
+    assert!(events.iter().find(image).is_some_and(|event| event["detail"] == told), "{events:?}");
 }

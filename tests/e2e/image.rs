@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::firmware::SLOTS_AT;
+use super::sbom;
 use aegis_qemu::{Arch, End, image_folder};
 use aegis_tests::{Bench, arch, console, limit, limits, root};
 
@@ -41,21 +42,6 @@ fn blocks() -> (u64, u64) {
     (blocks, tree)
 }
 
-/// What the image says is in it: each place, with the SHA-256 of what is there.
-fn listed(parts: &serde_json::Value) -> BTreeSet<String> {
-    let mut files = BTreeSet::new();
-    for part in parts["components"].as_array().expect("components") {
-        for place in part["evidence"]["occurrences"].as_array().into_iter().flatten() {
-            let (hash, place) = (&part["hashes"][0]["content"], &place["location"]);
-            let (hash, place) = (hash.as_str().expect("a hash"), place.as_str().expect("a place"));
-            if place != "esp" {
-                files.insert(format!("{hash}  {place}"));
-            }
-        }
-    }
-    files
-}
-
 /// Programs, root and kernel, as they were built.
 #[test]
 fn the_image_is_within_its_limits() {
@@ -89,10 +75,8 @@ find / -xdev -type f ! -path '/usr/bin/*' -exec sha256sum {} +
 find / -xdev -type f -path '/usr/bin/*' | sed 's/^/there /'",
     ));
     let out = run.out_text();
-    let parts =
-        fs::read(image_folder(root(), arch()).join("debug/sbom.cdx.json")).expect("make image leaves it");
-    let parts: serde_json::Value = serde_json::from_slice(&parts).expect("JSON");
-    let listed = listed(&parts);
+    let parts = sbom::of("debug");
+    let listed = sbom::listed(&parts);
     let hashed: BTreeSet<&str> = out.lines().filter(|line| line.get(64..67) == Some("  /")).collect();
     assert!(hashed.len() > 8 && hashed.iter().all(|line| listed.contains(*line)), "{hashed:?}\n{listed:?}");
     let places = |lines: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {

@@ -48,6 +48,68 @@ mod tests {
         }
     }
 
+    /// What both builders ask: a file that is one byte too long is refused by its name, one that is not is taken.
+    #[test]
+    fn the_builders_refuse_what_is_longer() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let folder = tempfile::tempdir().expect("made");
+        let make = |name: &str, length: u64| {
+            let path = folder.path().join(name);
+            fs::File::create(&path).and_then(|file| file.set_len(length)).expect("made");
+            path
+        };
+        let ask = |function: &str, arguments: &[&std::ffi::OsStr]| {
+            let mut command = std::process::Command::new("bash");
+            command.arg("-euc").arg(". \"$0\"; \"$@\"").arg(top.join("image/lib.sh")).arg(function);
+            let done = command.args(arguments).output().expect("bash");
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+        };
+        let programs = || ask("within_limits", &[folder.path().as_os_str(), "build it".as_ref()]);
+        let all: Vec<(String, u64)> =
+            limits().into_iter().filter(|(name, _)| name.starts_with("aegis")).collect();
+        for (name, most) in &all {
+            make(name, *most);
+        }
+        assert_eq!(programs(), (Some(0), String::new()));
+        for (name, most) in &all {
+            make(name, most + 1);
+            let (code, said) = programs();
+            assert_eq!(code, Some(2), "{name}: {said}");
+            assert!(said.contains(&format!("/{name}: {} bytes, more than the {most}", most + 1)), "{said}");
+            make(name, *most);
+        }
+        fs::remove_file(folder.path().join(&all[0].0)).expect("there");
+        let (code, said) = programs();
+        assert!(code == Some(2) && said.ends_with("(build it)\n"), "{code:?} {said}");
+
+        let (root, both) = (limit("root"), limit("kernel-and-root"));
+        for (root, kernel, text) in [
+            (root, both - root, ""),
+            (root + 1, 1, "root.img: "),
+            (root, both - root + 1, "kernel and root: "),
+        ] {
+            let (image, kernel) = (make("root.img", root), make("vmlinuz", kernel));
+            let (code, said) = ask("root_within_limits", &[image.as_os_str(), kernel.as_os_str()]);
+            assert_eq!(code, Some(if text.is_empty() { 0 } else { 2 }), "{said}");
+            assert!(said.contains(text) && said.is_empty() == text.is_empty(), "{said}");
+        }
+
+        let common = "buildroot/board/aegis/common";
+        for (script, functions) in [
+            ("image/build".to_owned(), &["within_limits", "root_within_limits"][..]),
+            (format!("{common}/post-fakeroot.sh"), &["within_limits"]),
+            (format!("{common}/post-image.sh"), &["root_within_limits"]),
+        ] {
+            let text = fs::read_to_string(top.join(&script)).expect("it is there");
+            for function in functions {
+                let asks = |line: &str| {
+                    line.split("|| ").last().is_some_and(|call| call.starts_with(&format!("{function} ")))
+                };
+                assert!(text.lines().any(asks), "{script} does not ask {function}");
+            }
+        }
+    }
+
     /// Each is held by a test, and the specification names it.
     #[test]
     fn the_specification_has_every_limit() {

@@ -32,6 +32,7 @@ use children::Children;
 use command_line::CommandLine;
 use console::say;
 pub use devices::boottime;
+pub use start::secure_boot_is_off;
 
 /// Markers of this boot.
 const STATE: &str = "/run/aegis";

@@ -54,7 +54,9 @@ const OWN: Kept = kept(STATE, "tmpfs", NO_EXEC, Some(c"mode=700,size=24m"));
 const SELFTEST: Kept = kept("/run/aegis/selftest", "tmpfs", NO_DEV, Some(c"mode=700,size=64k"));
 /// The workload's own place in memory: there before the policy is taken, whose rules may speak of files to come in it.
 const SCRATCH: Kept = kept("/scratch", "tmpfs", NO_DEV, Some(c"mode=1777"));
-const EFI: Kept = kept("/sys/firmware/efi/efivars", "efivarfs", NO_EXEC.union(MountFlags::RDONLY), None);
+/// The firmware's variables: there when one started the kernel.
+pub(crate) const FIRMWARE: &str = "/sys/firmware/efi/efivars";
+const EFI: Kept = kept(FIRMWARE, "efivarfs", NO_EXEC.union(MountFlags::RDONLY), None);
 /// In place of own storage.
 const NO_DATA: Kept = kept("/data", "tmpfs", NO_EXEC, Some(c"mode=700,size=32m"));
 
@@ -106,7 +108,7 @@ pub(crate) fn kernel() {
 
 /// What the firmware tells. False: none started this.
 pub(crate) fn firmware() -> bool {
-    let there = Path::new(EFI.at).is_dir();
+    let there = Path::new(FIRMWARE).is_dir();
     if there {
         EFI.mount();
     }

@@ -164,6 +164,11 @@ fn firmware(line: &CommandLine) {
     });
 }
 
+/// A firmware started this kernel, and held nothing of it against keys.
+pub fn secure_boot_is_off() -> bool {
+    Path::new(mounts::FIRMWARE).is_dir() && !secure_boot()
+}
+
 /// The global variable `SecureBoot`: four bytes of attributes, then one (UEFI 2.10, 3.3). Of another vendor's anybody may make one.
 fn secure_boot() -> bool {
     const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";

@@ -10,6 +10,7 @@ tree=$1
 need readelf
 
 [[ -f $tree/usr/bin/aegis && $(readlink -- "$tree/usr/bin/init") == aegis ]] || die "no init (BR2_PACKAGE_AEGIS)"
+within_limits "$tree/usr/bin" "BR2_PACKAGE_AEGIS"
 variant=$(cat "$tree/etc/aegis/variant")
 case $variant in
     production)

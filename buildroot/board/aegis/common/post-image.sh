@@ -42,6 +42,8 @@ fi
 rm -rf "$images/.disk"
 mkdir -p "$images/.disk" "$place"
 "$image/disk" "$arch" "$images/rootfs.squashfs" "$images/.disk" "${boot[@]}"
+# Of the variant for the field, as the quick builder.
+[[ $place != "$images" ]] || root_within_limits "$images/.disk/root.img" "$images/vmlinuz"
 for made in "$images/.disk"/*; do
     mv -f "$made" "$place/"
 done

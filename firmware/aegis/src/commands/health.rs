@@ -128,6 +128,7 @@ fn gather(patience: Patience) -> Vitals {
     vitals.config_fault.clone_from(&loaded.fault);
     vitals.storage = Report::load();
     vitals.debug_image = facts::is_debug();
+    vitals.secure_boot_off = aegis_init::secure_boot_is_off();
     vitals.tpm = Found::load();
     vitals.site = site::Told::load().and_then(site::Told::down);
     vitals.alerts = alerts::findings();

@@ -219,6 +219,10 @@ impl Found {
             let meaning = "this image has a shell and tools, for who tries things: it is none for the field";
             self.known("debug-image", meaning, "install the production image");
         }
+        if v.secure_boot_off {
+            let meaning = "nobody vouches for the kernel and its command line";
+            self.known("secure-boot-off", meaning, "docs/boot.md says how the firmware gets its keys");
+        }
     }
 
     /// Of each that is accepted and does not run as it should.

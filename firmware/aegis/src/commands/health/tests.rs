@@ -40,6 +40,13 @@ const CASES: &[Case] = &[
         "",
     ),
     ("a debug image", |v| v.debug_image = true, &[], &["debug-image"], "a shell and tools"),
+    (
+        "a firmware without keys",
+        |v| v.secure_boot_off = true,
+        &[],
+        &["secure-boot-off"],
+        "nobody vouches for the kernel",
+    ),
     ("no TPM", |v| v.tpm.key = Key::NoTpm, &[], &["key-not-sealed"], "there is no TPM"),
     ("a TPM that gives no key", |v| v.tpm.key = Key::NotSealed, &[], &["key-not-sealed"], "gave no key"),
     (

@@ -16,6 +16,7 @@ use crate::storage::report::Report;
 use crate::tpm::found::Found;
 
 /// Figures of one device at one moment.
+#[expect(clippy::struct_excessive_bools, reason = "each was seen by itself")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vitals {
     /// Why no agent answers; what only it knows is then as it is by default.
@@ -49,6 +50,8 @@ pub(super) struct Vitals {
     pub(super) tpm: Found,
     /// The image has a shell and tools.
     pub(super) debug_image: bool,
+    /// The firmware holds nothing against keys.
+    pub(super) secure_boot_off: bool,
     /// Workloads that do not run as they should: code and meaning.
     pub(super) workloads: Vec<(&'static str, String)>,
     /// What is said of alerts.

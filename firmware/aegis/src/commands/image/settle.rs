@@ -1,5 +1,6 @@
 //! `aegis image settle`: what became of the image that was tried. One that runs, healthy, is committed; one that was tried
-//! and does not run fell back. At every healthy start the slot that runs gets its tries back.
+//! and does not run fell back. At every healthy start the slot that runs gets its tries back; starts before it that were not
+//! healthy are told.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use aegis_event::ModeReason;
 use super::{LOCK, Memory, Own, WRITTEN, device, is_on_trial, note, unreadable};
 use crate::image::device::{Device, end_directory};
 use crate::image::medium::Medium;
-use crate::image::slot::{Running, Slot};
+use crate::image::slot::{Counted, Running, Slot};
 use crate::image::write;
 use crate::kernel::KernelState;
 use crate::limits;
@@ -29,7 +30,7 @@ pub(in crate::commands) struct Said {
     /// Epoch and sequence.
     pub(in crate::commands) image: (u64, u64),
     hash: [u8; 32],
-    detail: String,
+    pub(in crate::commands) detail: String,
 }
 
 /// Exit 0 when this boot is healthy, or no loader started it; 1 when it is not. Whether the machine starts again then is for
@@ -118,7 +119,22 @@ pub(in crate::commands) fn settle(
     let tried =
         |code, detail: String| Said { code, image: state.tried(), hash: state.trial_manifest, detail };
     let mut said = Vec::new();
-    if is_on_trial(&state, running) {
+    let counted = |of| -> Result<Option<Counted>, Failure> {
+        Ok(write::standing(medium, of).map_err(|error| unreadable(&error))?.map(|(_, counted)| counted))
+    };
+    let failed = |of: Slot, starts: u32| {
+        let image = running.image.unwrap_or_default();
+        let hash = if image == state.committed() { state.manifest } else { [0; 32] };
+        let detail = format!("slot {of}: not healthy in {starts} starts before this one; slot {slot} runs");
+        Said { code: "starts-failed", image, hash, detail }
+    };
+    let on_trial = is_on_trial(&state, running);
+    // The loader counted this start, too.
+    let before = counted(slot)?.map_or(0, |counted| counted.done.saturating_sub(1));
+    if before > 0 && (healthy.is_ok() || !on_trial) {
+        said.push(failed(slot, before));
+    }
+    if on_trial {
         match healthy {
             Ok(()) => {
                 // The loader first: what is remembered is what was seen.
@@ -127,9 +143,7 @@ pub(in crate::commands) fn settle(
                 said.push(tried("committed", format!("slot {slot}")));
             }
             Err(why) => {
-                let left = write::standing(medium, slot)
-                    .map_err(|error| unreadable(&error))?
-                    .and_then(|(_, counted)| counted.left);
+                let left = counted(slot)?.and_then(|counted| counted.left);
                 let left = left.map_or(String::new(), |left| format!(", {left} more starts"));
                 said.push(tried("not-healthy", format!("slot {slot}{left}: {why}")));
             }
@@ -137,9 +151,8 @@ pub(in crate::commands) fn settle(
         return Ok(said);
     }
     if matches!(state.trial, Trial::Writing | Trial::Written) {
-        let standing = write::standing(medium, other).map_err(|error| unreadable(&error))?;
-        match standing {
-            Some((_, counted)) if !counted.is_given_up() => {
+        match counted(other)? {
+            Some(counted) if !counted.is_given_up() => {
                 // Whole, and cut before it was remembered. Its first sector is written last.
                 if state.trial == Trial::Writing {
                     memory.remember(state.at(Trial::Written), 0).map_err(own)?;
@@ -153,7 +166,7 @@ pub(in crate::commands) fn settle(
             }
             left => {
                 let why = match left {
-                    Some((_, counted)) => format!("not healthy in {} starts", counted.done),
+                    Some(counted) => format!("not healthy in {} starts", counted.done),
                     None => "its kernel image is gone".to_owned(),
                 };
                 memory.remember(state.at(Trial::Failed), 0).map_err(own)?;
@@ -164,6 +177,10 @@ pub(in crate::commands) fn settle(
         let (image, hash) = (state.committed(), state.manifest);
         let detail = format!("slot {other} does not start any more, slot {slot} runs: bring the image again");
         said.push(Said { code: "fell-back", image, hash, detail });
+    } else if state.trial != Trial::Failed
+        && let Some(counted) = counted(other)?.filter(Counted::is_given_up)
+    {
+        said.push(failed(other, counted.done));
     }
     if healthy.is_ok() {
         write::reassure(medium, slot).map_err(|error| unreadable(&error))?;

@@ -231,8 +231,9 @@ impl Bench {
         }
     }
 
-    /// One start: what the loader picks, with a try less; whether it comes up whole.
-    fn start(&self, disk: &Simulated) -> (Running, bool) {
+    /// One start: what the loader picks, with a try less; whether it comes up, and is healthy. With a root that is not whole the
+    /// machine starts again before there is anything of ours.
+    fn start(&self, disk: &Simulated) -> (Running, Option<bool>) {
         let mut entries = Vec::new();
         for name in disk.list(ESP, 64).unwrap() {
             let Some(counted) = Counted::read(&name) else { continue };
@@ -240,10 +241,11 @@ impl Bench {
             // Signed: what is not byte for byte a kernel that was made for this slot is none.
             let of = self.images.iter().find(|image| image.boots[counted.slot as usize] == bytes);
             let Some(image) = of else { continue };
-            entries.push((counted.left != Some(0), image.rank, counted.left, counted, name));
+            entries.push((counted.left != Some(0), image.rank, counted, name));
         }
-        entries.sort_by_key(|(good, rank, left, ..)| (*good, *rank, *left));
-        let (_, rank, _, counted, name) = entries.pop().expect("there is something to start");
+        // Of two of the same version the one whose name comes last.
+        entries.sort_by_key(|(good, rank, counted, _)| (*good, *rank, counted.slot, counted.left));
+        let (_, rank, counted, name) = entries.pop().expect("there is something to start");
         if let Some(left @ 1..) = counted.left {
             let slot = counted.slot.name();
             let next = format!("aegis-{slot}+{}-{}.efi", left - 1, counted.done + 1);
@@ -253,7 +255,7 @@ impl Bench {
         let root = disk.contents(disk.file(&partition_path(counted.slot)).unwrap());
         let whole = root.starts_with(&self.image(rank).root);
         let running = Running { slot: Some(counted.slot), image: Some(rank) };
-        (running, whole && !self.broken.borrow().contains(&rank))
+        (running, whole.then(|| !self.broken.borrow().contains(&rank)))
     }
 
     /// Starts until one is healthy, settling each that comes so far. Returns what runs, after how many starts, and what was
@@ -261,7 +263,7 @@ impl Bench {
     fn boot(&self, disk: &Simulated) -> (Running, usize, Vec<&'static str>) {
         let mut said = Vec::new();
         for starts in 1..40 {
-            let (running, healthy) = self.start(disk);
+            let (running, Some(healthy)) = self.start(disk) else { continue };
             let healthy = if healthy { Ok(()) } else { Err("broken".to_owned()) };
             said.extend(self.settle(disk, running, &healthy).unwrap());
             if healthy.is_ok() {
@@ -366,6 +368,49 @@ fn one_that_was_committed_and_goes_bad_falls_back_too_and_may_be_brought_again()
     assert_eq!(bench.boot(&disk), (IN_B, 1, vec!["committed"]));
 }
 
+/// A wrong block that a disk gave once, a panic: the machine starts again before anybody can say so. Who comes up says it.
+#[test]
+fn starts_that_failed_before_one_that_is_healthy_are_told() {
+    let bench = Bench::new();
+    let disk = bench.disk();
+    for _ in 0..3 {
+        bench.start(&disk);
+    }
+    let mut books = Books(&bench.world, &disk);
+    let (running, healthy) = bench.start(&disk);
+    assert_eq!((running, healthy), (IN_A, Some(true)));
+    // Also by one that is not healthy itself, and keeps its count.
+    for healthy in [Err("no probes".to_owned()), Ok(())] {
+        let said = image::settle_slots(&mut books, &Slots(&disk), Slot::A, IN_A, &healthy).unwrap();
+        let [said] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((said.code, said.image), ("starts-failed", OLD));
+        assert_eq!(said.detail, "slot a: not healthy in 3 starts before this one; slot a runs");
+    }
+    assert_eq!(disk.list(ESP, 9).unwrap(), ["aegis-a+9.efi"]);
+    assert_eq!(bench.settle(&disk, IN_A, &Ok(())).unwrap(), [""; 0], "said once");
+    assert_eq!(bench.boot(&disk), (IN_A, 1, vec![]), "one that is cut short by nobody says nothing");
+    // One on trial, too, of those that did not come so far as to say why.
+    assert_eq!(bench.take(&disk, IN_A, NEW).code, "written");
+    bench.start(&disk);
+    assert_eq!(bench.boot(&disk), (IN_B, 1, vec!["starts-failed", "committed"]));
+}
+
+/// The same image in both slots: there is nothing newer that fell back, and yet the slot that was to run does not.
+#[test]
+fn a_slot_of_the_same_version_that_used_up_its_starts_is_told_until_it_is_written_again() {
+    let bench = Bench::new();
+    let disk = bench.disk();
+    bench.install(&disk, Slot::B, OLD);
+    let in_b = Running { slot: Some(Slot::B), ..IN_A };
+    assert_eq!(bench.boot(&disk), (in_b, 1, vec![]));
+    disk.write_at(disk.file(&partition_path(Slot::B)).unwrap(), 5000, b"rot").unwrap();
+    assert_eq!(bench.boot(&disk), (IN_A, 1 + usize::from(TRIES), vec!["starts-failed"]));
+    assert_eq!(disk.list(ESP, 9).unwrap(), ["aegis-a+9.efi", "aegis-b+0-9.efi"]);
+    assert_eq!(bench.boot(&disk), (IN_A, 1, vec!["starts-failed"]), "at every start");
+    assert_eq!(bench.take(&disk, IN_A, NEW).code, "written");
+    assert_eq!(bench.boot(&disk), (IN_B, 1, vec!["committed"]));
+}
+
 #[test]
 fn what_can_not_be_taken_is_refused_and_changes_nothing() {
     let bench = Bench::new();
@@ -411,7 +456,7 @@ fn what_can_not_be_taken_is_refused_and_changes_nothing() {
     assert_eq!(bench.take(&disk, IN_B, NEWER).code, "on-trial");
     assert_eq!(bench.take(&disk, IN_B, NEW).code, "unchanged");
     assert_eq!(bench.state(&disk), before);
-    assert_eq!(bench.start(&disk), (IN_B, true));
+    assert_eq!(bench.start(&disk), (IN_B, Some(true)));
 }
 
 /// Both names of one file: a rename that was cut. All of a slot's are gone before anything is written.
@@ -528,7 +573,7 @@ fn power_cut_at_any_step_of_a_commit_loses_neither_image() {
     let bench = Bench::new();
     let mut disk = bench.disk();
     assert_eq!(bench.take(&disk, IN_A, NEW).code, "written");
-    assert_eq!(bench.start(&disk), (IN_B, true));
+    assert_eq!(bench.start(&disk), (IN_B, Some(true)));
     disk.flush();
     let cuts = disk.cut_everywhere(
         |disk| {
