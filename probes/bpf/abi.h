@@ -22,7 +22,7 @@
 #define AEGIS_WORKLOADS_MAX 256       /* workload slots; slot 0 is the self-test's */
 #define AEGIS_WORKLOAD_NAME_MAX 64
 #define AEGIS_RULES_MAX 69632         /* entries of one rule set: a policy's 65,536, the self-test's and self-protection's */
-#define AEGIS_NAMES_MAX 208896        /* entries of one set of names: of each of those the path, its last component, a link's name */
+#define AEGIS_NAMES_MAX 208896        /* entries of one set of names: of each of those the path and its last component; a third for what links lead to, and no more */
 #define AEGIS_RULE_NAMES_MAX 65540    /* names of one rule set: a policy's 65,536 and our own */
 #define AEGIS_RULE_NAME_MAX 32
 #define AEGIS_NETS_MAX 4096           /* address prefixes of one rule set, over all workloads */

@@ -23,7 +23,7 @@ pub const WORKLOADS_MAX: usize = 256;
 pub const WORKLOAD_NAME_MAX: usize = 64;
 /// Entries of one rule set: a policy's 65,536, the self-test's and self-protection's.
 pub const RULES_MAX: usize = 69632;
-/// Entries of one set of names: of each of those the path, its last component, a link's name.
+/// Entries of one set of names: of each of those the path and its last component; a third for what links lead to, and no more.
 pub const NAMES_MAX: usize = 3 * RULES_MAX;
 /// Rule names of one rule set: a policy's 65,536 and our own.
 pub const RULE_NAMES_MAX: usize = 65540;

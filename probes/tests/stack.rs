@@ -78,10 +78,11 @@ fn function(
         let instruction = Instruction::read(code, at);
         let Instruction { opcode, to, from, offset, immediate } = instruction;
         let relocation = relocations.get(&at).copied();
+        let copied = from == FRAME || frames[usize::from(from)];
         let held = &mut frames[usize::from(to)];
         match opcode {
             // r = r10; r += number
-            0xbf => *held = from == FRAME,
+            0xbf => *held = copied,
             0x07 if *held => {
                 function.stack = function.stack.max(-immediate);
                 *held = false;

@@ -77,6 +77,8 @@ pub struct Run {
     /// Of a power cut, what became of what ring and data disk (and by a firmware, the system disk) had not flushed, in this
     /// order; none where it was all kept.
     pub cut: Vec<Cut>,
+    /// The power failed in the write that it was to fail in ([`Vm::cut_power_in_write`](crate::Vm::cut_power_in_write)).
+    pub in_write: bool,
     /// The temporary folder, if it was to be kept.
     pub kept: Option<PathBuf>,
     /// The last lines of the console.
@@ -140,6 +142,7 @@ impl Run {
             receipts,
             unread,
             cut: Vec::new(),
+            in_write: false,
             kept: None,
             tail: Vec::new(),
         })

@@ -257,14 +257,18 @@ impl Vm {
     /// # Errors
     /// As [`Vm::cut_power`]; [`Error::Interrupted`].
     pub fn cut_power_in_write(mut self, writes: u64, longest: Duration) -> Result<Run, Error> {
+        let mut in_write = false;
         if let Some(power) = self.prepared.power.clone() {
             power.fail_in(writes);
             let until = Instant::now() + longest;
             while power.is_on() && Instant::now() < until && !self.is_over() {
                 self.run_for(Duration::from_millis(1))?;
             }
+            in_write = !power.is_on();
         }
-        self.cut_power()
+        let mut run = self.cut_power()?;
+        run.in_write = in_write;
+        Ok(run)
     }
 
     /// From now on this is wrong with the guest's disk of this name (`ring`, `data`; `system` where it is written to). What was

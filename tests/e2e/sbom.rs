@@ -144,6 +144,10 @@ fn the_programs_on_the_esp_are_made_of_what_the_list_says() {
     let mut parts = sections(&signed);
     let at = parts.iter().position(|(name, _)| name == ".linux").expect("a kernel");
     assert!(parts.remove(at).1 == started, "the kernel on the ESP is not the one that is listed");
+    // The kernel's own stub asks nobody for a first root by this word alone (docs/boot.md).
+    let line = parts.iter().find(|(name, _)| name == ".cmdline").expect("a command line");
+    let line = String::from_utf8_lossy(line.1);
+    assert!(line.split([' ', '\n', '\0']).any(|word| word == "noinitrd"), "{line}");
     // What image/uki adds; all else is the stub's.
     parts.retain(|(name, _)| ![".osrel", ".cmdline"].contains(&name.as_str()));
     assert!(parts == sections(&stub), "the stub on the ESP is not the one that is listed");

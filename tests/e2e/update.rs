@@ -16,6 +16,8 @@ use super::firmware::Device;
 const NEWER: u64 = 4_000_000_000;
 /// Power cuts of a short run; `make update-cuts` makes a hundred.
 const CUTS: u64 = 10;
+/// How long a cut waits for the write that it is to be in.
+const LONGEST: Duration = Duration::from_secs(40);
 /// How a stick's image is called.
 const NAME: &str = "site.aegis-image";
 
@@ -186,6 +188,8 @@ struct Tally {
     writing: u64,
     whole: u64,
     starting: u64,
+    /// Of those, cuts for which the write they were to be in did not come in time.
+    late: u64,
     /// By what ran at the next start: what ran before, or the new image.
     stayed: u64,
     moved: u64,
@@ -208,8 +212,9 @@ impl When {
     fn next(chance: &mut Random, tally: &Tally, start: u64, update: u64, after_start: bool) -> Self {
         match (tally.cuts, chance.below(8)) {
             (0, _) => Self::Whole,
-            // Of the image that was just made whole it is the first start.
-            (1, _) => Self::Starting(1 + chance.below(start)),
+            // Of the image that was just made whole it is the first start. (The device's first made its disks, too: half of its
+            // writes are those of any.)
+            (1, _) => Self::Starting(1 + chance.below(start / 2)),
             (_, 0) if !after_start => Self::Starting(1 + chance.below(start)),
             (_, 1) => Self::Whole,
             // Its end: the first sector of the kernel, what is remembered, the receipt.
@@ -246,8 +251,9 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         if let When::Starting(writes) = when
             && after_start
         {
-            let run = vm.cut_power_in_write(writes, Duration::from_mins(1)).expect("cut");
+            let run = vm.cut_power_in_write(writes, LONGEST).expect("cut");
             tally.starting += 1;
+            tally.late += u64::from(!run.in_write);
             tally.cut(&run);
             due = None;
             println!("cut {}: in write {writes} of a start; {}", tally.cuts, device.kernels().join(" "));
@@ -261,7 +267,7 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
             tally.count(&mut before, due, &console(&vm.cut_power().expect("cut")));
             break;
         }
-        start = start.max(vm.writes());
+        start = vm.writes();
         let sequence = NEWER + tally.cuts;
         let image = release(&bench, &squashfs, sequence);
         let place = vm.now().expect("watched");
@@ -269,15 +275,16 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
         vm.plug(&stick(&image)).expect("plugged");
         let (run, what) = if let When::Writing(writes) = when {
             tally.writing += 1;
-            (vm.cut_power_in_write(writes, Duration::from_secs(20)), format!("in write {writes} of {update}"))
+            (vm.cut_power_in_write(writes, LONGEST), format!("in write {writes} of {update}"))
         } else {
             let line = vm.wait_line_after(place, "it is tried at the next start").expect("watched");
             assert!(line.is_some(), "{told}: {}", vm.console_end());
-            update = update.max(vm.writes() - plugged);
+            update = vm.writes() - plugged;
             tally.whole += 1;
             (vm.cut_power(), format!("when it was whole, after {update} writes"))
         };
         let run = run.expect("cut");
+        tally.late += u64::from(matches!(when, When::Writing(_)) && !run.in_write);
         tally.count(&mut before, due.take(), &console(&run));
         due = matches!(when, When::Whole).then(|| format!("image 1.{sequence}"));
         tally.cut(&run);
@@ -321,12 +328,16 @@ impl Tally {
     }
 
     fn text(&self) -> String {
-        let Self { cuts, boots, writing, whole, starting, stayed, moved, told_cut_short, lost } = self;
+        let Self { cuts, boots, writing, whole, starting, late, stayed, moved, told_cut_short, lost } = self;
         format!(
-            "{cuts} power cuts: {writing} while an image came, {whole} when it was whole, {starting} in a start. {boots} starts that were left \
+            "{cuts} power cuts: {writing} while an image came, {whole} when it was whole, {starting} in a start (of these, {late} when their write had not come \
+             for {} s). {boots} starts that were left \
              alone, each healthy at once: into what ran before {stayed} times, into a new image {moved} times; {told_cut_short} times it was \
              told that an image was cut short. Of the disks' caches {} writes were kept, {} torn, {} dropped",
-            lost.kept, lost.torn, lost.dropped
+            LONGEST.as_secs(),
+            lost.kept,
+            lost.torn,
+            lost.dropped
         )
     }
 

@@ -1,5 +1,6 @@
 //! What we build on, as far as CI has time for it: every crate of a lock file comes from the registry, under a licence that `deny.toml`
-//! accepts. Versions, what is banned, and all else that is there is `make deny`'s, which reads the same file; building it takes minutes.
+//! accepts, and none is banned there. Versions, and all else that is there, is `make deny`'s, which reads the same file; building it takes
+//! minutes.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -16,6 +17,7 @@ fn top() -> &'static Path {
 struct Accepted {
     licences: Vec<String>,
     registries: Vec<String>,
+    banned: Vec<String>,
 }
 
 impl Accepted {
@@ -26,7 +28,12 @@ impl Accepted {
             let list = table[part][name].as_array().unwrap();
             list.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
         };
-        Self { licences: strings("licenses", "allow"), registries: strings("sources", "allow-registry") }
+        let banned = table["bans"]["deny"].as_array().unwrap();
+        Self {
+            licences: strings("licenses", "allow"),
+            registries: strings("sources", "allow-registry"),
+            banned: banned.iter().map(|entry| entry["crate"].as_str().unwrap().to_owned()).collect(),
+        }
     }
 
     /// Does an SPDX expression hold with the accepted licences alone?
@@ -50,6 +57,7 @@ fn licence_expressions_hold_with_what_is_listed_alone() {
     for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-2.0", "", "LGPL-2.1 OR GPL-3.0"] {
         assert!(!accepted.holds(bad), "{bad}");
     }
+    assert!(accepted.banned.iter().any(|name| name == "redbpf"), "{:?}", accepted.banned);
     assert!(accepted.is_registry("registry+https://github.com/rust-lang/crates.io-index"));
     assert!(!accepted.is_registry("git+https://github.com/rust-lang/crates.io-index"));
 }
@@ -78,6 +86,9 @@ fn every_crate_is_of_the_registry_and_under_a_licence_that_is_accepted() {
             ["name", "source", "license"].map(|field| package[field].as_str().unwrap_or_default());
         if !accepted.is_registry(source) {
             problems.push(format!("{name}: from {source}, not from the registry"));
+        }
+        if accepted.banned.iter().any(|banned| banned == name) {
+            problems.push(format!("{name}: banned"));
         }
         if !accepted.holds(licence) {
             problems.push(format!("{name}: licence {licence:?}"));

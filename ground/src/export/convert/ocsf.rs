@@ -340,7 +340,7 @@ fn severity(event: &Event<'_>) -> Severity {
             _,
             Body::Loss { .. }
             | Body::BreakGlass { .. }
-            | Body::Image { code: "fell-back", .. }
+            | Body::Image { code: "fell-back" | "starts-failed", .. }
             | Body::Workload { code: "not-mounted" | "not-started" | "crash-loop", .. }
             | Body::Alert { code: "firing", severity: aegis_event::Severity::Critical, .. }
             | Body::Gap(_)
