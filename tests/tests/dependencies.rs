@@ -28,11 +28,13 @@ impl Accepted {
             let list = table[part][name].as_array().unwrap();
             list.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
         };
+        // Who may use one that is else banned is beyond this test.
         let banned = table["bans"]["deny"].as_array().unwrap();
+        let banned = banned.iter().filter(|entry| entry.get("wrappers").is_none());
         Self {
             licences: strings("licenses", "allow"),
             registries: strings("sources", "allow-registry"),
-            banned: banned.iter().map(|entry| entry["crate"].as_str().unwrap().to_owned()).collect(),
+            banned: banned.map(|entry| entry["crate"].as_str().unwrap().to_owned()).collect(),
         }
     }
 
