@@ -47,6 +47,14 @@ pub(crate) struct Device {
     pub(crate) folder: PathBuf,
 }
 
+/// Plugs a stick in and waits until the device has done with it.
+pub(crate) fn give(vm: &mut Vm, stick: &Stick) {
+    let place = vm.now().expect("watched");
+    vm.plug(stick).expect("plugged");
+    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
+    assert!(line.is_some(), "{}", vm.console_end());
+}
+
 impl Device {
     /// A new one, its disk as `make image` leaves it.
     pub(crate) fn new(bench: &Bench) -> Self {
@@ -183,10 +191,7 @@ fn the_image_alone_becomes_a_device() {
     let stick = Stick::new(StickFs::Vfat).file("site.aegis", &bundle);
     let (slot, mut vm) = machine();
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    let place = vm.now().expect("watched");
-    vm.plug(&stick).expect("plugged");
-    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
-    assert!(line.is_some(), "{}", vm.console_end());
+    give(&mut vm, &stick);
     let run = vm.cut_power().expect("cut");
     drop(slot);
     let said = console(&run);
@@ -301,10 +306,7 @@ fn a_slot_that_went_bad_gives_way_to_the_other() {
         .file("site.aegis", bench.bundle("site.aegis", &bench.policy("site", "audit", &[]), 7));
     let (_slot, mut vm) = device.start(&bench);
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    let place = vm.now().expect("watched");
-    vm.plug(&stick).expect("plugged");
-    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
-    assert!(line.is_some(), "{}", vm.console_end());
+    give(&mut vm, &stick);
     let run = vm.cut_power().expect("cut");
     let said = console(&run);
     assert!(said.contains("Secure Boot on; slot a"), "{said}");

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_qemu::{Cache, Cut, End, Random, Run, Stick, StickFs, Vm, image_folder};
+use aegis_qemu::{Cache, Cut, End, Random, Run, Stick, StickFs, image_folder};
 use aegis_tests::{Bench, arch, console, receipts, root, suite};
 
-use super::firmware::Device;
+use super::firmware::{Device, give};
 
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
 const NEWER: u64 = 4_000_000_000;
@@ -94,17 +94,9 @@ fn stick(image: &Path) -> Stick {
 fn with_stick(device: &Device, bench: &Bench, image: &Path) -> (String, Vec<serde_json::Value>) {
     let (_slot, mut vm) = Bench::start(device.machine(bench));
     assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    take(&mut vm, image);
+    give(&mut vm, &stick(image));
     let run = vm.cut_power().expect("cut");
     (console(&run), receipts(&run))
-}
-
-/// Plugs a stick in and waits until the device has done with it.
-fn take(vm: &mut Vm, image: &Path) {
-    let place = vm.now().expect("watched");
-    vm.plug(&stick(image)).expect("plugged");
-    let line = vm.wait_line_after(place, "it can be pulled").expect("watched");
-    assert!(line.is_some(), "{}", vm.console_end());
 }
 
 #[test]
