@@ -3,8 +3,9 @@
 //! the same sentence in `firmware/policy/tests`.
 #![allow(clippy::expect_used, reason = "a test ends at its first surprise")]
 
+mod host;
+
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -143,22 +144,12 @@ fn ones(rules: &[u32], effects: &[u8]) -> [One; MOST] {
     all
 }
 
-fn compiled() -> PathBuf {
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("precedence");
-    let made = Command::new("clang-14")
-        .args(["-O2", "-Wall", "-Ibpf", "-o"])
-        .arg(&program)
-        .arg("tests/precedence.c")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("clang-14 (make deps)");
-    assert!(made.success());
-    program
-}
-
 fn ask(queries: &[Query]) -> Vec<Reply> {
-    let mut child =
-        Command::new(compiled()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut child = Command::new(host::compiled("precedence"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     let mut stdin = child.stdin.take().expect("piped");
     let output = thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(queries.as_bytes()).expect("it reads to the end"));

@@ -2,9 +2,10 @@
 #![allow(clippy::expect_used, reason = "a test ends at its first surprise")]
 #![cfg(target_endian = "little")]
 
+mod host;
+
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// SipHash-1-3 over whole words; the standard library's hasher is that, under the key 0.
@@ -28,19 +29,13 @@ fn component(name: &[u8]) -> u64 {
 
 #[test]
 fn a_name_of_every_length_hashes_as_it_is_said() {
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("sip");
-    let made = Command::new("clang-14")
-        .args(["-O2", "-Wall", "-Ibpf", "-o"])
-        .arg(&program)
-        .arg("tests/sip.c")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("clang-14 (make deps)");
-    assert!(made.success());
     let names: Vec<Vec<u8>> =
         (0..=255).map(|length| (0..length).map(|at: usize| (at * 7 + length) as u8).collect()).collect();
-    let mut child =
-        Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut child = Command::new(host::compiled("sip"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     let mut stdin = child.stdin.take().expect("piped");
     for name in &names {
         stdin.write_all(&[name.len() as u8]).expect("it reads");

@@ -47,6 +47,13 @@ pub(crate) struct Device {
     pub(crate) folder: PathBuf,
 }
 
+/// Where Debian's programs of the image's architecture are (`image/userland`).
+pub(crate) fn userland() -> PathBuf {
+    let mut userland = Command::new(root().join("image/userland"));
+    userland.arg(arch().name());
+    PathBuf::from(String::from_utf8(Bench::good(userland)).expect("UTF-8").trim())
+}
+
 /// Plugs a stick in and waits until the device has done with it.
 pub(crate) fn give(vm: &mut Vm, stick: &Stick) {
     let place = vm.now().expect("watched");

@@ -12,7 +12,8 @@ use aegis_tests::{Bench, arch, root};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::firmware::{Device, SLOTS_AT};
+use super::firmware::{Device, SLOTS_AT, userland};
+use super::update::kernel_for_firmware;
 
 /// The list of a variant: `debug`, or of the one for the field (empty).
 pub(crate) fn of(variant: &str) -> Value {
@@ -37,7 +38,8 @@ fn places(parts: &Value) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// As `sha256sum` has it.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
@@ -94,9 +96,7 @@ fn sections(program: &[u8]) -> Vec<(String, &[u8])> {
 fn efi(name: &str) -> Vec<u8> {
     let mut folder = PathBuf::from("/usr/lib/systemd/boot/efi");
     if arch().name() != std::env::consts::ARCH {
-        let mut userland = Command::new(root().join("image/userland"));
-        let said = userland.arg(arch().name()).output().expect("it runs");
-        folder = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
+        folder = userland();
     }
     let name = match arch() {
         Arch::X86_64 => name.replace("ARCH", "x64"),
@@ -127,9 +127,7 @@ fn the_programs_on_the_esp_are_made_of_what_the_list_says() {
     ];
     assert_eq!(names, settings.into_iter().chain([loader, kernel]).collect());
 
-    let started = image.join("vmlinuz.efi");
-    let started = if started.exists() { started } else { image.join("vmlinuz") };
-    let started = fs::read(started).expect("make image leaves it");
+    let started = fs::read(kernel_for_firmware()).expect("make image leaves it");
     let (stub, boot) = (efi("linuxARCH.efi.stub"), efi("systemd-bootARCH.efi"));
     let listed: BTreeSet<String> =
         places(&of("")).filter(|(_, place)| place == "esp").map(|(hash, _)| hash).collect();

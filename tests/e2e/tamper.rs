@@ -3,11 +3,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use super::console::Sitting;
-use super::firmware::Device;
+use super::firmware::{Device, userland};
 use aegis_qemu::{Arch, image_folder};
 use aegis_tests::{Bench, arch, console, root};
 
@@ -35,11 +33,7 @@ fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 
 /// A first process of the intruder's: a shell that says so.
 fn intruder() -> Vec<u8> {
-    let mut userland = Command::new(root().join("image/userland"));
-    userland.arg(arch().name());
-    let said = userland.output().expect("it runs");
-    let folder = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
-    let shell = fs::read(folder.join("busybox")).expect("it is there");
+    let shell = fs::read(userland().join("busybox")).expect("it is there");
     let script = format!("#!/sh\necho {INTRUDER}\n");
     archive(&[("init", 0o100_755, script.as_bytes()), ("sh", 0o100_755, &shell)])
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aegis_qemu::{Cache, Cut, End, Random, Run, Stick, StickFs, image_folder};
 use aegis_tests::{Bench, arch, console, receipts, root, suite};
 
-use super::firmware::{Device, give};
+use super::firmware::{Device, give, userland};
+use super::sbom::sha256;
 
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
 const NEWER: u64 = 4_000_000_000;
@@ -34,7 +35,7 @@ pub(crate) fn squashfs(bench: &Bench, image: &Path) -> PathBuf {
 }
 
 /// The kernel of the image, as a firmware can start it.
-fn kernel_for_firmware() -> PathBuf {
+pub(crate) fn kernel_for_firmware() -> PathBuf {
     let folder = image_folder(root(), arch());
     let packed = folder.join("vmlinuz.efi");
     if packed.is_file() { packed } else { folder.join("vmlinuz") }
@@ -49,14 +50,8 @@ fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
     disk.arg(arch().name()).arg(squashfs).arg(&folder).arg(kernel_for_firmware());
     disk.arg(keys.join("secure-boot")).arg(format!("1.{sequence}"));
     // What its firmware starts is of its architecture.
-    let mut userland = Command::new(top.join("image/userland"));
-    let efi = {
-        userland.arg(arch().name());
-        String::from_utf8(Bench::good(userland))
-    }
-    .expect("a path");
     if arch().name() != std::env::consts::ARCH {
-        disk.env("AEGIS_EFI", efi.trim());
+        disk.env("AEGIS_EFI", userland());
     }
     Bench::good(disk);
     let out = bench.at(&format!("{sequence}.aegis-image"));
@@ -112,7 +107,7 @@ fn an_image_comes_by_stick_is_tried_committed_and_not_taken_again() {
         (&answer["what"], &answer["answer"], &answer["code"]),
         (&"image".into(), &"accepted".into(), &"written".into())
     );
-    assert_eq!(answer["seen"], sha256(&image));
+    assert_eq!(answer["seen"], sha256(&fs::read(&image).expect("made")));
     assert_eq!(
         device.kernels(),
         ["aegis-a+9.efi", "aegis-b+3.efi"],
@@ -130,14 +125,6 @@ fn an_image_comes_by_stick_is_tried_committed_and_not_taken_again() {
     let answer = answers.last().expect("a receipt");
     assert_eq!((&answer["what"], &answer["answer"]), (&"image".into(), &"unchanged".into()));
     assert_eq!(device.kernels(), ["aegis-a+9.efi", "aegis-b+9.efi"]);
-}
-
-/// As `sha256sum` has it.
-fn sha256(path: &Path) -> String {
-    let mut sum = Command::new("sha256sum");
-    sum.arg(path);
-    let said = String::from_utf8(Bench::good(sum)).expect("UTF-8");
-    said.split(' ').next().expect("a hash").to_owned()
 }
 
 #[test]
@@ -272,6 +259,10 @@ fn power_cuts_in_the_middle_of_an_update_always_leave_a_bootable_slot() {
             let line = vm.wait_line_after(place, "it is tried at the next start").expect("watched");
             assert!(line.is_some(), "{told}: {}", vm.console_end());
             update = vm.writes() - plugged;
+            assert!(
+                update > 20 && start > 20,
+                "{told}: {start} writes of a start, {update} of an update: who counts them?"
+            );
             tally.whole += 1;
             (vm.cut_power(), format!("when it was whole, after {update} writes"))
         };
