@@ -110,7 +110,7 @@ peers: KERNEL = debian
 peers: image ## auditd, bpftrace and every program in PEERS=DIR on the same work, ROUNDS=3 (tests/peers/README.md); writes docs/evidence/peers.md
 	@AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo run --quiet --package aegis-tests --bin peers
 
-chaos: image ## processes stopped and killed, no memory, no room, disks that fail, ten years on and back: CHAOS=50 rounds, ten minutes; writes docs/evidence/chaos.md
+chaos: image ## processes stopped and killed, no memory, no room, disks that fail, ten years on and back: CHAOS=50 rounds, ten minutes, in pieces if it must be; writes docs/evidence/chaos.md
 	@cargo run --quiet --package aegis-tests --bin endure chaos
 
 soak: image ## a steady load, and each minute a new policy, and the laws: HOURS=n, else ten minutes; in pieces if it must be; writes docs/evidence/soak.md

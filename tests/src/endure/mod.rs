@@ -30,8 +30,8 @@ pub const FIRST_POLICY: u64 = 10;
 const SLOW: Duration = Duration::from_millis(500);
 /// What a boot may take beside its rounds, and how much longer than planned these may take, all in all.
 const PATIENCE: (Duration, u32) = (Duration::from_mins(30), 6);
-/// What is planned for a round of chaos, s.
-const CHAOS_SECONDS: u64 = 15;
+/// What is planned for an act, s, and a round has two at least.
+const ACT_SECONDS: u64 = 8;
 /// The least that a round of the soak lasts, s.
 const SOAK_SECONDS: u64 = 60;
 
@@ -55,8 +55,17 @@ pub const ACTS: [(&str, &str); 12] = [
 const MINUTES: [&str; 10] =
     ["", "clock-forward", "", "kill-watcher", "", "clock-back", "", "stop-agent", "", "kill-agent"];
 
-/// Rounds of chaos: each of the acts in an order that the seed makes, then each again in another; a stick after each.
-pub fn chaos(rounds: usize, seed: u64) -> Vec<String> {
+/// What a run is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// Opens a second, of all processes together.
+    pub rate: u64,
+    /// Sticks a round, one after the other.
+    pub sticks: usize,
+}
+
+/// Rounds of chaos: each of the acts in an order that the seed makes, then each again in another; sticks after each.
+pub fn chaos(rounds: usize, seed: u64, of: Measure) -> Vec<String> {
     let mut random = Random::new(seed);
     let mut left: Vec<&str> = Vec::new();
     let mut plan = Vec::new();
@@ -65,15 +74,16 @@ pub fn chaos(rounds: usize, seed: u64) -> Vec<String> {
             left = ACTS.iter().map(|(act, _)| *act).filter(|act| *act != "plug").collect();
         }
         let act = left.swap_remove(random.below(left.len() as u64) as usize);
-        plan.push(format!("0 {act} plug"));
+        plan.push(format!("0 {} {act}{}", of.rate, " plug".repeat(of.sticks)));
     }
     plan
 }
 
 /// Rounds of a soak of so many minutes.
-pub fn soak(minutes: usize) -> Vec<String> {
+pub fn soak(minutes: usize, of: Measure) -> Vec<String> {
     let acts = MINUTES.iter().cycle().take(minutes);
-    acts.map(|act| format!("{SOAK_SECONDS} plug {act}").trim_end().to_owned()).collect()
+    let plugs = " plug".repeat(of.sticks);
+    acts.map(|act| format!("{SOAK_SECONDS} {}{plugs} {act}", of.rate).trim_end().to_owned()).collect()
 }
 
 /// One boot that goes through a plan.
@@ -250,8 +260,9 @@ fn said_of(error: aegis_qemu::Error) -> String {
 
 /// What is planned for a round, s.
 fn seconds(line: &str) -> u64 {
-    let least = line.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
-    CHAOS_SECONDS.max(least)
+    let mut words = line.split(' ');
+    let least = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    least.max(ACT_SECONDS * words.skip(1).count() as u64)
 }
 
 /// Where the lines of runs of this name are kept.
@@ -263,24 +274,29 @@ pub fn kept(name: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    const ONE: Measure = Measure { rate: 400, sticks: 1 };
+
     #[test]
     fn chaos_does_everything_before_it_does_it_again() {
-        let plan = chaos(22, 1);
+        let plan = chaos(22, 1, ONE);
         for half in plan.chunks(11) {
             for (act, _) in ACTS.iter().filter(|(act, _)| *act != "plug") {
                 assert_eq!(half.iter().filter(|line| line.contains(&format!(" {act} "))).count(), 1, "{act}");
             }
         }
         assert_ne!(plan[..11], plan[11..], "another order");
-        assert_ne!(plan, chaos(22, 2));
-        assert!(plan.iter().all(|line| line.starts_with("0 ") && line.ends_with(" plug")));
+        assert_ne!(plan, chaos(22, 2, ONE));
+        assert!(plan.iter().all(|line| line.starts_with("0 400 ") && line.matches(" plug").count() == 1));
+        let many = chaos(22, 1, Measure { sticks: 4, ..ONE });
+        assert!(many.iter().zip(&plan).all(|(many, one)| *many == format!("{one} plug plug plug")));
+        assert_eq!(seconds(&many[0]), 5 * ACT_SECONDS);
     }
 
     #[test]
     fn a_soak_has_a_round_a_minute() {
-        let plan = soak(12);
+        let plan = soak(12, ONE);
         assert_eq!(plan.len(), 12);
-        assert_eq!((plan[0].as_str(), plan[11].as_str()), ("60 plug", "60 plug clock-forward"));
+        assert_eq!((plan[0].as_str(), plan[11].as_str()), ("60 400 plug", "60 400 plug clock-forward"));
         assert_eq!(seconds(&plan[0]), 60);
     }
 }

@@ -18,43 +18,48 @@ const HELD: &str = "After each round, when nothing was under way: what the kerne
     event; the mode was `enforcing`, by the policy of the last stick that was to be taken; each export was whole, by itself, with the one\n\
     before it, and at the end all together.";
 
-/// The page of chaos.
-pub fn chaos(piece: &Piece, seed: u64) -> String {
-    let all = piece.all();
-    let mut text = format!(
-        "# Chaos\n\nWritten by `make chaos`, on {}. {} rounds in one boot of {:.0} minutes, in an order that seed {seed} made. How, and\n\
-        what must hold: [endurance.md](../endurance.md).\n\n{HELD}\n\n\
-        | what was done, under load, and then a stick | rounds | events seen | lost, by cause | longest denial, ms |\n|---|---|---|---|---|\n",
-        piece.made,
-        all.rounds,
-        piece.seconds() / 60.0,
-    );
-    for (act, words) in ACTS {
-        row(&mut text, words, &piece.of(act));
-    }
-    row(&mut text, "all", &all);
-    denials(&mut text, &all, piece.exports);
-    lives(&mut text, std::slice::from_ref(piece));
-    text
+/// The page of chaos, of one piece or several; the first in an order that this seed made, each other by the next.
+pub fn chaos(pieces: &[Piece], seed: u64) -> String {
+    page(
+        "Chaos",
+        pieces,
+        &format!(", in an order that seed {seed} made, and those after it"),
+        "and then sticks, with a load",
+    )
 }
 
 /// The page of the soak, of one piece or several.
 pub fn soak(pieces: &[Piece]) -> String {
+    page("Soak", pieces, "", "under load")
+}
+
+fn page(name: &str, pieces: &[Piece], order: &str, beside: &str) -> String {
+    let sum = |of: fn(&Piece) -> u64| pieces.iter().map(of).sum::<u64>();
     let seconds: f64 = pieces.iter().map(Piece::seconds).sum();
     let last = pieces.last().map_or("?", |piece| piece.made.as_str());
-    let mut text = format!("# Soak\n\nWritten by `make soak`, on {last}. {:.0} minutes, ", seconds / 60.0);
+    let all = pieces.iter().map(Piece::all).fold(Tally::default(), Tally::and);
+    let mut text = format!(
+        "# {name}\n\nWritten by `make {}`, on {last}. {:.0} minutes: {} rounds{order}, {} sticks; ",
+        name.to_lowercase(),
+        seconds / 60.0,
+        all.rounds,
+        sum(|piece| piece.sticks)
+    );
     if pieces.len() == 1 {
         text.push_str("in one piece: one boot.");
     } else {
         let cut = pieces.iter().filter(|piece| !piece.whole).count();
         let _ = write!(text, "**made in {} pieces**, each one boot of a new device", pieces.len());
-        let _ =
-            write!(text, "{}.", if cut > 0 { format!(", {cut} of them cut short") } else { String::new() });
+        let _ = write!(
+            text,
+            "{}; the table at the end has them.",
+            if cut > 0 { format!(", {cut} of them cut short") } else { String::new() }
+        );
     }
     let _ = write!(
         text,
         " How, and\nwhat must hold: [endurance.md](../endurance.md).\n\n{HELD}\n\n\
-        | what was done, under load | minutes | events seen | lost, by cause | longest denial, ms |\n|---|---|---|---|---|\n"
+        | what was done, {beside} | rounds | events seen | lost, by cause | longest denial, ms |\n|---|---|---|---|---|\n"
     );
     let of = |act: &str| pieces.iter().map(|piece| piece.of(act)).fold(Tally::default(), Tally::and);
     for (act, words) in ACTS {
@@ -63,10 +68,27 @@ pub fn soak(pieces: &[Piece]) -> String {
             row(&mut text, words, &tally);
         }
     }
-    let all = pieces.iter().map(Piece::all).fold(Tally::default(), Tally::and);
     row(&mut text, "all", &all);
-    denials(&mut text, &all, pieces.iter().map(|piece| piece.exports).sum());
+    denials(&mut text, &all, sum(|piece| piece.exports));
     lives(&mut text, pieces);
+    text.push_str(
+        "\n| piece | minutes | sticks | opens a second | events seen | exports verified | agent at most, KiB | came to its end |\n\
+        |---|---|---|---|---|---|---|---|\n",
+    );
+    for (number, piece) in pieces.iter().enumerate() {
+        let most = piece.rounds.iter().map(|round| round.after.agent.rss).max().unwrap_or(0);
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {} | {:.0} | {} | {} | {most} | {} |",
+            number + 1,
+            piece.seconds() / 60.0,
+            piece.sticks,
+            piece.rate(),
+            piece.all().seen,
+            piece.exports,
+            if piece.whole { "yes" } else { "no" }
+        );
+    }
     text
 }
 

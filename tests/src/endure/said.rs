@@ -101,6 +101,8 @@ pub struct Piece {
     pub rounds: Vec<Round>,
     /// After each round, the sequence of the policy that the last stick brought.
     policies: Vec<u64>,
+    /// Sticks that came and went.
+    pub sticks: u64,
     /// Exports that were verified.
     pub exports: u64,
     /// It came to its end, and all exports verified together.
@@ -120,7 +122,10 @@ pub fn read(text: &str) -> Result<Piece, String> {
         let value: Value = serde_json::from_str(line).map_err(none)?;
         match value["did"].as_str() {
             Some("begin") => value["made"].as_str().unwrap_or("?").clone_into(&mut piece.made),
-            Some("plug") => policy = value["policy"].as_u64().unwrap_or(0),
+            Some("plug") => {
+                policy = value["policy"].as_u64().unwrap_or(0);
+                piece.sticks += 1;
+            }
             Some("verify") => piece.exports += 1,
             Some("end") => piece.whole = value["mode"] == "enforcing",
             _ if value["want"].is_string() => {}
@@ -137,6 +142,12 @@ impl Piece {
     /// How long its rounds took, s.
     pub fn seconds(&self) -> f64 {
         self.rounds.iter().map(|round| round.seconds).sum()
+    }
+
+    /// Opens that were made, a second.
+    pub fn rate(&self) -> f64 {
+        let made: u64 = self.rounds.iter().map(|round| round.made).sum();
+        made as f64 / self.seconds().max(1.0)
     }
 
     /// Rounds, each with the one before it.
@@ -339,7 +350,8 @@ mod tests {
     fn all_that_holds_is_good_and_is_added_up() {
         let good = piece(&[round(0, (100, 99, 1), AGENT), round(1, (200, 196, 4), AGENT)]);
         assert_eq!(good.wrong(), Vec::<String>::new());
-        assert!(good.whole && good.exports == 1);
+        assert!(good.whole && good.exports == 1 && good.sticks == 1);
+        assert!((good.rate() - 1.5).abs() < 1e-9, "180 opens in two minutes");
         let all = good.all();
         assert_eq!((all.rounds, all.seen, all.lost_in_words()), (2, 200, "4 agent-killed".to_owned()));
         assert_eq!((good.of("plug").denied, good.of("fail").rounds), (10, 0));

@@ -16,15 +16,13 @@ use crate::scenario::{Done, Step as _, Stop};
 use crate::storm::{self, books};
 use crate::sys;
 
-/// Rounds, a line each: how long at least, s, and what is done in it.
+/// Rounds, a line each: how long at least, s, opens a second of all processes together, and what is done in it.
 const PLAN: &str = "/workload/plan";
 /// Every policy denies it.
 pub const SECRET: &str = "/scratch/endure-secret";
 const SOCKET: &str = "/scratch/endure-operator";
 /// What fills own storage.
 const FILL: &str = "/data/fill";
-/// Opens a second, of all processes together.
-pub const RATE: u64 = 400;
 /// Between two acts of a round, and how long what is stopped, slow or wrong stays so.
 const WHILE: Duration = Duration::from_secs(3);
 /// How long a stick may take to come, and to be done with.
@@ -278,12 +276,17 @@ impl Run {
     /// One round: its acts under load, and then the books.
     fn round(&mut self, number: usize, line: &str) -> Done {
         let mut words = line.split(' ');
-        let least = Duration::from_secs(words.next().and_then(|word| word.parse().ok()).unwrap_or(0));
+        let mut number_of = |what: &str| {
+            let word = words.next().and_then(|word| word.parse().ok());
+            word.ok_or_else(|| Stop::Broken(format!("round {number}: no {what}: {line}")))
+        };
+        let least = Duration::from_secs(number_of("length")?);
+        let rate = number_of("rate")?;
         let acts: Vec<&str> = words.collect();
         let begun = Instant::now();
         let (over, tries) = (AtomicBool::new(false), Tries::default());
         let made = thread::scope(|scope| {
-            let load = scope.spawn(|| load(&over));
+            let load = scope.spawn(|| load(rate, &over));
             scope.spawn(|| tries.go_on(&over));
             let done = acts.iter().try_for_each(|act| {
                 sleep(Duration::from_secs(1));
@@ -307,10 +310,10 @@ impl Run {
 }
 
 /// Makes load in pieces until it is over; how many opens that were.
-fn load(over: &AtomicBool) -> Result<u64, Stop> {
+fn load(rate: u64, over: &AtomicBool) -> Result<u64, Stop> {
     let mut made = 0;
     while !over.load(Relaxed) {
-        made += storm::blow_all(RATE, PIECE)?;
+        made += storm::blow_all(rate, PIECE)?;
     }
     Ok(made)
 }
