@@ -27,6 +27,10 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@echo "aegis: building the tools" >&2
 	@cargo build --package aegisctl --package aegis-qemu
 
+sbom: deps tools ## what the tools are made of, target/debug/tools.cdx.json (CycloneDX); an image's is made with it
+	@image/crates . "$$(rustc -vV | sed -n 's/^host: //p')" aegisctl aegis-qemu >$(TOOLS)/tools.crates.json
+	@image/sbom programs "$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)" $(TOOLS)/tools.crates.json $(TOOLS)/aegisctl $(TOOLS)/aegis-qemu >$(TOOLS)/tools.cdx.json
+
 keys: target/keys/root.cbor target/keys/secure-boot/db.auth ## development keys under target/keys (never committed)
 # Only what is missing is made; what is made anew is said.
 target/keys/root.cbor: always | tools

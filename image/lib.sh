@@ -81,6 +81,33 @@ efi_arch() {
     EFI_OBJDUMP=${EFI_TOOLS}objdump
 }
 
+# part FILE|PATH|- NAME VERSION PURL LICENCE: a line for the list of parts (image/sbom), of what somebody else made. A file has a hash.
+part() {
+    local of=$1
+    [[ ! -f $1 ]] || of=$(sha256sum <"$1" | cut -d' ' -f1)
+    printf '%s\t%s\t%s\t%s\t%s\n' "$of" "${@:2}"
+}
+
+# encoded TEXT: as a package URL has it.
+encoded() { printf '%s' "$1" | sed 's/%/%25/g; s/:/%3A/g; s/+/%2B/g'; }
+
+# debian_purl PACKAGE VERSION ARCH [FILE]: of a package of Debian's.
+debian_purl() { printf 'pkg:deb/debian/%s@%s?arch=%s%s\n' "$1" "$(encoded "$2")" "$3" "${4:+#$4}"; }
+
+# efi_parts ARCH: systemd's stub and loader, whose versions they say themselves, Debian's with its own part.
+efi_parts() {
+    efi_arch "$1"
+    local file version purl
+    for file in "$EFI_STUB" "$EFI_LOADER"; do
+        version=$(grep -aom1 '#### LoaderInfo: systemd-[a-z]* [^ #]*' "$file" | cut -d' ' -f4) || die "$file: says no version"
+        case $version in
+            *-*deb*) purl=$(debian_purl systemd-boot-efi "$version" "$(debian_arch "$1")" "${file##*/}") ;;
+            *) purl="pkg:generic/systemd@$(encoded "$version")#${file##*/}" ;;
+        esac
+        part "$file" "systemd-boot-efi ${file##*/}" "$version" "$purl" LGPL-2.1-or-later
+    done
+}
+
 # source_time: the time of the sources, Unix seconds, the same for the same sources: SOURCE_DATE_EPOCH, else the time of the last commit,
 # else of the newest source.
 source_time() {

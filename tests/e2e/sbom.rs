@@ -275,6 +275,47 @@ fn structure(parts: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// What `image/sbom` says of these programs of the workstation's, as `make sbom` asks it.
+fn of_tools(bench: &Bench, programs: &[PathBuf]) -> Value {
+    let crates = bench.at("crates.json");
+    let names = programs.iter().map(|program| program.file_name().expect("a program"));
+    let mut asked = Command::new(root().join("image/crates"));
+    asked
+        .arg(root())
+        .arg("x86_64-unknown-linux-gnu")
+        .args(names)
+        .stdout(File::create(&crates).expect("made"));
+    assert!(asked.status().expect("it starts").success());
+    let mut listed = Command::new(root().join("image/sbom"));
+    listed.args(["programs", "0.1.0"]).arg(&crates).args(programs);
+    let listed = listed.output().expect("it starts");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    serde_json::from_slice(&listed.stdout).expect("JSON")
+}
+
+#[test]
+fn the_tools_have_a_list_too() {
+    let bench = Bench::new();
+    let programs = ["aegisctl", "aegis-qemu"].map(|name| root().join("target/debug").join(name));
+    let parts = of_tools(&bench, &programs);
+    assert_eq!(structure(&parts), Ok(()));
+    let hashed: BTreeSet<(String, String)> = places(&parts).collect();
+    let there = programs.map(|program| {
+        let name = program.file_name().expect("a program").to_string_lossy().into_owned();
+        (sha256(&fs::read(program).expect("built")), name)
+    });
+    assert_eq!(hashed, there.into());
+    // Of the crates each that is linked into them, as it was fetched; the device's own is none of them.
+    let names: BTreeSet<&str> = parts["components"]
+        .as_array()
+        .expect("components")
+        .iter()
+        .filter_map(|part| part["name"].as_str())
+        .collect();
+    assert!(["ed25519-compact", "aegis-bundle", "clap"].iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(!names.contains("aegis"), "{names:?}");
+}
+
 #[test]
 fn the_lists_have_the_structure_of_cyclonedx() {
     for variant in ["", "debug"] {

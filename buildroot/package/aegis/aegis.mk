@@ -43,6 +43,19 @@ AEGIS_CARGO_ENV = \
 # As .cargo/config.toml has it, which the environment overrides.
 AEGIS_SMALLER = $(if $(BR2_x86_64),-C llvm-args=-enable-machine-outliner=always)
 
+# Its crates are asked for with jq, and the list of parts is made with it (post-image.sh).
+AEGIS_DEPENDENCIES = host-jq
+
+# For the list: what only the package knows, and what only make knows.
+AEGIS_INSTALL_IMAGES = YES
+define AEGIS_INSTALL_IMAGES_CMDS
+	$(TARGET_MAKE_ENV) $(PKG_CARGO_ENV) CARGO_NET_OFFLINE=true \
+		$(BR2_EXTERNAL_AEGIS_PATH)/board/aegis/common/parts.sh $(@D) \
+		$(AEGIS_RUST_TARGET) $(BINARIES_DIR) $(AEGIS_OTHER_PARTS)
+endef
+AEGIS_OTHER_PARTS = linux=$(LINUX_VERSION) $(if $(BR2_PACKAGE_AEGIS_DEBUG),\
+	busybox=$(BUSYBOX_VERSION) mksh=$(MKSH_VERSION) musl=$(MUSL_VERSION))
+
 AEGIS_ROOT_CBOR = $(call qstrip,$(BR2_PACKAGE_AEGIS_ROOT_CBOR))
 AEGIS_BASELINE = $(call qstrip,$(BR2_PACKAGE_AEGIS_BASELINE))
 

@@ -30,11 +30,12 @@ grep -qx BR2_aarch64=y "$BR2_CONFIG" && arch=aarch64
 place=$images
 grep -qx BR2_PACKAGE_AEGIS_DEBUG=y "$BR2_CONFIG" && place=$images/debug
 keys=$(option BR2_PACKAGE_AEGIS_SECURE_BOOT)
+version=$(option BR2_PACKAGE_AEGIS_VERSION)
 boot=()
 if [[ $place != "$images" ]]; then
     say "debug variant: nothing of it is signed, the disk's ESP is empty"
 elif [[ -n $keys ]]; then
-    boot=("$started" "$keys" "$(option BR2_PACKAGE_AEGIS_VERSION)")
+    boot=("$started" "$keys" "$version")
 else
     say "no Secure Boot keys (BR2_PACKAGE_AEGIS_SECURE_BOOT): the disk's ESP is empty"
 fi
@@ -44,6 +45,17 @@ mkdir -p "$images/.disk" "$place"
 "$image/disk" "$arch" "$images/rootfs.squashfs" "$images/.disk" "${boot[@]}"
 # Of the variant for the field, as the quick builder.
 [[ $place != "$images" ]] || root_within_limits "$images/.disk/root.img" "$images/vmlinuz"
+# What is on the ESP is listed where there is one.
+{
+    while IFS=$'\t' read -r what rest; do
+        case $what in
+            kernel) ((${#boot[@]} == 0)) || printf '%s\t%s\n' "$(sha256sum <"$started" | cut -d' ' -f1)" "$rest" ;;
+            *) printf '%s\t%s\n' "$what" "$rest" ;;
+        esac
+    done <"$images/.parts/others"
+    ((${#boot[@]} == 0)) || efi_parts "$arch"
+} >"$images/.parts/all"
+"$image/sbom" image "$arch" "$version" "$images/.parts/crates" "$images/rootfs.squashfs" "$images/.parts/all" >"$images/.disk/sbom.cdx.json"
 for made in "$images/.disk"/*; do
     mv -f "$made" "$place/"
 done
