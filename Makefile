@@ -67,8 +67,8 @@ test: deps ## everything that is tested, boots included
 test-long: image firmware ## what is not in `make test`: many boots, long waits (disks lost and cut, images that fail, runbooks, upgrades)
 	@. tests/long; AEGIS_NO_BUILD=1 cargo test --package aegis-tests --test e2e -- --test-threads=2 --exact "$${LONG[@]}"
 
-nightly: ## what takes long, one after the other, for hours: deny, test-long, coverage, models, sanitize, reproducible, chaos, a soak of ten minutes
-	@for target in deny test-long coverage models sanitize reproducible chaos soak; do $(MAKE) $$target; done
+nightly: ## what takes long, one after the other, for most of a day: deny, test-long, models, sanitize, reproducible, kills, update-cuts, chaos, a soak of ten minutes, fuzz
+	@for target in deny test-long models sanitize reproducible kills update-cuts chaos soak fuzz; do $(MAKE) $$target; done
 
 suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
 	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
