@@ -10,6 +10,8 @@ use aegis_disk::{Ended, end_directory};
 use aegis_qemu::{Arch, DiskBus, End, Kernel, Machine, Stick, StickFs, Vm, image_folder};
 use aegis_tests::{Bench, Evidence, Rule, Slot, arch, console, receipts, root};
 
+use super::update::{NEWER, release, squashfs, stick as by_stick};
+
 const MIB: u64 = 1 << 20;
 /// Where the ESP begins on the system disk (`image/disk`).
 const ESP_AT: u64 = MIB;
@@ -185,25 +187,31 @@ fn the_firmware_starts_what_is_signed_and_a_healthy_boot_keeps_its_tries() {
     assert!(directory.room == 64 && directory.entries <= 8 && directory.written == 0, "{directory:?}");
 }
 
-/// `docs/install.md`: the file is written to a larger disk, and nothing else is there but a stick.
+/// `docs/install.md`, from the first boot to an update: the file is written to a larger disk, and nothing else is there but sticks.
 #[test]
 fn the_image_alone_becomes_a_device() {
     let bench = Bench::new();
     let rule = Rule { name: "no-shadow", action: "deny", operations: &["open"], paths: &["/etc/shadow"] };
     let bundle = bench.bundle("site.aegis", &bench.policy("site", "enforce", &[rule]), 7);
-    let machine = || {
-        let machine = bench.machine().kernel(Kernel::Uefi).whole_disk(512 * MIB).state(bench.at("device"));
-        Bench::start(machine.no_stick())
+    let device = Device { folder: bench.at("device") };
+    // One boot, a stick in it.
+    let start = |mib, stick: Option<&Stick>| {
+        let (_slot, mut vm) = Bench::start(device.machine(&bench).whole_disk(mib * MIB));
+        assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
+        if let Some(stick) = stick {
+            give(&mut vm, stick);
+        }
+        vm.cut_power().expect("cut")
     };
-    let stick = Stick::new(StickFs::Vfat).file("site.aegis", &bundle);
-    let (slot, mut vm) = machine();
-    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    give(&mut vm, &stick);
-    let run = vm.cut_power().expect("cut");
-    drop(slot);
-    let said = console(&run);
-    let mut rest = said.as_str();
-    for line in [
+    let in_order = |said: &str, lines: &[&str]| {
+        let mut rest = said;
+        for line in lines {
+            rest = rest.split_once(line).unwrap_or_else(|| panic!("no `{line}` in its place: {said}")).1;
+        }
+    };
+
+    let run = start(512, Some(&Stick::new(StickFs::Vfat).file("site.aegis", &bundle)));
+    let lines = [
         "firmware: UEFI, Secure Boot on; slot a, image 1.",
         "root verified, every block",
         "storage: table-moved",
@@ -213,9 +221,8 @@ fn the_image_alone_becomes_a_device() {
         "policy: epoch 1 sequence 1: audit-only (policy-audit)",
         "AEGIS-READY ",
         "policy: epoch 1 sequence 7: enforcing",
-    ] {
-        rest = rest.split_once(line).unwrap_or_else(|| panic!("no `{line}` in its place: {said}")).1;
-    }
+    ];
+    in_order(&console(&run), &lines);
     let answers = receipts(&run);
     assert!(answers.iter().any(|answer| answer["answer"] == "accepted"), "{answers:?}");
     let events = Evidence::show(run.export.as_ref().expect("an export"));
@@ -224,10 +231,24 @@ fn the_image_alone_becomes_a_device() {
         "{events:?}"
     );
 
-    let (_slot, mut vm) = machine();
-    assert!(vm.wait_ready().expect("watched"), "{}", vm.console_end());
-    let said = console(&vm.cut_power().expect("cut"));
-    assert!(said.contains("policy: epoch 1 sequence 7: enforcing") && !said.contains("storage: "), "{said}");
+    // On a larger disk, and with a newer image.
+    let image = release(&bench, &squashfs(&bench, &image_folder(root(), arch())), NEWER);
+    let run = start(768, Some(&by_stick(&image)));
+    let lines = ["slot a, image 1.", "storage: table-moved", "storage: data-grown"];
+    in_order(&console(&run), &lines);
+    in_order(
+        &console(&run),
+        &["policy: epoch 1 sequence 7: enforcing", "slot b: it is tried at the next start"],
+    );
+    assert!(!console(&run).contains("-made"), "{}", console(&run));
+    assert_eq!(receipts(&run).last().map(|answer| &answer["code"]), Some(&"written".into()));
+
+    // From then on it is what it is.
+    let said = console(&start(768, None));
+    let slot = format!("firmware: UEFI, Secure Boot on; slot b, image 1.{NEWER}");
+    in_order(&said, &[&slot, "root verified, every block", "policy: epoch 1 sequence 7: enforcing"]);
+    assert!(said.contains(&format!("image: committed: epoch 1 sequence {NEWER}: slot b")), "{said}");
+    assert!(!said.contains("storage: "), "{said}");
 }
 
 /// What real machines have: the firmware, the loader and our kernel find it there, and the device makes it its own.

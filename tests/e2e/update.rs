@@ -14,7 +14,7 @@ use super::firmware::{Device, give, userland};
 use super::sbom::sha256;
 
 /// Sequences of images that are newer than the one that was built: that one's are seconds of our time.
-const NEWER: u64 = 4_000_000_000;
+pub(crate) const NEWER: u64 = 4_000_000_000;
 /// Power cuts of a short run; `make update-cuts` makes a hundred.
 const CUTS: u64 = 10;
 /// How long a cut waits for the write that it is to be in.
@@ -42,7 +42,7 @@ pub(crate) fn kernel_for_firmware() -> PathBuf {
 }
 
 /// An image of this root file system with this sequence, signed with the development key.
-fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
+pub(crate) fn release(bench: &Bench, squashfs: &Path, sequence: u64) -> PathBuf {
     let (top, folder) = (root(), bench.at(&format!("made-{sequence}")));
     let keys = top.join("target/keys");
     fs::create_dir(&folder).expect("made");
@@ -81,7 +81,7 @@ fn broken(bench: &Bench, sequence: u64) -> PathBuf {
     release(bench, &made, sequence)
 }
 
-fn stick(image: &Path) -> Stick {
+pub(crate) fn stick(image: &Path) -> Stick {
     Stick::new(StickFs::Vfat).file(NAME, image)
 }
 

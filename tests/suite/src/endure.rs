@@ -35,7 +35,7 @@ const DECADE: i64 = 10 * 365 * 86_400;
 const HOG_BYTES: usize = 2 << 30;
 /// What is let to the workload beside what it has, when its memory is to run out.
 const ROOM_BYTES: u64 = 32 << 20;
-const GROUP: &str = "/sys/fs/cgroup/workloads/demo/memory";
+const GROUP: &str = "/sys/fs/cgroup/workloads/demo";
 /// What init keeps running, and says the number of.
 const SERVICES: [&str; 3] = ["agent", "stick", "alerts"];
 
@@ -79,12 +79,13 @@ fn answer(wish: &str) -> Result<String, Stop> {
         }
         ["starve"] => starve()?,
         ["room", "small"] => {
-            let has = fs::read_to_string(format!("{GROUP}.current")).step("its memory")?;
+            spare()?;
+            let has = fs::read_to_string(format!("{GROUP}/memory.current")).step("its memory")?;
             let has: u64 =
                 has.trim().parse().map_err(|_| Stop::Broken("its memory is no number".to_owned()))?;
-            fs::write(format!("{GROUP}.max"), (has + ROOM_BYTES).to_string()).step("its bound")?;
+            fs::write(format!("{GROUP}/memory.max"), (has + ROOM_BYTES).to_string()).step("its bound")?;
         }
-        ["room", _] => fs::write(format!("{GROUP}.max"), "max").step("its bound")?,
+        ["room", _] => fs::write(format!("{GROUP}/memory.max"), "max").step("its bound")?,
         ["fill"] => fill()?,
         ["empty"] => fs::remove_file(FILL).step(FILL)?,
         // The writer has met an error, or has got over it.
@@ -122,6 +123,21 @@ fn clock(to: Option<i64>) -> Result<i64, Stop> {
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Ok(now.map_or(0, |now| now.as_secs().cast_signed()))
+}
+
+/// Who is in the workload now is not one to be ended: the kernel may choose again before what the first had is free.
+fn spare() -> Done {
+    let all = fs::read_to_string(format!("{GROUP}/cgroup.procs")).step("its processes")?;
+    for pid in all.lines() {
+        match fs::write(format!("/proc/{pid}/oom_score_adj"), "-1000") {
+            // Some have gone by now.
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+                return Err(Stop::Broken(format!("{pid} is not to be spared: {error}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Has a process take memory until the kernel ends it.
