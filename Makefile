@@ -28,8 +28,10 @@ tools: ## aegisctl and aegis-qemu, for this workstation
 	@cargo build --package aegisctl --package aegis-qemu
 
 sbom: deps tools ## what the tools are made of, target/debug/tools.cdx.json (CycloneDX); an image's is made with it
-	@image/crates . "$$(rustc -vV | sed -n 's/^host: //p')" aegisctl aegis-qemu >$(TOOLS)/tools.crates.json
-	@image/sbom programs "$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)" $(TOOLS)/tools.crates.json $(TOOLS)/aegisctl $(TOOLS)/aegis-qemu >$(TOOLS)/tools.cdx.json
+	@rm -f $(TOOLS)/tools.cdx.json
+	@image/crates . "$$(rustc -vV | sed -n 's/^host: //p')" aegisctl aegis-qemu >$(TOOLS)/.tools.crates
+	@image/sbom programs "$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)" $(TOOLS)/.tools.crates $(TOOLS)/aegisctl $(TOOLS)/aegis-qemu >$(TOOLS)/.tools.cdx
+	@mv $(TOOLS)/.tools.cdx $(TOOLS)/tools.cdx.json
 
 keys: target/keys/root.cbor target/keys/secure-boot/db.auth ## development keys under target/keys (never committed)
 # Only what is missing is made; what is made anew is said.
@@ -67,8 +69,9 @@ test: deps ## everything that is tested, boots included
 test-long: image firmware ## what is not in `make test`: many boots, long waits (disks lost and cut, images that fail, runbooks, upgrades)
 	@. tests/long; AEGIS_NO_BUILD=1 cargo test --package aegis-tests --test e2e -- --test-threads=2 --exact "$${LONG[@]}"
 
-nightly: ## what takes long, one after the other, for most of a day: deny, test-long, models, sanitize, reproducible, kills, update-cuts, chaos, a soak of ten minutes, fuzz
-	@for target in deny test-long models sanitize reproducible kills update-cuts chaos soak fuzz; do $(MAKE) $$target; done
+nightly: ## what takes long, one after the other, for most of a day: deny, test-long, models, sanitize, reproducible, kills, update-cuts, chaos, a soak of ten minutes, fuzz (ten minutes each)
+	@rm -rf target/nightly
+	@export AEGIS_ENDURE=target/nightly; for target in deny test-long models sanitize reproducible kills update-cuts chaos soak "fuzz SECONDS=600"; do $(MAKE) $$target; done
 
 suite: image ## the edge-case suite on ARCH=x86_64 KERNEL=own; AEGIS_SUITE="NAME GROUP …" for some of it
 	@AEGIS_ARCH=$(ARCH) AEGIS_KERNEL=$(KERNEL) AEGIS_NO_BUILD=1 cargo test --quiet --package aegis-tests --test e2e -- --test-threads=1 --nocapture suite::
@@ -155,4 +158,4 @@ fmt: ## format the code
 clean: ## remove what was built (the kernel cache outside the clone stays)
 	@rm -rf target
 
-.PHONY: help deps always agent tools keys policy image firmware vendor check-buildroot run test test-long nightly suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint deny advisories fmt clean
+.PHONY: help deps always agent tools sbom keys policy image firmware vendor check-buildroot run test test-long nightly suite kernels cuts kills update-cuts swaps reproducible flaky bench storm peers chaos soak site-load bench-boot bench-ring fuzz coverage models sanitize convert-big lint deny advisories fmt clean

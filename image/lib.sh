@@ -81,12 +81,8 @@ efi_arch() {
     EFI_OBJDUMP=${EFI_TOOLS}objdump
 }
 
-# part FILE|PATH|- NAME VERSION PURL LICENCE: a line for the list of parts (image/sbom), of what somebody else made. A file has a hash.
-part() {
-    local of=$1
-    [[ ! -f $1 ]] || of=$(sha256sum <"$1" | cut -d' ' -f1)
-    printf '%s\t%s\t%s\t%s\t%s\n' "$of" "${@:2}"
-}
+# part FILE NAME VERSION PURL LICENCE: a line for the list of parts (image/sbom), of what somebody else made.
+part() { printf '%s\t%s\t%s\t%s\t%s\n' "$(sha256sum <"$1" | cut -d' ' -f1)" "${@:2}"; }
 
 # encoded TEXT: as a package URL has it.
 encoded() { printf '%s' "$1" | sed 's/%/%25/g; s/:/%3A/g; s/+/%2B/g'; }

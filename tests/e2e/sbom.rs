@@ -275,7 +275,7 @@ fn structure(parts: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// What `image/sbom` says of these programs of the workstation's, as `make sbom` asks it.
+/// What `image/sbom` says of these programs of the workstation's.
 fn of_tools(bench: &Bench, programs: &[PathBuf]) -> Value {
     let crates = bench.at("crates.json");
     let names = programs.iter().map(|program| program.file_name().expect("a program"));

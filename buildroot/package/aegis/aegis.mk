@@ -46,12 +46,17 @@ AEGIS_SMALLER = $(if $(BR2_x86_64),-C llvm-args=-enable-machine-outliner=always)
 # Its crates are asked for with jq, and the list of parts is made with it (post-image.sh).
 AEGIS_DEPENDENCIES = host-jq
 
-# For the list: what only the package knows, and what only make knows.
+# For the list: the crates, which only the package knows; and what only make knows, each time that an image is made.
 AEGIS_INSTALL_IMAGES = YES
 define AEGIS_INSTALL_IMAGES_CMDS
+	mkdir -p $(BINARIES_DIR)/.parts
 	$(TARGET_MAKE_ENV) $(PKG_CARGO_ENV) CARGO_NET_OFFLINE=true \
-		$(BR2_EXTERNAL_AEGIS_PATH)/board/aegis/common/parts.sh $(@D) \
-		$(AEGIS_RUST_TARGET) $(BINARIES_DIR) $(AEGIS_OTHER_PARTS)
+		$(BR2_EXTERNAL_AEGIS_PATH)/../image/crates $(@D) \
+		$(AEGIS_RUST_TARGET) $(AEGIS_PROGRAMS) >$(BINARIES_DIR)/.parts/crates
+endef
+define AEGIS_LIST_OTHER_PARTS
+	$(BR2_EXTERNAL_AEGIS_PATH)/board/aegis/common/parts.sh \
+		$(BINARIES_DIR)/.parts/others $(AEGIS_OTHER_PARTS)
 endef
 AEGIS_OTHER_PARTS = linux=$(LINUX_VERSION) $(if $(BR2_PACKAGE_AEGIS_DEBUG),\
 	busybox=$(BUSYBOX_VERSION) mksh=$(MKSH_VERSION) musl=$(MUSL_VERSION))
@@ -84,5 +89,9 @@ define AEGIS_INSTALL_TARGET_CMDS
 endef
 
 $(eval $(cargo-package))
+
+ifeq ($(BR2_PACKAGE_AEGIS),y)
+TARGET_FINALIZE_HOOKS += AEGIS_LIST_OTHER_PARTS
+endif
 
 AEGIS_HASH_FILES += $(AEGIS_VENDOR)/aegis.hash

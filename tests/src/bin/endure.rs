@@ -3,6 +3,7 @@
 //! `RATE` (400) opens a second and plug `STICKS` (1) a round, in one piece or several: what an earlier run of the same image made counts,
 //! also one that was interrupted (`target/endure/chaos-HASH`, `…/soak-HASH`). See docs/endurance.md.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,17 +21,6 @@ fn number<T: FromStr>(name: &str, otherwise: T) -> Result<T, String> {
     })
 }
 
-/// Writes the page, unless a promise was broken.
-fn write(name: &str, text: &str, wrong: &[String]) -> Result<(), String> {
-    if !wrong.is_empty() {
-        return Err(format!("no page is written: {}", wrong.join("; ")));
-    }
-    let page = root().join("docs/evidence").join(name);
-    fs::write(&page, text).map_err(|error| format!("{}: {error}", page.display()))?;
-    println!("{}", page.display());
-    Ok(())
-}
-
 /// Where the pieces are that were made of this image: a commit says less, as a page that was written changes it.
 fn folder(name: &str) -> Result<PathBuf, String> {
     let image = image_folder(root(), arch()).join("debug/root.img");
@@ -41,46 +31,55 @@ fn folder(name: &str) -> Result<PathBuf, String> {
     Ok(endure::kept(&format!("{name}-{hash}")))
 }
 
-/// What was made before: files with lines, in the order in which they were made.
-fn pieces(folder: &Path) -> Vec<PathBuf> {
+/// What was made before: files with lines, by number, in the order in which they were begun.
+fn pieces(folder: &Path) -> BTreeMap<u64, PathBuf> {
     let found = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> =
-        found.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect();
-    found.sort();
-    found
+    let found = found.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    found.filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path))).collect()
 }
 
-/// What earlier runs of the same image made counts, also one that was interrupted; what is `left` of rounds then is made by the `plan` of
-/// as many, as another piece. That has a number, from 0.
-fn in_pieces(
-    name: &str,
-    left: impl Fn(&[said::Piece]) -> usize,
-    plan: impl Fn(usize, u64) -> Vec<String>,
-) -> Result<Vec<said::Piece>, String> {
-    let folder = folder(name)?;
+/// What they say. One that was cut before its first round says nothing, unless it failed.
+fn read(folder: &Path) -> Result<Vec<said::Piece>, String> {
     let mut all = Vec::new();
-    let there = pieces(&folder);
-    for path in &there {
+    for path in pieces(folder).values() {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let piece = said::read(&text)?;
-        // One that was cut before its first round says nothing.
-        if !piece.rounds.is_empty() {
-            println!("{}: {} rounds, as they were", path.display(), piece.rounds.len());
+        if !piece.rounds.is_empty() || !piece.wrong().is_empty() {
+            println!("{}: {} rounds", path.display(), piece.rounds.len());
             all.push(piece);
         }
-    }
-    let left = left(&all);
-    if left > 0 {
-        let path = folder.join(format!("{:04}.jsonl", there.len()));
-        all.push(endure::run(&plan(left, there.len() as u64), &path)?);
-    } else {
-        println!("there is nothing left to do; mend: ask for more, or remove {}", folder.display());
     }
     Ok(all)
 }
 
-fn wrong(pieces: &[said::Piece]) -> Vec<String> {
-    pieces.iter().flat_map(said::Piece::wrong).collect()
+/// What earlier runs of the same image made counts, also one that was interrupted; what is `left` of rounds then is made, as another
+/// piece, by the `plan` of as many and the piece's number, from 0. Then the page is written, of all pieces that are there by then.
+fn in_pieces(
+    name: &str,
+    left: impl Fn(&[said::Piece]) -> usize,
+    plan: impl Fn(usize, u64) -> (Vec<String>, Option<u64>),
+    page: impl Fn(&[said::Piece]) -> String,
+) -> Result<(), String> {
+    let folder = folder(name)?;
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let left = left(&read(&folder)?);
+    if left > 0 {
+        let number = pieces(&folder).last_key_value().map_or(0, |(last, _)| last + 1);
+        let (plan, seed) = plan(left, number);
+        endure::run(&plan, seed, &folder.join(format!("{number:04}.jsonl")))?;
+    } else {
+        println!("there is nothing left to do; mend: ask for more, or remove {}", folder.display());
+    }
+    let all = read(&folder)?;
+    let wrong: Vec<String> = all.iter().flat_map(said::Piece::wrong).collect();
+    if all.is_empty() || !wrong.is_empty() {
+        let why = if all.is_empty() { "there are no rounds".to_owned() } else { wrong.join("; ") };
+        return Err(format!("no page is written: {why}; all pieces: {}", folder.display()));
+    }
+    let path = root().join("docs/evidence").join(format!("{name}.md"));
+    fs::write(&path, page(&all)).map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
 }
 
 /// `RATE` opens a second, `STICKS` a round.
@@ -95,12 +94,12 @@ fn measure() -> Result<Measure, String> {
 fn chaos() -> Result<(), String> {
     let (seed, rounds, of) = (number("AEGIS_CHAOS_SEED", 1)?, number("CHAOS", 50)?, measure()?);
     let made = |pieces: &[said::Piece]| pieces.iter().map(|piece| piece.rounds.len()).sum::<usize>();
-    let all = in_pieces(
+    in_pieces(
         "chaos",
         |there| usize::saturating_sub(rounds, made(there)),
-        |left, piece| endure::chaos(left, seed + piece, of),
-    )?;
-    write("chaos.md", &report::chaos(&all, seed), &wrong(&all))
+        |left, piece| (endure::chaos(left, seed + piece, of), Some(seed + piece)),
+        report::chaos,
+    )
 }
 
 fn soak() -> Result<(), String> {
@@ -111,8 +110,7 @@ fn soak() -> Result<(), String> {
         let left = Duration::try_from_secs_f64(f64::mul_add(hours, 3_600.0, 30.0 - made));
         left.map_or(0, |left| left.as_secs() as usize / 60)
     };
-    let all = in_pieces("soak", minutes, |left, _| endure::soak(left, of))?;
-    write("soak.md", &report::soak(&all), &wrong(&all))
+    in_pieces("soak", minutes, |left, _| (endure::soak(left, of), None), report::soak)
 }
 
 fn main() -> ExitCode {

@@ -22,7 +22,6 @@ use crate::evidence::Evidence;
 use crate::kills::oracle::verified;
 use crate::kills::report::made;
 use crate::suite;
-use said::Piece;
 
 /// Of its first policy, the sequence; each stick brings the next.
 pub const FIRST_POLICY: u64 = 10;
@@ -30,7 +29,7 @@ pub const FIRST_POLICY: u64 = 10;
 const SLOW: Duration = Duration::from_millis(500);
 /// What a boot may take beside its rounds, and how much longer than planned these may take, all in all.
 const PATIENCE: (Duration, u32) = (Duration::from_mins(30), 6);
-/// What is planned for an act, s, and a round has two at least.
+/// What is planned for an act, s.
 const ACT_SECONDS: u64 = 8;
 /// The least that a round of the soak lasts, s.
 const SOAK_SECONDS: u64 = 60;
@@ -97,22 +96,23 @@ struct Device {
     exports: Vec<PathBuf>,
 }
 
-/// Boots, goes through the plan, and keeps what is said, as it comes, in this file.
+/// Boots, goes through the plan, which this seed made, and keeps what is said, as it comes, in this file, which nobody has made yet.
 ///
 /// # Errors
-/// The guest did not come to its end, or its evidence does not verify: why. What was said until then is kept.
+/// The guest did not come to its end, or its evidence does not verify: why. What was said until then is kept, and that.
 ///
 /// # Panics
 /// The guest's program was not built.
-pub fn run(plan: &[String], kept: &Path) -> Result<Piece, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", kept.display());
-    fs::create_dir_all(kept.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-    let file = File::create(kept).map_err(failed)?;
+pub fn run(plan: &[String], seed: Option<u64>, kept: &Path) -> Result<(), String> {
+    let file = File::create_new(kept).map_err(|error| format!("{}: {error}", kept.display()))?;
     let mut device =
         Device { bench: Bench::new(), kept: file, taken: 0, policy: FIRST_POLICY, exports: Vec::new() };
-    device.say(&json!({ "did": "begin", "made": made() }))?;
-    device.run(plan, &kept.with_extension("whole"))?;
-    said::read(&fs::read_to_string(kept).map_err(failed)?)
+    device.say(&json!({ "did": "begin", "made": made(), "seed": seed }))?;
+    let done = device.run(plan, &kept.with_extension("whole"));
+    if let Err(why) = &done {
+        device.say(&json!({ "did": "failed", "why": why }))?;
+    }
+    done
 }
 
 impl Device {
@@ -265,9 +265,10 @@ fn seconds(line: &str) -> u64 {
     least.max(ACT_SECONDS * words.skip(1).count() as u64)
 }
 
-/// Where the lines of runs of this name are kept.
+/// Where the lines of runs of this name are kept; `AEGIS_ENDURE`: below another folder.
 pub fn kept(name: &str) -> PathBuf {
-    root().join("target/endure").join(name)
+    let folder = std::env::var_os("AEGIS_ENDURE").unwrap_or_else(|| "target/endure".into());
+    root().join(folder).join(name)
 }
 
 #[cfg(test)]

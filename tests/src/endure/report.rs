@@ -15,17 +15,12 @@ const PROCESSES: [Of; 3] = [
 
 /// What holds in each round, as both pages say it.
 const HELD: &str = "After each round, when nothing was under way: what the kernel saw was what is on the disk and what is counted as lost, to the last\n\
-    event; the mode was `enforcing`, by the policy of the last stick that was to be taken; each export was whole, by itself, with the one\n\
-    before it, and at the end all together.";
+    event; the mode was `enforcing`, by the policy of the last stick that was to be taken; each export was whole, by itself and with the one\n\
+    before it, and, of a piece that came to its end, all together.";
 
-/// The page of chaos, of one piece or several; the first in an order that this seed made, each other by the next.
-pub fn chaos(pieces: &[Piece], seed: u64) -> String {
-    page(
-        "Chaos",
-        pieces,
-        &format!(", in an order that seed {seed} made, and those after it"),
-        "and then sticks, with a load",
-    )
+/// The page of chaos, of one piece or several.
+pub fn chaos(pieces: &[Piece]) -> String {
+    page("Chaos", pieces, ", in an order that a seed made", "and then sticks, with a load")
 }
 
 /// The page of the soak, of one piece or several.
@@ -72,15 +67,18 @@ fn page(name: &str, pieces: &[Piece], order: &str, beside: &str) -> String {
     denials(&mut text, &all, sum(|piece| piece.exports));
     lives(&mut text, pieces);
     text.push_str(
-        "\n| piece | minutes | sticks | opens a second | events seen | exports verified | agent at most, KiB | came to its end |\n\
-        |---|---|---|---|---|---|---|---|\n",
+        "\n| piece, made | seed | minutes | sticks | opens a second | events seen | exports verified | agent at most, KiB | came to its end |\n\
+        |---|---|---|---|---|---|---|---|---|\n",
     );
     for (number, piece) in pieces.iter().enumerate() {
         let most = piece.rounds.iter().map(|round| round.after.agent.rss).max().unwrap_or(0);
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {} | {:.0} | {} | {} | {most} | {} |",
+            "| {}, {} | {} | {:.0} | {} | {:.0} | {} | {} | {most} | {} |",
             number + 1,
+            // The day and the commit; the machine is named above.
+            piece.made.split(", ").next().unwrap_or("?"),
+            piece.seed.map_or("-".to_owned(), |seed| seed.to_string()),
             piece.seconds() / 60.0,
             piece.sticks,
             piece.rate(),

@@ -97,16 +97,20 @@ impl fmt::Display for Round {
 pub struct Piece {
     /// When, of what and on what it was made.
     pub made: String,
+    /// What made the order of its rounds, if anything did.
+    pub seed: Option<u64>,
     /// Its rounds.
     pub rounds: Vec<Round>,
     /// After each round, the sequence of the policy that the last stick brought.
     policies: Vec<u64>,
-    /// Sticks that came and went.
+    /// Sticks that came and went in these rounds.
     pub sticks: u64,
-    /// Exports that were verified.
+    /// Exports that were verified in these rounds, and at the end.
     pub exports: u64,
     /// It came to its end, and all exports verified together.
     pub whole: bool,
+    /// Why it did not, if it was not cut short.
+    failed: Option<String>,
 }
 
 /// Reads the lines, the guest's and the host's. The last may be cut off.
@@ -116,22 +120,36 @@ pub struct Piece {
 pub fn read(text: &str) -> Result<Piece, String> {
     let mut piece = Piece::default();
     let mut policy = FIRST_POLICY;
+    // Of a round that is not over.
+    let (mut sticks, mut exports) = (0, 0);
     let whole = text.rfind('\n').map_or("", |at| &text[..at]);
     for line in whole.lines() {
         let none = |error: serde_json::Error| format!("{error}: {line}");
         let value: Value = serde_json::from_str(line).map_err(none)?;
         match value["did"].as_str() {
-            Some("begin") => value["made"].as_str().unwrap_or("?").clone_into(&mut piece.made),
+            Some("begin") => {
+                value["made"].as_str().unwrap_or("?").clone_into(&mut piece.made);
+                piece.seed = value["seed"].as_u64();
+            }
             Some("plug") => {
                 policy = value["policy"].as_u64().unwrap_or(0);
-                piece.sticks += 1;
+                sticks += 1;
             }
-            Some("verify") => piece.exports += 1,
-            Some("end") => piece.whole = value["mode"] == "enforcing",
+            Some("verify") => exports += 1,
+            Some("end") => {
+                piece.whole = true;
+                piece.exports += exports;
+                if value["mode"] != "enforcing" {
+                    piece.failed = Some(format!("at the end it was {}", value["mode"]));
+                }
+            }
+            Some("failed") => piece.failed = Some(value["why"].as_str().unwrap_or("?").to_owned()),
             _ if value["want"].is_string() => {}
             _ => {
                 piece.rounds.push(serde_json::from_value(value).map_err(none)?);
                 piece.policies.push(policy);
+                piece.sticks += std::mem::take(&mut sticks);
+                piece.exports += std::mem::take(&mut exports);
             }
         }
     }
@@ -209,8 +227,8 @@ impl Piece {
                 say(format!("descriptors: {all:?}"));
             }
         }
-        if self.rounds.is_empty() {
-            wrong.push("there are no rounds".to_owned());
+        if let Some(why) = &self.failed {
+            wrong.push(why.clone());
         }
         wrong
     }
@@ -372,7 +390,22 @@ mod tests {
         ] {
             assert_eq!(piece(&[good.clone(), second]).wrong().len(), 1, "{name}");
         }
-        assert_eq!(piece(&[]).wrong().len(), 1, "no rounds");
+        for line in
+            ["{\"did\":\"failed\",\"why\":\"export 7\"}\n", "{\"did\":\"end\",\"mode\":\"audit-only\"}\n"]
+        {
+            let piece = read(&format!("{{\"did\":\"plug\",\"policy\":11}}\n{good}{line}")).expect("lines");
+            assert_eq!((piece.rounds.len(), piece.wrong().len()), (1, 1), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_came_in_a_round_that_was_cut_is_not_counted() {
+        let stick = "{\"did\":\"plug\",\"policy\":11}\n{\"did\":\"verify\",\"export\":0}\n";
+        let begin = "{\"did\":\"begin\",\"made\":\"today\",\"seed\":7}\n";
+        let text = format!("{begin}{stick}{}{stick}{stick}", round(0, (100, 99, 1), AGENT));
+        let piece = read(&text).expect("lines");
+        assert_eq!((piece.sticks, piece.exports, piece.whole, piece.seed), (1, 1, false, Some(7)));
+        assert_eq!(piece.wrong(), Vec::<String>::new());
     }
 
     #[test]
