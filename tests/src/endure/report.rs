@@ -3,15 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ACTS;
-use super::said::{After, Life, Piece, Process, Tally};
-
-/// The processes that init keeps.
-type Of = (&'static str, fn(&After) -> Process);
-const PROCESSES: [Of; 3] = [
-    ("agent", |after| after.agent),
-    ("sticks' watcher", |after| after.stick),
-    ("alerts' watcher", |after| after.alerts),
-];
+use super::said::{Life, PROCESSES, Piece, Tally};
 
 /// What holds in each round, as both pages say it.
 const HELD: &str = "After each round, when nothing was under way: what the kernel saw was what is on the disk and what is counted as lost, to the last\n\
