@@ -27,8 +27,11 @@ pub struct Process {
     pub fds: u64,
 }
 
+/// Which of the processes that init keeps.
+pub type Of = fn(&After) -> Process;
+
 /// The processes that init keeps.
-pub const PROCESSES: [(&str, fn(&After) -> Process); 3] = [
+pub const PROCESSES: [(&str, Of); 3] = [
     ("agent", |after| after.agent),
     ("sticks' watcher", |after| after.stick),
     ("alerts' watcher", |after| after.alerts),
