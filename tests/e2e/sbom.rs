@@ -282,7 +282,7 @@ fn of_tools(bench: &Bench, programs: &[PathBuf]) -> Value {
     let mut asked = Command::new(root().join("image/crates"));
     asked
         .arg(root())
-        .arg("x86_64-unknown-linux-gnu")
+        .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
         .args(names)
         .stdout(File::create(&crates).expect("made"));
     assert!(asked.status().expect("it starts").success());

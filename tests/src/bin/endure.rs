@@ -38,13 +38,13 @@ fn pieces(folder: &Path) -> BTreeMap<u64, PathBuf> {
     found.filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path))).collect()
 }
 
-/// What they say. One that was cut before its first round says nothing, unless it failed.
+/// What they say, but those that say nothing.
 fn read(folder: &Path) -> Result<Vec<said::Piece>, String> {
     let mut all = Vec::new();
     for path in pieces(folder).values() {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let piece = said::read(&text)?;
-        if !piece.rounds.is_empty() || !piece.wrong().is_empty() {
+        if !piece.says_nothing() {
             println!("{}: {} rounds", path.display(), piece.rounds.len());
             all.push(piece);
         }

@@ -168,6 +168,11 @@ pub fn read(text: &str) -> Result<Piece, String> {
 }
 
 impl Piece {
+    /// It was cut short before its first round was over: it says nothing, neither good nor bad.
+    pub fn says_nothing(&self) -> bool {
+        self.rounds.is_empty() && !self.whole && self.failed.is_none()
+    }
+
     /// How long its rounds took, s.
     pub fn seconds(&self) -> f64 {
         self.rounds.iter().map(|round| round.seconds).sum()
@@ -237,9 +242,10 @@ impl Piece {
                 }
             }
         }
-        if let Some(why) = &self.failed {
-            wrong.push(why.clone());
+        if self.rounds.is_empty() {
+            wrong.push("there are no rounds".to_owned());
         }
+        wrong.extend(self.failed.clone());
         wrong
     }
 
@@ -399,6 +405,8 @@ mod tests {
         ] {
             assert_eq!(piece(&[good.clone(), second]).wrong().len(), 1, "{name}");
         }
+        assert_eq!(piece(&[]).wrong().len(), 1, "no rounds");
+        assert!(!piece(&[]).says_nothing(), "it came to its end");
         for line in
             ["{\"did\":\"failed\",\"why\":\"export 7\"}\n", "{\"did\":\"end\",\"mode\":\"audit-only\"}\n"]
         {
@@ -431,6 +439,9 @@ mod tests {
         let piece = read(&text).expect("lines");
         assert_eq!((piece.sticks, piece.exports, piece.whole, piece.seed), (1, 1, false, Some(7)));
         assert_eq!(piece.wrong(), Vec::<String>::new());
+        let says_nothing = |more: &str| read(&format!("{begin}{stick}{more}")).expect("lines").says_nothing();
+        assert!(!piece.says_nothing() && says_nothing(""));
+        assert!(!says_nothing("{\"did\":\"failed\",\"why\":\"export 0\"}\n"), "it says that");
     }
 
     #[test]
